@@ -26,6 +26,9 @@ def fill(service):
     service.push("train-1", {"model": "tiny"}, capabilities=["tpu"])
     service.push("train-2", {"model": "small"}, capabilities=["gpu"])
     service.push("nightly", "nightly build", delay_ms=3_600_000)
+    service.post("/api/schedules", {"name": "nightly", "cron": "0 3 29 2 *", "time_zone": "Europe/Vienna", "overlap": "skip", "task": {"payload": {"job": "backup"}, "priority": "P1"}})
+    service.post("/api/schedules", {"name": "sweep", "every_ms": 21_600_000, "missed": "none", "task": {"payload": "sweep", "capabilities": ["docs"]}})
+    service.post("/api/schedules/sweep/pause")
     point = service.point("before the night", tags={"ticket": "OPS-12"}, held=True)
     claims = [claim for bot in ("BOT-1", "BOT-2", "BOT-3") for claim in service.claim(bot, max=2, lease_ms=600_000)]
     for claim in claims[:3]:

@@ -13,6 +13,7 @@ import traceback
 from playwright.sync_api import sync_playwright
 
 import many
+import schedules
 import screens
 import strangers
 import work
@@ -20,7 +21,7 @@ import work
 
 def main():
     words = sys.argv[1:]
-    tests = [test for module in (screens, work, many, strangers) for name, test in inspect.getmembers(module, inspect.isfunction)
+    tests = [test for module in (screens, work, schedules, many, strangers) for name, test in inspect.getmembers(module, inspect.isfunction)
              if test.__module__ == module.__name__ and not name.startswith("_") and name.startswith("test_")]
     tests = [test for test in tests if not words or any(word in test.__name__ for word in words)]
     assert tests, "no test has such a name"

@@ -1,39 +1,48 @@
 """Every screen: empty, full, in the past; wide and narrow; dark and light; without one message of the browser."""
 
+import time
+
 from fleet import fill
 from service import Service, quoted, until
-from tab import NARROW, tab
+from tab import NARROW, Tab, tab
 
 #: Every screen, and the screens behind them, on the store of `fleet`.
 SCREENS = [
-    "now", "timeline", "queue", "queue?state=done", "queue?filter=can%3Agpu", "queue/review-2", "queue/build-004", "bots", "bots/BOT-1", "data",
+    "now", "timeline", "queue", "queue?state=done", "queue?filter=can%3Agpu", "queue/review-2", "queue/build-004", "schedules", "schedules/nightly", "bots", "bots/BOT-1", "data",
     "data/config", "data/config/limits", "data/config/motd?edit=true", "log", "health", "compare/latest~1/now", "restore/latest~1",
 ]
 #: Those of an empty store.
-EMPTY = ["now", "timeline", "queue", "queue?state=dead", "bots", "data", "data/config", "log", "health"]
+EMPTY = ["now", "timeline", "queue", "queue?state=dead", "schedules", "bots", "data", "data/config", "log", "health"]
 #: Those that differ in the past.
-PAST = ["now", "timeline", "queue", "queue/build-004", "bots", "bots/BOT-4", "data", "data/config/limits"]
+PAST = ["now", "timeline", "queue", "queue/build-004", "schedules", "schedules/nightly", "bots", "bots/BOT-4", "data", "data/config/limits"]
 
 
-def _quiet_service(*arguments):
+def _quiet_service(*arguments, **options):
     """Without automatic work, so that nothing changes by itself."""
-    return Service("--archive-every", "off", "--backup-interval", "off", *arguments)
+    return Service("--archive-every", "off", "--backup-interval", "off", *arguments, **options)
 
 
-def _walk(browser, service, links, conditions):
+def _walk(browser, service, links, conditions, key=None):
     for scheme, size in conditions:
         with tab(browser, service.url, scheme, size) as own:
             own.open("now")
+            if key:
+                _sign_in(own, key)
+                own.page.locator(".who").wait_for()
             for link in links:
                 own.follow(link)
                 own.fits(link)
                 own.accessible(f"{link} {scheme}")
                 assert "undefined" not in own.text() and "[object" not in own.text() and "NaN" not in own.text(), own.text()
-            own.quiet()
+            own.quiet(*(["status of 401", "status of 422"] if key else []))
 
 
 BOTH = [("light", None), ("dark", NARROW)]
 ALL = [("light", None), ("dark", None), ("light", NARROW), ("dark", NARROW)]
+
+#: Every dialog, and the button that opens it. All stand behind a question or a form, so that Escape changes nothing.
+DIALOGS = [("now", "Keys"), ("timeline", "Forget…"), ("queue", "Cancel…"), ("queue?state=cancelled", "Requeue…"), ("queue?state=failed", "Remove…"),
+           ("schedules", "New schedule…"), ("schedules", "Remove…"), ("schedules/nightly", "Remove…")]
 
 
 def test_every_screen_of_an_empty_store_is_whole(browser):
@@ -55,7 +64,7 @@ def test_every_screen_in_the_past_is_whole_and_changes_nothing(browser):
             for link in PAST:
                 own.open(f"{link}?at={quoted(point)}")
                 own.sees("before the night", ".timebar")
-                for name in ("Cancel", "Requeue", "Assign", "Hold", "Release", "New restore point", "Edit", "Remove"):
+                for name in ("Cancel", "Requeue", "Assign", "Hold", "Release", "New restore point", "Edit", "Remove", "New schedule…", "Run now", "Pause this", "Resume", "Remove…"):
                     assert own.button(name).count() == 0, (link, name)
             own.open(f"data/config/limits?at={quoted(point)}")
             own.sees('"builds": 3')
@@ -182,6 +191,109 @@ def test_a_person_signs_in_and_out_with_the_token_and_no_script_can_read_it(brow
         own.quiet("status of 401", "status of 422")
 
 
+def test_every_screen_asks_one_who_is_not_signed_in_for_a_key_and_shows_nothing_of_the_store(browser):
+    with _quiet_service(token=TOKEN) as service:
+        fill(service)
+        for scheme, size in BOTH:
+            with tab(browser, service.url, scheme, size) as own:
+                for link in SCREENS:
+                    own.open(link)
+                    own.page.locator("h1", has_text="Sign in").wait_for()
+                    seen = own.text("body")
+                    assert not any(word in seen for word in ("BOT-", "build-0", "nightly", "limits", "before the night")), (link, seen)
+                own.fits("the sign-in")
+                own.accessible(f"the sign-in {scheme}")
+                own.quiet("status of 401", "status of 422")
+
+
+def test_every_dialog_is_whole_in_both_schemes_and_widths(browser):
+    with _quiet_service() as service:
+        fill(service)
+        for scheme, size in ALL:
+            with tab(browser, service.url, scheme, size) as own:
+                for link, name in DIALOGS:
+                    own.open(link)
+                    opener = own.button(name).first
+                    opener.click()
+                    own.page.get_by_role("dialog").wait_for()
+                    own.page.wait_for_function("() => !document.querySelector('dialog').innerText.includes('Counting')")
+                    own.fits(f"{name} of {link}")
+                    box = own.page.get_by_role("dialog").bounding_box()
+                    assert box["x"] >= 0 and box["x"] + box["width"] <= own.page.viewport_size["width"], (name, box)
+                    wide, seen = own.page.get_by_role("dialog").evaluate("dialog => [dialog.scrollWidth, dialog.clientWidth]")
+                    assert wide <= seen, f"{name} of {link} is cut off: {wide} of {seen} pixels"
+                    own.accessible(f"{name} of {link} {scheme}")
+                    own.page.keyboard.press("Escape")
+                    own.page.wait_for_function("() => !document.querySelector('dialog')")
+                    assert opener.evaluate("button => button === document.activeElement"), f"the focus does not return to {name} of {link}"
+                own.quiet()
+
+
+def test_ten_tabs_show_what_happens_and_ask_little(browser):
+    kinds = ["now", "queue", "schedules", "bots", "timeline", "data", "log", "health", "queue/build-004", "restore/latest"]
+    with _quiet_service() as service:
+        fill(service)
+        # One profile, as a person has it: a browser opens six connections to a service for all its tabs together.
+        with tab(browser, service.url) as first:
+            tabs = [first] + [Tab(first.page.context.new_page(), service.url) for _ in kinds[1:]]
+            for own, link in zip(tabs, kinds):
+                own.open(link)
+            service.push("seen-by-all", 1)
+            tabs[1].sees("seen-by-all", "main table")
+            first.page.wait_for_timeout(3_000)
+            for own in tabs:
+                own.requests.clear()
+            service.claim("BOT-9", lease_ms=60_000)
+            begun = time.monotonic()
+            first.page.wait_for_timeout(10_000)
+            took = time.monotonic() - begun
+            asked = sum(len(own.requests) for own in tabs)
+            assert asked <= len(tabs) * (took / 2 + 12), f"{asked} requests in {took:.1f} s"
+            for own, link in zip(tabs, kinds):
+                own.follow(link)
+                assert "Loading" not in own.text(), link
+                own.quiet()
+
+
+def test_a_tab_asks_for_no_more_after_a_walk_through_all_screens_than_before(browser):
+    def requests(own):
+        own.page.wait_for_timeout(2_000)
+        own.requests.clear()
+        own.page.wait_for_timeout(16_000)
+        return sorted(url.rsplit("/", 1)[1] for url in own.requests)
+
+    with _quiet_service() as service:
+        fill(service)
+        with tab(browser, service.url) as own:
+            own.open("now")
+            first = requests(own)
+            for _ in range(2):
+                for link in [*SCREENS, "now"]:
+                    own.follow(link)
+            nodes = _nodes(own)
+            last = requests(own)
+            # Two of each are loaded by time, beside the pulse.
+            assert len(last) <= len(first) + 3 and len(last) <= 8 + 2 * 2 + 2, (first, last)
+            for link in [*SCREENS, "now"]:
+                own.follow(link)
+            assert _nodes(own) <= nodes * 1.3 + 200, "elements of screens that were left stay"
+            own.page.evaluate("""() => {
+                Object.defineProperty(document, 'hidden', { configurable: true, get: () => true });
+                document.dispatchEvent(new Event('visibilitychange'));
+            }""")
+            hidden = requests(own)
+            assert len(hidden) <= 2, hidden
+            own.quiet()
+
+
+def _nodes(own):
+    """The number of nodes in memory, also of those that are on no screen any more."""
+    devtools = own.page.context.new_cdp_session(own.page)
+    devtools.send("HeapProfiler.collectGarbage")
+    devtools.send("Performance.enable")
+    return next(one["value"] for one in devtools.send("Performance.getMetrics")["metrics"] if one["name"] == "Nodes")
+
+
 def test_the_band_is_on_every_screen_and_in_the_title(browser):
     with _quiet_service("--name", "prod", "--colour", "red") as service, tab(browser, service.url) as own:
         for link in ("now", "log"):
@@ -203,7 +315,7 @@ def test_keys_move_the_view_and_change_nothing(browser):
         with tab(browser, service.url) as own:
             own.open("now")
             keys = own.page.keyboard
-            for key, title in (("q", "Queue"), ("t", "Timeline"), ("b", "Bots"), ("d", "Data"), ("l", "Log"), ("c", "Health"), ("h", "Now")):
+            for key, title in (("q", "Queue"), ("s", "Schedules"), ("t", "Timeline"), ("b", "Bots"), ("d", "Data"), ("l", "Log"), ("c", "Health"), ("h", "Now")):
                 keys.press("g")
                 keys.press(key)
                 own.page.locator("h1", has_text=title).wait_for()
@@ -265,13 +377,14 @@ def test_a_reader_sees_every_screen_and_no_button_that_would_be_refused(browser)
             for link in SCREENS:
                 if not link.startswith("restore/"):
                     own.follow(link)
-                    for name in ("Cancel", "Requeue", "Assign", "Hold", "Release", "Forget…", "New restore point", "Edit", "Remove", "Check everything"):
+                    for name in ("Cancel", "Requeue", "Assign", "Hold", "Release", "Forget…", "New restore point", "Edit", "Remove", "Check everything", "New schedule…", "Run now", "Pause this", "Resume", "Remove…"):
                         assert own.button(name).count() == 0, (link, name)
                     assert own.link("Restore…").count() == 0, link
                     own.accessible(f"{link} of a reader")
             own.follow("restore/latest")
             own.sees("A restore needs the role operator")
             own.quiet("status of 401", "status of 422")
+        _walk(browser, service, [link for link in SCREENS if not link.startswith("restore/")], [("dark", NARROW)], reader)
 
 
 def test_a_key_that_is_revoked_ends_what_its_holder_sees(browser):

@@ -78,7 +78,7 @@ async function ask(method, address, body, { signal, also = [], tag } = {}) {
 export const get = async (address, options) => (await ask('GET', address, undefined, options)).data;
 /** The answer and its version. @param {string} address */
 export const tagged = (address) => ask('GET', address);
-/** @param {string} address @param {any} [body] */
+/** @param {string} address */
 export const post = async (address, body = {}) => (await ask('POST', address, body)).data;
 /** @param {string} address @param {string} text JSON @param {string} tag the version that it replaces; any if it is empty */
 export const put = async (address, text, tag) => (await ask('PUT', address, text, { tag })).data;

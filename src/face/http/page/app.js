@@ -5,7 +5,7 @@ import { render, useEffect, useMemo, useRef, useState } from './preact.js';
 import { html } from './html.js';
 import { get, isExact, post, Problem, remove } from './api.js';
 import { go, link, readRoute, Shared } from './hooks.js';
-import { Act, Dialog, T, Trouble } from './parts.js';
+import { Act, Dialog, plain, Trouble } from './parts.js';
 import { show, step, TimeBar, usePoint, usePoints } from './timebar.js';
 import { Now } from './now.js';
 import { UndoBar } from './undo.js';
@@ -29,6 +29,7 @@ const SCREENS = [
   ['now', 'Now', 'h', () => Now],
   ['timeline', 'Timeline', 't', async () => (await import('./timeline.js')).Timeline],
   ['queue', 'Queue', 'q', async () => (await import('./queue.js')).Queue],
+  ['schedules', 'Schedules', 's', async () => (await import('./schedules.js')).Schedules],
   ['bots', 'Bots', 'b', async () => (await import('./bots.js')).Bots],
   ['data', 'Data', 'd', async () => (await import('./data.js')).Data],
   ['log', 'Log', 'l', async () => (await import('./log.js')).Log],
@@ -162,7 +163,7 @@ function useMessages() {
   return { messages, say, close };
 }
 
-/** Keys move the view. No key changes anything in the store. @param {any} does */
+/** Keys move the view. No key changes anything in the store. */
 function useKeys(does) {
   const latest = useRef(does);
   latest.current = does;
@@ -190,7 +191,7 @@ function moveRow(by) {
   rows[Math.max(0, Math.min(rows.length - 1, here < 0 ? (by > 0 ? 0 : rows.length - 1) : here + by))]?.focus();
 }
 
-const KEYS = [['?', 'show these keys'], ['g, then h t q b d l c', 'Now, Timeline, Queue, Bots, Data, Log, Health'], ['/', 'go to the filter'], ['j k', 'next row, row before'], ['[ ]', 'the point before, the point after'], ['n', 'now'], ['p', 'pause: nothing on the screen moves'], ['u', 'times in UTC, or how long ago']];
+const KEYS = [['?', 'show these keys'], ['g, then h t q s b d l c', 'Now, Timeline, Queue, Schedules, Bots, Data, Log, Health'], ['/', 'go to the filter'], ['j k', 'next row, row before'], ['[ ]', 'the point before, the point after'], ['n', 'now'], ['p', 'pause: nothing on the screen moves'], ['u', 'times in UTC, or how long ago']];
 
 const Keys = ({ onClose }) => html`<${Dialog} title="Keys" onClose=${onClose}><dl class="keys">${KEYS.map(([key, does]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}</dl><p class="faint">No key changes anything in the store.</p><//>`;
 
@@ -219,27 +220,23 @@ function App() {
     first.current = false;
   }, [path]);
   return html`<${Shared.Provider} value=${hive}>
-    ${name && html`<header class=${`band colour-${colour || 'grey'}`}><${T} v=${name} /></header>`}
+    ${name && html`<header class=${`band colour-${colour || 'grey'}`}>${plain(name)}</header>`}
     <div class=${pulse.gone ? 'frame is-gone' : 'frame'}>
       <nav class="rail" aria-label="Screens"><a class="skip" href=${link(route.path, route.params)} onClick=${(event) => { event.preventDefault(); main.current?.focus(); }}>To the content</a><a class="logo" href=${link(['now'])}><img src="page/icon.svg" alt="" width="22" height="22" /> Hivekeep</a>
         <ul>${SCREENS.map(([id, label]) => html`<li><a href=${link([id])} aria-current=${id === screen ? 'page' : null}>${label}</a></li>`)}</ul>
         <div class="rail-end"><button class="small" aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? 'Go on' : 'Pause'}</button>
           <button class="small" onClick=${() => setHelp(true)}>Keys</button></div>
-        ${me?.key && html`<p class="who"><${T} v=${me.key} /> <span class="faint">${me.role}</span> <${Act} kind="small" run=${async () => { await remove('api/session'); pulse.look(); }}>Sign out<//></p>`}</nav>
-      ${pulse.refused ? html`<main ref=${main} tabindex="-1"><${SignIn} problem=${pulse.refused} again=${pulse.look} /></main>` : html`<${Inside} all=${all} setAll=${setAll} gone=${pulse.gone} paused=${paused} main=${main} setPaused=${setPaused} setHelp=${setHelp} setUtcOnly=${setUtcOnly} point=${at}>
+        ${me?.key && html`<p class="who">${plain(me.key)} <span class="faint">${me.role}</span> <${Act} kind="small" run=${async () => { await remove('api/session'); pulse.look(); }}>Sign out<//></p>`}</nav>
+      ${pulse.refused ? html`<main ref=${main} tabindex="-1"><${SignIn} problem=${pulse.refused} again=${pulse.look} /></main>` : html`<${Inside} ...${{ hive, all, setAll, gone: pulse.gone, paused, main, setPaused, setHelp, setUtcOnly }}>
         ${Screen ? html`<${Screen} key=${screen} />` : isKnown ? html`<p class="faint wait" role="status">Loading…</p>` : html`<h1>Not found</h1><p>There is no such screen. <a href=${link(['now'])}>To Now</a></p>`}<//>`}
     </div>
-    <div class="messages" role="status" aria-live="polite">${messages.map((own) => html`<p class=${`message is-${own.kind}`}><${T} v=${own.text} /> <button class="small" onClick=${() => close(own)}>Close</button></p>`)}</div>
+    <div class="messages" role="status" aria-live="polite">${messages.map((own) => html`<p class=${`message is-${own.kind}`}>${plain(own.text)} <button class="small" onClick=${() => close(own)}>Close</button></p>`)}</div>
     ${help && html`<${Keys} onClose=${() => setHelp(false)} />`}
   <//>`;
 }
 
-/** All that needs the points: the time bar, the keys for it, and the screen. @param {any} props */
-function Inside({ all, setAll, gone, paused, main, setPaused, setHelp, setUtcOnly, children }) {
-  return html`<${Shared.Consumer}>${(hive) => html`<${Timed} ...${{ hive, all, setAll, gone, paused, main, setPaused, setHelp, setUtcOnly }}>${children}<//>`}<//>`;
-}
-
-function Timed({ hive, all, setAll, gone, paused, main, setPaused, setHelp, setUtcOnly, children }) {
+/** All that needs the points: the time bar, the keys for it, and the screen. */
+function Inside({ hive, all, setAll, gone, paused, main, setPaused, setHelp, setUtcOnly, children }) {
   const { points, more } = usePoints(all);
   const { point, error } = usePoint(hive.at, points);
   useKeys((key) => {
@@ -257,7 +254,7 @@ function Timed({ hive, all, setAll, gone, paused, main, setPaused, setHelp, setU
   });
   const shared = useMemo(() => ({ ...hive, point }), [hive, point]);
   return html`<${Shared.Provider} value=${shared}><div class="page">
-    ${gone && html`<p class="note is-bad gone" role="alert"><strong>${gone.error.status ? html`<${T} v=${gone.error.message} />` : 'The service does not answer'}</strong> since ${utc(new Date(gone.since).toISOString())}. This is the last state that was seen; trying again.</p>`}
+    ${gone && html`<p class="note is-bad gone" role="alert"><strong>${gone.error.status ? plain(gone.error.message) : 'The service does not answer'}</strong> since ${utc(new Date(gone.since).toISOString())}. This is the last state that was seen; trying again.</p>`}
     ${!isExact && html`<p class="note is-warn">This browser rounds large numbers; a newer one shows them exactly.</p>`}
     ${paused && html`<p class="note is-warn" role="status">Paused: the screen shows what it showed. <button class="small" onClick=${() => setPaused(false)}>Go on</button></p>`}
     <${TimeBar} points=${points} more=${more} error=${error} all=${all} setAll=${setAll} />
@@ -280,7 +277,7 @@ function SignIn({ problem, again }) {
       setWrong(error);
     }
   };
-  if (problem.status !== 401) return html`<div class="empty"><h1>The service refused this page</h1><p><${T} v=${problem.message} /></p><button onClick=${again}>Try again</button></div>`;
+  if (problem.status !== 401) return html`<div class="empty"><h1>The service refused this page</h1><p>${plain(problem.message)}</p><button onClick=${again}>Try again</button></div>`;
   if (!can) return html`<div class="empty"><h1>This service asks for a key</h1>${can === false && html`<p>Its page cannot sign in. Use the command line, or send the key with each request: <code>curl -H "Authorization: Bearer KEY"</code>.</p>`}<button onClick=${again}>Try again</button></div>`;
   return html`<div class="empty"><h1>Sign in</h1><p>This service asks for a key, or for its token. The page does not keep it: it is changed into a session of twelve hours.</p>
     <form class="inline" onSubmit=${enter}><input type="password" aria-label="Key" placeholder="hk_NAME_SECRET" autocomplete="off" value=${key} onInput=${(event) => setKey(event.currentTarget.value)} /><button class="main" disabled=${!key.trim()}>Sign in</button></form>

@@ -4,9 +4,10 @@
 import { useEffect, useState } from './preact.js';
 import { html } from './html.js';
 import { path, post } from './api.js';
-import { useHive, useLoad } from './hooks.js';
-import { A, Act, Chip, counted, Dialog, T, Trouble, Typed, When } from './parts.js';
+import { go, useHive, useLoad } from './hooks.js';
+import { A, Act, Chip, counted, Dialog, plain, Trouble, Typed, when } from './parts.js';
 import { n } from './text.js';
+import { hasMoved, keep, sum, total } from './undo.js';
 
 /** The actions: the name of each, what was done, and the states of the tasks. @type {Record<string, [string, string, string]>} */
 const ACTIONS = {
@@ -37,16 +38,25 @@ export function Bulk({ params, some }) {
     ${action && html`<${Ask} action=${action} params=${params} onClose=${() => setAction('')} begun=${jobs.again} />`}`;
 }
 
-/** Asks the service, without what is not set. @param {any} params @param {string} action @param {any} more */
+/** Asks the service, without what is not set. @param {string} action */
 const asked = (params, action, more) => post('api/bulk', { ...Object.fromEntries(Object.entries(params).filter(([, value]) => value)), action, ...more });
 
 /** Counts the tasks, and asks for their number. */
 function Ask({ action, params, onClose, begun }) {
   const [plan, setPlan] = useState({});
+  const [moved, setMoved] = useState('');
   const [name, done, states] = ACTIONS[action];
-  useEffect(() => { asked(params, action, { dry_run: true }).then((data) => setPlan({ data }), (error) => setPlan({ error })); }, []);
+  const count = () => asked(params, action, { dry_run: true }).then((data) => setPlan({ data }), (error) => setPlan({ error }));
+  useEffect(() => { count(); }, []);
   const run = async () => {
-    await asked(params, action, { at_most: Number(plan.data.fits) });
+    try {
+      await asked(params, action, { at_most: Number(plan.data.fits) });
+    } catch (error) {
+      if (!error.message.startsWith('more tasks fit')) throw error;
+      setMoved(plan.data.fits);
+      await count();
+      return;
+    }
     onClose();
     begun();
   };
@@ -54,22 +64,36 @@ function Ask({ action, params, onClose, begun }) {
   return html`<${Dialog} title=${`${name} all tasks of this list?`} onClose=${onClose}><${Trouble} problem=${plan.error} />
     ${!plan.error && fits === undefined && html`<p class="faint" role="status">Counting…</p>`}
     ${fits !== undefined && (String(fits) === '0' ? html`<p>None of them is ${states.replaceAll(' ', ', ')}; there is nothing to do.</p>`
-    : html`<p><strong>${counted(fits, 'task')}</strong> would be ${done}: those that are ${(params.state || states).replaceAll(' ', ', ')}${Object.keys(params).some((own) => own !== 'state' && params[own]) && ', and fit the filter'}.</p>
+    : html`${moved && html`<p class="note is-warn" role="alert">Nothing was changed: it was ${n(moved)}, and more tasks fit now.</p>`}<p><strong>${counted(fits, 'task')}</strong> would be ${done}: those that are ${(params.state || states).replaceAll(' ', ', ')}${Object.keys(params).some((own) => own !== 'state' && params[own]) && ', and fit the filter'}.</p>
       <p>A restore point is made first, so this can be taken back. It goes on in the service if you close this page.</p>
-      <${Typed} text=${String(fits)} inputmode="numeric" label=${html`Type the number of tasks, <strong>${n(fits)}</strong>:`} run=${run}>${name} ${counted(fits, 'task')}<//>`)}<//>`;
+      <${Typed} key=${fits} text=${String(fits)} inputmode="numeric" label=${html`Type the number of tasks, <strong>${n(fits)}</strong>:`} run=${run}>${name} ${counted(fits, 'task')}<//>`)}<//>`;
 }
 
 const SIGNS = { running: 'claimed', done: 'ok', stopped: 'warn', failed: 'bad' };
 
 function Job({ own, close, again }) {
-  const { writes, me } = useHive();
+  const { writes } = useHive();
   const [name, done] = ACTIONS[own.action];
   const runs = own.state === 'running';
   const seen = Number(own.changed) + Number(own.passed);
   const stop = async () => { await post(`api/bulk/${path(own.id)}/stop`); again(); };
+  const undo = async () => {
+    const address = `api/points/${path(own.point)}/restore`;
+    const plan = await post(address, { only: ['queue'], dry_run: true });
+    // A removed task comes back, any other changes. More than that was done by somebody else.
+    const { queue = {} } = plan.collections;
+    const isAlone = [sum(queue), queue[own.action === 'purge' ? 'added' : 'changed']].every((count) => String(count) === String(own.changed));
+    const done = isAlone && await post(address, { only: ['queue'], expect: plan.state }).catch((error) => { if (!hasMoved(error)) throw error; });
+    if (!done) {
+      go(['restore', own.point], { only: 'queue', at: '' });
+      return 'The queue has changed since in other ways too. This is the plan of all that would go back.';
+    }
+    keep({ records: total(done) });
+    return close();
+  };
   return html`<section class="card bulk-job" aria-label="Change of many tasks"><p role="status"><${Chip} s=${SIGNS[own.state]} label=${own.state} /> ${runs ? html`${name}: ${n(seen)} of ${counted(own.fits, 'task')} <progress max=${Number(own.fits) || 1} value=${seen} aria-label="Changed tasks"></progress>`
-    : html`<strong>${counted(own.changed, 'task')} ${done}</strong>${Number(own.passed) > 0 && `; ${n(own.passed)} stayed as before`}, <${When} t=${own.ended_at} />`}${own.by && html` <span class="faint">by <${T} v=${own.by} /></span>`}</p>
-    ${own.error && html`<p class="bad"><${T} v=${own.error} /></p>`}
-    <p>${runs && writes && html`<${Act} run=${stop}>Stop<//> `}${!runs && Number(own.changed) > 0 && me?.may.operator && html`<${A} class="button" to=${['restore', own.point]} params=${{ only: 'queue', at: '' }}>Undo…<//> `}
-      <${A} class="button" to=${['compare', own.point, 'now']} params=${{ only: 'queue', at: '' }}>What changed<//> ${!runs && html`<button class="small" onClick=${close}>Close</button>`}</p></section>`;
+    : html`<strong>${counted(own.changed, 'task')} ${done}</strong>${Number(own.passed) > 0 && `; ${n(own.passed)} stayed as before`}, ${when(own.ended_at)}`}${own.by && html` <span class="faint">by ${plain(own.by)}</span>`}</p>
+    ${own.error && html`<p class="bad">${plain(own.error)}</p>`}
+    <p>${runs && writes && html`<${Act} run=${stop}>Stop<//> `}${!runs && Number(own.changed) > 0 && writes && html`<${Act} kind="main" run=${undo}>Undo<//> `}
+      <${A} class="button" to=${['compare', own.point, 'now']} params=${{ only: 'queue', at: '' }}>Changes<//> ${!runs && html`<button class="small" onClick=${close}>Close</button>`}</p></section>`;
 }

@@ -4,14 +4,14 @@
 import { html } from './html.js';
 import { path, query } from './api.js';
 import { go, setParams, useHive, useLoad } from './hooks.js';
-import { A, Chip, counted, Counts, Empty, Find, Head, Loaded, Pager, pointTitle, Same, T, Table } from './parts.js';
+import { A, Chip, counted, Counts, Empty, Find, Head, Loaded, Pager, plain, pointTitle, Same, Table } from './parts.js';
 import { usePoints } from './timebar.js';
 import { Between, placeOf } from './versions.js';
 import { ago, quoted, shown } from './text.js';
 
 const ROWS = 50;
 
-/** A task's change as a sentence. @param {any} before @param {any} after */
+/** A task's change as a sentence. */
 function sentence(before, after) {
   if (!before || !after || before.state === after.state) return '';
   const by = after.finished_by ?? after.holder?.bot;
@@ -27,11 +27,11 @@ export function Compare() {
     <${Ends} from=${from} to=${to} />
     <${Loaded} of=${diff}>${(data) => html`
       <div class="tabs" role="group" aria-label="Collection"><button aria-pressed=${!only} onClick=${() => setParams({ only: '', cursor: '' })}>all</button>
-        ${Object.entries(data.counts).map(([name, counts]) => html`<button aria-pressed=${only === name} onClick=${() => setParams({ only: name, cursor: '' })}><${T} v=${name} /> <${Counts} counts=${counts} /></button>`)}</div>
+        ${Object.entries(data.counts).map(([name, counts]) => html`<button aria-pressed=${only === name} onClick=${() => setParams({ only: name, cursor: '' })}>${plain(name)} <${Counts} counts=${counts} /></button>`)}</div>
       <${Find} name="prefix" label="Keys that begin with" hint="keys that begin with…" />
       ${data.changes.length === 0 ? html`<${Empty}><h2>Nothing differs</h2><p>Both moments hold the same${only || prefix ? ' in this part' : ''}.</p><//>`
       : html`<p class="faint">${counted(data.total, 'record differs', 'records differ')}${prefix ? `; those that begin with ${prefix} are listed` : ''}.</p>
-        <${Table} label="Records that differ" head=${['Record', 'Change', 'Before → after', '']} rows=${data.changes.map((own) => html`<${Row} key=${`${own.collection}/${own.key}`} own=${own} from=${from} to=${to} />`)} />`}
+        <${Table} kind="cards" label="Records that differ" head=${['Record', 'Change', 'Before → after', '']} rows=${data.changes.map((own) => html`<${Row} key=${`${own.collection}/${own.key}`} own=${own} from=${from} to=${to} />`)} />`}
       <${Pager} next=${data.next} />`}<//>
     <${Same} cli=${`hivekeep point diff ${quoted(from)} ${quoted(to)}`} curl=${`api/points/${path(from)}/diff${query({ to, collection: only, prefix })}`} />`;
 }
@@ -39,9 +39,9 @@ export function Compare() {
 function Row({ own, from, to }) {
   const { writes } = useHive();
   const said = own.collection === 'queue' ? sentence(own.before, own.after) : '';
-  return html`<tr><th scope="row"><${A} to=${placeOf(own.collection, own.key)} params=${{ at: own.change === 'removed' ? from : to === 'now' ? '' : to }}><span class="faint"><${T} v=${own.collection} />/</span><${T} v=${own.key} /><//></th>
+  return html`<tr><th scope="row"><${A} to=${placeOf(own.collection, own.key)} params=${{ at: own.change === 'removed' ? from : to === 'now' ? '' : to }}><span class="faint">${plain(own.collection)}/</span>${plain(own.key)}<//></th>
     <td><${Chip} s=${own.change} /></td>
-    <td class="wide">${said && html`<p><strong><${T} v=${said} /></strong></p>`}<${Between} before=${own.before} after=${own.after} /></td>
+    <td class="wide">${said && html`<p><strong>${plain(said)}</strong></p>`}<${Between} before=${own.before} after=${own.after} /></td>
     <td class="acts">${writes && to === 'now' && ['registry', 'queue', 'config'].includes(own.collection) && html`<${A} class="button small" to=${['restore', from]} params=${{ only: own.collection, key: own.key, at: '' }}>Restore only this…<//>`}</td></tr>`;
 }
 

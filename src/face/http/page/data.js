@@ -5,14 +5,14 @@ import { useEffect, useState } from './preact.js';
 import { html } from './html.js';
 import { parse, path, put, query, remove, tagged } from './api.js';
 import { go, setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Block, Calm, Digest, Empty, Find, Form, Head, Loaded, past, Same, T, Table, Trouble } from './parts.js';
+import { A, Act, Block, Calm, Digest, Empty, Find, Form, Head, Loaded, past, plain, Same, Table, Trouble } from './parts.js';
 import { Between, Folded, placeOf, Versions } from './versions.js';
 import { json, n, quoted, shown, size } from './text.js';
 
 const ROWS = 100;
 
-/** Words for the built-in collections. @type {Record<string, string>} */
-const ABOUT = { registry: 'the bots', queue: 'the tasks', bot_assignments: 'tasks and the bots that have them', assignments: 'tasks and the bots that have them', chat: 'messages', config: 'settings of the fleet', documents: 'JSON that was handed over whole' };
+/** Words for the built-in collections. */
+const ABOUT = { registry: 'the bots', queue: 'the tasks', bot_assignments: 'tasks and the bots that have them', assignments: 'tasks and the bots that have them', chat: 'messages', config: 'settings of the fleet', schedules: 'tasks that come back', documents: 'JSON that was handed over whole' };
 
 export function Data() {
   const { route } = useHive();
@@ -26,7 +26,7 @@ function Collections() {
   const all = useLoad(`api/collections${query({ at })}`);
   return html`<${Head} title="Data" />
     <${Loaded} of=${all}>${(data) => html`<${Table} kind="collections" label="Collections" head=${['Collection', ['Holds', 'faint'], ['Records', 'num'], ['Size', 'num'], 'Digest']} rows=${Object.entries(data.collections).map(([name, stats]) => [name,
-    html`<${A} to=${['data', name]}><${T} v=${name} /><//>`, ABOUT[name] ?? 'records of your own', n(stats.count), html`<span title=${`${n(stats.bytes)} bytes`}>${size(stats.bytes)}</span>`, html`<${Digest} of=${stats} />`])} />`}<//>
+    html`<${A} to=${['data', name]}>${plain(name)}<//>`, ABOUT[name] ?? 'records of your own', n(stats.count), html`<span title=${`${n(stats.bytes)} bytes`}>${size(stats.bytes)}</span>`, html`<${Digest} of=${stats} />`])} />`}<//>
     <p>The audit trail is the same at every point; it is in the <${A} to=${['log']} params=${{ show: 'audit' }}>log<//>.</p>
     <${Same} cli="hivekeep status" curl=${`api/collections${query({ at })}`} />`;
 }
@@ -36,11 +36,11 @@ function Records({ collection }) {
   const { prefix = '', cursor = '' } = route.params;
   const list = useLoad(`api/collections/${path(collection)}${query({ prefix, cursor, at, limit: ROWS, preview: 400 })}`);
   const calm = useCalm(list.data, [collection, prefix, cursor, at].join('|'));
-  return html`<${Head} title=${html`<${A} to=${['data']}>Data<//> / <${T} v=${collection} />`} aside=${writes && collection === 'config' && html`<${NewKey} />`} />
+  return html`<${Head} title=${html`<${A} to=${['data']}>Data<//> / ${plain(collection)}`} aside=${writes && collection === 'config' && html`<${NewKey} />`} />
     <${Find} name="prefix" label="Keys that begin with" hint="keys that begin with…" />
     <${Calm} calm=${calm} of=${list}>${(data) => (data.records.length === 0
     ? html`<${Empty}><h2>No record</h2><p>${prefix ? 'No key begins with this text.' : 'This collection is empty.'}</p><//>`
-    : html`<${Table} label=${`Records of ${collection}`} head=${['Key', ['Value', 'wide']]} rows=${data.records.map((record) => [record.key, html`<${A} to=${placeOf(collection, record.key)}><${T} v=${record.key} /><//>`, html`<${Folded} v=${record.value} />`])} />`)}<//>
+    : html`<${Table} label=${`Records of ${collection}`} head=${['Key', ['Value', 'wide']]} rows=${data.records.map((record) => [record.key, html`<${A} to=${placeOf(collection, record.key)}>${plain(record.key)}<//>`, html`<${Folded} v=${record.value} />`])} />`)}<//>
     <${Same} cli=${`hivekeep get ${quoted(collection)}${past(at)}`} curl=${`api/collections/${path(collection)}${query({ prefix, at })}`} />`;
 }
 
@@ -55,7 +55,7 @@ function Record({ collection, id }) {
   const edit = route.params.edit === 'true' && writes && collection === 'config';
   const record = useLoad(`api/collections/${path(collection, id)}${query({ at })}`);
   const isConfig = collection === 'config';
-  return html`<${Head} title=${html`<${A} to=${['data', collection]}><${T} v=${collection} /><//> / <${T} v=${id} />`}
+  return html`<${Head} title=${html`<${A} to=${['data', collection]}>${plain(collection)}<//> / ${plain(id)}`}
       aside=${writes && isConfig && !edit && !record.error && html`<button class="main" onClick=${() => setParams({ edit: 'true' })}>Edit</button>
         <${Act} run=${async () => { await remove(`api/config/${path(id)}`); go(['data', 'config']); return `${shown(id)} is removed; a restore point still has it.`; }}>Remove<//>`} />
     ${edit ? html`<${Edit} id=${id} />` : html`<${Loaded} of=${record}>${(data) => html`<${Block} v=${data.value} />`}<//>`}
@@ -92,7 +92,7 @@ function Edit({ id }) {
   };
   return html`<${Form} kind="edit">
     <label>Value, as JSON<textarea rows=${Math.min(24, text.split('\n').length + 2)} spellcheck=${false} value=${text} onInput=${(event) => setText(event.currentTarget.value)}></textarea></label>
-    ${fault ? html`<p class="note is-bad" role="alert">This is not JSON yet: <${T} v=${fault} /></p>` : html`<section class="card"><h2>What saving changes</h2>${json(value) === json(read.data) && !read.isNew ? html`<p class="faint">Nothing.</p>` : html`<${Between} before=${read.isNew ? null : read.data} after=${value} />`}</section>`}
+    ${fault ? html`<p class="note is-bad" role="alert">This is not JSON yet: ${plain(fault)}</p>` : html`<section class="card"><h2>Saving changes</h2>${json(value) === json(read.data) && !read.isNew ? html`<p class="faint">Nothing.</p>` : html`<${Between} before=${read.isNew ? null : read.data} after=${value} />`}</section>`}
     ${problem?.status === 412 ? html`<p class="note is-warn" role="alert">Somebody has changed the value since you opened it. Your text is kept; what saving changes is shown against the new value.</p>` : html`<${Trouble} problem=${problem} />`}
     <p class="tools"><button class="main" disabled=${Boolean(fault)} onClick=${save}>Save</button> <button type="button" onClick=${close}>Cancel</button></p><//>`;
 }

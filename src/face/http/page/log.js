@@ -5,7 +5,7 @@ import { useEffect, useState } from './preact.js';
 import { html } from './html.js';
 import { get, path, query } from './api.js';
 import { setParams, useHive, useLoad } from './hooks.js';
-import { A, Act, Block, BotLink, Chip, Counts, Empty, Find, Head, Loaded, pointTitle, Same, T, Table, When } from './parts.js';
+import { A, Act, Block, Chip, Counts, Empty, Find, Head, Loaded, plain, pointTitle, Same, Table, toBot, when } from './parts.js';
 import { usePoints } from './timebar.js';
 import { json, line } from './text.js';
 
@@ -21,19 +21,27 @@ const ofEntry = (entry) => ({ key: `a${entry.sequence}`, time: entry.recorded ??
 /** The two sources: the member of the answer, and a row of an item. @type {[string, (item: any) => any][]} */
 const SOURCES = [['events', ofEvent], ['entries', ofEntry]];
 
-/** Rows in order. Behind the end of a source that goes on there may be rows which are not loaded yet. @param {any[]} rows @param {any} ends */
+/** So many pages without a row are passed over at a time. */
+const PASSED = 20;
+/** Later than every time: a source that has shown no row yet may have rows everywhere. */
+const ANYWHERE = '~';
+
+/** Where a source goes on. @param {any[]} rows @param {string} before the time of its last row before these */
+const endOf = (rows, next, before) => ({ next, time: rows[rows.length - 1]?.time ?? before });
+
+/** Rows in order. Behind the end of a source that goes on there may be rows which are not loaded yet. @param {any[]} rows */
 function ordered(rows, ends) {
   const from = Object.values(ends).reduce((last, end) => (end.next && end.time > last ? end.time : last), '');
   return rows.filter((row) => row.time >= from).sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0));
 }
 
-/** The loaded part of the sources, and where each goes on. @param {any} answers */
+/** The loaded part of the sources, and where each goes on. */
 function gathered(answers) {
   const [rows, ends] = [[], {}];
   for (const [name, of] of SOURCES) {
     const own = (answers[name]?.[name] ?? []).map(of);
     rows.push(...own);
-    ends[name] = { next: answers[name]?.next, time: own[own.length - 1]?.time ?? '' };
+    ends[name] = endOf(own, answers[name]?.next, ANYWHERE);
   }
   return { rows, ends };
 }
@@ -71,32 +79,34 @@ function Entries({ show }) {
   const calm = frozen && !older ? rows.filter((row) => row.time <= frozen) : rows;
   const shown = older ? calm.slice(-MOST) : calm.slice(0, MOST);
   const waiting = rows.length - calm.length;
+  const goesOn = SOURCES.some(([name]) => ends[name].next);
   const follow = () => { setOlder(null); setFrozen(''); scrollTo(0, 0); };
   const more = async () => {
     // The source whose rows end first goes on.
     const [name, of] = SOURCES.filter(([own]) => ends[own].next).sort(([a], [b]) => (ends[a].time < ends[b].time ? 1 : -1))[0];
-    const page = await get(`${addresses[name]}&cursor=${ends[name].next}`);
+    let page = { next: ends[name].next };
+    for (let left = PASSED; left > 0 && page.next && !page[name]?.length; left -= 1) page = await get(`${addresses[name]}&cursor=${page.next}`);
     const next = page[name].map(of);
     const known = ordered(loaded, ends);
     const kept = new Set(known.slice(0, -MOST).map((row) => row.key));
-    setOlder({ rows: [...loaded.filter((row) => !kept.has(row.key)), ...next], ends: { ...ends, [name]: { next: page.next, time: next[next.length - 1]?.time ?? '' } } });
+    setOlder({ rows: [...loaded.filter((row) => !kept.has(row.key)), ...next], ends: { ...ends, [name]: endOf(next, page.next, ends[name].time) } });
   };
   const of = events.error ? events : entries.error ? entries : { data: (!addresses.events || events.data) && (!addresses.entries || entries.data) ? rows : undefined };
-  return html`${bot && html`<p>Only what <${BotLink} id=${bot} /> did or what was done to it. <button class="small" onClick=${() => setParams({ bot: '' })}>Show everything</button></p>`}
+  return html`${bot && html`<p>Only what ${toBot(bot)} did or what was done to it${addresses.events && ', beside the events of the store'}. <button class="small" onClick=${() => setParams({ bot: '' })}>Show everything</button></p>`}
     <${Find} name="find" label="Words to find" hint="words to find among the loaded entries" />
     ${(waiting > 0 || older) && html`<p class="news"><button onClick=${follow}>${older ? 'Newest' : `${waiting} new`}</button></p>`}
-    <${Loaded} of=${of}>${() => (shown.length === 0 ? html`<${Empty}><h2>Nothing here</h2><p>${find ? 'None of the loaded entries has these words.' : 'Nothing has happened yet.'}</p><//>`
-    : html`<${Table} kind="log" label="Events and audit entries, newest first" head=${['Time', ['Kind', 'faint'], 'What happened', 'By', 'Target', ['Details', 'wide']]} rows=${shown.map((row) => [row.key,
-      html`<${When} t=${row.time} />`, row.sort, html`${row.level ? html`<${Chip} s=${row.level} label=${row.what} />` : html`<${T} v=${row.what} />`}${row.result && html` <span class="faint"><${T} v=${line(row.result, 60)} /></span>`}`,
-      html`<${T} v=${row.by} />`, html`<${T} v=${row.of} />`, html`<${Details} v=${row.details} />`])} />`)}<//>
-    ${SOURCES.some(([name]) => ends[name].next) && html`<p><${Act} run=${more}>Older<//></p>`}
+    <${Loaded} of=${of}>${() => (shown.length === 0 ? html`<${Empty}><h2>Nothing here</h2><p>${find ? 'None of the loaded entries has these words.' : goesOn ? 'None of the entries that were looked at fits; Older looks further.' : 'Nothing has happened yet.'}</p><//>`
+    : html`<${Table} kind="log" label="Events and audit entries, newest first" head=${['Time', ['Kind', 'faint'], 'Event', 'By', 'Target', ['Details', 'wide']]} rows=${shown.map((row) => [row.key,
+      when(row.time), row.sort, html`${row.level ? html`<${Chip} s=${row.level} label=${row.what} />` : plain(row.what)}${row.result && html` <span class="faint">${plain(line(row.result, 60))}</span>`}`,
+      plain(row.by), plain(row.of), html`<${Details} v=${row.details} />`])} />`)}<//>
+    ${goesOn && html`<p><${Act} run=${more}>Older<//></p>`}
     <${Same} cli=${show === 'audit' ? 'hivekeep get audit' : 'hivekeep log'} curl=${show === 'audit' ? `api/audit${query({ bot, limit: 1000 })}` : `api/events${query({ limit: 1000 })}`} />`;
 }
 
 function Details({ v }) {
   if (v === null || v === undefined || json(v) === '{}') return null;
   const text = line(v, 90);
-  return html`<details><summary class="faint mono"><${T} v=${text} /></summary><${Block} v=${v} label="details" /></details>`;
+  return html`<details><summary class="faint mono">${plain(text)}</summary><${Block} v=${v} label="details" /></details>`;
 }
 
 /** The changes between one point and the next, newest first. */
@@ -109,7 +119,7 @@ function Changes() {
   };
   const pairs = points.slice(0, count).map((point, at) => ({ from: point, to: points[at - 1] }));
   return html`<${Loaded} of=${{ data: loaded ? pairs : undefined }}>${() => (pairs.length === 0 ? html`<${Empty}><h2>No restore point</h2><p>Changes are counted from one restore point to the next.</p><//>`
-    : html`<${Table} kind="changes" label="Changes from point to point, newest first" head=${['Until', 'Since', ['Changes', 'wide'], ['', 'acts']]} rows=${pairs.map((own) => html`<${Pair} key=${own.from.epoch} ...${own} />`)} />`)}<//>
+    : html`<${Table} kind="cards" label="Changes from point to point, newest first" head=${['Until', 'Since', ['Changes', 'wide'], ['', 'acts']]} rows=${pairs.map((own) => html`<${Pair} key=${own.from.epoch} ...${own} />`)} />`)}<//>
     ${(points.length > count || more) && count < MOST && html`<p><${Act} run=${older}>Older<//></p>`}
     <${Same} cli="hivekeep point diff latest now" curl=${`api/points/latest/diff${query({ to: 'now' })}`} />`;
 }
@@ -117,8 +127,8 @@ function Changes() {
 function Pair({ from, to }) {
   const until = to?.point ?? 'now';
   const diff = useLoad(`api/points/${path(from.point)}/diff${query({ to: until, limit: 1, preview: 1 })}`, { once: Boolean(to) });
-  return html`<tr><th scope="row">${to ? html`<${When} t=${to.timestamp} />` : 'now'}</th><td><${When} t=${from.timestamp} /> <span class="faint"><${T} v=${pointTitle(from)} /></span></td>
+  return html`<tr><th scope="row">${to ? when(to.timestamp) : 'now'}</th><td>${when(from.timestamp)} <span class="faint">${plain(pointTitle(from))}</span></td>
     <td class="wide"><${Loaded} of=${diff}>${(data) => (String(data.total) === '0' ? html`<span class="faint">none</span>`
-    : html`<ul class="members">${Object.entries(data.counts).map(([name, counts]) => html`<li><b><${T} v=${name} /></b> <${Counts} counts=${counts} /></li>`)}</ul>`)}<//></td>
+    : html`<ul class="members">${Object.entries(data.counts).map(([name, counts]) => html`<li><b>${plain(name)}</b> <${Counts} counts=${counts} /></li>`)}</ul>`)}<//></td>
     <td class="acts"><${A} class="button small" to=${['compare', from.point, until]} params=${{ at: '' }}>Compare<//></td></tr>`;
 }

@@ -78,6 +78,7 @@ files! {
     "parts.js": SCRIPT,
     "queue.js": SCRIPT,
     "restore.js": SCRIPT,
+    "schedules.js": SCRIPT,
     "text.js": SCRIPT,
     "timebar.js": SCRIPT,
     "timeline.js": SCRIPT,

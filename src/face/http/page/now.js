@@ -4,7 +4,7 @@
 import { html } from './html.js';
 import { post } from './api.js';
 import { useHive, useLoad } from './hooks.js';
-import { A, Act, BotLink, Chip, Command, counted, Digest, Empty, Head, Loaded, Rows, Same, Spark, T, Table, TaskLink, When } from './parts.js';
+import { A, Act, Chip, Command, counted, Digest, Empty, Head, Loaded, plain, Rows, Same, Spark, Table, toBot, toTask, When, when } from './parts.js';
 import { ago, n } from './text.js';
 
 /** The states in the order of a task's life. */
@@ -15,7 +15,7 @@ const DRILL_DAYS = 30;
 
 /**
  * The troubles, worst first, each with its next step.
- * @param {any} status @param {any} ready @param {any} pulse @param {number} now
+ * @param {number} now
  */
 function troubles(status, ready, pulse, now) {
   const found = [];
@@ -37,7 +37,7 @@ function troubles(status, ready, pulse, now) {
 /** @param {string} text */
 export const sentence = (text) => text[0].toUpperCase() + text.slice(1);
 
-/** The good news in one line. @param {any} status @param {any} pulse @param {number} now */
+/** The good news in one line. @param {number} now */
 function wellness(status, pulse, now) {
   const parts = [];
   if (pulse?.latest) parts.push(`last point ${ago(pulse.latest.timestamp, now)}`);
@@ -71,7 +71,7 @@ function Verdict() {
   return html`<section class=${`verdict is-${level}`} aria-label="State of the store">
     <h2><${Chip} s=${level} label=${headline} /></h2>
     <p>${wellness(status.data, pulse, now)} ${!drill && html`<span class="faint">No drill yet; <code>hivekeep drill</code> rehearses a disaster on a copy.</span>`}${isOld && html`<span class="faint">It is time for another drill: <code>hivekeep drill</code>.</span>`}</p>
-    ${found.length > 0 && html`<ul class="steps">${found.map((one) => html`<li class=${`is-${one.level}`}><span><${T} v=${one.text} /></span> ${step(one)}</li>`)}</ul>`}
+    ${found.length > 0 && html`<ul class="steps">${found.map((one) => html`<li class=${`is-${one.level}`}><span>${plain(one.text)}</span> ${step(one)}</li>`)}</ul>`}
   </section>`;
 }
 
@@ -92,21 +92,21 @@ function Claims() {
   const claims = useLoad('api/queue?state=claimed&limit=8');
   const next = useLoad('api/queue?state=ready&limit=3');
   return html`<section><h2>At work</h2><${Rows} of=${claims} list="tasks" none="No bot holds a task." label="Claimed tasks, the first lease to end first" head=${['Task', 'Bot', 'Lease ends']}
-      row=${(task) => [task.id, html`<${TaskLink} id=${task.id} />`, html`<${BotLink} id=${task.holder.bot} />`,
-    html`<span class=${Date.parse(task.holder.deadline) - now < 60000 ? 'soon' : null}><${When} t=${task.holder.deadline} /></span>`]} />
+      row=${(task) => [task.id, toTask(task.id), toBot(task.holder.bot),
+    html`<span class=${Date.parse(task.holder.deadline) - now < 60000 ? 'soon' : null}>${when(task.holder.deadline)}</span>`]} />
     <h2>Next in line</h2><${Rows} of=${next} list="tasks" none="Nothing is ready to be claimed." label="Ready tasks in the order of claims" head=${['Task', 'Priority', 'Ready since']}
-      row=${(task) => [task.id, html`<${TaskLink} id=${task.id} />`, task.priority, html`<${When} t=${task.ready_since} />`]} /></section>`;
+      row=${(task) => [task.id, toTask(task.id), task.priority, when(task.ready_since)]} /></section>`;
 }
 
 function Events() {
   const events = useLoad('api/events?limit=10');
   return html`<section><h2>Last events</h2><${Loaded} of=${events}>${(data) => (data.events.length === 0
     ? html`<p class="faint">Nothing has happened yet.</p>`
-    : html`<ol class="events">${data.events.map((event) => html`<li key=${event.sequence}><${When} t=${event.timestamp} /> <span>${event.event.replaceAll('_', ' ')}</span> <span class="faint"><${T} v=${detail(event.details)} /></span></li>`)}</ol>`)}<//>
+    : html`<ol class="events">${data.events.map((event) => html`<li key=${event.sequence}>${when(event.timestamp)} <span>${event.event.replaceAll('_', ' ')}</span> <span class="faint">${plain(detail(event.details))}</span></li>`)}</ol>`)}<//>
     <p><${A} to=${['log']}>The whole log<//></p></section>`;
 }
 
-/** The subject of an event, in short. @param {any} details */
+/** The subject of an event, in short. */
 function detail(details) {
   if (!details || typeof details !== 'object') return '';
   const { description, source, program, reason, error, kind, actor } = details;
@@ -119,10 +119,10 @@ function Past() {
   const { at, point } = useHive();
   const whole = useLoad(`api/points/${encodeURIComponent(at)}`, { once: true });
   return html`<${Loaded} of=${whole}>${(data) => html`<section class="card"><h2>The store at this point</h2>
-    <p>Made <${When} t=${data.timestamp} exact=${true} />${point?.description ? html`: <em><${T} v=${point.description} /></em>` : ''}. Nothing was copied for it; every screen reads it where it lies.</p>
+    <p>Made <${When} t=${data.timestamp} exact=${true} />${point?.description ? html`: <em>${plain(point.description)}</em>` : ''}. Nothing was copied for it; every screen reads it where it lies.</p>
     ${Object.keys(data.collections).length === 0 ? html`<p class="faint">The point of a single commit has no statistics; open Queue, Bots or Data to look around.</p>`
       : html`<${Table} label="Collections at this point" head=${['Collection', ['Records', 'num'], ['Bytes', 'num'], 'Digest']} rows=${Object.entries(data.collections).map(([name, stats]) => [name,
-    html`<${A} to=${name === 'queue' ? ['queue'] : name === 'registry' ? ['bots'] : ['data', name]}><${T} v=${name} /><//>`, n(stats.count), n(stats.bytes), html`<${Digest} of=${stats} />`])} />`}
+    html`<${A} to=${name === 'queue' ? ['queue'] : name === 'registry' ? ['bots'] : ['data', name]}>${plain(name)}<//>`, n(stats.count), n(stats.bytes), html`<${Digest} of=${stats} />`])} />`}
   </section>`}<//>`;
 }
 

@@ -10,7 +10,7 @@ import { ago, clock, counted, json, LONG, n, pieces, quoted, size, utc } from '.
 const SHORT = 20;
 
 /** A text of a bot or a person in one line. */
-export function T({ v }) {
+export function plain(v) {
   const text = String(v ?? '');
   return html`<bdi class=${text.length <= SHORT ? 'short' : null}>${pieces(text, false).map(escaped)}</bdi>`;
 }
@@ -36,41 +36,42 @@ export function When({ t, exact = false }) {
   const text = exact || utcOnly ? clock(t, now) : ago(t, now);
   return html`<time datetime=${t} title=${utc(t)}>${text}</time>`;
 }
+export const when = (t) => html`<${When} t=${t} />`;
 
-/** @type {Record<string, string>} */
-const GLYPHS = { ready: '○', claimed: '◐', waiting: '…', scheduled: '◷', done: '✓', failed: '!', dead: '✕', cancelled: '–', ok: '✓', warn: '!', bad: '✕', added: '+', changed: '~', removed: '−', lost: '?' };
+const GLYPHS = { ready: '○', claimed: '◐', waiting: '…', scheduled: '◷', paused: '‖', done: '✓', failed: '!', dead: '✕', cancelled: '–', ok: '✓', warn: '!', bad: '✕', added: '+', changed: '~', removed: '−', lost: '?' };
 
 /** A state in a word, with a sign and a colour. */
 export function Chip({ s, label = s }) {
   return html`<span class=${`chip is-${s}`}><span aria-hidden="true">${GLYPHS[s] ?? '•'}</span> ${label}</span>`;
 }
 
-/** A link to a screen. @param {any} props */
+/** A link to a screen. */
 export function A({ to, params, children, ...rest }) {
   return html`<a href=${link(to, params)} ...${rest}>${children}</a>`;
 }
 
-export const TaskLink = ({ id }) => html`<${A} to=${['queue', id]}><${T} v=${id} /><//>`;
-export const BotLink = ({ id }) => html`<${A} to=${['bots', id]}><${T} v=${id} /><//>`;
+/** Links to the pages of these. @param {string} screen */
+const linkTo = (screen) => (id) => html`<${A} to=${[screen, id]}>${plain(id)}<//>`;
+export const [toTask, toBot, toSchedule] = ['queue', 'bots', 'schedules'].map(linkTo);
 
-/** The heading of a screen. @param {any} props */
+/** The heading of a screen. */
 export function Head({ title, children, aside }) {
   return html`<header class="head"><h1>${title}</h1>${children}<div class="aside">${aside}</div></header>`;
 }
 
-/** Shows what is loaded, or that it is not there yet, or why not. @param {any} props */
+/** Shows what is loaded, or that it is not there yet, or why not. */
 export function Loaded({ of, children }) {
   if (of.error) return html`<${Trouble} problem=${of.error} again=${of.again} />`;
   if (of.data === undefined) return html`<p class="faint wait" role="status">Loading…</p>`;
   return children(of.data);
 }
 
-/** A refusal in words, with the next step. @param {any} props */
+/** A refusal in words, with the next step. */
 export function Trouble({ problem, again }) {
   if (!problem) return null;
   return html`<div class="note is-bad" role="alert">
-    <p><strong>${problem.status === 0 ? 'No answer' : 'Refused'}:</strong> <${T} v=${problem.message} /></p>
-    ${problem.hint && html`<p>Way out: <${T} v=${problem.hint} /></p>`}
+    <p><strong>${problem.status === 0 ? 'No answer' : 'Refused'}:</strong> ${plain(problem.message)}</p>
+    ${problem.hint && html`<p>Way out: ${plain(problem.hint)}</p>`}
     ${again && html`<button onClick=${again}>Try again</button>`}
   </div>`;
 }
@@ -92,7 +93,7 @@ export function Copy({ text, what = 'Copy' }) {
 }
 
 /** A command to copy. */
-export const Command = ({ text }) => html`<div class="command"><code><${T} v=${text} /></code><${Copy} text=${text} /></div>`;
+export const Command = ({ text }) => html`<div class="command"><code>${plain(text)}</code><${Copy} text=${text} /></div>`;
 
 /** The footer of a screen: the same without the page. */
 export function Same({ cli, curl, method, body }) {
@@ -123,11 +124,11 @@ export const Rows = ({ of, list, none, row, ...table }) => html`<${Loaded} of=${
 /** A form that sends nothing by itself. @param {any} props */
 export const Form = ({ kind = 'inline', children, onSubmit = () => {} }) => html`<form class=${kind} onSubmit=${(event) => { event.preventDefault(); onSubmit(event); }}>${children}</form>`;
 
-/** The button of a form that opens only with the right text. @param {any} props */
+/** The button of a form that opens only with the right text. */
 export function Typed({ text, label, children, kind = 'danger', run, ...input }) {
   const [typed, setTyped] = useState('');
   return html`<${Form} kind="apply"><label>${label} <input size="10" autocomplete="off" ...${input} value=${typed} onInput=${(event) => setTyped(event.currentTarget.value)} /></label>
-    <${Act} kind=${kind} disabled=${typed.replace(/[,\s]/g, '') !== text} run=${run}>${children}<//><//>`;
+    <${Act} kind=${kind} inside disabled=${typed.replace(/[,\s]/g, '') !== text} run=${run}>${children}<//><//>`;
 }
 
 /** Buttons between the pages of a list; the cursor is in the link. */
@@ -162,33 +163,42 @@ export function Counts({ counts }) {
   return html`${parts.map((kind) => html`<${Chip} s=${kind} label=${`${n(counts[kind])} ${kind}`} /> `)}`;
 }
 
-/** A window over the page; focus returns to where it was. @param {any} props */
+/** Links with commas between them. */
+export const listed = (ids, to) => ids.map((id, at) => html`${at > 0 && ', '}${to(id)}`);
+
+/** Names and values. */
+export const Facts = ({ rows }) => html`<dl class="facts">${rows.filter(Boolean).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+
+/** A window over the page; focus returns to where it was. */
 export function Dialog({ title, onClose, children }) {
   const own = useRef(null);
   useEffect(() => { own.current?.showModal(); }, []);
-  return html`<dialog ref=${own} aria-label=${title} onClose=${onClose}>
-    <header><h2>${title}</h2><button class="small" onClick=${() => own.current?.close()}>Close</button></header>
+  return html`<dialog ref=${own} aria-labelledby="asked" onClose=${onClose}>
+    <header><h2 id="asked">${title}</h2><button class="small" onClick=${() => own.current?.close()}>Close</button></header>
     ${children}</dialog>`;
 }
 
-/** A button that works once at a time and shows what went wrong. @param {any} props */
-export function Act({ run, children, kind = '', disabled = false }) {
+/** A button that works once at a time and shows what went wrong: beside it if it stands inside a dialog. */
+export function Act({ run, children, kind = '', disabled = false, inside = false }) {
   const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState(null);
   const { say, look } = useHive();
   const act = async () => {
     setBusy(true);
+    setProblem(null);
     try {
       const said = await run();
       if (said) say(said);
     } catch (error) {
       const { message, hint } = (error);
-      say(hint ? `${message} Way out: ${hint}` : message, 'bad');
+      if (inside) setProblem(error);
+      else say(hint ? `${message} Way out: ${hint}` : message, 'bad');
     } finally {
       setBusy(false);
       look();
     }
   };
-  return html`<button class=${kind} disabled=${busy || disabled} onClick=${act}>${children}</button>`;
+  return html`<button class=${kind} disabled=${busy || disabled} onClick=${act}>${children}</button><${Trouble} problem=${problem} />`;
 }
 
 /** A line of numbers of the last hour. */

@@ -6,19 +6,19 @@ import { html } from './html.js';
 import { path, post, query } from './api.js';
 import { Bulk } from './bulk.js';
 import { setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { Act, Block, BotLink, Calm, Chip, Empty, Find, Form, Head, Loaded, past, Same, T, Table, TaskLink, When } from './parts.js';
+import { Act, Block, Calm, Chip, Empty, Facts, Find, Form, Head, listed, Loaded, past, plain, Same, Table, toBot, toSchedule, toTask, When, when } from './parts.js';
 import { STATES } from './now.js';
 import { Versions } from './versions.js';
 import { line, n, quoted, shown } from './text.js';
 
 const ROWS = 100;
 
-/** A line of filters: `bot:BOT-1 can:gpu prio:P0 id:build older:2h`. @type {Record<string, string>} */
+/** A line of filters: `bot:BOT-1 can:gpu prio:P0 id:build older:2h`. */
 const FILTERS = { bot: 'bot', can: 'can', prio: 'priority', id: 'id', older: 'older_than' };
 
 /** Reads the filter line. @param {string} text */
 export function readFilter(text) {
-  /** @type {Record<string, string>} */
+  /** */
   const params = {};
   const unknown = [];
   for (const word of text.trim().split(/\s+/).filter(Boolean)) {
@@ -45,7 +45,7 @@ function List() {
   return html`<${Head} title="Queue" />
     <div class="tabs" role="group" aria-label="State">${tab('', 'all', total)}${STATES.map((own) => tab(own, own, pulse?.tasks[own]))}</div>
     <${Find} name="filter" label="Filter" hint="id:build  bot:BOT-1  can:gpu  prio:P0  older:2h">
-      ${unknown.length > 0 && html`<p class="note is-bad" role="alert">Not understood: <${T} v=${unknown.join(' ')} />. A filter is a name, a colon and a value: bot, can, prio, id, older.</p>`}<//>
+      ${unknown.length > 0 && html`<p class="note is-bad" role="alert">Not understood: ${plain(unknown.join(' '))}. A filter is a name, a colon and a value: bot, can, prio, id, older.</p>`}<//>
     ${!at && unknown.length === 0 && html`<${Bulk} params=${{ state, ...params }} some=${calm.items?.tasks.length > 0} />`}
     <${Calm} calm=${unknown.length ? { items: { tasks: [] } } : calm} of=${list}>${(data) => (data.tasks.length === 0
     ? html`<${Empty}><h2>No task</h2><p>${data.next ? 'None of the tasks that were looked at fits; the next page looks further.' : state || filter ? 'No task is in this list.' : html`Nothing was pushed yet: <code>hivekeep queue push '{"build": "4f2a"}'</code>`}</p><//>`
@@ -53,55 +53,54 @@ function List() {
     <${Same} cli=${`hivekeep queue list${state ? ` --state ${state}` : ''}`} curl=${`api/queue${query({ state, ...params, at })}`} />`;
 }
 
-/** When the task came into its state. @param {any} task */
+/** When the task came into its state. */
 const since = (task) => task.finished_at ?? task.holder?.since ?? task.ready_since ?? task.not_before ?? task.enqueued_at;
 
-/** The row of a task. @param {any} task */
+/** The row of a task. */
 function row(task) {
   const first = (text) => text.split('\n', 1)[0].slice(0, 160);
-  return [task.id, html`<${TaskLink} id=${task.id} />`, html`<${Chip} s=${task.state} />`, task.priority,
-    task.holder ? html`<${BotLink} id=${task.holder.bot} />, lease ends <${When} t=${task.holder.deadline} />`
-    : task.state === 'scheduled' ? html`<${When} t=${task.not_before} />`
-    : task.waiting_for.length > 0 ? html`waits for <${TaskLink} id=${task.waiting_for[0]} />${task.waiting_for.length > 1 && html` and ${n(task.waiting_for.length - 1)} more`}`
-    : task.state === 'waiting' ? html`needs <${T} v=${task.capabilities.join(', ') || task.assigned_to} />`
-    : task.last_error ? html`<span class="bad"><${T} v=${first(task.last_error)} /></span>`
-    : task.assigned_to ? html`for <${BotLink} id=${task.assigned_to} />`
-    : task.finished_by ? html`by <${BotLink} id=${task.finished_by} />` : '',
-    `${task.attempts}/${task.max_attempts}`, html`<${When} t=${since(task)} />`, html`<${T} v=${line(task.payload, 80)} />`];
+  return [task.id, toTask(task.id), html`<${Chip} s=${task.state} />`, task.priority,
+    task.holder ? html`${toBot(task.holder.bot)}, lease ends ${when(task.holder.deadline)}`
+    : task.state === 'scheduled' ? when(task.not_before)
+    : task.waiting_for.length > 0 ? html`waits for ${toTask(task.waiting_for[0])}${task.waiting_for.length > 1 && html` and ${n(task.waiting_for.length - 1)} more`}`
+    : task.state === 'waiting' ? html`needs ${plain(task.capabilities.join(', ') || task.assigned_to)}`
+    : task.last_error ? html`<span class="bad">${plain(first(task.last_error))}</span>`
+    : task.assigned_to ? html`for ${toBot(task.assigned_to)}`
+    : task.finished_by ? html`by ${toBot(task.finished_by)}` : '',
+    `${task.attempts}/${task.max_attempts}`, when(since(task)), plain(line(task.payload, 80))];
 }
 
 function TaskPage({ id }) {
   const { at, writes } = useHive();
   const task = useLoad(`api/queue/${path(id)}${query({ at })}`);
   const why = useLoad(at ? '' : `api/queue/${path(id)}/why`);
-  return html`${!task.data && html`<${Head} title=${html`<${T} v=${id} />`} />`}<${Loaded} of=${task}>${(own) => html`
-    <${Head} title=${html`<${T} v=${own.id} />`} aside=${writes && html`<${Actions} task=${own} />`}><${Chip} s=${own.state} /><span class="chip">${own.priority}</span><//>
+  return html`<${Head} title=${plain(id)} aside=${writes && task.data && html`<${Actions} task=${task.data} />`}>${task.data && html`<${Chip} s=${task.data.state} /><span class="chip">${task.data.priority}</span>`}<//><${Loaded} of=${task}>${(own) => html`
     ${!at && why.data && html`<${Why} why=${why.data} />`}
     ${own.last_error && html`<section><h2>Last error</h2><${Block} v=${own.last_error} label="last error" /></section>`}
     <div class="columns"><section><h2>Payload</h2><${Block} v=${own.payload} label="payload" />
       ${own.finished_at && own.result !== null && html`<h2>Result</h2><${Block} v=${own.result} label="result" />`}
       ${Object.keys(own.attributes).length > 0 && html`<h2>Attributes</h2><${Block} v=${own.attributes} label="attributes" />`}</section>
-    <section><h2>Facts</h2><${Facts} task=${own} /><${Dependencies} task=${own} /></section></div>
+    <section><h2>Facts</h2><${Facts} rows=${facts(own)} /><${Dependencies} task=${own} /></section></div>
     <${Versions} collection="queue" id=${id} />`}<//>
     <${Same} cli=${at ? `hivekeep get queue ${quoted(id)}${past(at)}` : `hivekeep queue why ${quoted(id)}`} curl=${`api/queue/${path(id)}${at ? query({ at }) : '/why'}`} />`;
 }
 
-function Facts({ task }) {
+function facts(task) {
   const { holder } = task;
-  const rows = [
-    ['Pushed', html`<${When} t=${task.enqueued_at} />`],
-    task.ready_since && ['Ready since', html`<${When} t=${task.ready_since} />`],
-    task.not_before && ['Not before', html`<${When} t=${task.not_before} />`],
-    holder && ['Held by', html`<${BotLink} id=${holder.bot} />, since <${When} t=${holder.since} />`],
-    holder && ['Lease ends', html`<${When} t=${holder.deadline} />`],
-    task.finished_at && ['Finished', html`<${When} t=${task.finished_at} />${task.finished_by && html` by <${BotLink} id=${task.finished_by} />`}`],
+  return [
+    ['Pushed', when(task.enqueued_at)],
+    task.ready_since && ['Ready since', when(task.ready_since)],
+    task.not_before && ['Not before', when(task.not_before)],
+    holder && ['Held by', html`${toBot(holder.bot)}, since ${when(holder.since)}`],
+    holder && ['Lease ends', when(holder.deadline)],
+    task.finished_at && ['Finished', html`${when(task.finished_at)}${task.finished_by && html` by ${toBot(task.finished_by)}`}`],
     ['Attempts', html`${String(task.attempts)} of ${String(task.max_attempts)}`],
-    task.assigned_to && ['Only for', html`<${BotLink} id=${task.assigned_to} />`],
-    task.capabilities.length > 0 && ['Needs', html`<${T} v=${task.capabilities.join(', ')} />`],
-    task.idempotency_key && ['Idempotency key', html`<${T} v=${task.idempotency_key} />`],
+    task.assigned_to && ['Only for', toBot(task.assigned_to)],
+    task.capabilities.length > 0 && ['Needs', plain(task.capabilities.join(', '))],
+    task.idempotency_key && ['Idempotency key', plain(task.idempotency_key)],
     ['Place', html`${task.priority}, number ${String(task.sequence)}`],
+    task.attributes.due_at && ['Schedule', html`${toSchedule(task.attributes.schedule)}, due ${when(task.attributes.due_at)}`],
   ];
-  return html`<dl class="facts">${rows.filter(Boolean).map((row) => html`<div><dt>${row[0]}</dt><dd>${row[1]}</dd></div>`)}</dl>`;
 }
 
 function Dependencies({ task }) {
@@ -110,44 +109,44 @@ function Dependencies({ task }) {
   const needed = useLoad(at ? null : `api/queue/${path(task.id)}/dependents${query({ limit: 50 })}`);
   if (task.depends_on.length === 0 && !needed.data?.tasks.length) return null;
   return html`<h2>Dependencies</h2>
-    ${task.depends_on.length > 0 && html`<p>Comes after ${task.depends_on.slice(0, 50).map((id, at) => html`${at > 0 && ', '}<${TaskLink} id=${id} />${task.waiting_for.includes(id) ? '' : ' ✓'}`)}${task.depends_on.length > 50 && ` and ${task.depends_on.length - 50} more`}.</p>`}
-    ${needed.data?.tasks.length > 0 && html`<p>Is waited for by ${needed.data.tasks.map((id, at) => html`${at > 0 && ', '}<${TaskLink} id=${id} />`)}${needed.data.next && ' and others'}.</p>`}`;
+    ${task.depends_on.length > 0 && html`<p>Comes after ${listed(task.depends_on.slice(0, 50), (id) => html`${toTask(id)}${task.waiting_for.includes(id) ? '' : ' ✓'}`)}${task.depends_on.length > 50 && ` and ${task.depends_on.length - 50} more`}.</p>`}
+    ${needed.data?.tasks.length > 0 && html`<p>Is waited for by ${listed(needed.data.tasks, toTask)}${needed.data.next && ' and others'}.</p>`}`;
 }
 
 /** Why a task is not claimed, by the code of the claim. */
 function Why({ why }) {
   if (why.state === 'claimed' && why.reasons.length <= 1) return null;
   const isStuck = why.reasons.some((own) => isHopeless(own));
-  const may = why.may_claim.map((bot, at) => html`${at > 0 && ', '}<${BotLink} id=${bot} />`);
+  const may = listed(why.may_claim, toBot);
   return html`<section class=${`card why ${isStuck ? 'is-bad' : ''}`} aria-label="Why it waits"><h2>${['done', 'failed', 'dead', 'cancelled'].includes(why.state) ? 'It is finished' : why.reasons.length ? 'Why it waits' : 'It can be claimed now'}</h2>
     <ul>${why.reasons.map((own) => html`<li><${Reason} own=${own} /></li>`)}
     ${why.anybody && html`<li>Any bot may claim it${why.reasons.length ? ', in its turn' : ''}.</li>`}
     ${!why.anybody && why.may_claim.length > 0 && html`<li>${may}${Number(why.may_claim_more) > 0 && ` and ${why.may_claim_more} more`} may claim it.</li>`}</ul></section>`;
 }
 
-/** Whether an obstacle stays until somebody acts. @param {any} own */
+/** Whether an obstacle stays until somebody acts. */
 const isHopeless = (own) => own.reason === 'nobody_can' || own.reason === 'not_registered' || own.reason === 'lease_ended'
   || (own.reason === 'depends_on' && (own.purged || ['failed', 'dead', 'cancelled'].includes(own.state)));
 
 function Reason({ own }) {
-  const needs = own.capabilities && html`<${T} v=${own.capabilities.join(', ')} />`;
+  const needs = own.capabilities && plain(own.capabilities.join(', '));
   switch (own.reason) {
-    case 'claimed': return html`claimed by <${BotLink} id=${own.bot} />, lease ends <${When} t=${own.until} />`;
-    case 'finished': return html`${own.state} <${When} t=${own.at} />`;
-    case 'depends_on': return html`waits for <${TaskLink} id=${own.task} />, ${own.state === null ? 'which nobody has pushed yet'
+    case 'claimed': return html`claimed by ${toBot(own.bot)}, lease ends ${when(own.until)}`;
+    case 'finished': return html`${own.state} ${when(own.at)}`;
+    case 'depends_on': return html`waits for ${toTask(own.task)}, ${own.state === null ? 'which nobody has pushed yet'
       : own.purged ? html`which was ${own.state} and is purged: push it again, or cancel this one`
-      : own.held_by ? html`claimed by <${BotLink} id=${own.held_by} />`
+      : own.held_by ? html`claimed by ${toBot(own.held_by)}`
       : html`<${Chip} s=${own.state} />${isHopeless(own) && ' which will never be done unless it is requeued'}`}`;
     case 'depends_on_more': return html`waits for ${n(own.tasks)} more`;
-    case 'scheduled': return html`starts <${When} t=${own.until} />`;
-    case 'assigned': return html`is only for <${BotLink} id=${own.bot} />`;
-    case 'not_registered': return html`is only for <${BotLink} id=${own.bot} />, which is not registered`;
-    case 'lacks': return html`needs ${needs}, which <${BotLink} id=${own.bot} /> cannot`;
-    case 'nobody_can': return html`needs ${needs}; ${own.take_none?.length ? html`<${T} v=${own.take_none.join(', ')} /> could, and takes no tasks` : 'no registered bot can'}`;
-    case 'lease_ended': return html`the lease of <${BotLink} id=${own.bot} /> ended <${When} t=${own.at} />, and no attempt is left`;
-    case 'hands_full': return String(own.most) === '0' ? html`<${BotLink} id=${own.bot} /> takes no tasks` : html`<${BotLink} id=${own.bot} />, which could, holds ${String(own.held)} of ${String(own.most)}`;
+    case 'scheduled': return html`starts ${when(own.until)}`;
+    case 'assigned': return html`is only for ${toBot(own.bot)}`;
+    case 'not_registered': return html`is only for ${toBot(own.bot)}, which is not registered`;
+    case 'lacks': return html`needs ${needs}, which ${toBot(own.bot)} cannot`;
+    case 'nobody_can': return html`needs ${needs}; ${own.take_none?.length ? html`${plain(own.take_none.join(', '))} could, and takes no tasks` : 'no registered bot can'}`;
+    case 'lease_ended': return html`the lease of ${toBot(own.bot)} ended ${when(own.at)}, and no attempt is left`;
+    case 'hands_full': return String(own.most) === '0' ? html`${toBot(own.bot)} takes no tasks` : html`${toBot(own.bot)}, which could, holds ${String(own.held)} of ${String(own.most)}`;
     case 'behind': return html`${n(own.tasks)}${Number(own.tasks) >= 1000 ? ' or more' : ''} ${String(own.tasks) === '1' ? 'task goes' : 'tasks go'} first`;
-    default: return html`<${T} v=${own.reason} />`;
+    default: return plain(own.reason);
   }
 }
 

@@ -45,7 +45,7 @@ export const shown = (text) => pieces(text, false).map((part) => (typeof part ==
 
 /**
  * A value as JSON, numbers as they were written.
- * @param {any} value @param {string} [indent] line by line from this indent on; in one line without it
+ * @param {string} [indent] line by line from this indent on; in one line without it
  * @returns {string}
  */
 export function json(value, indent) {
@@ -63,19 +63,17 @@ export function json(value, indent) {
     : `${open}\n${inner}${items.join(`,\n${inner}`)}\n${indent}${close}`;
 }
 
-/** A value in one line, cut. @param {any} value @param {number} [most] */
+/** A value in one line, cut. @param {number} [most] */
 export function line(value, most = 120) {
   const text = typeof value === 'string' ? value : json(value);
   return text.length > most ? `${text.slice(0, most)}…` : text;
 }
-
-/** @param {any} a @param {any} b */
 export const same = (a, b) => a === b || json(a) === json(b);
 
-/** A count with its digits in groups. @param {any} count */
+/** A count with its digits in groups. */
 export const n = (count) => String(count ?? 0).replace(/^(-?\d+)/, (digits) => digits.replace(/\B(?=(\d{3})+(?!\d))/g, ','));
 
-/** `1 task`, `3 tasks`. @param {any} count @param {string} word @param {string} [plural] */
+/** `1 task`, `3 tasks`. @param {string} word @param {string} [plural] */
 export const counted = (count, word, plural = `${word}s`) => `${n(count)} ${String(count) === '1' ? word : plural}`;
 
 export function size(bytes) {

@@ -5,7 +5,7 @@ import { useEffect, useMemo, useState } from './preact.js';
 import { html } from './html.js';
 import { get, path } from './api.js';
 import { setParams, useLoad, useHive } from './hooks.js';
-import { A, pointTitle, T, When } from './parts.js';
+import { A, plain, pointTitle, when } from './parts.js';
 import { ago, clock, shown, utc } from './text.js';
 
 /** The number of points that are loaded at a time. */
@@ -47,7 +47,7 @@ export function usePoint(at, points) {
   return { point: at ? known ?? own.point ?? null : null, error: own.error };
 }
 
-/** Shows this point, or now. @param {any} point */
+/** Shows this point, or now. */
 export const show = (point) => setParams({ at: point?.point ?? '', cursor: '' });
 
 /** The step from the shown point to an older or newer one. @param {any[]} points @param {string} at @param {number} by */
@@ -80,7 +80,7 @@ export function TimeBar({ points, more, error, all, setAll }) {
     <button class="small" title="The point after (key ])" aria-label="The point after" disabled=${!at} onClick=${() => step(points, at, -1)}>▶</button>
     <p class="moment" aria-live="polite">${
       error ? html`<strong>That point is not kept any more.</strong>`
-      : shownPoint ? html`as of <strong>${clock(shownPoint.timestamp, now)}</strong>, <${When} t=${shownPoint.timestamp} />, <em><${T} v=${pointTitle(shownPoint)} /></em>`
+      : shownPoint ? html`as of <strong>${clock(shownPoint.timestamp, now)}</strong>, ${when(shownPoint.timestamp)}, <em>${plain(pointTitle(shownPoint))}</em>`
       : at ? 'as of a point…'
       : oldest === 0 ? html`<strong>Now.</strong> <span class="faint">No restore point yet.</span>`
       : html`<strong>Now.</strong> <span class="faint">Slide to any restore point.</span>`}</p>

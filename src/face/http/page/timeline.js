@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from './preact.js';
 import { html } from './html.js';
 import { path, post, query, remove } from './api.js';
 import { setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Calm, Dialog, Empty, Form, Head, Loaded, pointTitle, Same, T, Table, Typed, When } from './parts.js';
+import { A, Act, Calm, Dialog, Empty, Form, Head, Loaded, plain, pointTitle, Same, Table, Typed, When, when } from './parts.js';
 import { show } from './timebar.js';
 import { clock, n, utc } from './text.js';
 import { makePoint } from './now.js';
@@ -14,10 +14,10 @@ const PARTS = 240;
 const ROWS = 100;
 /** The kinds of points, from the bottom of a column up. */
 const KINDS = ['automatic', 'manual', 'documents', 'safety', 'commits'];
-/** Events that are drawn as marks above the columns. @type {Record<string, string>} */
+/** Events that are drawn as marks above the columns. */
 const MARKS = { crash_detected: 'crash', restore_successful: 'restore', restore_undone: 'undo', repaired: 'repair', corruption_detected: 'damage', archive_created: 'archive' };
 
-/** @param {any} canvas @param {any} data @param {any[]} events @param {any} drag @param {string} chosen */
+/** @param {any[]} events @param {string} chosen */
 function draw(canvas, data, events, drag, chosen) {
   const box = canvas.getBoundingClientRect();
   const [width, height] = [Math.max(1, Math.round(box.width)), Math.round(box.height)];
@@ -112,7 +112,7 @@ function Axis({ data, events }) {
 }
 
 /** Shorter stretches for people who do not drag. */
-const STRETCHES = [['1h', 'Hour', 3600000], ['1d', 'Day', 86400000], ['7d', 'Week', 7 * 86400000]];
+const STRETCHES = [['Hour', 3600000], ['Day', 86400000], ['Week', 7 * 86400000]];
 
 export function Timeline() {
   const { route, writes, now } = useHive();
@@ -126,13 +126,13 @@ export function Timeline() {
   return html`<${Head} title="Timeline" aside=${writes && html`<${NewPoint} />`} />
     <div class="bar"><span class="tabs" role="group" aria-label="Stretch of time">
       <button aria-pressed=${!from && !to} onClick=${() => setParams({ from: '', to: '' })}>All</button>
-      ${STRETCHES.map(([, label, ms]) => html`<button onClick=${() => last(ms)}>${label}</button>`)}</span>
+      ${STRETCHES.map(([label, ms]) => html`<button onClick=${() => last(ms)}>${label}</button>`)}</span>
       ${(from || to) && html`<span class="faint">${from ? clock(from, now) : 'the oldest point'} to ${to ? clock(to, now) : 'now'}</span>`}</div>
     <${Loaded} of=${axis}>${(data) => html`<${Axis} data=${data} events=${known} />`}<//>
     <label class="all"><input type="checkbox" checked=${Boolean(all)} onChange=${() => setParams({ all: all ? '' : 'true', cursor: '' })} /> also points of restores, documents and single commits</label>
     <${Calm} calm=${calm} of=${list}>${(data) => (data.points.length === 0
     ? html`<${Empty}><h2>No restore point</h2><p>A point is the whole state under a name. It costs one commit, whatever the size of the state.</p>${writes && html`<${Act} kind="main" run=${makePoint}>Make one now<//>`}<//>`
-    : html`<${Table} kind="points" label="Restore points, newest first" head=${['Made', 'Description', 'Kind', 'Tags', '']} rows=${data.points.map((point) => html`<${Row} key=${point.epoch} point=${point} />`)} />`)}<//>
+    : html`<${Table} kind="cards points" label="Restore points, newest first" head=${['Made', 'Description', 'Kind', 'Tags', '']} rows=${data.points.map((point) => html`<${Row} key=${point.epoch} point=${point} />`)} />`)}<//>
     <${Same} cli=${all ? 'hivekeep point list --all' : 'hivekeep point list'} curl=${`api/points${query({ all })}`} />`;
 }
 
@@ -145,10 +145,10 @@ function Row({ point }) {
     await post(`api/points/${path(point.point)}/${verb}`);
     return verb === 'hold' ? 'Held: retention never forgets this point.' : 'Released: retention may forget this point.';
   };
-  return html`<tr aria-current=${point.point === at ? 'true' : null}><th scope="row"><button class="plain" title="Show every screen as of this point" onClick=${() => show(point)}><${When} t=${point.timestamp} /></button></th>
-    <td class="wide"><${T} v=${pointTitle(point)} />${point.partial && html` <span class="chip is-warn">partial</span>`}</td>
+  return html`<tr aria-current=${point.point === at ? 'true' : null}><th scope="row"><button class="plain" title="Show every screen as of this point" onClick=${() => show(point)}>${when(point.timestamp)}</button></th>
+    <td class="wide">${plain(pointTitle(point))}${point.partial && html` <span class="chip is-warn">partial</span>`}</td>
     <td>${kind}${point.held && html` <span class="chip is-held">held</span>`}</td>
-    <td>${Object.entries(point.tags).map(([name, value]) => html`<span class="tag"><${T} v=${`${name}=${value}`} /></span> `)}</td>
+    <td>${Object.entries(point.tags).map(([name, value]) => html`<span class="tag">${plain(`${name}=${value}`)}</span> `)}</td>
     <td class="acts"><${A} class="button small" to=${['compare', point.point, 'now']} params=${{ at: '' }}>Compare<//>
       ${me?.may.operator && html`<${A} class="button small" to=${['restore', point.point]} params=${{ at: '' }}>Restore…<//>`}
       ${writes && named && html`<${Act} kind="small" run=${change(point.held ? 'release' : 'hold')}>${point.held ? 'Release' : 'Hold'}<//>
@@ -163,7 +163,7 @@ function Forget({ point, onClose }) {
     onClose();
     return 'The point is forgotten.';
   };
-  return html`<${Dialog} title="Forget this point?" onClose=${onClose}><p>The point <em><${T} v=${pointTitle(point)} /></em>, made <${When} t=${point.timestamp} exact=${true} />, and what only it still has are freed. This cannot be undone.</p>
+  return html`<${Dialog} title="Forget this point?" onClose=${onClose}><p>The point <em>${plain(pointTitle(point))}</em>, made <${When} t=${point.timestamp} exact=${true} />, and what only it still has are freed. This cannot be undone.</p>
     <${Typed} text="forget" label=${html`Type <strong>forget</strong>:`} run=${run}>Forget it<//><//>`;
 }
 

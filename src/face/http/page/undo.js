@@ -5,13 +5,16 @@ import { useEffect, useState } from './preact.js';
 import { html } from './html.js';
 import { post } from './api.js';
 import { useHive } from './hooks.js';
-import { counted, T } from './parts.js';
+import { counted, plain } from './parts.js';
 
 /** The last restore of this tab is kept here, so that its undo survives a reload. */
 const KEPT = 'hivekeep restored';
 
 export const sum = (counts) => ['added', 'changed', 'removed'].reduce((total, kind) => total + Number(counts[kind]), 0);
 export const total = (plan) => Object.values(plan.collections).reduce((all, counts) => all + sum(counts), 0);
+
+/** Whether a restore is refused because the state is another one than in its plan. @param {any} error */
+export const hasMoved = (error) => error.status === 409 && error.hint.startsWith('plan it again');
 
 /** Keeps a restore for the bar. @param {{records: number}} restored */
 export function keep(restored) {
@@ -47,5 +50,5 @@ export function UndoBar() {
     }
   };
   return html`<section class="undo" aria-label="Undo"><p>Restored ${counted(kept.records, 'record')}. <button class="main" disabled=${busy} onClick=${undo(false)}>Undo</button> <button class="small" onClick=${close}>Close</button></p>
-    ${problem && html`<div class="note is-warn" role="alert"><p><${T} v=${problem.message} /></p>${problem.status === 409 && html`<button disabled=${busy} onClick=${undo(true)}>Undo all the same; a safety point keeps them</button>`}</div>`}</section>`;
+    ${problem && html`<div class="note is-warn" role="alert"><p>${plain(problem.message)}</p>${problem.status === 409 && html`<button disabled=${busy} onClick=${undo(true)}>Undo all the same; a safety point keeps them</button>`}</div>`}</section>`;
 }

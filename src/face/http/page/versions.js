@@ -5,7 +5,7 @@ import { useState } from './preact.js';
 import { html } from './html.js';
 import { path } from './api.js';
 import { useHive, useLoad } from './hooks.js';
-import { A, Block, Chip, Loaded, T, Table, When } from './parts.js';
+import { A, Block, Chip, Loaded, plain, Table, when } from './parts.js';
 import { json, line, same, utc } from './text.js';
 
 /** Times are shown to the second. */
@@ -25,9 +25,9 @@ function List({ collection, id }) {
   const { writes } = useHive();
   const [most, setMost] = useState(ROWS);
   const versions = useLoad(`api/versions/${path(collection, id)}?limit=${most + 1}`);
-  return html`<${Loaded} of=${versions}>${(data) => html`<${Table} kind="versions" label="Versions, newest first" head=${['Seen at', 'Change', 'By', ['Value', 'wide'], ['', 'acts']]}
-    rows=${data.versions.slice(0, most).map((own, at) => [at, own.point ? html`<${A} to=${[]} params=${{ at: own.point.point }} class="plain"><${When} t=${own.point.timestamp} /><//>` : at === 0 ? 'now' : '',
-    own.change && html`<${Chip} s=${own.change} />`, own.by && html`<${T} v=${own.by.actor} /> <span class="faint"><${T} v=${own.by.action} /></span>`,
+  return html`<${Loaded} of=${versions}>${(data) => html`<${Table} kind="cards versions" label="Versions, newest first" head=${['Seen at', 'Change', 'By', ['Value', 'wide'], ['', 'acts']]}
+    rows=${data.versions.slice(0, most).map((own, at) => [at, own.point ? html`<${A} to=${[]} params=${{ at: own.point.point }} class="plain">${when(own.point.timestamp)}<//>` : at === 0 ? 'now' : '',
+    own.change && html`<${Chip} s=${own.change} />`, own.by && html`${plain(own.by.actor)} <span class="faint">${plain(own.by.action)}</span>`,
     own.value === null ? html`<span class="faint">was not there</span>` : html`<${Between} before=${data.versions[at + 1]?.value ?? null} after=${own.value} />`,
     writes && own.point && own.value !== null && at > 0 && html`<${A} class="button small" to=${['restore', own.point.point]} params=${{ only: collection, key: id, at: '' }}>Restore this one…<//>`])} />
     ${data.versions.length > most && (most < MOST ? html`<p><button onClick=${() => setMost(MOST)}>Older versions</button></p>` : html`<p class="faint">The newest ${MOST} are shown; the command below lists all.</p>`)}`}<//>`;
@@ -37,6 +37,7 @@ function List({ collection, id }) {
 export function placeOf(collection, key) {
   if (collection === 'queue') return ['queue', key];
   if (collection === 'registry') return ['bots', key];
+  if (collection === 'schedules') return ['schedules', key];
   return ['data', collection, key];
 }
 
@@ -46,14 +47,14 @@ export function Between({ before, after }) {
   if (before === null || after === null) return html`<${Folded} v=${before ?? after} />`;
   if (!isPlain(before) || !isPlain(after)) return html`<${Change} before=${before} after=${after} />`;
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].filter((name) => !same(before[name], after[name]));
-  return html`<ul class="members">${names.map((name) => html`<li><b><${T} v=${name} /></b> <${Change} before=${before[name]} after=${after[name]} /></li>`)}</ul>`;
+  return html`<ul class="members">${names.map((name) => html`<li><b>${plain(name)}</b> <${Change} before=${before[name]} after=${after[name]} /></li>`)}</ul>`;
 }
 
 function Change({ before, after }) {
   const text = (value) => (value === undefined ? '' : TIME.test(value) ? utc(value) : typeof value === 'string' ? value : json(value));
   const [old, young] = [text(before), text(after)];
   if (Math.max(old.length, young.length) > 60 && old && young) return html`<${Words} before=${old} after=${young} />`;
-  return html`${old !== '' && html`<del><${T} v=${line(old, 300)} /></del>`}${old !== '' && young !== '' && ' → '}${young !== '' && html`<ins><${T} v=${line(young, 300)} /></ins>`}`;
+  return html`${old !== '' && html`<del>${plain(line(old, 300))}</del>`}${old !== '' && young !== '' && ' → '}${young !== '' && html`<ins>${plain(line(young, 300))}</ins>`}`;
 }
 
 /** Two texts word by word: the longest common run of words stays. */
@@ -79,12 +80,12 @@ function Words({ before, after }) {
     else { add('ins', young[b]); b += 1; }
   }
   const calm = (part) => (part.kind === 'same' && part.text.length > 120 ? `${part.text.slice(0, 50)} … ${part.text.slice(-50)}` : part.text);
-  return html`<span class="words">${parts.map((part) => (part.kind === 'del' ? html`<del><${T} v=${part.text} /></del>` : part.kind === 'ins' ? html`<ins><${T} v=${part.text} /></ins>` : html`<${T} v=${calm(part)} />`))}${Math.max(old.length, young.length) === WORDS && ' …'}</span>`;
+  return html`<span class="words">${parts.map((part) => (part.kind === 'del' ? html`<del>${plain(part.text)}</del>` : part.kind === 'ins' ? html`<ins>${plain(part.text)}</ins>` : plain(calm(part))))}${Math.max(old.length, young.length) === WORDS && ' …'}</span>`;
 }
 
 /** A value in a line that opens. */
 export function Folded({ v }) {
   const text = line(v, 120);
-  if (text.length <= 120 && !text.endsWith('…')) return html`<code><${T} v=${text} /></code>`;
-  return html`<details><summary><code><${T} v=${text} /></code></summary><${Block} v=${v} /></details>`;
+  if (text.length <= 120 && !text.endsWith('…')) return html`<code>${plain(text)}</code>`;
+  return html`<details><summary><code>${plain(text)}</code></summary><${Block} v=${v} /></details>`;
 }
