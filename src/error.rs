@@ -130,6 +130,8 @@ pub enum Hint {
     TrustCertificate,
     /// Start the service, or name the address of another.
     StartService,
+    /// Ask the service that has the store for itself.
+    AskService,
 }
 
 impl Error {

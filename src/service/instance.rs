@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock;
+use crate::engine::options::Sharing;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::backups::{Backup, BackupRequest};
@@ -106,7 +107,8 @@ impl Instance {
     ///
     /// As [`Store::open`]; `Io` when the event log or the folder of archives cannot be written.
     pub(crate) fn open(path: &Path, setup: Setup) -> Result<Self> {
-        let mut options = Store::options().stale_mark(setup.stale_mark);
+        let sharing = if setup.exclusive { Sharing::Exclusive } else { Sharing::Shared };
+        let mut options = Store::options().stale_mark(setup.stale_mark).sharing(sharing);
         if let Some(window) = setup.history {
             options = options.history(window);
         }
@@ -123,8 +125,8 @@ impl Instance {
         Ok(Self { store, steward, keeper, running, bulk_worker, check_jobs, keyring, refusals, inventory })
     }
 
-    /// Continues with `setup`. Settings that only an opening reads stay as they were: the history of commits, what an
-    /// old mark is worth, and how long a closed file is waited for.
+    /// Continues with `setup`. Settings that only an opening reads stay as they were: whether others may have the store,
+    /// the history of commits, what an old mark is worth, and how long a closed file is waited for.
     ///
     /// # Errors
     ///
@@ -369,6 +371,7 @@ mod tests {
     /// One with nothing beside the store.
     fn quiet() -> Setup {
         Setup {
+            exclusive: false,
             backup_interval: None,
             policy: None,
             purge_finished: None,

@@ -19,6 +19,8 @@ pub(crate) struct Setup {
     pub(crate) purge_finished: Option<Duration>,
     /// Claims raise the priority of a task for each time that it has been ready for so long; none for never.
     pub(crate) priority_aging: Option<Duration>,
+    /// Whether no other process may have the store open meanwhile.
+    pub(crate) exclusive: bool,
     /// Every commit of this long can be gone back to.
     pub(crate) history: Option<Duration>,
     /// A clean mark older than this counts as a crash when its process is found dead.

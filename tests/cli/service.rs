@@ -41,6 +41,44 @@ fn the_service_creates_the_store_answers_and_closes_cleanly() {
     assert_eq!(keys(&hive.json(&["get", "registry"])), ["BOT-1"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_service_that_has_its_store_for_itself_writes_a_log_and_other_programs_are_told_to_ask_it() {
+    let hive = Hive::new();
+    let config = hive.path().with_file_name("hivekeep.toml");
+    std::fs::write(&config, "exclusive = true\n").unwrap();
+    let beside = |section: u32| hive.path().with_file_name(format!("h.redb.wal.{section}"));
+    let (by_option, by_file): (&[&str], &[&str]) = (&["--exclusive"], &["--config", config.to_str().unwrap()]);
+    for (number, (given, end)) in [(by_option, "-KILL"), (by_file, "-TERM"), (&[], "-TERM")].into_iter().enumerate() {
+        let mut command = hive.command(&["serve", "--listen", "127.0.0.1:0", "--json"]);
+        command.args(given).env("HIVEKEEP_EXCLUSIVE", if given.is_empty() { "yes" } else { "" });
+        if given.first() == Some(&"--config") {
+            command.env_remove("HIVEKEEP_EXCLUSIVE");
+        }
+        let mut running = Running::spawn(&mut command);
+        let started: Value = serde_json::from_str(&running.line()).unwrap();
+        let address = started["listening"].as_str().unwrap();
+        for key in ["a", "b", "c", "d"] {
+            hive.ok(&["--store", address, "put", "config", &format!("{key}-{number}"), "1"]);
+        }
+        assert!(beside(1).exists() || beside(2).exists(), "no commit went into a log");
+        for verb in [&["put", "config", "e", "1"][..], &["status"], &["doctor"], &["serve"], &["compact"]] {
+            let said = hive.refused(verb, 11);
+            assert!(
+                said.contains("locked by") && said.contains("ask that: --store http://HOST:PORT"),
+                "{verb:?}: {said}"
+            );
+        }
+        let refused: Value = serde_json::from_str(&hive.run(&["get", "config", "--json"]).with(11).err).unwrap();
+        assert!(refused["hint"].as_str().unwrap().contains("--store unix:PATH"), "{refused}");
+        running.stop(end);
+        let found = hive.json(&["get", "config"]);
+        let written: Vec<_> = ["a", "b", "c", "d"].iter().map(|key| format!("{key}-{number}")).collect();
+        assert!(written.iter().all(|key| found.get(key) == Some(&json!(1))), "{found}");
+        assert!(!beside(1).exists() && !beside(2).exists(), "the log is there after {end}");
+    }
+}
+
 fn ask(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();

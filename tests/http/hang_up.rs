@@ -134,7 +134,7 @@ fn a_changed_setting_that_waits_for_the_next_start_is_named_in_the_log() {
     let service = Service::start(&hive, &["--config", config.to_str().unwrap()]);
     fs::write(
         &config,
-        "history = \"2h\"\nstale-after = \"30s\"\nreopen-timeout = \"1m\"\nlisten = \"127.0.0.1:9\"\nmin-free = \"9999999GiB\"\n",
+        "history = \"2h\"\nstale-after = \"30s\"\nreopen-timeout = \"1m\"\nlisten = \"127.0.0.1:9\"\nexclusive = true\nmin-free = \"9999999GiB\"\n",
     )
     .unwrap();
     service.send("-HUP");
@@ -143,6 +143,6 @@ fn a_changed_setting_that_waits_for_the_next_start_is_named_in_the_log() {
     assert_eq!(code, Some(0), "{said}");
     let named =
         |setting: &str| said.lines().any(|line| line.contains("WARN") && line.contains(&format!("\"{setting}\"")));
-    assert_eq!(["history", "reopen-timeout"].map(named), [true, true], "{said}");
+    assert_eq!(["history", "reopen-timeout", "exclusive"].map(named), [true, true, true], "{said}");
     assert_eq!(["stale-after", "listen", "min-free"].map(named), [false, false, false], "{said}");
 }

@@ -82,6 +82,7 @@ fn hint_in_words(hint: &Hint) -> Option<&'static str> {
         Hint::NameCollection => "name one collection: only=[\"config\"], key=..",
         Hint::AllowDifferent => "allow_different=True takes the earlier task",
         Hint::AllowMissingDependencies => "allow_missing=True waits for tasks that are not enqueued yet",
+        Hint::AskService => "if a service has it, hivekeep.remote.connect(url) reaches it",
         _ => return None,
     })
 }

@@ -161,7 +161,7 @@ fn open_named(path: &Path, options: &Options) -> Result<Handle> {
 /// Names the processes that have the file, and says what to do.
 fn locked(path: &Path, source: Error) -> Error {
     let message = format!("{} is locked by {}; close it, or open both in shared mode", path.display(), living(path));
-    Error::new(ErrorKind::Locked, message).with_source(source)
+    Error::new(ErrorKind::Locked, message).with_source(source).with_hint(Hint::AskService)
 }
 
 /// The same for a process that shares the store and has been writing all the time.

@@ -25,6 +25,7 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::GiveKey => "--key-file FILE, with a key of the service; hivekeep key add makes one",
         Hint::TrustCertificate => "to trust it: --ca FILE",
         Hint::StartService => "start it with hivekeep serve, or name another address with --store",
+        Hint::AskService => "if a service has it, ask that: --store http://HOST:PORT or --store unix:PATH",
         Hint::NameScratchFolder => "name a folder with --scratch",
     };
     typed.to_owned()

@@ -155,6 +155,7 @@ impl Inside {
 /// Nothing works by itself, so that the same input always meets the same state.
 fn setup() -> Setup {
     Setup {
+        exclusive: false,
         backup_interval: None,
         policy: Some(None),
         purge_finished: None,

@@ -148,6 +148,8 @@ with_rules! { settings {
     allow_origin: Origin = "HIVEKEEP_ALLOW_ORIGIN", "ORIGIN";
     }
     switches {
+    /// Have the store for the service alone, so that each commit costs one sync; other programs ask the service
+    exclusive = "HIVEKEEP_EXCLUSIVE";
     /// Keep every automatic point of the kept age, up to the count
     no_thinning = "HIVEKEEP_NO_THINNING";
     /// Do not create the folder of the archives: fail if its disk is not mounted

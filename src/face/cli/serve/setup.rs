@@ -38,6 +38,7 @@ impl Settings {
             stale_after: span(30),
             reopen_timeout: span(5 * 60),
             client_timeout: span(30),
+            exclusive: Some(false),
             archive_must_exist: Some(false),
             insecure_no_token: Some(false),
             insecure_no_tls: Some(false),
@@ -62,6 +63,7 @@ impl Settings {
         let differ = [
             ("store", self.store != new.store),
             ("listen", self.listen != new.listen),
+            ("exclusive", self.exclusive != new.exclusive),
             ("history", self.history != new.history),
             ("stale-after", self.stale_after != new.stale_after),
             ("reopen-timeout", self.reopen_timeout != new.reopen_timeout),
@@ -80,6 +82,7 @@ impl Settings {
             policy: self.policy(),
             purge_finished: time(self.purge_finished),
             priority_aging: interval(self.priority_aging),
+            exclusive: self.exclusive == Some(true),
             history: time(self.history),
             stale_mark: time(self.stale_after),
             event_log: self.event_log.clone(),
