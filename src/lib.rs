@@ -216,6 +216,7 @@ pub use engine::repair::{
 };
 pub use engine::store::Store;
 pub use engine::view::View;
+pub use engine::wal::{LastCheckpoint, LogStatus};
 pub use engine::write::WriteTx;
 pub use error::{Error, ErrorKind, Hint, Result};
 #[cfg(feature = "tokio")]

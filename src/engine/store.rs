@@ -1,5 +1,6 @@
 //! The store: opening, sharing, writing, viewing, closing.
 
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
@@ -24,7 +25,7 @@ use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::session::own_session::OwnSession;
 use crate::engine::session::views::Views;
 use crate::engine::view::View;
-use crate::engine::wal::{Log, Mover};
+use crate::engine::wal::{Log, LogNews, Mover, TakenUp};
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 
@@ -60,7 +61,7 @@ pub(crate) struct Inner {
     pub(crate) opener: Opener,
     pub(super) context: Arc<Context>,
     /// Moves the log into the file.
-    pub(super) mover: Mover,
+    pub(in crate::engine) mover: Mover,
     /// Whether that is a thread of its own.
     pub(super) tends_log: bool,
     /// The byte of this process's session, until its end is written.
@@ -69,14 +70,13 @@ pub(crate) struct Inner {
     pub(super) session_put_off: AtomicBool,
     /// Whether others had the store open when it was opened, and no file of sessions told which of them live.
     pub(super) others_unseen: AtomicBool,
+    /// What the opening did with the log that it found, until somebody writes it down.
+    pub(super) log_news: Mutex<LogNews>,
     pub(super) closing: Mutex<Vec<Closing>>,
 }
 
 /// Opens the file at that path once more.
-pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<Opened> + Send + Sync>;
-
-/// An open file, and its log if it has one.
-pub(crate) type Opened = (Handle, Option<Log>);
+pub(crate) type Opener = Box<dyn Fn(&Path) -> Result<TakenUp> + Send + Sync>;
 
 /// Writes something when the store is closed; it may be tried more than once.
 type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
@@ -262,11 +262,23 @@ impl Store {
         self.inner.context.shared
     }
 
-    /// Moves the log into the file, as after a moment of rest.
+    /// Moves the log into the file, as after a moment of rest with much to move.
     #[cfg(any(fuzzing, test))]
     pub(crate) fn rest_log(&self) -> Result<()> {
         let log = self.inner.gate.log();
         self.with_handle(|handle| log.map_or(Ok(()), |log| log.rest(handle, &self.inner.context)))
+    }
+
+    /// Moves the log into the file, and leaves it, as after a long rest.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn lay_log_down(&self) -> Result<()> {
+        let log = self.inner.gate.log();
+        self.with_handle(|handle| log.map_or(Ok(()), |log| log.lay_down(handle, &self.inner.context)))
+    }
+
+    /// What the opening did with the log that it found; asked once.
+    pub(crate) fn take_log_news(&self) -> LogNews {
+        mem::take(&mut *self.inner.log_news.lock())
     }
 
     /// Whether the file could not take the log when the store was opened.
@@ -372,7 +384,7 @@ impl Inner {
         // Also not in a closure of this thread, which may have redb's transaction.
         let Ok(_writing) = Writing::enter(self.context()) else { return };
         if let Some(log) = self.gate.log().filter(|log| log.bell.take_full_without_thread())
-            && let Err(error) = self.mover.move_log(&log, false)
+            && let Err(error) = self.mover.move_full(&log)
         {
             tracing::debug!(%error, "the log could not be moved into the file of the store");
         }

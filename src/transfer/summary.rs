@@ -13,6 +13,7 @@ use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::view::View;
+use crate::engine::wal::LogStatus;
 use crate::error::Result;
 use crate::recovery::check::last_drill::LastDrill;
 use crate::recovery::points::point::Point;
@@ -47,6 +48,9 @@ pub struct Summary {
     pub crash: Option<Crash>,
     /// The result of the last drill.
     pub last_drill: Option<LastDrill>,
+    /// The write-ahead log; none where commits go into the file, as where several processes share the store.
+    #[serde(default)]
+    pub log: Option<LogStatus>,
 }
 
 /// The newest archive, which would be left if the file were lost.
@@ -174,6 +178,7 @@ impl Store {
             archive: OutsideCopy::of(self)?,
             crash: self.crash()?,
             last_drill: view.last_drill()?,
+            log: self.log_status(),
         })
     }
 

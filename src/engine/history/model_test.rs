@@ -145,6 +145,9 @@ impl Model {
         if self.steps.is_multiple_of(5) {
             self.store.rest_log().unwrap();
         }
+        if self.steps.is_multiple_of(17) {
+            self.store.lay_log_down().unwrap();
+        }
         match op {
             Op::Write { changes, fails } => self.write(changes, *fails),
             Op::Seal => {

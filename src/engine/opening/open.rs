@@ -15,7 +15,7 @@ use crate::engine::redb_file::{FileId, Handle, OwnFile, create_empty, not_a_stor
 use crate::engine::session::session_locks::SessionLocks;
 #[cfg(feature = "transfer")]
 use crate::engine::wal::LogFolder;
-use crate::engine::wal::{FolderOfStore, Log, recover};
+use crate::engine::wal::{FolderOfStore, TakenUp, recover};
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 
@@ -24,7 +24,7 @@ const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
 /// Opens the file at `path`, or creates it if the options allow that. Also returns the file's own name with links resolved:
 /// all processes must look for the files beside it in the same place.
-pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, Option<Log>, PathBuf)> {
+pub(crate) fn open(path: &Path, options: &Options) -> Result<(TakenUp, PathBuf)> {
     match files::open(path) {
         Ok(_) => {}
         Err(error) if error.kind() == IoKind::NotFound && path.is_symlink() => {
@@ -39,13 +39,13 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(Handle, Option<Log
     let path = own_name.as_path();
     probe_magic(path)?;
     refuse_earlier_commit(path).map_err(|error| error.context(path.display()))?;
-    let (handle, log) = open_with_log(path, options)?;
-    Ok((handle, log, own_name))
+    let opened = open_with_log(path, options)?;
+    Ok((opened, own_name))
 }
 
 /// Reopens a file that this process had open until a failure. Its pages are not verified, so that everything outside of a
 /// damaged page can still be read.
-pub(crate) fn open_again(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
+pub(crate) fn open_again(path: &Path, options: &Options) -> Result<TakenUp> {
     match fs::metadata(path) {
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
         found => found.map_err(|error| Error::from(error).context(path.display()))?,
@@ -90,7 +90,7 @@ pub(crate) fn open_without_log(path: &Path, options: &Options) -> Result<Handle>
 
 /// Opens the file with this resolved name, and takes up its log. A log in use moves into the file, or, where that is
 /// only looked at, into the memory over it.
-fn open_with_log(path: &Path, options: &Options) -> Result<(Handle, Option<Log>)> {
+fn open_with_log(path: &Path, options: &Options) -> Result<TakenUp> {
     let mut options = options.clone();
     options.has_folder = options.has_log() && !is_mounted_alone(path);
     let options = &options;

@@ -23,10 +23,10 @@ use crate::engine::redb_file::open::in_use;
 use crate::engine::redb_file::open::open_over;
 use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::writer_line::WriterLine;
-use crate::engine::store::{Inner, Opened, Opener, Store};
-use crate::engine::wal::Mover;
+use crate::engine::store::{Inner, Opener, Store};
 #[cfg(any(fuzzing, test))]
-use crate::engine::wal::{LogFolder, recover};
+use crate::engine::wal::{LogFolder, LogNews, recover};
+use crate::engine::wal::{Mover, TakenUp};
 use crate::error::{Error, Result};
 
 /// Opens the file and its log once more, or the file alone.
@@ -39,14 +39,14 @@ impl Options {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
         let in_use = in_use(path).unwrap_or(false);
-        let (handle, log, own_name) = open::open(path, &self)?;
+        let (opened, own_name) = open::open(path, &self)?;
         let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
         // A caller that opens it again waits by itself, while nothing else has to.
         let options = self.clone().lock_timeout(Duration::ZERO);
         let (alone, name) = (options.clone(), own_name.clone());
         let opener = move |path: &Path| open::open_again(path, &options);
         let anew = move || open::open_without_log(&name, &alone);
-        let store = self.store(&own_name, (handle, log), (Box::new(opener), Box::new(anew)), indexes);
+        let store = self.store(&own_name, opened, (Box::new(opener), Box::new(anew)), indexes);
         store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
         Ok(store)
     }
@@ -68,7 +68,7 @@ impl Options {
             let handle = open_over(storage(), first)?;
             match folder() {
                 Some(folder) => recover::take_up(handle, folder, options, |_| true, || open_over(storage(), options)),
-                None => Ok((handle, None)),
+                None => Ok(TakenUp { handle, log: None, news: LogNews::default() }),
             }
         };
         let opened = open(&options, &self)?;
@@ -79,7 +79,7 @@ impl Options {
     fn store(
         self,
         path: &Path,
-        (handle, log): Opened,
+        TakenUp { handle, log, news }: TakenUp,
         (opener, anew): Openers,
         indexes: &'static [IndexRule],
     ) -> Store {
@@ -113,6 +113,7 @@ impl Options {
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
             others_unseen: AtomicBool::new(false),
+            log_news: Mutex::new(news),
             closing: Mutex::default(),
         };
         inner.set_log(log);

@@ -9,6 +9,7 @@ use crate::engine::opening::slot::Content;
 use crate::engine::redb_file::End;
 use crate::engine::redb_file::Handle;
 use crate::engine::store::{Inner, Store};
+use crate::engine::wal::TakenUp;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Between two tries to open the file while another process is writing to it.
@@ -137,7 +138,7 @@ impl Inner {
         if let Some(log) = self.gate.log() {
             log.give_up(&Error::new(ErrorKind::Reopen, "the store is being opened again"));
         }
-        let (handle, log) = (self.opener)(&self.path)?;
+        let TakenUp { handle, log, .. } = (self.opener)(&self.path)?;
         // Between the look and the opening it may have been replaced.
         place.refuse_moved()?;
         *content = Content::Open(handle);

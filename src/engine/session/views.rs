@@ -33,6 +33,11 @@ impl Views {
         Ticket { views: views.clone(), number }
     }
 
+    /// How many are open.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.lock().since.len() as u64
+    }
+
     /// When the oldest open view began.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.0.lock().since.values().next().copied()

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// So long nothing is appended before the rest of a section is moved.
+/// So long nothing is appended before the rest of a section is moved, if it is worth it.
 const REST: Duration = Duration::from_secs(1);
+/// So long nothing is appended before the log is laid down. A writer that comes more often pays one sync for a commit.
+pub(super) const LONG_REST: Duration = Duration::from_secs(30);
 
 /// Wakes the thread.
 #[derive(Debug, Default)]
@@ -22,8 +24,20 @@ pub(crate) struct Bell {
 #[derive(Debug, Default)]
 struct State {
     is_full: bool,
-    /// Something was appended that no rest has moved.
-    is_dirty: bool,
+    /// What the rests since the last append have done.
+    moved: Moved,
+}
+
+/// How far what was appended has been moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Moved {
+    /// Not by any rest.
+    No,
+    /// By a short one.
+    Short,
+    /// By a long one: there is nothing to wait for.
+    #[default]
+    Long,
 }
 
 /// Why the thread was woken.
@@ -33,6 +47,8 @@ pub(crate) enum Rung {
     Full,
     /// Nothing was appended for a while.
     Rest,
+    /// Nothing was appended for long.
+    LongRest,
     /// The log is used no more.
     Stopped,
 }
@@ -48,8 +64,8 @@ impl Bell {
     pub(crate) fn note_append(&self) {
         if !self.has_appended.swap(true, Ordering::Relaxed) {
             let mut state = self.state.lock();
-            if !state.is_dirty {
-                state.is_dirty = true;
+            if state.moved != Moved::No {
+                state.moved = Moved::No;
                 self.rung.notify_all();
             }
         }
@@ -80,14 +96,14 @@ impl Bell {
     pub(crate) fn wait(&self, pause: Duration) -> Rung {
         let mut state = self.state.lock();
         let begun = Instant::now();
-        let mut rest_at = Instant::now() + REST;
+        let (mut rest_at, mut long_rest_at) = (begun + REST, begun + LONG_REST);
         loop {
             if self.is_stopped() {
                 return Rung::Stopped;
             }
             if self.has_appended.swap(false, Ordering::Relaxed) {
-                state.is_dirty = true;
-                rest_at = Instant::now() + REST;
+                state.moved = Moved::No;
+                (rest_at, long_rest_at) = (Instant::now() + REST, Instant::now() + LONG_REST);
             }
             let left = pause.saturating_sub(begun.elapsed());
             if !left.is_zero() {
@@ -97,13 +113,17 @@ impl Bell {
             if std::mem::take(&mut state.is_full) {
                 return Rung::Full;
             }
-            if !state.is_dirty {
-                self.rung.wait(&mut state);
-                continue;
-            }
-            if self.rung.wait_until(&mut state, rest_at).timed_out() && !self.has_appended.load(Ordering::Relaxed) {
-                state.is_dirty = false;
-                return Rung::Rest;
+            let (until, next, rung) = match state.moved {
+                Moved::No => (rest_at, Moved::Short, Rung::Rest),
+                Moved::Short => (long_rest_at, Moved::Long, Rung::LongRest),
+                Moved::Long => {
+                    self.rung.wait(&mut state);
+                    continue;
+                }
+            };
+            if self.rung.wait_until(&mut state, until).timed_out() && !self.has_appended.load(Ordering::Relaxed) {
+                state.moved = next;
+                return rung;
             }
         }
     }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::bell::{Bell, Rung};
 use super::id::LogId;
@@ -27,8 +27,47 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A transaction of redb writes pages of about so many bytes besides those of its rows.
 const ROOM_OF_REDB: u64 = 1 << 20;
+/// Fewer bytes of rows wait for a long rest.
+pub(super) const MUCH: usize = 256 << 10;
 
 impl Log {
+    /// Moves everything into redb when nothing was appended for a while, if there is enough of it: the end of a section, a
+    /// new one and a commit of redb cost a writer who comes once in a while more than his commits do.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::checkpoint`].
+    fn rest_if_much(&self, handle: &Handle, context: &Context) -> Result<()> {
+        let has_ended = self.head.lock().maps.iter().any(|map| map.ended().is_some());
+        match self.bytes_in_memory() < MUCH {
+            true if has_ended => self.checkpoint(handle, context),
+            true => Ok(()),
+            false => self.rest(handle, context),
+        }
+    }
+
+    /// Moves everything into redb when nothing was appended for long, and leaves redb's file alone, as a close does: the next
+    /// commits go into redb until there are several of them.
+    ///
+    /// # Errors
+    ///
+    /// As redb has them. After a commit that failed nobody knows whether the log is in use, so the log has failed too.
+    pub(crate) fn lay_down(&self, handle: &Handle, context: &Context) -> Result<()> {
+        if context.place.leads_elsewhere() {
+            return Ok(());
+        }
+        context.place.refuse_moved()?;
+        let begun = Instant::now();
+        let mut writer = self.lock();
+        if matches!(writer.stage, Stage::Empty | Stage::Recovered(_)) || self.has_failed() {
+            return Ok(());
+        }
+        refuse_full(context.place.path(), self.rows_of_writer(handle, &writer)?.overlay())?;
+        self.empty(&mut writer, handle, context)?;
+        self.note_checkpoint(context.clock.now(), begun.elapsed());
+        Ok(())
+    }
+
     /// Ends the section that is open, and moves everything into redb.
     ///
     /// # Errors
@@ -104,6 +143,7 @@ impl Log {
 
     /// Moves sections, unless redb has them already.
     fn move_whole(&self, handle: &Handle, context: &Context, overlay: &Overlay, wal: &Wal) -> Result<()> {
+        let begun = Instant::now();
         let transaction = begin_write(handle, context)?;
         let mut rows = WriteRows::of(&transaction);
         let moved = move_sections(&mut rows, overlay, wal);
@@ -116,6 +156,7 @@ impl Log {
             }
         }
         self.covered(wal.section, true, wal.number);
+        self.note_checkpoint(context.clock.now(), begun.elapsed());
         Ok(())
     }
 
@@ -177,19 +218,29 @@ pub(crate) struct Mover {
 }
 
 impl Mover {
-    /// Moves the sections of a log that have ended, or, after a rest, everything.
+    /// Moves the sections of a log that have ended, or, after a rest, everything that is worth it.
     ///
     /// # Errors
     ///
     /// As [`Log::checkpoint`]. Then the file is open again, if it can be.
-    pub(crate) fn move_log(&self, log: &Log, rests: bool) -> Result<()> {
-        let moved = self.slot.with(|handle| match log.bell.is_stopped() {
-            true => Ok(()),
-            false if rests => log.rest(handle, &self.context),
-            false => log.checkpoint(handle, &self.context),
+    pub(super) fn move_log(&self, log: &Log, rung: Rung) -> Result<()> {
+        let moved = self.slot.with(|handle| match rung {
+            _ if log.bell.is_stopped() => Ok(()),
+            Rung::LongRest => log.lay_down(handle, &self.context),
+            Rung::Rest => log.rest_if_much(handle, &self.context),
+            Rung::Full | Rung::Stopped => log.checkpoint(handle, &self.context),
         });
         // The reserve of a full disk is for a caller who is told of it.
         moved.or_else(|error| self.renew(log).and(Err(error)))
+    }
+
+    /// The same of the sections that have ended, where there is no thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::checkpoint`].
+    pub(crate) fn move_full(&self, log: &Log) -> Result<()> {
+        self.move_log(log, Rung::Full)
     }
 
     /// Opens the file anew after redb has failed to write: it then refuses all further work by this handle, also reading.
@@ -264,17 +315,23 @@ impl Checkpointer {
 }
 
 fn tend(bell: &Bell, log: &Weak<Log>, mover: &Mover) {
-    let (mut pause, mut rests) = (Duration::ZERO, false);
+    let (mut pause, mut left) = (Duration::ZERO, Rung::Full);
     loop {
         let rung = bell.wait(pause);
         let (Some(log), false) = (log.upgrade(), rung == Rung::Stopped) else { return };
-        rests |= rung == Rung::Rest;
-        let moved = catch_unwind(AssertUnwindSafe(|| mover.move_log(&log, rests)));
+        // A rest whose work has failed is tried again, unless there is a longer one by now.
+        if rung != Rung::Full {
+            left = rung;
+        }
+        let moved = catch_unwind(AssertUnwindSafe(|| mover.move_log(&log, left)));
         let done = moved.unwrap_or_else(|_| Err(Error::damaged("moving the log panicked")));
-        drop(log);
         match done {
-            Ok(()) => (pause, rests) = (Duration::ZERO, false),
+            Ok(()) => {
+                (pause, left) = (Duration::ZERO, Rung::Full);
+                log.note_failing(None);
+            }
             Err(error) => {
+                log.note_failing(Some(&error));
                 if !matches!(error.kind(), ErrorKind::Reopen | ErrorKind::Forked) {
                     tracing::warn!(%error, "the log could not be moved into the file of the store; it is tried again");
                 }

@@ -1,6 +1,6 @@
 //! The files of the sections of one log: made ahead of need, one at a time, and removed once redb has what they hold.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,8 +52,8 @@ impl Lengths {
 /// The files of a log.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// Those that have a name, which is on the disk.
-    named: BTreeSet<u64>,
+    /// Those that have a name, which is on the disk, and their lengths.
+    named: BTreeMap<u64, u64>,
     /// The section that was made ahead, and its log.
     ahead: Option<(LogId, u64, Made)>,
 }
@@ -72,7 +72,7 @@ impl Files {
         let head = Head { id, section, length };
         let file = folder.make(section, &head.encode(), length)?;
         self.ahead = Some((id, section, (Arc::from(file), length)));
-        self.named.insert(section);
+        self.named.insert(section, length);
         Ok(())
     }
 
@@ -83,11 +83,16 @@ impl Files {
         Ok(made)
     }
 
+    /// How many files there are, and their length.
+    pub(super) fn size(&self) -> (u64, u64) {
+        (self.named.len() as u64, self.named.values().sum())
+    }
+
     /// Removes sections that redb has, but never the newest: without it a log in use would seem lost.
     pub(super) fn remove(&mut self, folder: &dyn LogFolder, covered: u64) -> Result<()> {
-        let newest = self.named.last().copied().unwrap_or_default();
+        let newest = self.named.keys().last().copied().unwrap_or_default();
         let gone: Vec<_> =
-            self.named.iter().copied().filter(|section| *section <= covered && *section < newest).collect();
+            self.named.keys().copied().filter(|section| *section <= covered && *section < newest).collect();
         for section in gone {
             folder.remove(section)?;
             self.named.remove(&section);

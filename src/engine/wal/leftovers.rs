@@ -35,7 +35,7 @@ pub(super) fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8
 
 /// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all that
 /// is left of writes to another file.
-fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<()> {
+fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<Option<String>> {
     let head = head(folder, section)?;
     let is_known = head.is_some_and(|head| Some(head.id) == last);
     let is_unused = || -> Result<bool> {
@@ -44,29 +44,32 @@ fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Resu
         Ok(head.is_some() && entry::decode(rest).is_none() && rest.iter().all(|byte| *byte == 0))
     };
     if is_known || is_unused()? {
-        return folder.remove(section);
+        return folder.remove(section).map(|()| None);
     }
     if !section::is_one(&load(folder, section)?.unwrap_or_default()) {
         tracing::warn!(name = %folder.name(section), "a file that is no log has the name of a section of one");
-        return Ok(());
+        return Ok(None);
     }
     let (from, to) = (folder.name(section), folder.set_aside(section)?);
     tracing::warn!(%from, %to, "a log of another file was beside the store; it was set aside, and nothing of it was used");
-    Ok(())
+    Ok(Some(to))
 }
 
-/// Removes what is left of the last log, and sets aside sections of others.
-pub(super) fn clear(folder: &dyn LogFolder, last: Option<LogId>) -> Result<()> {
+/// Removes what is left of the last log, and sets aside sections of others. Gives the names that these have now.
+pub(super) fn clear(folder: &dyn LogFolder, last: Option<LogId>) -> Result<Vec<String>> {
     folder.clear_unfinished()?;
+    let mut aside = Vec::new();
     for section in folder.sections()? {
-        clear_away(folder, section, last)?;
+        aside.extend(clear_away(folder, section, last)?);
     }
-    Ok(())
+    Ok(aside)
 }
 
 /// The same where nothing hangs on it: files that stay do no harm, and the next opening tries again.
-pub(super) fn clear_or_say(folder: &dyn LogFolder, last: Option<LogId>) {
-    if let Err(error) = clear(folder, last).and_then(|()| folder.sync()) {
+pub(super) fn clear_or_say(folder: &dyn LogFolder, last: Option<LogId>) -> Vec<String> {
+    let cleared = clear(folder, last).and_then(|aside| folder.sync().map(|()| aside));
+    cleared.unwrap_or_else(|error| {
         tracing::warn!(%error, "sections of the log that hold nothing any more could not be removed");
-    }
+        Vec::new()
+    })
 }

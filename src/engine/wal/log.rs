@@ -10,6 +10,7 @@ use super::folder::LogFolder;
 use super::id::LogId;
 use super::maps::{Overlay, SectionMap};
 use super::row::{Wal, not_of_this_file};
+use super::status::Kept;
 use super::writer::{Stage, Writer};
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
 use crate::engine::format::schema::Table;
@@ -39,6 +40,7 @@ pub(crate) struct Log {
     pub(super) commits_before: u32,
     /// The file of redb may be only half on the disk, so that it must not be opened again by itself.
     pub(super) is_given_up: AtomicBool,
+    pub(super) kept: Mutex<Kept>,
 }
 
 /// The rows that redb does not have, oldest section first, and up to which number readers may see them.
@@ -85,6 +87,7 @@ impl Log {
             damage,
             commits_before: options.commits_before_log,
             is_given_up: AtomicBool::new(false),
+            kept: Mutex::default(),
         }
     }
 

@@ -9,6 +9,7 @@
 //! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
 //! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
 //! * `checkpoint`, `bell`: moving whole sections into redb; `past`: work that goes past the log, and a close
+//! * `status`: the log as a person sees it
 //! * `search`: which entries of a log that is in use fit; `recover`: what an opening makes of them
 
 mod appended;
@@ -36,6 +37,7 @@ mod search;
 mod section;
 #[cfg(test)]
 mod space_test;
+mod status;
 #[cfg(test)]
 mod test;
 #[cfg(test)]
@@ -51,6 +53,7 @@ pub(crate) use self::log::Log;
 pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
-pub(crate) use self::recover::LogIs;
+pub(crate) use self::recover::{LogIs, LogNews, TakenUp};
+pub use self::status::{LastCheckpoint, LogStatus};
 pub(crate) use self::way::Road;
 pub(crate) use self::writer::Writer;

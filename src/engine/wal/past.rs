@@ -58,14 +58,14 @@ impl Log {
             return Err(error);
         }
         transaction.commit().map_err(|error| self.failed(error))?;
-        writer.commits = writer.commits.saturating_add(1);
+        (writer.commits, writer.last_past) = (writer.commits.saturating_add(1), Some(Instant::now()));
         if let Some(wal) = wal {
             writer.number = wal.number;
             self.covered(wal.section, wal.in_use, wal.number);
             if let Stage::Recovered(before) = writer.stage {
                 writer.stage = Stage::Empty;
                 if !context.place.leads_elsewhere() {
-                    clear_or_say(&*self.folder, Some(before.id));
+                    drop(clear_or_say(&*self.folder, Some(before.id)));
                 }
             }
             // Redb has the rows of these sections, so that their files can go.
@@ -81,27 +81,34 @@ impl Log {
     /// As redb has them: then the log stays as well.
     pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
         let mut writer = self.lock();
+        // A page under what an opening found is damaged: it stays, for a repair.
+        let stays = self.damage.is_some() && matches!(writer.stage, Stage::Recovered(_));
+        match stays || self.has_failed() || context.only_looks {
+            true => Ok(()),
+            false => self.empty(&mut writer, handle, context),
+        }
+    }
+
+    /// Moves everything into redb, and says there that no log is in use. The numbers of the next log go on from here (W4).
+    pub(super) fn empty(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
         let wal = match &writer.stage {
-            _ if self.has_failed() || context.only_looks => return Ok(()),
             Stage::Empty => return Ok(()),
-            // A page under it is damaged: it stays, for a repair.
-            Stage::Recovered(_) if self.damage.is_some() => return Ok(()),
             Stage::Recovered(wal) => *wal,
             Stage::Open(OpenSection { id, section, crc, .. }) | Stage::Ended(Ended { id, section, crc, .. }) => {
                 Wal::in_use(*id, *section, writer.number, *crc, context.clock.now())
             }
         };
-        let overlay = self.rows_of_writer(handle, &writer)?.overlay().clone();
+        let overlay = self.rows_of_writer(handle, writer)?.overlay().clone();
         let transaction = self.begin_past(handle, context, &overlay)?;
         let emptied = wal.emptied(writer.number, context.clock.now());
         emptied.write(&mut WriteRows::of(&transaction))?;
         transaction.commit().map_err(|error| self.failed(error))?;
-        writer.stage = Stage::Empty;
+        (writer.stage, writer.commits) = (Stage::Empty, 0);
         self.covered(u64::MAX, false, emptied.number);
         *self.files.lock() = Files::default();
         // The file has everything, whatever its name is; the names beside the path may be those of another.
         if !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok() {
-            clear_or_say(&*self.folder, Some(emptied.id));
+            drop(clear_or_say(&*self.folder, Some(emptied.id)));
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 //!
 //! Nothing is ever appended behind a tail that an opening found, and nothing is trusted that only the page cache has.
 
+use jiff::Timestamp;
+
 use super::folder::LogFolder;
 use super::leftovers::clear_or_say;
 use super::log::Found;
@@ -33,6 +35,32 @@ enum Files {
     Keep,
 }
 
+/// A log that an opening took up, and those that it set aside.
+#[derive(Debug, Default)]
+pub(crate) struct LogNews {
+    /// The log of a process that did not close its store.
+    pub(crate) taken: Option<TakenLog>,
+    /// The names that logs of other files beside the store were given.
+    pub(crate) set_aside: Vec<String>,
+}
+
+/// A log that a process left in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TakenLog {
+    pub(crate) sections: u64,
+    /// The entries that the file did not have.
+    pub(crate) entries: u64,
+    /// The time up to which the file had everything.
+    pub(crate) since: Timestamp,
+}
+
+/// An open file with its log, and what there is to tell of it.
+pub(crate) struct TakenUp {
+    pub(crate) handle: Handle,
+    pub(crate) log: Option<super::Log>,
+    pub(crate) news: LogNews,
+}
+
 /// The row of the log in a store's file.
 fn row(handle: &Handle) -> Result<Option<Wal>> {
     let rows = ReadRows::new(handle.begin_read()?, Overlay::none());
@@ -56,12 +84,13 @@ fn settle(
     files: Files,
     only_looks: bool,
     begin: &dyn Fn() -> Result<Transaction>,
-) -> Result<(Option<Wal>, Found)> {
+) -> Result<(Option<Wal>, Found, LogNews)> {
     let before = row(handle)?;
-    let Some(wal) = before.filter(|wal| wal.in_use) else { return Ok((before, Found::Empty)) };
+    let Some(wal) = before.filter(|wal| wal.in_use) else { return Ok((before, Found::Empty, LogNews::default())) };
+    let mut news = LogNews::default();
     if only_looks {
         let Read { maps, number } = find(folder, &wal, Damage::Refused)?;
-        return Ok((before, Found::Unsaved { maps, number, error: None }));
+        return Ok((before, Found::Unsaved { maps, number, error: None }, news));
     }
     let transaction = begin()?;
     // Only in a write transaction is it seen for certain: a process may have been killed in the commit.
@@ -71,7 +100,7 @@ fn settle(
         other => {
             drop(rows);
             transaction.abort()?;
-            return Ok((other, Found::Empty));
+            return Ok((other, Found::Empty, news));
         }
     };
     let found = match find(folder, &wal, Damage::Refused) {
@@ -83,6 +112,8 @@ fn settle(
         }
     };
     let Read { maps, number } = found;
+    let entries = number.saturating_sub(wal.number);
+    news.taken = Some(TakenLog { sections: maps.len() as u64, entries, since: wal.at() });
     let emptied = wal.emptied(number, wal.at());
     let overlay = Overlay::new(Some(wal.id), maps.clone().into(), number);
     let written = apply(&mut rows, &overlay).and_then(|()| emptied.write(&mut rows));
@@ -97,13 +128,13 @@ fn settle(
     match committed {
         Ok(()) => {
             if files == Files::Remove {
-                clear_or_say(folder, Some(wal.id));
+                news.set_aside = clear_or_say(folder, Some(wal.id));
             }
-            Ok((Some(emptied), Found::Empty))
+            Ok((Some(emptied), Found::Empty, news))
         }
         Err(error) if error.kind() == ErrorKind::Forked => Err(error),
         // They are read from memory: on a full disk, and where a page that would have to be written is damaged.
-        Err(error) => Ok((Some(wal), Found::Unsaved { maps, number, error: Some(error) })),
+        Err(error) => Ok((Some(wal), Found::Unsaved { maps, number, error: Some(error) }, news)),
     }
 }
 
@@ -160,12 +191,13 @@ pub(in crate::engine) fn take_up(
     options: &Options,
     is_in_place: impl Fn(&Handle) -> bool,
     anew: impl FnOnce() -> Result<Handle>,
-) -> Result<(Handle, Option<super::Log>)> {
+) -> Result<TakenUp> {
     let files = if is_in_place(&handle) { Files::Remove } else { Files::Keep };
     let begin = || handle.begin_alone(options.lock_timeout, options.is_alone());
-    let (wal, found) = settle(&handle, &*folder, files, options.read_only, &begin)?;
+    let (wal, found, mut news) = settle(&handle, &*folder, files, options.read_only, &begin)?;
     if options.read_only && matches!(found, Found::Unsaved { .. }) {
-        return Ok((handle, Some(super::Log::new(folder, wal, found, options))));
+        let log = Some(super::Log::new(folder, wal, found, options));
+        return Ok(TakenUp { handle, log, news });
     }
     if let Found::Unsaved { error: Some(error), .. } = &found {
         let id = handle.id();
@@ -182,14 +214,16 @@ pub(in crate::engine) fn take_up(
                 "another file came to the path of the store while it was opened; try again",
             ));
         }
-        return Ok((again, Some(super::Log::new(folder, wal, found, options))));
+        let log = Some(super::Log::new(folder, wal, found, options));
+        return Ok(TakenUp { handle: again, log, news });
     }
     if !options.has_log() {
-        return Ok((handle, None));
+        return Ok(TakenUp { handle, log: None, news });
     }
     // A process that was killed between two steps may have left them; those of other files are spoken of.
     if is_in_place(&handle) {
-        clear_or_say(&*folder, wal.map(|wal| wal.id));
+        news.set_aside.extend(clear_or_say(&*folder, wal.map(|wal| wal.id)));
     }
-    Ok((handle, Some(super::Log::new(folder, wal, found, options))))
+    let log = Some(super::Log::new(folder, wal, found, options));
+    Ok(TakenUp { handle, log, news })
 }

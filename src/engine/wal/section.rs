@@ -8,7 +8,8 @@ pub(super) const HEAD: u64 = 64;
 pub(super) const MOST: u64 = 4 << 20;
 
 const MAGIC: &[u8; 8] = b"hivewal\n";
-const FORMAT: u32 = 1;
+/// The version of the format of the files.
+pub(super) const FORMAT: u32 = 1;
 
 /// Whether a file begins like a section.
 pub(super) fn is_one(bytes: &[u8]) -> bool {

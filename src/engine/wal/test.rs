@@ -14,7 +14,8 @@ use crate::engine::records::{KeyRange, Records};
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::testkit::proof::disk::{Disk, DiskContent, DiskFile, Request};
+use crate::testkit::proof::choices::Choices;
+use crate::testkit::proof::disk::{Disk, DiskContent, DiskFile, Request, Synced, survivor};
 
 pub(super) const C: CollectionId = CollectionId::CONFIG;
 /// A length that few commits fill.
@@ -347,7 +348,9 @@ fn the_rest_of_a_log_is_moved_after_a_moment_without_commits() {
     let store = options().open_with(&path, &[]).unwrap();
     (0..5_u64).for_each(|number| store.write(|tx| tx.put(C, b"a", &number.to_be_bytes())).unwrap());
     let log = store.inner.gate.log().unwrap();
-    assert!(log.bytes_in_memory() > 0);
+    let large = vec![7; 60 << 10];
+    (0..5_u64).for_each(|number| store.write(|tx| tx.put(C, &number.to_be_bytes(), &large)).unwrap());
+    assert!(log.bytes_in_memory() > super::checkpoint::MUCH);
     let begun = Instant::now();
     while log.bytes_in_memory() > 0 {
         assert!(begun.elapsed() < Duration::from_secs(30), "it is not moved");
@@ -358,6 +361,91 @@ fn the_rest_of_a_log_is_moved_after_a_moment_without_commits() {
     drop((log, store));
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|found| found.unwrap().file_name()).collect();
     assert_eq!(left, ["h.redb"]);
+}
+
+#[test]
+fn a_writer_who_comes_once_in_a_while_pays_one_sync_for_a_commit() {
+    let hive = logging();
+    let log = hive.store.inner.gate.log().unwrap();
+    for number in 0..20 {
+        hive.disk.record();
+        hive.put("a", number).unwrap();
+        hive.store.inner.mover.move_log(&log, super::bell::Rung::Rest).unwrap();
+        let trace = hive.disk.take_trace();
+        assert!(matches!(&trace[..], [Request::Write(..), Request::Sync(_)]), "{trace:?}");
+    }
+    assert_eq!(open(&hive.kill()).get("a"), Some(19));
+}
+
+#[test]
+fn a_log_is_laid_down_after_a_long_rest_and_another_begins_once_there_are_commits_again() {
+    let hive = logging();
+    let log = hive.store.inner.gate.log().unwrap();
+    let before = log.head.lock().id;
+    hive.store.inner.mover.move_log(&log, super::bell::Rung::LongRest).unwrap();
+    assert!(sections(&hive.disk.seen()).is_empty() && log.bytes_in_memory() == 0);
+    assert!(!hive.store.log_status().unwrap().in_use);
+    hive.disk.record();
+    hive.put("a", 3).unwrap();
+    assert!(sections(&hive.disk.seen()).is_empty(), "one commit needs no log");
+    (4..30).for_each(|number| hive.put("a", number).unwrap());
+    assert!(hive.store.log_status().unwrap().in_use && log.head.lock().id != before);
+    assert_eq!(hive.get("a"), Some(29));
+    let hive = open(&hive.kill());
+    assert_eq!((hive.get("first"), hive.get("second"), hive.get("a")), (Some(1), Some(2), Some(29)));
+    assert!(hive.is_sound());
+}
+
+#[test]
+fn a_power_cut_while_a_log_is_laid_down_takes_nothing_that_was_answered() {
+    let hive = logging();
+    let base = hive.disk.seen();
+    hive.disk.record();
+    let mut answered = Vec::new();
+    for round in 0..6_u64 {
+        for number in 0..4 {
+            hive.put("a", round * 4 + number).unwrap();
+            answered.push((hive.disk.recorded(), round * 4 + number));
+        }
+        hive.store.lay_log_down().unwrap();
+    }
+    let trace = hive.disk.take_trace();
+    drop(hive.kill());
+    let (mut choices, mut synced, mut cuts) = (Choices::seeded(1), Synced::of(base), 0);
+    for at in 0..=trace.len() {
+        for _ in 0..3 {
+            let found = open(&Disk::of(survivor(&synced, &mut choices)));
+            let least = answered.iter().filter(|(told, _)| *told <= at).map(|(_, number)| *number).max();
+            let most = answered.iter().find(|(told, _)| *told > at).map_or(u64::MAX, |(_, number)| *number);
+            let number = found.get("a");
+            assert!(number >= least && number.is_none_or(|number| number <= most), "at={at} {number:?} {least:?}");
+            assert!(found.is_sound());
+            cuts += 1;
+        }
+        trace.get(at).into_iter().for_each(|request| synced.take(request.clone()));
+    }
+    assert!(cuts > 300, "cuts={cuts}");
+}
+
+#[test]
+fn the_status_of_a_log_tells_its_files_its_rows_and_its_last_checkpoint() {
+    let store = open(&Disk::default());
+    assert!(!store.store.log_status().unwrap().in_use);
+    let hive = logging();
+    (0..5).for_each(|number| hive.put("a", number).unwrap());
+    let view = hive.store.view().unwrap();
+    let status = hive.store.log_status().unwrap();
+    assert_eq!((status.in_use, status.format, status.sections, status.bytes), (true, 1, 1, SHORT));
+    assert_eq!((status.views, status.last_checkpoint, status.failing), (1, None, None));
+    assert!(status.oldest_view.is_some() && status.memory_bytes > 0);
+    drop(view);
+    hive.store.rest_log().unwrap();
+    let status = hive.store.log_status().unwrap();
+    assert_eq!((status.memory_bytes, status.views), (0, 0));
+    assert!(status.last_checkpoint.is_some());
+    // A closure may ask too.
+    let in_use = hive.store.write(|tx| tx.put(C, b"b", b"1").map(|()| hive.store.log_status().unwrap().in_use));
+    assert!(in_use.unwrap());
 }
 
 #[test]

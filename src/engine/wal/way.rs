@@ -1,7 +1,8 @@
 //! Which way a write goes, and the sections that begin on that way.
 //!
-//! The log is lazy. The first commits go straight into redb; the third begins the log, so that a process which begins its
-//! session, writes once and ends needs none. Large work goes past the log, and so does every commit while there is no room
+//! The log is lazy. The first commits go straight into redb; the third soon after them begins the log, so that a process
+//! which begins its session, writes once and ends needs none. After half a minute without a commit it is laid down again.
+//! Large work goes past the log, and so does every commit while there is no room
 //! for a section.
 
 use std::sync::Arc;
@@ -67,6 +68,10 @@ impl Log {
             match &writer.stage {
                 // A closure that changes nothing must not apply what is in memory.
                 Stage::Recovered(_) => return Ok(Road::Entry(UNLOGGED)),
+                Stage::Empty if writer.is_sparse() => {
+                    writer.commits = 0;
+                    return Ok(Road::Redb);
+                }
                 Stage::Empty if makes_none || size == Size::Last || writer.commits < self.commits_before => {
                     return Ok(Road::Redb);
                 }
@@ -166,7 +171,7 @@ impl Log {
         *self.files.lock() = Files::default();
         self.lengths.begin();
         let made = clear(&*self.folder, before.map(|wal| wal.id))
-            .and_then(|()| self.files.lock().make(&*self.folder, id, 1, self.lengths.next()));
+            .and_then(|_| self.files.lock().make(&*self.folder, id, 1, self.lengths.next()));
         if let Err(error) = made {
             writer.note_no_room(&error);
             return Ok(None);

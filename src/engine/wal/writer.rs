@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bell::LONG_REST;
 use super::entry;
 use super::id::LogId;
 use super::maps::SectionMap;
@@ -21,8 +22,10 @@ pub(crate) struct Writer {
     /// The newest number.
     pub(super) number: u64,
     pub(super) stage: Stage,
-    /// How many commits went past the log.
+    /// How many commits went past the log, one soon after the other.
     pub(super) commits: u32,
+    /// The last of them.
+    pub(super) last_past: Option<Instant>,
     /// No section could be made; until then nobody tries again.
     without_room_until: Option<Instant>,
     /// So long it was waited for.
@@ -65,12 +68,17 @@ pub(super) struct Ended {
 
 impl Writer {
     pub(super) fn new(number: u64, stage: Stage) -> Self {
-        Self { number, stage, commits: 0, without_room_until: None, waited_for_room: Duration::ZERO }
+        Self { number, stage, commits: 0, last_past: None, without_room_until: None, waited_for_room: Duration::ZERO }
     }
 
     /// The newest number.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether the last commit was long ago: one alone needs no log.
+    pub(super) fn is_sparse(&self) -> bool {
+        self.last_past.is_some_and(|last| last.elapsed() >= LONG_REST)
     }
 
     pub(super) fn has_no_room(&self) -> bool {

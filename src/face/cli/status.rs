@@ -10,8 +10,8 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::text::{counted, show_bytes};
 use crate::{
-    Crash, LastDrill, OutsideCopy, Point, Result, ScheduleTotals, Session, Summary, TaskState, Weight, Weights,
-    show_time,
+    Crash, LastDrill, LogStatus, OutsideCopy, Point, Result, ScheduleTotals, Session, Summary, TaskState, Weight,
+    Weights, show_time,
 };
 
 /// Show the content of the store
@@ -67,6 +67,9 @@ fn show(out: &mut Output, now: Timestamp, Shown { summary, sizes }: &Shown) -> R
         out.fact("latest   ", described(latest, now, out))?;
     }
     out.fact("archive  ", archived(&summary.archive, now))?;
+    if let Some(log) = &summary.log {
+        out.fact("log      ", logged(log, now))?;
+    }
     if let Some(crash) = &summary.crash {
         out.fact("crashed  ", crashed(crash))?;
     }
@@ -92,6 +95,22 @@ fn show(out: &mut Output, now: Timestamp, Shown { summary, sizes }: &Shown) -> R
 fn crashed(crash: &Crash) -> String {
     let Session { id, program, alive_at, .. } = &crash.session;
     format!("session {id} of {program}, last alive {}; {crash}", show_time(*alive_at))
+}
+
+/// The write-ahead log: its files, its rows that the file of the store does not have, and its last checkpoint.
+fn logged(log: &LogStatus, now: Timestamp) -> String {
+    let files = format!("{} of {}", counted(log.sections, "file"), show_bytes(log.bytes));
+    let in_use = if log.in_use { format!("in use, {files}") } else { "not in use yet".to_owned() };
+    let ago = |at: Timestamp| duration::show(duration::since(at, now));
+    let checkpoint = log
+        .last_checkpoint
+        .map(|last| format!(", last moved into the store {} ago in {} ms", ago(last.at), last.took_ms));
+    let views =
+        log.oldest_view.map(|since| format!(", {}, the oldest {}", counted(log.views, "open view"), ago(since)));
+    let failing = log.failing.as_ref().map(|why| format!("; it cannot be moved now: {why}"));
+    let waiting = format!(", {} waiting in memory", show_bytes(log.memory_bytes));
+    let parts = [checkpoint, views, failing].into_iter().flatten().collect::<String>();
+    format!("{in_use}{waiting}{parts}")
 }
 
 /// The newest archive, and the age of the state in it.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::prometheus::{head, line};
-use crate::{Inventory, LastArchive, LastDrill, Rehearsed, Result, TaskState, Work};
+use crate::{Inventory, LastArchive, LastDrill, LogStatus, Rehearsed, Result, TaskState, Work};
 
 /// `GET /metrics`.
 pub(super) async fn metrics(app: App) -> Answer {
@@ -36,6 +36,9 @@ fn state_of(app: &App) -> Result<String> {
     gauges.one("bots", "Bots that are registered.", view.registry().count()? as f64);
     let length = std::fs::metadata(store.path()).map_or(0, |metadata| metadata.len());
     gauges.one("store_file_bytes", "The length of the store's file.", length as f64);
+    if let Some(log) = store.log_status() {
+        log_of(&mut gauges, &log);
+    }
     if let Some(free) = instance.room().free(store) {
         gauges.one("disk_free_bytes", "Free bytes on the disk of the store.", free as f64);
     }
@@ -73,6 +76,26 @@ fn archives_of(gauges: &mut Gauges, last: &LastArchive, lag: Duration) {
     let about = "1 when its records were read back too, not only its bytes.";
     gauges.one("last_archive_opened", about, of_bool(last.opened));
     gauges.one("last_archive_bytes", "The length of the newest automatic archive.", last.bytes as f64);
+}
+
+/// The write-ahead log of a store that the service has for itself.
+fn log_of(gauges: &mut Gauges, log: &LogStatus) {
+    gauges.one("wal_in_use", "1 while commits go into the write-ahead log.", of_bool(log.in_use));
+    gauges.one("wal_sections", "Files of the write-ahead log.", log.sections as f64);
+    gauges.one("wal_bytes", "The summed length of these files.", log.bytes as f64);
+    let about = "Memory of rows that the store's file does not have yet.";
+    gauges.one("wal_memory_bytes", about, log.memory_bytes as f64);
+    if let Some(last) = log.last_checkpoint {
+        let about = "When a part of the write-ahead log was moved into the store's file.";
+        gauges.time("wal_last_checkpoint_timestamp_seconds", about, last.at);
+        gauges.one("wal_last_checkpoint_seconds", "How long that took.", last.took_ms as f64 / 1e3);
+    }
+    let about = "1 while the write-ahead log cannot be moved into the store's file.";
+    gauges.one("wal_checkpoint_failing", about, of_bool(log.failing.is_some()));
+    gauges.one("views", "Open views, each of which keeps the rows of its time in memory.", log.views as f64);
+    if let Some(oldest) = log.oldest_view {
+        gauges.time("oldest_view_timestamp_seconds", "When the oldest open view began.", oldest);
+    }
 }
 
 fn drill_of(gauges: &mut Gauges, drill: &LastDrill) {

@@ -54,6 +54,30 @@ pub(super) const KEY: Shape = Shape {
     ],
 };
 
+const CHECKPOINT: Shape = Shape {
+    name: "LastCheckpoint",
+    about: "the last part of the write-ahead log that was moved into the file of the store",
+    base: None,
+    fields: &[required("at", Time, "time at which it was done"), required("took_ms", Number, "its duration")],
+};
+
+pub(super) const LOG: Shape = Shape {
+    name: "LogStatus",
+    about: "the write-ahead log of a store that one process has for itself",
+    base: None,
+    fields: &[
+        required("in_use", Flag, "whether commits are in it that the file of the store may not have yet"),
+        required("format", Number, "version of the format of its files"),
+        required("sections", Number, "number of its files"),
+        required("bytes", Number, "their length"),
+        required("memory_bytes", Number, "memory of the rows that the file of the store does not have yet"),
+        nullable("last_checkpoint", Of(&CHECKPOINT), "the last time a part of it was moved into the file of the store"),
+        nullable("failing", Text, "why it cannot be moved there now; null while it can"),
+        required("views", Number, "open views of the process, each of which keeps the rows of its time in memory"),
+        nullable("oldest_view", Time, "time at which the oldest of them began"),
+    ],
+};
+
 pub(super) const ME: Shape = Shape {
     name: "Me",
     about: "who asks, and what they may do",

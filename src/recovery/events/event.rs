@@ -120,6 +120,10 @@ kinds! {
     CorruptionDetected = "corruption_detected",
     /// The store's file was opened again after a failure had closed it.
     StoreReopened = "store_reopened",
+    /// An opening moved the write-ahead log of a process that did not close the store into the file.
+    LogTakenUp = "log_taken_up",
+    /// An opening found a write-ahead log of another file beside the store, and gave it another name.
+    LogSetAside = "log_set_aside",
     /// Guarded work began, after a restore point was made.
     GuardStarted = "guard_started",
     /// Guarded work succeeded.

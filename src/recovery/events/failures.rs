@@ -123,6 +123,20 @@ impl Store {
         }
     }
 
+    /// Appends the events of a log that the opening took up or set aside.
+    pub(crate) fn tell_of_log(&self) {
+        let news = self.take_log_news();
+        let taken = news.taken.map(|log| {
+            let since = log.since.to_string();
+            (EventKind::LogTakenUp, json!({"sections": log.sections, "entries": log.entries, "since": since}))
+        });
+        let aside = news.set_aside.into_iter().map(|name| (EventKind::LogSetAside, json!({"path": name})));
+        let events: Vec<_> = taken.into_iter().chain(aside).collect();
+        if !events.is_empty() {
+            self.tell(events);
+        }
+    }
+
     /// Appends events of failures. If they cannot be written, as on a full disk, they go to the log. A store that was
     /// opened read-only is not written to.
     pub(crate) fn tell(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {

@@ -210,6 +210,36 @@ pub(super) fn readers(store: &Store) -> DiagnosisLine {
     )
 }
 
+/// Whether the write-ahead log can be moved into the file of the store.
+pub(super) fn log(store: &Store) -> DiagnosisLine {
+    let topic = "log";
+    let Some(log) = store.log_status() else {
+        return DiagnosisLine::ok(topic, "none: each commit goes into the file of the store");
+    };
+    let (files, length) = (counted(log.sections, "file"), show_bytes(log.bytes));
+    let waiting = show_bytes(log.memory_bytes);
+    if let Some(why) = log.failing {
+        let what = format!("the write-ahead log cannot be moved into the file of the store, {waiting} wait: {why}");
+        return DiagnosisLine::warn(
+            topic,
+            what,
+            "mend the cause, such as a full disk; commits and reads go on meanwhile",
+        );
+    }
+    DiagnosisLine::ok(
+        topic,
+        match (log.in_use, store.only_looks()) {
+            (true, true) => {
+                format!(
+                    "a process that did not close the store left a log, {files} of {length}; the next opening moves it"
+                )
+            }
+            (true, false) => format!("in use, {files} of {length}, {waiting} waiting to be moved into the file"),
+            (false, _) => "not in use".to_owned(),
+        },
+    )
+}
+
 /// Whether the clock is behind the last write, or went back between points. Retention, leases and times depend on it.
 pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> DiagnosisLine {
     let advice = "set the clock right; leases and retention depend on it";

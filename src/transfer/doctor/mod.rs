@@ -138,6 +138,7 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>>
         look::work(&events),
         look::space(store)?,
         look::readers(store),
+        look::log(store),
         look::clock(store, &named, &sessions),
         look::sharing(store)?,
         look::keys(store, &view)?,

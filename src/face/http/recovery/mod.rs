@@ -175,6 +175,7 @@ pub(super) const ROUTES: &[Route] = &[
             required("total_tasks", Number, "number of tasks in any state"),
             required("tasks_by_state", Map(&Number), "number of tasks by state"),
             nullable("last_drill", Of(&shapes::DRILL), "the last drill"),
+            nullable("log", Of(&shapes::LOG), "the write-ahead log; null where commits go into the file"),
         ]),
         statuses: OK,
         refuses: &[],

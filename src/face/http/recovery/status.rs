@@ -12,7 +12,7 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::service::instance::Instance;
-use crate::{Crash, Inventory, Kind, LastDrill, OutsideCopy, Result, TaskCounts};
+use crate::{Crash, Inventory, Kind, LastDrill, LogStatus, OutsideCopy, Result, TaskCounts};
 
 /// Bytes in what the replaced service called a megabyte.
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -35,6 +35,7 @@ struct Status {
     total_tasks: u64,
     tasks_by_state: TaskCounts,
     last_drill: Option<LastDrill>,
+    log: Option<LogStatus>,
 }
 
 /// Facts about backups and points.
@@ -90,6 +91,7 @@ impl Status {
             total_tasks: tasks.total(),
             tasks_by_state: tasks,
             last_drill: view.last_drill()?,
+            log: store.log_status(),
         })
     }
 }

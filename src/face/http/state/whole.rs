@@ -74,6 +74,7 @@ const STATUS: Gives = Gives::Fields(&[
     required("archive", Of(&OUTSIDE_COPY), "the newest automatic archive"),
     nullable("crash", Of(&SEEN_CRASH), "the newest crash that nobody has acknowledged"),
     nullable("last_drill", Of(&shapes::DRILL), "the last drill"),
+    nullable("log", Of(&shapes::LOG), "the write-ahead log; null where commits go into the file"),
 ]);
 
 const WEIGHT: Shape = Shape {

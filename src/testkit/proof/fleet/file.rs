@@ -11,7 +11,10 @@ use super::{Acknowledged, Acted, CALLS, Fleet, fail, open, return_task};
 
 impl Fleet {
     pub(super) fn compact(&mut self) -> Result<Acted> {
-        self.store.rest_log()?;
+        match self.known.model.points.len().is_multiple_of(2) {
+            true => self.store.lay_log_down()?,
+            false => self.store.rest_log()?,
+        }
         self.store.compact()?;
         Ok(self.acted("compact", Shape::One, self.now()))
     }

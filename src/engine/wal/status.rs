@@ -1,0 +1,117 @@
+//! The log as a person sees it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::leftovers;
+use super::log::Log;
+use super::section;
+use crate::clock::as_stored;
+use crate::engine::store::Store;
+use crate::error::Error;
+
+/// The write-ahead log of a store that one process has for itself.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{Sharing, Store};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = Store::options().sharing(Sharing::Exclusive).open(dir.path().join("h.redb"))?;
+/// for number in 0..5 {
+///     store.write(|tx| tx.config().put("limit", &serde_json::json!(number)))?;
+/// }
+/// let log = store.log_status().unwrap();
+/// assert!(log.in_use && log.sections > 0 && log.memory_bytes > 0);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LogStatus {
+    /// Whether commits are in it that the file of the store may not have yet. The first commits of a process go into the file.
+    pub in_use: bool,
+    /// The version of the format of its files.
+    pub format: u32,
+    /// The number of its files, `PATH.wal.N`.
+    pub sections: u64,
+    /// The summed length of these files, in bytes.
+    pub bytes: u64,
+    /// The memory of rows that the file of the store does not have yet, about, in bytes.
+    pub memory_bytes: u64,
+    /// The last time at which a part of the log was moved into the file of the store.
+    pub last_checkpoint: Option<LastCheckpoint>,
+    /// The reason why the log cannot be moved into the file of the store now. Commits and reads go on meanwhile.
+    pub failing: Option<String>,
+    /// The open views of this process. Each of them keeps the rows of its time in memory.
+    pub views: u64,
+    /// The time at which the oldest of these views began.
+    #[serde(with = "crate::clock::time::option")]
+    pub oldest_view: Option<Timestamp>,
+}
+
+/// A part of a log that was moved into the file of its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCheckpoint {
+    /// The time at which it was done.
+    #[serde(with = "crate::clock::time")]
+    pub at: Timestamp,
+    /// Its duration, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// The facts about checkpoints that are kept for it.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    last: Option<LastCheckpoint>,
+    failing: Option<String>,
+}
+
+impl Log {
+    pub(super) fn note_checkpoint(&self, now: Timestamp, took: Duration) {
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.kept.lock().last = Some(LastCheckpoint { at: as_stored(now), took_ms });
+    }
+
+    pub(super) fn note_failing(&self, error: Option<&Error>) {
+        self.kept.lock().failing = error.map(ToString::to_string);
+    }
+
+    /// How many files there are, and their length. Those that an opening found are counted in the folder.
+    fn size(&self, was_found: bool) -> (u64, u64) {
+        if !was_found {
+            return self.files.lock().size();
+        }
+        let sections = self.folder.sections().unwrap_or_default();
+        let length = |section: &u64| leftovers::length(&*self.folder, *section).unwrap_or_default();
+        (sections.len() as u64, sections.iter().map(length).sum())
+    }
+}
+
+impl Store {
+    /// The write-ahead log; none where commits go into the file of the store, as where several processes share it.
+    pub fn log_status(&self) -> Option<LogStatus> {
+        let log = self.inner.gate.log()?;
+        // Not the write lock, which is held while a closure runs.
+        let head = log.head.lock();
+        let (in_use, was_found) = (head.id.is_some(), head.id.is_some() && head.newest_section == 0);
+        drop(head);
+        let (sections, bytes) = log.size(was_found);
+        let kept = log.kept.lock();
+        let (last_checkpoint, failing) = (kept.last, kept.failing.clone());
+        drop(kept);
+        Some(LogStatus {
+            in_use,
+            format: section::FORMAT,
+            sections,
+            bytes,
+            memory_bytes: log.bytes_in_memory() as u64,
+            last_checkpoint,
+            failing,
+            views: self.views().count(),
+            oldest_view: self.views().oldest(),
+        })
+    }
+}
