@@ -82,7 +82,7 @@
 //! | file in `src` | verbs of [`Store`] |
 //! |---|---|
 //! | `engine/opening/reopen` | `is_closed` `reopen` |
-//! | `engine/store` | `options` `write` `load` `view` `path` `clock` `compact` |
+//! | `engine/store` | `options` `write` `with_durability` `load` `view` `log_status` `path` `clock` `compact` |
 //! | `recovery` | `open` `close` |
 //! | `recovery/backups/verbs` | `backup` `backups` `find_backup` `point_with_backups` `backup_data` |
 //! | `recovery/bulk` | `plan_bulk` `begin_bulk` `continue_bulk` `stop_bulk` `bulk_jobs` |
@@ -208,7 +208,7 @@ pub use clock::{Clock, ManualClock, SystemClock, parse_time, show_time, time};
 pub use engine::check::{CheckReport, Finding};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
-pub use engine::options::{Options, Sharing, VerifyOnOpen};
+pub use engine::options::{Durability, Options, Sharing, VerifyOnOpen};
 pub use engine::point::{Origin, PointId, Restored, Scope};
 pub use engine::redb_file::hush_contained_panics;
 pub use engine::repair::{

@@ -16,6 +16,7 @@ use crate::engine::commit::{Gate, Outcome, Size, TransactionWork, with_result};
 use crate::engine::format::epoch::Epoch;
 use crate::engine::opening::context::Context;
 use crate::engine::opening::open;
+use crate::engine::opening::options::Durability;
 pub(crate) use crate::engine::opening::options::{Options, Sharing};
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
@@ -25,7 +26,7 @@ use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::session::own_session::OwnSession;
 use crate::engine::session::views::Views;
 use crate::engine::view::View;
-use crate::engine::wal::{Log, LogNews, Mover, TakenUp};
+use crate::engine::wal::{Log, LogNews, LogStatus, Mover, TakenUp};
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 
@@ -51,6 +52,8 @@ pub struct Store {
     pub(crate) inner: Arc<Inner>,
     /// For whom this handle writes.
     pub(crate) recording: Option<RecordedHandle>,
+    /// When the writes of this handle are answered; none: as the store was opened.
+    pub(crate) durability: Option<Durability>,
 }
 
 pub(crate) struct Inner {
@@ -70,7 +73,7 @@ pub(crate) struct Inner {
     pub(super) session_put_off: AtomicBool,
     /// Whether others had the store open when it was opened, and no file of sessions told which of them live.
     pub(super) others_unseen: AtomicBool,
-    /// What the opening did with the log that it found, until somebody writes it down.
+    /// The log that the opening took up or set aside, until it is written down.
     pub(super) log_news: Mutex<LogNews>,
     pub(super) closing: Mutex<Vec<Closing>>,
 }
@@ -84,7 +87,7 @@ type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
 impl Store {
     /// A handle that writes for nobody in particular.
     pub(crate) fn of(inner: Arc<Inner>) -> Self {
-        Self { inner, recording: None }
+        Self { inner, recording: None, durability: None }
     }
 
     /// How to open a store in another way than the usual one.
@@ -120,10 +123,31 @@ impl Store {
     }
 
     fn write_in_a_batch(&self, work: TransactionWork<'_>) -> Result<()> {
+        let durability = self.durability.unwrap_or(self.inner.context.durability);
         self.recorded(work, &|work| {
             let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
-            self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, closure))
+            self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, durability, closure))
         })
+    }
+
+    /// A handle whose writes are answered at that moment, whatever the store was opened with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{Durability, Sharing, Store};
+    ///
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// let store = Store::options().sharing(Sharing::Exclusive).open(dir.path().join("h.redb"))?;
+    /// let soon = store.with_durability(Durability::System);
+    /// soon.write(|tx| tx.config().put("progress", &serde_json::json!(7)))?;
+    /// // This one, and with it every write before it, survives a power cut.
+    /// store.write(|tx| tx.config().put("done", &serde_json::json!(true)))?;
+    /// # Ok::<(), hivekeep::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_durability(&self, durability: Durability) -> Self {
+        Self { durability: Some(durability), ..self.clone() }
     }
 
     /// Runs a closure like [`Store::write`], but alone, to load much data at once. It keeps no list of overwritten
@@ -147,7 +171,7 @@ impl Store {
     pub(crate) fn doing(&self, action: &'static str, target: Option<String>) -> Self {
         let doing =
             |RecordedHandle { acting, recorder }| RecordedHandle { acting: acting.doing(action, target), recorder };
-        Self { inner: self.inner.clone(), recording: self.recording.clone().map(doing) }
+        Self { recording: self.recording.clone().map(doing), ..self.clone() }
     }
 
     /// A consistent view of now.
@@ -276,7 +300,7 @@ impl Store {
         self.with_handle(|handle| log.map_or(Ok(()), |log| log.lay_down(handle, &self.inner.context)))
     }
 
-    /// What the opening did with the log that it found; asked once.
+    /// The log that the opening took up or set aside; asked once.
     pub(crate) fn take_log_news(&self) -> LogNews {
         mem::take(&mut *self.inner.log_news.lock())
     }
@@ -292,6 +316,11 @@ impl Store {
             true => open::check_pages(self.path()),
             false => open::look_at_pages(self.path()),
         }
+    }
+
+    /// The write-ahead log; none where commits go into the file of the store, as where several processes share it.
+    pub fn log_status(&self) -> Option<LogStatus> {
+        self.inner.gate.log().map(|log| log.status(&self.inner.context))
     }
 
     /// Where the store is.

@@ -108,7 +108,7 @@ impl Instance {
     /// As [`Store::open`]; `Io` when the event log or the folder of archives cannot be written.
     pub(crate) fn open(path: &Path, setup: Setup) -> Result<Self> {
         let sharing = if setup.exclusive { Sharing::Exclusive } else { Sharing::Shared };
-        let mut options = Store::options().stale_mark(setup.stale_mark).sharing(sharing);
+        let mut options = Store::options().stale_mark(setup.stale_mark).sharing(sharing).durability(setup.durability);
         if let Some(window) = setup.history {
             options = options.history(window);
         }
@@ -372,6 +372,7 @@ mod tests {
     fn quiet() -> Setup {
         Setup {
             exclusive: false,
+            durability: crate::Durability::Disk,
             backup_interval: None,
             policy: None,
             purge_finished: None,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::engine::options::Durability;
 use crate::recovery::retention::Policy;
 use crate::service::webhook::Webhook;
 use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions};
@@ -21,6 +22,8 @@ pub(crate) struct Setup {
     pub(crate) priority_aging: Option<Duration>,
     /// Whether no other process may have the store open meanwhile.
     pub(crate) exclusive: bool,
+    /// When a write is answered.
+    pub(crate) durability: Durability,
     /// Every commit of this long can be gone back to.
     pub(crate) history: Option<Duration>,
     /// A clean mark older than this counts as a crash when its process is found dead.

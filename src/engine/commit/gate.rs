@@ -19,6 +19,7 @@ use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
 use crate::engine::commit::sink::SinkSlot;
 use crate::engine::commit::wakeups::Commits;
 use crate::engine::opening::context::Context;
+use crate::engine::options::Durability;
 use crate::engine::redb_file::{Handle, Transaction, locked};
 use crate::engine::rows::ReadRows;
 use crate::engine::session::process::forked;
@@ -98,6 +99,7 @@ impl Gate {
             Tended { log, checkpointer }
         });
         let old = mem::replace(&mut *self.log.write(), new);
+        old.iter().for_each(|old| old.log.unsynced.stop());
         if let Some(checkpointer) = old.and_then(|old| old.checkpointer) {
             checkpointer.stop();
         }
@@ -105,7 +107,10 @@ impl Gate {
 
     /// Ends the thread of the log.
     pub(crate) fn end_log(&self) {
-        let ended = self.log.write().as_mut().and_then(|tended| tended.checkpointer.take());
+        let ended = self.log.write().as_mut().and_then(|tended| {
+            tended.log.unsynced.stop();
+            tended.checkpointer.take()
+        });
         if let Some(checkpointer) = ended {
             checkpointer.join();
         }
@@ -137,7 +142,7 @@ impl Gate {
     /// A write of a store that has a log.
     fn write_logged<R>(
         &self,
-        log: &Log,
+        log: &Arc<Log>,
         handle: &Handle,
         context: &Context,
         manner: Manner,
@@ -152,7 +157,7 @@ impl Gate {
         let (result, wakes) = Logged { log, handle, context, sink: &self.sink }.write(manner, work)?;
         match (wakes, manner) {
             (None, _) => {}
-            (Some(wakes), Manner::Shared) => self.commits.tell_of(&wakes, told),
+            (Some(wakes), Manner::Shared(_)) => self.commits.tell_of(&wakes, told),
             (Some(_), Manner::Alone(_)) => self.commits.tell(),
         }
         Ok(result)
@@ -170,11 +175,12 @@ impl Gate {
         &self,
         handle: &Handle,
         context: &Context,
+        durability: Durability,
         closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
         if let Some(log) = self.log() {
             let work = |tx: &mut WriteTx<'_>| closure(tx).map(Outcome::Commit);
-            return self.write_logged(&log, handle, context, Manner::Shared, work);
+            return self.write_logged(&log, handle, context, Manner::Shared(durability), work);
         }
         let writing = Writing::enter(context)?;
         let arrived = Instant::now();

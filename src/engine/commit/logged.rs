@@ -7,11 +7,13 @@
 use std::cell::OnceCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 
 use super::batch::{Failed, Outcome, Size, discard};
 use super::sink::SinkSlot;
 use crate::engine::format::wakes::Wakes;
 use crate::engine::opening::context::Context;
+use crate::engine::options::Durability;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::rows::{IntoRedb, ReadRows, WriteRows};
 use crate::engine::session::process::forked;
@@ -23,14 +25,21 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     /// One of many: with a point of its own where every commit is kept.
-    Shared,
+    Shared(Durability),
     /// Work alone.
     Alone(Size),
 }
 
+impl Manner {
+    /// Whether it is answered before it is on the disk.
+    fn is_soft(self) -> bool {
+        self == Self::Shared(Durability::System)
+    }
+}
+
 /// A store with a log, for one write.
 pub(super) struct Logged<'s> {
-    pub(super) log: &'s Log,
+    pub(super) log: &'s Arc<Log>,
     pub(super) handle: &'s Handle,
     pub(super) context: &'s Context,
     pub(super) sink: &'s SinkSlot,
@@ -100,7 +109,7 @@ impl Logged<'_> {
                 transaction.into_iter().for_each(discard);
                 drop(writer);
                 // W5: what was seen is durable before anybody is told of it.
-                let waited = self.log.wait_for_seen(seen);
+                let waited = if manner.is_soft() { Ok(()) } else { self.log.wait_for_seen(seen) };
                 return match failed {
                     Failed::Panicked(panic) => resume_unwind(panic),
                     Failed::Returned(error) => waited.and(Err(error)),
@@ -110,7 +119,10 @@ impl Logged<'_> {
         drop((writer, rows));
         let (result, written, has_events) = committed?;
         match &written {
+            // An event is told of outside of the store too, where no power cut takes it back.
+            Some((number, _)) if manner.is_soft() && !has_events => self.log.answer(*number)?,
             Some((number, _)) => self.log.wait(*number)?,
+            None if manner.is_soft() => {}
             None => self.log.wait_for_seen(seen)?,
         }
         if has_events {
@@ -142,7 +154,7 @@ impl Logged<'_> {
         if changed {
             let prepared = catch_unwind(AssertUnwindSafe(|| self.prepare(manner, &mut tx)));
             match (prepared.unwrap_or_else(|_| Err(not_committed("preparing the commit panicked"))), manner) {
-                (Err(error), Manner::Shared) => {
+                (Err(error), Manner::Shared(_)) => {
                     return Err(not_committed(format!("nothing was committed: {error}")).with_source(error));
                 }
                 (prepared, _) => prepared?,
@@ -154,7 +166,7 @@ impl Logged<'_> {
 
     /// Writes what every commit has.
     fn prepare(&self, manner: Manner, tx: &mut WriteTx<'_>) -> Result<()> {
-        if manner == Manner::Shared && self.context.history.is_some() {
+        if matches!(manner, Manner::Shared(_)) && self.context.history.is_some() {
             tx.seal_commit()?;
         }
         self.sink.prepare(tx)?;

@@ -8,6 +8,7 @@ use crate::engine::buffered::Buffered;
 use crate::engine::format::index::IndexRule;
 use crate::engine::format::schema::CollectionId;
 use crate::engine::opening::named_file::NamedFile;
+use crate::engine::opening::options::Durability;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::session::views::Views;
 use crate::engine::session::writer_line::{Streak, WriterLine};
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) views: Arc<Views>,
     pub(in crate::engine) session: OnceLock<u64>,
     pub(in crate::engine) one_phase: bool,
+    pub(in crate::engine) durability: Durability,
     /// Whether the store is opened to be looked at only.
     pub(in crate::engine) only_looks: bool,
 }

@@ -96,6 +96,7 @@ impl Options {
             views: Arc::default(),
             session: OnceLock::new(),
             one_phase: self.one_phase,
+            durability: self.durability,
             only_looks: self.read_only,
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));

@@ -1,10 +1,15 @@
 //! How a store is opened.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
 
 /// The first section of a log is so long; those that are filled soon are followed by longer ones.
 const FIRST_SECTION: u64 = 256 << 10;
@@ -17,6 +22,50 @@ pub enum Sharing {
     Shared,
     /// Only this process. Beginning a read costs 1 µs.
     Exclusive,
+}
+
+/// The moment from which a write that was answered survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// A write survives a power cut: it is answered once it is on the disk.
+    #[default]
+    Disk,
+    /// A write survives the end of the process, but not of the machine: it is answered once the system has it, and on the
+    /// disk within about 100 ms. Views may show what a power cut then takes. Writes keep their order: a power cut takes the
+    /// newest ones only, and none before a write that was answered as on the disk.
+    ///
+    /// It has an effect on commits that go into a log ([`Sharing::Exclusive`]), and none on restore points, restores, loads,
+    /// and commits with events, which are always on the disk.
+    System,
+}
+
+impl Durability {
+    /// Both, the safest first.
+    pub const ALL: [Self; 2] = [Self::Disk, Self::System];
+
+    /// The name: `disk` or `system`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::System => "system",
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Durability {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|durability| durability.as_str() == text);
+        found.ok_or_else(|| Error::invalid(format!("must be disk or system: text={}", text.escape_debug())))
+    }
 }
 
 /// Whether every page's checksum is compared when the store is opened.
@@ -45,6 +94,7 @@ pub struct Options {
     pub(crate) lock_timeout: Duration,
     pub(crate) history: Option<Duration>,
     pub(crate) one_phase: bool,
+    pub(crate) durability: Durability,
     pub(crate) session: bool,
     pub(crate) reserve: bool,
     pub(crate) stale_mark: Option<Duration>,
@@ -71,6 +121,7 @@ impl Default for Options {
             lock_timeout: Duration::from_secs(10),
             history: None,
             one_phase: false,
+            durability: Durability::Disk,
             session: true,
             reserve: true,
             stale_mark: Some(Duration::from_secs(30)),
@@ -158,6 +209,14 @@ impl Options {
     #[must_use]
     pub fn history(mut self, window: Duration) -> Self {
         self.history = Some(window);
+        self
+    }
+
+    /// When a write is answered; [`Durability::Disk`] unless set. [`Store::with_durability`](crate::Store::with_durability)
+    /// chooses for single writes.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 

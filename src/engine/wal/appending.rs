@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use super::entry::{self, Kind, Link};
 use super::log::Log;
 use super::maps::WriteSet;
+use super::unsynced::SyncAll;
 use super::writer::{Ended, OpenSection, Stage, Writer};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -110,6 +111,34 @@ impl Log {
             appended.is_syncing = false;
             self.synced.notify_all();
         }
+    }
+
+    /// Answers an entry that the system has. Readers see it from now on; it is on the disk soon, by a thread of its own, or,
+    /// where there is none, at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::wait`], where there is no thread.
+    pub(crate) fn answer(self: &Arc<Self>, number: u64) -> Result<()> {
+        let sync = || -> SyncAll {
+            let log = Arc::downgrade(self);
+            Box::new(move || log.upgrade().is_some_and(|log| log.sync_all()))
+        };
+        if !self.unsynced.note(sync) {
+            return self.wait(number);
+        }
+        let mut head = self.head.lock();
+        head.answered = head.answered.max(number);
+        Ok(())
+    }
+
+    /// Puts everything that was appended on the disk. Says whether there may be more.
+    fn sync_all(&self) -> bool {
+        let newest = self.appended.lock().newest;
+        let synced = self.wait(newest).inspect_err(|error| {
+            tracing::error!(%error, "a sync failed; a power cut may take writes that were answered before it");
+        });
+        synced.is_ok()
     }
 
     /// The same for what was only seen: after a failed sync there is nothing uncertain about the caller's own writes.

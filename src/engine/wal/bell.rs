@@ -24,7 +24,7 @@ pub(crate) struct Bell {
 #[derive(Debug, Default)]
 struct State {
     is_full: bool,
-    /// What the rests since the last append have done.
+    /// The work that the rests since the last append have done.
     moved: Moved,
 }
 

@@ -8,9 +8,10 @@ use super::bell::Bell;
 use super::files::{Files, Lengths};
 use super::folder::LogFolder;
 use super::id::LogId;
+use super::kept::Kept;
 use super::maps::{Overlay, SectionMap};
 use super::row::{Wal, not_of_this_file};
-use super::status::Kept;
+use super::unsynced::Unsynced;
 use super::writer::{Stage, Writer};
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
 use crate::engine::format::schema::Table;
@@ -41,6 +42,8 @@ pub(crate) struct Log {
     /// The file of redb may be only half on the disk, so that it must not be opened again by itself.
     pub(super) is_given_up: AtomicBool,
     pub(super) kept: Mutex<Kept>,
+    /// Entries that were answered before they were on the disk.
+    pub(crate) unsynced: Arc<Unsynced>,
 }
 
 /// The rows that redb does not have, oldest section first, and up to which number readers may see them.
@@ -88,6 +91,7 @@ impl Log {
             commits_before: options.commits_before_log,
             is_given_up: AtomicBool::new(false),
             kept: Mutex::default(),
+            unsynced: Arc::new(Unsynced::new(options.tends_log)),
         }
     }
 

@@ -9,7 +9,8 @@
 //! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
 //! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
 //! * `checkpoint`, `bell`: moving whole sections into redb; `past`: work that goes past the log, and a close
-//! * `status`: the log as a person sees it
+//! * `unsynced`: the thread that syncs what was answered before it was on the disk
+//! * `status`, `kept`: the log as a person sees it
 //! * `search`: which entries of a log that is in use fit; `recover`: what an opening makes of them
 
 mod appended;
@@ -18,12 +19,15 @@ mod bell;
 mod checkpoint;
 #[cfg(test)]
 mod crash_test;
+#[cfg(test)]
+mod durability_test;
 mod entry;
 mod files;
 mod folder;
 #[cfg(test)]
 mod found_test;
 mod id;
+mod kept;
 mod leftovers;
 mod log;
 mod maps;
@@ -42,6 +46,7 @@ mod status;
 mod test;
 #[cfg(test)]
 mod trouble_test;
+mod unsynced;
 mod way;
 mod writer;
 
@@ -49,11 +54,12 @@ pub(crate) use self::checkpoint::{Checkpointer, Mover};
 pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 pub(crate) use self::folder::LogFolder;
+pub use self::kept::LastCheckpoint;
 pub(crate) use self::log::Log;
 pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
 pub(crate) use self::recover::{LogIs, LogNews, TakenUp};
-pub use self::status::{LastCheckpoint, LogStatus};
+pub use self::status::LogStatus;
 pub(crate) use self::way::Road;
 pub(crate) use self::writer::Writer;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::kept::LastCheckpoint;
 use super::leftovers;
 use super::log::Log;
 use super::section;
 use crate::clock::as_stored;
-use crate::engine::store::Store;
+use crate::engine::opening::context::Context;
+use crate::engine::options::Durability;
 use crate::error::Error;
 
 /// The write-ahead log of a store that one process has for itself.
@@ -35,6 +37,8 @@ pub struct LogStatus {
     pub in_use: bool,
     /// The version of the format of its files.
     pub format: u32,
+    /// The moment from which an answered write survives, unless a writer chose another.
+    pub durability: Durability,
     /// The number of its files, `PATH.wal.N`.
     pub sections: u64,
     /// The summed length of these files, in bytes.
@@ -50,23 +54,6 @@ pub struct LogStatus {
     /// The time at which the oldest of these views began.
     #[serde(with = "crate::clock::time::option")]
     pub oldest_view: Option<Timestamp>,
-}
-
-/// A part of a log that was moved into the file of its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastCheckpoint {
-    /// The time at which it was done.
-    #[serde(with = "crate::clock::time")]
-    pub at: Timestamp,
-    /// Its duration, in milliseconds.
-    pub took_ms: u64,
-}
-
-/// The facts about checkpoints that are kept for it.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    last: Option<LastCheckpoint>,
-    failing: Option<String>,
 }
 
 impl Log {
@@ -88,30 +75,28 @@ impl Log {
         let length = |section: &u64| leftovers::length(&*self.folder, *section).unwrap_or_default();
         (sections.len() as u64, sections.iter().map(length).sum())
     }
-}
 
-impl Store {
-    /// The write-ahead log; none where commits go into the file of the store, as where several processes share it.
-    pub fn log_status(&self) -> Option<LogStatus> {
-        let log = self.inner.gate.log()?;
+    /// The log as a person sees it.
+    pub(crate) fn status(&self, context: &Context) -> LogStatus {
         // Not the write lock, which is held while a closure runs.
-        let head = log.head.lock();
+        let head = self.head.lock();
         let (in_use, was_found) = (head.id.is_some(), head.id.is_some() && head.newest_section == 0);
         drop(head);
-        let (sections, bytes) = log.size(was_found);
-        let kept = log.kept.lock();
+        let (sections, bytes) = self.size(was_found);
+        let kept = self.kept.lock();
         let (last_checkpoint, failing) = (kept.last, kept.failing.clone());
         drop(kept);
-        Some(LogStatus {
+        LogStatus {
             in_use,
             format: section::FORMAT,
+            durability: context.durability,
             sections,
             bytes,
-            memory_bytes: log.bytes_in_memory() as u64,
+            memory_bytes: self.bytes_in_memory() as u64,
             last_checkpoint,
             failing,
-            views: self.views().count(),
-            oldest_view: self.views().oldest(),
-        })
+            views: context.views.count(),
+            oldest_view: context.views.oldest(),
+        }
     }
 }

@@ -10,8 +10,8 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::text::{counted, show_bytes};
 use crate::{
-    Crash, LastDrill, LogStatus, OutsideCopy, Point, Result, ScheduleTotals, Session, Summary, TaskState, Weight,
-    Weights, show_time,
+    Crash, Durability, LastDrill, LogStatus, OutsideCopy, Point, Result, ScheduleTotals, Session, Summary, TaskState,
+    Weight, Weights, show_time,
 };
 
 /// Show the content of the store
@@ -109,7 +109,9 @@ fn logged(log: &LogStatus, now: Timestamp) -> String {
         log.oldest_view.map(|since| format!(", {}, the oldest {}", counted(log.views, "open view"), ago(since)));
     let failing = log.failing.as_ref().map(|why| format!("; it cannot be moved now: {why}"));
     let waiting = format!(", {} waiting in memory", show_bytes(log.memory_bytes));
-    let parts = [checkpoint, views, failing].into_iter().flatten().collect::<String>();
+    let soft = (log.durability == Durability::System)
+        .then(|| ", a power cut may take the writes of the last 100 ms".to_owned());
+    let parts = [soft, checkpoint, views, failing].into_iter().flatten().collect::<String>();
     format!("{in_use}{waiting}{parts}")
 }
 

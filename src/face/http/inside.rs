@@ -156,6 +156,7 @@ impl Inside {
 fn setup() -> Setup {
     Setup {
         exclusive: false,
+        durability: crate::Durability::Disk,
         backup_interval: None,
         policy: Some(None),
         purge_finished: None,

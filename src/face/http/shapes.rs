@@ -68,6 +68,11 @@ pub(super) const LOG: Shape = Shape {
     fields: &[
         required("in_use", Flag, "whether commits are in it that the file of the store may not have yet"),
         required("format", Number, "version of the format of its files"),
+        required(
+            "durability",
+            Word(|| vec!["disk", "system"]),
+            "when a write is answered: on the disk, or in the system",
+        ),
         required("sections", Number, "number of its files"),
         required("bytes", Number, "their length"),
         required("memory_bytes", Number, "memory of the rows that the file of the store does not have yet"),

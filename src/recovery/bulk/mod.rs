@@ -97,7 +97,7 @@ impl Store {
     /// ```
     pub fn continue_bulk(&self, mut goes_on: impl FnMut(&BulkJob) -> bool) -> Result<Option<BulkJob>> {
         // The entry of the audit trail is that of its begin.
-        let store = Self { inner: self.inner.clone(), recording: None };
+        let store = Self { recording: None, ..self.clone() };
         let Some(mut mine) = StoredJobs::of(&store.view()?)?.running().cloned() else { return Ok(None) };
         while mine.job.state == BulkState::Running && goes_on(&mine.job) {
             mine = match store.bulk_step(&mine) {

@@ -62,7 +62,7 @@ impl Store {
     #[must_use]
     pub fn acting_as(&self, actor: impl Into<Actor>) -> Self {
         let acting = Acting::new(actor.into());
-        Self { inner: self.inner.clone(), recording: Some(RecordedHandle { acting, recorder: &InTrail }) }
+        Self { recording: Some(RecordedHandle { acting, recorder: &InTrail }), ..self.clone() }
     }
 
     /// The same where an option says who acts, if anybody does.

@@ -15,7 +15,7 @@ use crate::face::cli::value::{Count, Span, Whole, toml_text, toml_texts};
 use crate::face::http::{AllowedHost, BandColour, BandName, Origin};
 use crate::files;
 use crate::service::webhook::Webhook;
-use crate::{Error, Result};
+use crate::{Durability, Error, Result};
 
 /// Defines the settings: rules of retention, other values, paths, lists, and switches.
 macro_rules! settings {
@@ -118,6 +118,9 @@ with_rules! { settings {
     reopen_timeout: Span = "HIVEKEEP_REOPEN_TIMEOUT", "TIME";
     /// Disconnect a client that sends no request, or reads no answer, for this time [default: 30s]
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
+    /// Answer a write once it is on the disk, or once the system has it: disk or system; with system, which needs exclusive, a
+    /// power cut may take the writes of the last 100 ms, and a kill none [default: disk]
+    durability: Durability = "HIVEKEEP_DURABILITY", "disk|system";
     /// The name that the page shows in a band on every screen, such as prod
     name: BandName = "HIVEKEEP_NAME", "NAME";
     /// The colour of that band: red, orange, yellow, green, blue, purple or grey

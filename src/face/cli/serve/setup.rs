@@ -12,7 +12,7 @@ use crate::face::http::{Access, Band, Limits, Live, RateLimits, Reach, Tls, Toke
 use crate::files;
 use crate::service::free_space::MIN_FREE;
 use crate::service::setup::Setup;
-use crate::{Error, ExportOptions, Policy, Result};
+use crate::{Durability, Error, ExportOptions, Policy, Result};
 
 /// The environment variable that may contain the token. There is no option for it, since every user can see the
 /// arguments of a process.
@@ -39,6 +39,7 @@ impl Settings {
             reopen_timeout: span(5 * 60),
             client_timeout: span(30),
             exclusive: Some(false),
+            durability: Some(Durability::Disk),
             archive_must_exist: Some(false),
             insecure_no_token: Some(false),
             insecure_no_tls: Some(false),
@@ -64,6 +65,7 @@ impl Settings {
             ("store", self.store != new.store),
             ("listen", self.listen != new.listen),
             ("exclusive", self.exclusive != new.exclusive),
+            ("durability", self.durability != new.durability),
             ("history", self.history != new.history),
             ("stale-after", self.stale_after != new.stale_after),
             ("reopen-timeout", self.reopen_timeout != new.reopen_timeout),
@@ -83,6 +85,7 @@ impl Settings {
             purge_finished: time(self.purge_finished),
             priority_aging: interval(self.priority_aging),
             exclusive: self.exclusive == Some(true),
+            durability: self.durability()?,
             history: time(self.history),
             stale_mark: time(self.stale_after),
             event_log: self.event_log.clone(),
@@ -95,6 +98,16 @@ impl Settings {
             archive_must_exist: self.archive_must_exist == Some(true),
             archive_sealed: self.sealed()?,
         })
+    }
+
+    /// When a write is answered, which is chosen where the service has a log alone.
+    fn durability(&self) -> Result<Durability> {
+        match self.durability.unwrap_or_default() {
+            Durability::System if self.exclusive != Some(true) => Err(Error::invalid(
+                "durability system is for a store that the service has for itself; set exclusive too, or leave it out",
+            )),
+            durability => Ok(durability),
+        }
     }
 
     /// The recipients or the passphrase of archives.
