@@ -99,7 +99,7 @@ impl Logged<'_> {
         let transaction = transaction.into_inner();
         let committed = match ran {
             Ok(done) if done.changed => self
-                .commit(&mut writer, &rows, transaction, &done)
+                .commit(&mut writer, road, &rows, transaction, &done)
                 .map(|number| (done.result, Some((number, done.wakes)), done.has_events)),
             Ok(done) => {
                 transaction.into_iter().for_each(discard);
@@ -177,6 +177,7 @@ impl Logged<'_> {
     fn commit<R>(
         &self,
         writer: &mut Writer,
+        road: Road,
         rows: &ReadRows,
         transaction: Option<Transaction>,
         done: &Done<R>,
@@ -186,7 +187,12 @@ impl Logged<'_> {
             return Err(moved);
         }
         let transaction = match (transaction, &done.set) {
-            (Some(transaction), None) => transaction,
+            (Some(transaction), None) => {
+                if road != Road::Redb {
+                    self.log.note_too_long(writer);
+                }
+                transaction
+            }
             (Some(transaction), Some(_)) => {
                 discard(transaction);
                 return Err(not_committed("nothing was committed: a change failed half-way on its way into the file"));

@@ -23,8 +23,8 @@ impl Log {
         let Stage::Open(open) = &mut writer.stage else { return Ok(None) };
         let Some(rows) = set.encode() else { return Ok(None) };
         let len = entry::len_with(rows.len());
-        if len > open.length / 2 || len > open.room() {
-            self.lengths.lengthen();
+        open.longest = open.longest.max(len);
+        if len > open.most() || len > open.room() {
             return Ok(None);
         }
         let number = writer.number + 1;
@@ -43,6 +43,16 @@ impl Log {
         Ok(Some(number))
     }
 
+    /// Notes that a commit became too long for the open section before it was whole, so that later ones find room, if
+    /// there are longer sections.
+    pub(crate) fn note_too_long(&self, writer: &mut Writer) {
+        if let Stage::Open(open) = &mut writer.stage
+            && open.length < self.lengths.longest()
+        {
+            open.longest = open.longest.max(open.length);
+        }
+    }
+
     /// Ends the open section, if one is open.
     ///
     /// # Errors
@@ -55,9 +65,12 @@ impl Log {
         self.put(open, number, if has_next { Kind::EndBeforeNext } else { Kind::End }, &[])?;
         open.map.end(number, open.crc);
         if open.place < open.length / 8 {
-            self.lengths.shorten();
-        } else if open.place > open.length / 2 && open.was_filled_soon() {
-            self.lengths.lengthen();
+            self.lengths.shorten(open.longest);
+        } else {
+            if open.place > open.length / 2 && open.was_filled_soon() {
+                self.lengths.lengthen();
+            }
+            self.lengths.fit(open.longest);
         }
         let ended = Ended { id: open.id, section: open.section, number, crc: open.crc };
         writer.number = number;

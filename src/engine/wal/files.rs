@@ -15,6 +15,10 @@ type Made = (Arc<dyn StorageBackend>, u64);
 
 /// The length behind a section in which there was little.
 const FEW: u64 = 64 << 10;
+/// A section has room for so many of the longest entries, unless no section is so long.
+pub(super) const ROOM: u64 = 8;
+/// No section is longer than so many of the first.
+const GROWTH: u64 = 16;
 
 /// How long sections are to be.
 #[derive(Debug)]
@@ -35,12 +39,30 @@ impl Lengths {
 
     /// They are to be longer from the next one on.
     pub(super) fn lengthen(&self) {
-        self.next.store(self.next().saturating_mul(2).min(MOST), Ordering::Relaxed);
+        self.set(self.next().saturating_mul(2));
     }
 
-    /// They are to be as short as the first again, or as few commits need.
-    pub(super) fn shorten(&self) {
-        self.next.store(self.first.min(FEW), Ordering::Relaxed);
+    /// They are to have room for entries of such a length from the next one on.
+    pub(super) fn fit(&self, entry: u64) {
+        self.set(self.next().max(Self::room_for(entry)));
+    }
+
+    /// They are to be as short as the first again, or as few commits of such a length need.
+    pub(super) fn shorten(&self, entry: u64) {
+        self.set(self.first.min(FEW).max(Self::room_for(entry)));
+    }
+
+    fn room_for(entry: u64) -> u64 {
+        entry.saturating_mul(ROOM).min(MOST).next_power_of_two()
+    }
+
+    fn set(&self, next: u64) {
+        self.next.store(next.min(self.longest()), Ordering::Relaxed);
+    }
+
+    /// No section is longer.
+    pub(super) fn longest(&self) -> u64 {
+        self.first.saturating_mul(GROWTH).min(MOST)
     }
 
     /// The next one is the first of a log.

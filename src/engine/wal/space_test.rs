@@ -2,25 +2,70 @@
 
 use std::time::{Duration, Instant};
 
-use super::test::{C, SHORT, open, open_with, options, sections};
+use super::test::{C, Hive, SHORT, open, open_with, options, sections};
+use crate::engine::options::Options;
 use crate::engine::records::Records;
 use crate::testkit::proof::disk::Disk;
 
+/// A store whose log is in use, and nothing of it is moved unless a writer does it.
+fn not_tended(options: Options) -> Hive {
+    let hive = open_with(&Disk::default(), options, None).unwrap();
+    (0..3).for_each(|number| hive.put("a", number).unwrap());
+    // As if the thread that moves sections stood still.
+    hive.store.inner.gate.log().unwrap().bell.stop();
+    hive
+}
+
+/// Puts `rows` records of a length in one commit.
+fn put_rows(hive: &Hive, rows: u64, length: usize) {
+    let value = vec![7; length];
+    hive.store.write(|tx| (0..rows).try_for_each(|row| tx.put(C, &row.to_be_bytes(), &value))).unwrap();
+}
+
 #[test]
 fn rows_in_memory_stay_within_their_bound_while_nothing_is_moved() {
-    let hive = open_with(&Disk::default(), options().first_section(super::section::MOST), None).unwrap();
-    (0..3).for_each(|number| hive.put("a", number).unwrap());
-    let log = hive.store.inner.gate.log().unwrap();
-    // As if the thread that moves sections stood still.
-    log.bell.stop();
-    let value = vec![7; 200 << 10];
-    let mut most = 0;
-    for number in 0..200_u64 {
-        hive.store.write(|tx| tx.put(C, &number.to_be_bytes(), &value)).unwrap();
-        most = most.max(log.bytes_in_memory());
-    }
     let bound = super::way::MOST_IN_MEMORY + 2 * super::section::MOST as usize;
-    assert!(most > super::way::MOST_IN_MEMORY && most < bound, "most={most}");
+    for (commits, rows, length) in [(200, 1, 200 << 10), (130, 2_000, 1), (60, 4, 300 << 10)] {
+        let hive = not_tended(options().first_section(super::section::MOST));
+        let log = hive.store.inner.gate.log().unwrap();
+        let mut most = 0;
+        for _ in 0..commits {
+            put_rows(&hive, rows, length);
+            most = most.max(log.bytes_in_memory());
+        }
+        assert!(most > super::way::MOST_IN_MEMORY && most < bound, "most={most} rows={rows} length={length}");
+    }
+}
+
+#[test]
+fn commits_of_a_thousand_rows_go_into_the_log_after_the_first_ones() {
+    for (rows, length) in [(1000, 240), (2, 700 << 10)] {
+        let hive = not_tended(options());
+        (0..3).for_each(|_| put_rows(&hive, rows, length));
+        let log = hive.store.inner.gate.log().unwrap();
+        for commit in 0..8 {
+            let before = log.bytes_in_memory();
+            put_rows(&hive, rows, length);
+            assert!(log.bytes_in_memory() > before, "commit={commit} rows={rows}");
+        }
+        let hive = open(&hive.kill());
+        assert_eq!(hive.store.view().unwrap().stats(C).unwrap().count, rows + 1);
+        assert!(hive.is_sound());
+    }
+}
+
+#[test]
+fn a_section_with_one_long_commit_is_followed_by_one_that_has_room_for_its_like() {
+    let hive = not_tended(options());
+    (0..3).for_each(|_| put_rows(&hive, 1000, 240));
+    for _ in 0..3 {
+        hive.put("b", 1).unwrap();
+        put_rows(&hive, 1000, 240);
+        hive.store.rest_log().unwrap();
+    }
+    let log = hive.store.inner.gate.log().unwrap();
+    put_rows(&hive, 1000, 240);
+    assert!(log.bytes_in_memory() > 240_000);
 }
 
 #[test]

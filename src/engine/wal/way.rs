@@ -30,8 +30,6 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) const MOST_IN_MEMORY: usize = 16 << 20;
 /// A closure that finds no section keeps so many bytes of rows in memory at most.
 const UNLOGGED: usize = 128 << 10;
-/// At least so much of a section is free when a closure begins: one part of this many. A longer entry may find no room.
-const ROOM: u64 = 8;
 
 /// Which way a write goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +75,8 @@ impl Log {
                 }
                 Stage::Empty => self.begin(writer, handle, context)?,
                 Stage::Ended(_) if makes_none => return Ok(Road::Entry(UNLOGGED)),
-                Stage::Open(open) if open.room() >= open.length / ROOM => {
-                    return Ok(Road::Entry(usize::try_from(open.length / 2).unwrap_or(usize::MAX)));
+                Stage::Open(open) if open.has_room() => {
+                    return Ok(Road::Entry(usize::try_from(open.most()).unwrap_or(usize::MAX)));
                 }
                 Stage::Open(open) => {
                     let (id, next) = (open.id, open.section + 1);
@@ -212,6 +210,7 @@ impl Log {
         drop((head, files));
         let place = section::HEAD;
         let (id, crc) = (ended.id, ended.crc);
-        writer.stage = Stage::Open(OpenSection { id, section, file, length, place, crc, map, begun: Instant::now() });
+        let (longest, begun) = (0, Instant::now());
+        writer.stage = Stage::Open(OpenSection { id, section, file, length, place, crc, map, longest, begun });
     }
 }

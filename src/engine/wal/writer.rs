@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::bell::LONG_REST;
 use super::entry;
+use super::files::ROOM;
 use super::id::LogId;
 use super::maps::SectionMap;
 use super::row::Wal;
 use crate::engine::redb_file::StorageBackend;
 use crate::error::{Error, ErrorKind};
 
+/// A section whose rows take so much memory is ended: small rows take several times their room in the file.
+const MOST_OF_A_SECTION: usize = 4 << 20;
 /// A section that was filled in less time is followed by one of twice its length.
 const SOON: Duration = Duration::from_secs(1);
 /// A section that cannot be made is tried again after a second, then after twice as long, and so on.
@@ -54,6 +57,8 @@ pub(super) struct OpenSection {
     /// The CRC of the entry before.
     pub(super) crc: u32,
     pub(super) map: Arc<SectionMap>,
+    /// The longest entry that was to come into it.
+    pub(super) longest: u64,
     pub(super) begun: Instant,
 }
 
@@ -99,6 +104,18 @@ impl OpenSection {
     /// The bytes that an entry may have, if the section is still to be ended.
     pub(super) fn room(&self) -> u64 {
         self.length.saturating_sub(self.place).saturating_sub(entry::len_with(0))
+    }
+
+    /// No entry of the section is longer.
+    pub(super) fn most(&self) -> u64 {
+        self.length / 2
+    }
+
+    /// Whether the next entry finds room, unless it is longer than an eighth of the section and much longer than those
+    /// before it.
+    pub(super) fn has_room(&self) -> bool {
+        self.room() >= (self.length / ROOM).max(self.longest.saturating_add(self.longest / 4))
+            && self.map.bytes() < MOST_OF_A_SECTION
     }
 
     /// Whether the next section is to be longer.
