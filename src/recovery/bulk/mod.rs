@@ -101,9 +101,7 @@ impl Store {
         let Some(mut mine) = StoredJobs::of(&store.view()?)?.running().cloned() else { return Ok(None) };
         while mine.job.state == BulkState::Running && goes_on(&mine.job) {
             mine = match store.bulk_step(&mine) {
-                Err(error) if !may_pass(error.kind()) => {
-                    store.write(|tx| tx.end_bulk(&mine.job.id, BulkState::Failed, Some(error.to_string())))?
-                }
+                Err(error) if !may_pass(error.kind()) => store.write(|tx| tx.fail_bulk(&mine.job.id, &error))?,
                 step => step?,
             };
         }
@@ -155,8 +153,16 @@ impl Store {
 /// Whether an error of this kind may be gone when it is tried again: it comes from the disk, the handle or another process,
 /// and not from the records. Otherwise the change would run for ever, and no other could begin.
 fn may_pass(kind: ErrorKind) -> bool {
-    use ErrorKind::{Forked, Full, Io, Locked, Moved, NotCommitted, Reopen, Uncertain};
-    matches!(kind, Locked | NotCommitted | Uncertain | Reopen | Forked | Moved | Full | Io)
+    use ErrorKind::{
+        Ambiguous, Conflict, Damaged, Forbidden, Forked, Full, Gone, Invalid, Io, Locked, Moved, NewerFormat, NoStore,
+        NotAStore, NotCommitted, NotFound, Reopen, Uncertain,
+    };
+    match kind {
+        Locked | NotCommitted | Uncertain | Reopen | Forked | Moved | Full | Io => true,
+        Damaged | NewerFormat | Gone | NotFound | Ambiguous | Invalid | Conflict | Forbidden | NoStore | NotAStore => {
+            false
+        }
+    }
 }
 
 impl WriteTx<'_> {
@@ -232,6 +238,15 @@ impl WriteTx<'_> {
         let stored = stored.clone();
         ROW.put(self, &jobs)?;
         Ok(stored)
+    }
+
+    /// Ends a change that failed, unless somebody has ended it since.
+    fn fail_bulk(&mut self, id: &str, error: &Error) -> Result<Stored> {
+        let stored = StoredJobs::of(self)?.find(id)?.clone();
+        if stored.job.state != BulkState::Running {
+            return Ok(stored);
+        }
+        self.end_bulk(id, BulkState::Failed, Some(error.to_string()))
     }
 
     fn end_bulk(&mut self, id: &str, state: BulkState, error: Option<String>) -> Result<Stored> {

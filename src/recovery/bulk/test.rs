@@ -152,6 +152,15 @@ fn a_change_that_no_further_try_can_continue_ends_as_failed_with_its_error() {
 }
 
 #[test]
+fn a_change_that_fails_after_somebody_has_stopped_it_stays_stopped() {
+    let hive = hive(3);
+    let job = hive.store.begin_bulk(BulkAction::Requeue, dead(), None).unwrap();
+    let stopped = hive.store.stop_bulk(&job.id).unwrap();
+    let error = crate::Error::conflict("too late");
+    assert_eq!(hive.write(|tx| tx.fail_bulk(&job.id, &error)).job, stopped);
+}
+
+#[test]
 fn only_one_runs_at_a_time_and_a_stopped_one_changes_nothing_more() {
     let hive = hive(MANY);
     let job = hive
