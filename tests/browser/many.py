@@ -58,7 +58,7 @@ def test_an_undo_of_many_tasks_that_would_take_more_with_it_shows_its_plan_first
         service.push("later", 1)
         own.page.locator(".bulk-job").get_by_role("button", name="Undo").click()
         own.page.locator("h1", has_text="Restore").wait_for()
-        own.sees("The queue has changed since in other ways too", ".messages")
+        own.sees("The queue has changed since", ".messages")
         own.sees("queue: 4 records go back to the earlier value, 1 record that came later is removed")
         assert service.get("/api/queue/later")["state"] == "ready" and service.get("/api/queue/review-0")["state"] == "cancelled"
         assert own.button("Restore 5 records").is_disabled()
@@ -66,6 +66,33 @@ def test_an_undo_of_many_tasks_that_would_take_more_with_it_shows_its_plan_first
         own.button("Restore 5 records").click()
         own.sees("Restored 5 records", "main")
         assert service.get("/api/queue/review-0")["state"] == "waiting"
+        own.quiet()
+
+
+def test_an_undo_of_many_requeued_tasks_shows_its_plan_once_a_bot_has_worked_on_one(browser):
+    with _quiet_service() as service, tab(browser, service.url) as own:
+        for number in range(3):
+            service.push(f"job-{number}", number, max_attempts=1)
+        for claim in service.claim("BOT-1", max=3, max_concurrent=3):
+            service.finish(claim, "fail", error="no")
+        own.open("queue?state=dead")
+
+        def requeue():
+            own.button("Requeue…").click()
+            own.page.get_by_label("Type the number of tasks").fill("3")
+            own.button("Requeue 3 tasks").click()
+            own.sees("3 tasks requeued", ".bulk-job")
+
+        requeue()
+        own.page.locator(".bulk-job").get_by_role("button", name="Undo").click()
+        own.sees("Restored 3 records", ".undo")
+        own.open("queue?state=dead")
+        requeue()
+        service.finish(service.claim("BOT-1")[0], "complete", result="worth keeping")
+        own.page.locator(".bulk-job").get_by_role("button", name="Undo").click()
+        own.sees("The queue has changed since", ".messages")
+        own.page.locator("h1", has_text="Restore").wait_for()
+        assert service.get("/api/queue/job-0")["result"] == "worth keeping"
         own.quiet()
 
 

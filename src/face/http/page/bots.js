@@ -17,7 +17,7 @@ export function Bots() {
   return route.path[1] === undefined ? html`<${List} />` : html`<${BotPage} id=${route.path[1]} />`;
 }
 
-/** Whether a bot holds a task and was not heard of for longer than its lease. @param {any[]} claims @param {number} now */
+/** Whether a bot holds a task and was not heard of for longer than its lease. @param {number} now */
 function isSilent(bot, claims, now) {
   return claims.some((task) => {
     const heard = Math.max(Date.parse(bot.last_heartbeat ?? '') || 0, Date.parse(task.holder.since));

@@ -3,18 +3,20 @@
 
 import { useEffect, useState } from './preact.js';
 import { html } from './html.js';
-import { path, post } from './api.js';
+import { get, path, post, query } from './api.js';
 import { go, useHive, useLoad } from './hooks.js';
 import { A, Act, Chip, counted, Dialog, plain, Trouble, Typed, when } from './parts.js';
 import { n } from './text.js';
-import { hasMoved, keep, sum, total } from './undo.js';
+import { hasMoved, keep, total } from './undo.js';
 
-/** The actions: the name of each, what was done, and the states of the tasks. @type {Record<string, [string, string, string]>} */
+/** The actions: the name of each, what was done, and the states of the tasks. */
 const ACTIONS = {
   requeue: ['Requeue', 'requeued', 'failed dead cancelled'],
   cancel: ['Cancel', 'cancelled', 'scheduled waiting ready claimed'],
   purge: ['Remove', 'removed', 'done failed dead cancelled'],
 };
+/** The states in which an action leaves its tasks. It is undone at once while all that differ are such. */
+const LEFT = { requeue: 'ready waiting', cancel: 'cancelled' };
 /** Between two looks at a job that runs, in milliseconds. */
 const LOOK = 1000;
 /** An ended job is shown for so long. */
@@ -77,16 +79,17 @@ function Job({ own, close, again }) {
   const runs = own.state === 'running';
   const seen = Number(own.changed) + Number(own.passed);
   const stop = async () => { await post(`api/bulk/${path(own.id)}/stop`); again(); };
+  const isUntouched = async () => {
+    const { changes, next } = await get(`api/points/${path(own.point)}/diff${query({ collection: 'queue', limit: 1000, preview: 2000 })}`);
+    return !next && changes.length === Number(own.changed) && changes.every(({ after }) => (after ? LEFT[own.action]?.includes(after.state) : own.action === 'purge'));
+  };
   const undo = async () => {
     const address = `api/points/${path(own.point)}/restore`;
     const plan = await post(address, { only: ['queue'], dry_run: true });
-    // A removed task comes back, any other changes. More than that was done by somebody else.
-    const { queue = {} } = plan.collections;
-    const isAlone = [sum(queue), queue[own.action === 'purge' ? 'added' : 'changed']].every((count) => String(count) === String(own.changed));
-    const done = isAlone && await post(address, { only: ['queue'], expect: plan.state }).catch((error) => { if (!hasMoved(error)) throw error; });
+    const done = await isUntouched() && await post(address, { only: ['queue'], expect: plan.state }).catch((error) => { if (!hasMoved(error)) throw error; });
     if (!done) {
       go(['restore', own.point], { only: 'queue', at: '' });
-      return 'The queue has changed since in other ways too. This is the plan of all that would go back.';
+      return 'The queue has changed since: this is the plan of all that goes back.';
     }
     keep({ records: total(done) });
     return close();

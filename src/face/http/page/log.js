@@ -26,10 +26,10 @@ const PASSED = 20;
 /** Later than every time: a source that has shown no row yet may have rows everywhere. */
 const ANYWHERE = '~';
 
-/** Where a source goes on. @param {any[]} rows @param {string} before the time of its last row before these */
+/** Where a source goes on. @param {string} before the time of its last row before these */
 const endOf = (rows, next, before) => ({ next, time: rows[rows.length - 1]?.time ?? before });
 
-/** Rows in order. Behind the end of a source that goes on there may be rows which are not loaded yet. @param {any[]} rows */
+/** Rows in order. Behind the end of a source that goes on there may be rows which are not loaded yet. */
 function ordered(rows, ends) {
   const from = Object.values(ends).reduce((last, end) => (end.next && end.time > last ? end.time : last), '');
   return rows.filter((row) => row.time >= from).sort((a, b) => (a.time < b.time ? 1 : a.time > b.time ? -1 : 0));

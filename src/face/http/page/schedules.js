@@ -78,7 +78,7 @@ function Removal({ name, onClose }) {
     <p>Restore points since it was added still have it; its history leads to a restore of it alone.</p><p><${Act} kind="danger" inside run=${run}>Remove it<//></p><//>`;
 }
 
-/** The time of a new schedule: an interval such as `10m`, or a cron expression. @param {string} words @param {string} zone */
+/** The time of a new schedule: an interval such as `10m`, or a cron expression. */
 function timeOf(words, zone) {
   const [, count, letter] = words.trim().match(/^(\d+)\s*([dhms])$/) ?? [];
   return letter ? { every_ms: Number(count) * UNITS['dhms'.indexOf(letter)][1] } : { cron: words.trim(), time_zone: zone.trim() || null };

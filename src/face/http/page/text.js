@@ -35,7 +35,6 @@ export function pieces(text, lines) {
 
 /** @param {string} char */
 function escapeOf(char) {
-  /** @type {Record<string, string>} */
   const short = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\0': '\\0' };
   return short[char] ?? `\\u{${(char.codePointAt(0) ?? 0).toString(16)}}`;
 }

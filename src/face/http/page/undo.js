@@ -13,7 +13,7 @@ const KEPT = 'hivekeep restored';
 export const sum = (counts) => ['added', 'changed', 'removed'].reduce((total, kind) => total + Number(counts[kind]), 0);
 export const total = (plan) => Object.values(plan.collections).reduce((all, counts) => all + sum(counts), 0);
 
-/** Whether a restore is refused because the state is another one than in its plan. @param {any} error */
+/** Whether a restore is refused because the state is another one than in its plan. */
 export const hasMoved = (error) => error.status === 409 && error.hint.startsWith('plan it again');
 
 /** Keeps a restore for the bar. @param {{records: number}} restored */
