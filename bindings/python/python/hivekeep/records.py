@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -57,17 +58,19 @@ class Record:
     @classmethod
     def _from_json(cls: type[R], fields: Mapping[str, JSON]) -> R:
         values: dict[str, Any] = {}
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            name = cls._names.get(field.name, field.name)
-            if name not in fields:
-                continue
-            value = fields[name]
-            if value is not None and field.name in cls._times:
-                value = from_text(value)
-            elif value is not None and field.name in cls._others:
-                value = cls._others[field.name](value)
-            values[field.name] = value
+        for name, json_name, convert in _readers(cls):  # type: ignore[arg-type]
+            if json_name in fields:
+                value = fields[json_name]
+                values[name] = value if value is None or convert is None else convert(value)
         return cls(**values)
+
+
+@functools.cache
+def _readers(cls: type[Record]) -> Sequence[tuple[str, str, Callable[[Any], Any] | None]]:
+    """Each field of a record, its name in JSON, and the way to read it."""
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    others = {**cls._others, **dict.fromkeys(cls._times, from_text)}
+    return [(name, cls._names.get(name, name), others.get(name)) for name in names]
 
 
 @dataclasses.dataclass(frozen=True)
