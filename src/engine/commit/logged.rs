@@ -52,6 +52,7 @@ struct Done<R> {
     set: Option<WriteSet>,
     changed: bool,
     has_events: bool,
+    is_for_disk: bool,
     wakes: Wakes,
 }
 
@@ -100,7 +101,7 @@ impl Logged<'_> {
         let committed = match ran {
             Ok(done) if done.changed => self
                 .commit(&mut writer, road, &rows, transaction, &done)
-                .map(|number| (done.result, Some((number, done.wakes)), done.has_events)),
+                .map(|number| (done.result, Some((number, done.wakes, done.is_for_disk)), done.has_events)),
             Ok(done) => {
                 transaction.into_iter().for_each(discard);
                 Ok((done.result, None, false))
@@ -120,15 +121,15 @@ impl Logged<'_> {
         let (result, written, has_events) = committed?;
         match &written {
             // An event is told of outside of the store too, where no power cut takes it back.
-            Some((number, _)) if manner.is_soft() && !has_events => self.log.answer(*number)?,
-            Some((number, _)) => self.log.wait(*number)?,
+            Some((number, _, false)) if manner.is_soft() && !has_events => self.log.answer(*number)?,
+            Some((number, ..)) => self.log.wait(*number)?,
             None if manner.is_soft() => {}
             None => self.log.wait_for_seen(seen)?,
         }
         if has_events {
             self.sink.tell();
         }
-        Ok((result, written.map(|(_, wakes)| wakes)))
+        Ok((result, written.map(|(_, wakes, _)| wakes)))
     }
 
     fn run<'p, R>(
@@ -160,8 +161,9 @@ impl Logged<'_> {
                 (prepared, _) => prepared?,
             }
         }
-        let (has_events, wakes) = (tx.batch.has_events, mem::take(&mut tx.batch.wakes));
-        Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events, wakes })
+        let (has_events, is_for_disk) = (tx.batch.has_events, tx.batch.is_for_disk);
+        let wakes = mem::take(&mut tx.batch.wakes);
+        Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events, is_for_disk, wakes })
     }
 
     /// Writes what every commit has.

@@ -32,11 +32,12 @@ pub enum Durability {
     #[default]
     Disk,
     /// A write survives the end of the process, but not of the machine: it is answered once the system has it, and on the
-    /// disk within about 100 ms. Views may show what a power cut then takes. Writes keep their order: a power cut takes the
+    /// disk within about 100 ms. Views may show what a power cut, or a sync that fails, then takes. Writes keep their order: a power cut takes the
     /// newest ones only, and none before a write that was answered as on the disk.
     ///
     /// It has an effect on commits that go into a log ([`Sharing::Exclusive`]), and none on restore points, restores, loads,
-    /// and commits with events, which are always on the disk.
+    /// claims, and commits with events, which are always on the disk. The id of a task that a power cut takes may be given
+    /// to another one; a task with an id of your own keeps it.
     System,
 }
 

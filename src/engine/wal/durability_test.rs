@@ -40,6 +40,18 @@ fn a_write_for_the_system_is_one_write_and_no_sync_and_survives_a_kill() {
 }
 
 #[test]
+fn a_write_that_must_not_be_taken_back_waits_for_the_disk() {
+    let hive = logging();
+    hive.disk.record();
+    let wait = |tx: &mut crate::engine::write::WriteTx<'_>| {
+        tx.wait_for_disk();
+        tx.put(C, b"token", b"1")
+    };
+    soft(&hive).write(wait).unwrap();
+    assert!(hive.disk.take_trace().iter().any(Request::is_sync));
+}
+
+#[test]
 fn a_write_for_the_system_is_on_the_disk_a_moment_later() {
     let hive = open_with(&Disk::default(), options(), None).unwrap();
     (0..3).for_each(|number| put(&hive.store, number).unwrap());

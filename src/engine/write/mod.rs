@@ -63,6 +63,8 @@ pub(crate) struct Batch {
     pub(crate) changed: bool,
     /// Whether there are events among the changes.
     pub(crate) has_events: bool,
+    /// Whether the write is answered from the disk alone, whatever its caller chose.
+    pub(crate) is_for_disk: bool,
     /// The waiting callers that the changes concern.
     pub(crate) wakes: Wakes,
 }
@@ -93,6 +95,7 @@ impl Batch {
             counters: BTreeMap::new(),
             changed: false,
             has_events: false,
+            is_for_disk: false,
             wakes: Wakes::default(),
         })
     }
@@ -247,6 +250,11 @@ impl<'a> WriteTx<'a> {
     /// Removes a row of an unversioned table; says whether there was one.
     pub(crate) fn remove_row(&mut self, table: Table, key: &[u8]) -> Result<bool> {
         self.delete(table, key)
+    }
+
+    /// Lets this write wait for the disk, whatever its caller chose, since a power cut must not take it back.
+    pub(crate) fn wait_for_disk(&mut self) {
+        self.batch.is_for_disk = true;
     }
 
     /// The next number of a counter: 1, 2, 3 and so on. It never goes back, whatever is restored.

@@ -250,7 +250,10 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// A token that no claim had before. Where the store has keys, nobody can guess it.
+    ///
+    /// A holder may throw away its work once another one has a newer token, so a power cut must give out none again.
     fn new_token(&mut self) -> Result<Token> {
+        self.records.wait_for_disk();
         let number = self.records.next(TOKEN)?;
         if !self.records.keys().are_used()? {
             return Ok(Token(number));
