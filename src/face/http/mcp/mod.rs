@@ -28,7 +28,7 @@ use rmcp::transport::streamable_http_server::session::local::{LocalSessionManage
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
 
-use self::sessions::{Owner, SESSIONS, SESSIONS_OF_ONE, STREAMS_OF_ONE, Session, Sessions};
+use self::sessions::{Owner, SESSION, SESSIONS, SESSIONS_OF_ONE, STREAMS_OF_ONE, Session, Sessions};
 use self::way::Way;
 use crate::face::http::app::App;
 use crate::face::http::body::bytes;
@@ -47,8 +47,6 @@ const SILENCE: Duration = Duration::from_secs(15 * 60);
 const LOOKS: u32 = 15;
 /// The memory that the values of a message are charged with, for each byte of its text.
 const VALUES: usize = 32;
-/// The header that names a session.
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
 tokio::task_local! {

@@ -10,16 +10,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::SESSION;
 use crate::BotId;
 use crate::face::http::app::App;
 use crate::face::http::rates::Who;
 use crate::face::mcp::leases::Leases;
 
+/// The header that names a session.
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 /// The sessions of all agents, and of one key or client.
 pub(super) const SESSIONS: usize = 256;
 pub(super) const SESSIONS_OF_ONE: usize = 8;
