@@ -1,6 +1,5 @@
 //! The store: opening, sharing, writing, viewing, closing.
 
-use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
@@ -26,7 +25,7 @@ use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::session::own_session::OwnSession;
 use crate::engine::session::views::Views;
 use crate::engine::view::View;
-use crate::engine::wal::{Log, LogNews, LogStatus, Mover, TakenUp};
+use crate::engine::wal::{LogNews, Mover, TakenUp};
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 
@@ -286,41 +285,12 @@ impl Store {
         self.inner.context.shared
     }
 
-    /// Moves the log into the file, as after a moment of rest with much to move.
-    #[cfg(any(fuzzing, test))]
-    pub(crate) fn rest_log(&self) -> Result<()> {
-        let log = self.inner.gate.log();
-        self.with_handle(|handle| log.map_or(Ok(()), |log| log.rest(handle, &self.inner.context)))
-    }
-
-    /// Moves the log into the file, and leaves it, as after a long rest.
-    #[cfg(any(fuzzing, test))]
-    pub(crate) fn lay_log_down(&self) -> Result<()> {
-        let log = self.inner.gate.log();
-        self.with_handle(|handle| log.map_or(Ok(()), |log| log.lay_down(handle, &self.inner.context)))
-    }
-
-    /// The log that the opening took up or set aside; asked once.
-    pub(crate) fn take_log_news(&self) -> LogNews {
-        mem::take(&mut *self.inner.log_news.lock())
-    }
-
-    /// Whether the file could not take the log when the store was opened.
-    pub(crate) fn log_waits(&self) -> bool {
-        self.inner.gate.log().is_some_and(|log| log.waits_for_redb())
-    }
-
     /// Verifies the pages of the file. A store that is looked at keeps writers out by itself, so it is looked at once more.
     pub(crate) fn verify_pages(&self) -> Result<()> {
         match self.with_handle(|handle| Ok(handle.reads_the_file()))? {
             true => open::check_pages(self.path()),
             false => open::look_at_pages(self.path()),
         }
-    }
-
-    /// The write-ahead log; none where commits go into the file of the store, as where several processes share it.
-    pub fn log_status(&self) -> Option<LogStatus> {
-        self.inner.gate.log().map(|log| log.status(&self.inner.context))
     }
 
     /// Where the store is.
@@ -398,27 +368,6 @@ impl Store {
 }
 
 impl Inner {
-    /// Gives the file that was just opened its log.
-    pub(crate) fn set_log(&self, log: Option<Log>) {
-        let tends = self.tends_log && !self.context.only_looks;
-        self.gate.set_log(log, tends.then_some(&self.mover));
-    }
-
-    /// Moves sections that are full into the file where no thread does.
-    fn tend_log(&self) {
-        // First of all: in a forked child a thread that it does not have may hold any lock.
-        if self.slot.refuse_forked().is_err() {
-            return;
-        }
-        // Also not in a closure of this thread, which may have redb's transaction.
-        let Ok(_writing) = Writing::enter(self.context()) else { return };
-        if let Some(log) = self.gate.log().filter(|log| log.bell.take_full_without_thread())
-            && let Err(error) = self.mover.move_full(&log)
-        {
-            tracing::debug!(%error, "the log could not be moved into the file of the store");
-        }
-    }
-
     /// The parts that every transaction needs.
     pub(crate) fn context(&self) -> &Context {
         &self.context

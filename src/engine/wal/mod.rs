@@ -10,7 +10,7 @@
 //! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
 //! * `checkpoint`, `bell`: moving whole sections into redb; `past`: work that goes past the log, and a close
 //! * `unsynced`: the thread that syncs what was answered before it was on the disk
-//! * `status`, `kept`: the log as a person sees it
+//! * `status`, `kept`: the log as a person sees it; `of_store`: a store and its log
 //! * `search`: which entries of a log that is in use fit; `recover`: what an opening makes of them
 
 mod appended;
@@ -31,6 +31,7 @@ mod kept;
 mod leftovers;
 mod log;
 mod maps;
+mod of_store;
 mod past;
 mod reader;
 #[cfg(test)]
