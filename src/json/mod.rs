@@ -7,6 +7,8 @@
 //! and config and collections in their `put`. JSON is written by `serde_json`, which keeps numbers as they are, or by
 //! [`python_text`], from which the checksums of documents are computed.
 
+#[cfg(feature = "http")]
+mod bounded;
 mod fault;
 mod number;
 mod pieces;
@@ -22,6 +24,8 @@ use fault::Fault;
 pub use python::{python_text, write_python};
 pub use read::parse;
 
+#[cfg(feature = "http")]
+pub(crate) use bounded::{CONTAINER_BYTES, NAME_BYTES, SCALAR_BYTES, parse_within};
 pub(crate) use fault::escape_pointer;
 #[cfg(feature = "http")]
 pub(crate) use pieces::Whole;

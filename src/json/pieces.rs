@@ -48,6 +48,17 @@ pub(crate) enum Scalar<'a> {
     Text(&'a str),
 }
 
+#[cfg(feature = "http")]
+impl Scalar<'_> {
+    /// The bytes of its text, beside those of the value itself.
+    pub(crate) fn text_bytes(self) -> usize {
+        match self {
+            Self::Null | Self::Flag(_) => 0,
+            Self::Number(text) | Self::Text(text) => text.len(),
+        }
+    }
+}
+
 /// A kind of container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Container {

@@ -137,6 +137,45 @@ fn an_answer_without_an_end_is_not_kept_in_memory() {
 }
 
 #[test]
+fn a_service_that_goes_on_without_an_end_is_left_with_an_error() {
+    let count = Arc::new(AtomicUsize::new(0));
+    for (typed, body) in [
+        (&["queue", "purge", "1s"][..], r#"{"purged":0,"more":true}"#),
+        (READ, r#"{"records":[],"next":"NUMBER"}"#),
+        (&["get", "audit", "--newest", "1"], r#"{"entries":[],"next":"NUMBER"}"#),
+        (&["check"], r#"{"id":"c","state":"running","done":1,"of":2,"checks":2,"epoch":1}"#),
+    ] {
+        let count = count.clone();
+        let odd = Odd::start(move |stream, _| {
+            let body = body.replace("NUMBER", &count.fetch_add(1, Ordering::SeqCst).to_string());
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+            send(stream, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+        });
+        let begun = Instant::now();
+        let ran = odd.run(typed).with(1);
+        assert!(
+            ["not understood", "different versions", "no progress"].iter().any(|why| ran.err.contains(why)),
+            "{}",
+            ran.err
+        );
+        assert!(begun.elapsed() < Duration::from_secs(60), "{typed:?} took {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn an_answer_of_very_many_values_is_not_kept_in_memory() {
+    let body = format!("{{\"records\":[{}1],\"next\":null}}", "1,".repeat(9 << 20));
+    let odd = Odd::start(move |stream, _| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+        send(stream, &format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()));
+    });
+    let within = ["--store", &odd.address, "--answer-within", "60s", "--json"];
+    let said = error(Hive::empty().run(&[&within[..], READ].concat()), 1, "io");
+    assert!(said.contains("more values than this program reads"), "{said}");
+    assert_eq!(odd.asked(), 1);
+}
+
+#[test]
 fn a_change_without_an_answer_is_uncertain_and_not_sent_twice() {
     for answer in ["", "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{\"id\":"] {
         let odd = Odd::start(move |stream, _| send(stream, answer));

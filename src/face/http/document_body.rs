@@ -6,7 +6,7 @@ use crate::Result;
 use crate::face::http::app::App;
 use crate::face::http::body;
 use crate::face::http::memory::{Charge, Meter};
-use crate::face::http::metered::{MeteredValue, text_of};
+use crate::face::http::metered::MeteredValue;
 use crate::face::http::problem::Problem;
 use crate::face::wire::fields::Fields;
 use crate::json::{self, Container, Pieces, Scalar};
@@ -76,7 +76,7 @@ impl Pieces for Parts {
     fn scalar(&mut self, scalar: Scalar<'_>) {
         match &mut self.document {
             Some((_, preparing, _)) => {
-                self.whole.meter().count(ELEMENT + text_of(scalar));
+                self.whole.meter().count(ELEMENT + scalar.text_bytes());
                 preparing.scalar(scalar);
                 self.document_ends();
             }

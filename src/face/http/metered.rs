@@ -4,14 +4,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::face::http::memory::Meter;
-use crate::json::{Container, Pieces, Scalar, Whole};
-
-/// About what a value takes: a place in a list that grows twofold, and its text.
-const SCALAR: usize = 128;
-/// The same for a list or an object, which begins with room for four values.
-const CONTAINER: usize = 512;
-/// The same for the name of a member, with its place in the index of the object.
-const NAME: usize = 64;
+use crate::json::{CONTAINER_BYTES, Container, NAME_BYTES, Pieces, SCALAR_BYTES, Scalar, Whole};
 
 /// Puts a value together, and counts it.
 pub(super) struct MeteredValue {
@@ -39,27 +32,19 @@ impl MeteredValue {
     }
 }
 
-/// The bytes of a scalar beside those of the value itself.
-pub(super) fn text_of(scalar: Scalar<'_>) -> usize {
-    match scalar {
-        Scalar::Null | Scalar::Flag(_) => 0,
-        Scalar::Number(text) | Scalar::Text(text) => text.len(),
-    }
-}
-
 impl Pieces for MeteredValue {
     fn scalar(&mut self, scalar: Scalar<'_>) {
-        self.meter.count(SCALAR + text_of(scalar));
+        self.meter.count(SCALAR_BYTES + scalar.text_bytes());
         self.whole.scalar(scalar);
     }
 
     fn open(&mut self, container: Container) {
-        self.meter.count(CONTAINER);
+        self.meter.count(CONTAINER_BYTES);
         self.whole.open(container);
     }
 
     fn name(&mut self, name: &str) {
-        self.meter.count(NAME + name.len());
+        self.meter.count(NAME_BYTES + name.len());
         self.whole.name(name);
     }
 

@@ -60,11 +60,19 @@ impl Client {
         match *self {}
     }
 
+    pub(in crate::face) fn patience(&self) -> Duration {
+        match *self {}
+    }
+
     pub(in crate::face) fn ask(&self, _: &Ask) -> Result<Value> {
         match *self {}
     }
 
     pub(in crate::face) fn list(&self, _: Ask, _: &'static str) -> std::iter::Empty<Result<Value>> {
+        match *self {}
+    }
+
+    pub(in crate::face) fn go_on(&self, _: &mut u32) -> Result<()> {
         match *self {}
     }
 

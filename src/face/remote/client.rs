@@ -31,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The length of the pages that are read.
 const PAGE: usize = 1_000;
 
+/// The number of pages of a list that may have no item. A service looks at thousands of records for each.
+const EMPTY_PAGES: u32 = 1_000;
+
 /// A client of one service.
 #[derive(Debug)]
 pub(in crate::face) struct Client {
@@ -78,6 +81,11 @@ impl Client {
     /// The time of the service, as its last answer said; that of this machine before the first.
     pub(in crate::face) fn now(&self) -> Timestamp {
         self.now.borrow().unwrap_or_else(|| SystemClock.now())
+    }
+
+    /// How long work of the service may stand still before it is no longer watched: ten times as long as an answer may take.
+    pub(in crate::face) fn patience(&self) -> Duration {
+        self.within.saturating_mul(10)
     }
 
     /// Sends a request, again where that is safe, and returns the answer.
@@ -135,7 +143,7 @@ impl Client {
         length: usize,
         cursor: Option<String>,
     ) -> impl Iterator<Item = Result<Vec<Value>>> {
-        let mut next = Some(cursor);
+        let (mut next, mut empty) = (Some(cursor), 0);
         std::iter::from_fn(move || {
             let cursor = next.take()?;
             let asked = ask.clone().with("limit", Some(length.clamp(1, PAGE))).with("cursor", cursor.as_ref());
@@ -148,6 +156,9 @@ impl Client {
                 if next.is_some() && next.as_ref() == Some(&cursor) {
                     return Err(self.not_understood("a page goes on at its own beginning"));
                 }
+                if items.is_empty() {
+                    self.go_on(&mut empty)?;
+                }
                 Ok(items)
             });
             if page.is_err() {
@@ -155,6 +166,15 @@ impl Client {
             }
             Some(page)
         })
+    }
+
+    /// Goes on behind a page without items, unless the list has had too many of them.
+    pub(in crate::face) fn go_on(&self, empty: &mut u32) -> Result<()> {
+        *empty += 1;
+        match *empty > EMPTY_PAGES {
+            true => Err(self.not_understood("pages without items go on and on")),
+            false => Ok(()),
+        }
     }
 
     /// The error of an answer with other members than this version knows.

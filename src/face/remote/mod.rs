@@ -4,6 +4,7 @@
 //! * [`connect`]: a connection, by TCP, TLS or a Unix socket; [`exchange`]: one request and its answer, both with limits
 //! * [`ask`]: a request before it is sent; [`client`]: sends it, again where that is safe, and reads lists page by page
 //! * [`refusal`]: the error that an answer means; [`told`]: the types of the library, read from answers
+//! * [`watch`]: work that goes on in the service, until it is over
 //! * `absent`: stands in for the client in a program that is built without the service
 
 #[cfg(not(feature = "http"))]
@@ -22,6 +23,7 @@ mod exchange;
 #[cfg(feature = "http")]
 mod refusal;
 mod told;
+mod watch;
 
 #[cfg(not(feature = "http"))]
 pub(in crate::face) use self::absent::{Access, Address, Client};
@@ -33,3 +35,4 @@ pub(in crate::face) use self::client::Client;
 #[cfg(feature = "http")]
 pub(in crate::face) use self::credentials::Access;
 pub(in crate::face) use self::told::Told;
+pub(in crate::face) use self::watch::watch;

@@ -11,6 +11,9 @@ use crate::{Error, ErrorKind, Hint, json};
 /// The longest message that is taken over, in characters.
 const LONGEST: usize = 4096;
 
+/// The memory that the value of an answer may take. The longest document that a service shows takes less.
+const MOST: usize = 1 << 30;
+
 /// An answer as the value or the error that it means.
 pub(super) enum Meant {
     Value(Value),
@@ -27,7 +30,11 @@ pub(super) fn meant(answer: &Answer, address: &Address) -> Meant {
     let strange = || Meant::Strange(no_service(answer, address));
     if answer.status.is_success() {
         return match answer.media_type() {
-            "application/json" => json::parse(&answer.body).map_or_else(|_| strange(), Meant::Value),
+            "application/json" => match json::parse_within(&answer.body, MOST) {
+                Ok(Some(value)) => Meant::Value(value),
+                Ok(None) => Meant::Strange(too_many(address)),
+                Err(_) => strange(),
+            },
             _ => strange(),
         };
     }
@@ -61,6 +68,11 @@ fn kind(word: &str, status: StatusCode) -> ErrorKind {
         400..=499 => ErrorKind::Invalid,
         _ => ErrorKind::Io,
     }
+}
+
+fn too_many(address: &Address) -> Error {
+    let message = "the answer holds more values than this program reads";
+    Error::new(ErrorKind::Io, format!("{message}: address={address} max_memory={MOST}"))
 }
 
 fn no_service(answer: &Answer, address: &Address) -> Error {

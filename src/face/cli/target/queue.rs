@@ -174,8 +174,10 @@ impl Target {
                     let purged = answer["purged"].as_u64();
                     let purged = purged.ok_or_else(|| client.not_understood("an answer has no purged"))?;
                     all += usize::try_from(purged).unwrap_or_default();
-                    if answer["more"] != true {
-                        return Ok(all);
+                    match answer["more"] == true {
+                        true if purged == 0 => return Err(client.not_understood("a purge of nothing goes on")),
+                        true => {}
+                        false => return Ok(all),
                     }
                 }
             }

@@ -268,7 +268,7 @@ pub(super) fn numbered<T: Told>(client: &Client, ask: Ask, name: &'static str, p
     let (oldest_first, from, to) = page.bounds();
     let ask = ask.flag("oldest", oldest_first);
     let ask = ask.with("limit", Some(page.limit().clamp(1, LONGEST_PAGE)));
-    let mut cursor = from.map(|from| from.to_string());
+    let (mut cursor, mut empty) = (from.map(|from| from.to_string()), 0);
     let items = loop {
         let mut answer = client.ask(&ask.clone().with("cursor", cursor.as_ref()))?;
         let Value::Array(items) = answer[name].take() else {
@@ -276,13 +276,18 @@ pub(super) fn numbered<T: Told>(client: &Client, ask: Ask, name: &'static str, p
         };
         // A service looks at so many entries for each answer; behind them there may be others that fit.
         match answer["next"].as_str() {
-            Some(next) if items.is_empty() && cursor.as_deref() != Some(next) => cursor = Some(next.to_owned()),
+            Some(next) if items.is_empty() && cursor.as_deref() != Some(next) => {
+                client.go_on(&mut empty)?;
+                cursor = Some(next.to_owned());
+            }
             _ => break items,
         }
     };
     let is_within = |item: &Value| {
         let number = item["sequence"].as_u64().unwrap_or_default();
-        to.is_none_or(|to| if oldest_first { number < to } else { number > to })
+        let before = |one: u64, other: u64| if oldest_first { one < other } else { one > other };
+        // Each page goes on behind the one before, so that a list ends.
+        from.is_none_or(|from| before(from, number)) && to.is_none_or(|to| before(number, to))
     };
     items.into_iter().filter(is_within).map(|item| client.told(item)).collect()
 }

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 
 use crate::face::cli::target::seen::numbered;
 use crate::face::cli::target::{Target, listed, told};
-use crate::face::remote::{Ask, Client};
+use crate::face::remote::{Ask, Client, watch};
 use crate::{
-    Backup, BackupRequest, CheckReport, Clock, Diagnosis, Error, ErrorKind, Event, Kind, Memory, Page, Policy, Result,
-    ShortIds, StoredPolicy, Summary, SystemClock, Weights,
+    Backup, BackupRequest, CheckReport, Diagnosis, Error, ErrorKind, Event, Kind, Memory, Page, Policy, Result,
+    ShortIds, StoredPolicy, Summary, Weights,
 };
 
-/// The pause between two looks at a check.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// The ids that are known, so that they can be shown shortened.
+const IDS: usize = 100_000;
 /// The newest backups among which a new one is found.
 const NEWEST: usize = 100;
 
@@ -37,7 +37,7 @@ impl Target {
             Self::There(client) => {
                 let ids = |ask: Ask, list: &'static str, name: &str| -> Result<Vec<String>> {
                     let id = |item: Result<Value>| item.map(|item| item[name].as_str().map(str::to_owned));
-                    client.list(ask, list).filter_map(|item| id(item).transpose()).collect()
+                    client.list(ask, list).take(IDS).filter_map(|item| id(item).transpose()).collect()
                 };
                 let points = ids(Ask::get(&["api", "timeline", "points"]).flag("all", true), "points", "point")?;
                 let is_id = |id: &String| !id.starts_with("epoch ");
@@ -99,23 +99,25 @@ impl Target {
     pub(in crate::face::cli) fn check_by_service(&self, show: impl Fn(u64, u64)) -> Result<CheckReport> {
         let Self::There(client) = self else { return Err(no_service()) };
         let text = |job: &Value, name: &str| job[name].as_str().unwrap_or_default().to_owned();
-        let mut job = client.ask(&Ask::post(&["api", "check"], json!({})).repeatable())?;
+        let job = client.ask(&Ask::post(&["api", "check"], json!({})).repeatable())?;
         let id = text(&job, "id");
-        loop {
-            match job["state"].as_str() {
-                Some("running") => {
-                    show(job["done"].as_u64().unwrap_or_default(), job["of"].as_u64().unwrap_or_default())
-                }
-                Some("done") => return client.told(job["report"].take()),
-                Some("failed") => {
-                    let why = text(&job, "error");
-                    let message = format!("the check failed; see the log of the service: error={why}");
-                    return Err(Error::new(ErrorKind::Io, message));
-                }
-                _ => return Err(client.not_understood("a check is in an unknown state")),
+        let progress = |job: &Value| {
+            let number = |name: &str| job[name].as_u64().unwrap_or_default();
+            let (done, of) = (number("done"), number("of"));
+            (job["state"] == "running").then(|| {
+                show(done, of);
+                done
+            })
+        };
+        let mut job = watch(client, job, progress, |_| client.ask(&Ask::get(&["api", "check", &id])))?;
+        match job["state"].as_str() {
+            Some("done") => client.told(job["report"].take()),
+            Some("failed") => {
+                let why = text(&job, "error");
+                let message = format!("the check failed; see the log of the service: error={why}");
+                Err(Error::new(ErrorKind::Io, message))
             }
-            SystemClock.sleep(LOOK_EVERY);
-            job = client.ask(&Ask::get(&["api", "check", &id]))?;
+            _ => Err(client.not_understood("a check is in an unknown state")),
         }
     }
 
