@@ -172,7 +172,6 @@ impl Verb {
             Self::Drill(_) | Self::DrillBot(_) => Some("it works on copies of the file"),
             Self::Repair(_) => Some("it reads a file that no service can open"),
             Self::Compact(_) => Some("it writes the file anew"),
-            Self::Schedule(_) => Some("a program asks for it with /api/schedules"),
             #[cfg(feature = "mcp")]
             Self::Mcp(_) => Some("the service itself has the tools at /mcp"),
             Self::Adopt(_) => Some("it takes over files of this machine"),
@@ -188,6 +187,7 @@ impl Verb {
             | Self::Backup(_)
             | Self::History(_)
             | Self::Queue(_)
+            | Self::Schedule(_)
             | Self::Doctor(_)
             | Self::Check(_)
             | Self::Log(_)

@@ -7,7 +7,7 @@ use crate::duration;
 use crate::face::cli::output::Output;
 use crate::face::cli::target::{Place, Seen, Target};
 use crate::face::remote::{Access, Client};
-use crate::{Error, Options, Resolved, Result, Selector, Store, View, show_time};
+use crate::{Error, Options, Resolved, Result, Selector, Store, show_time};
 
 /// A store for the changes of the user of the program.
 pub(super) fn acting(store: Store) -> Store {
@@ -133,18 +133,7 @@ impl Context {
         Ok(result)
     }
 
-    /// The view of a selector in the file of a store. If the selector is a time, reports which point it resolved to.
-    pub(super) fn view(&self, store: &Store, at: &Selector) -> Result<View> {
-        let now = store.view()?;
-        if *at == Selector::Now {
-            return Ok(now);
-        }
-        let resolved = now.resolve(at)?;
-        self.tell_point(at, &resolved);
-        store.view_at(resolved.epoch())
-    }
-
-    /// The same in the file of a store or over a service.
+    /// The state of a selector. If the selector is a time, reports which point it resolved to.
     pub(super) fn see<'t>(&self, target: &'t Target, at: &Selector) -> Result<Seen<'t>> {
         target.see(at, |resolved| self.tell_point(at, resolved))
     }

@@ -9,9 +9,10 @@ use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::face::cli::queue::push::given;
+use crate::face::cli::target::Target;
 use crate::{
-    BotId, Error, Missed, NewSchedule, NewTask, Overlap, Priority, Result, Schedule, ScheduleName, Selector, Timing,
-    WriteTx, duration, show_time,
+    BotId, Missed, NewSchedule, NewTask, Overlap, Priority, Result, Schedule, ScheduleName, Selector, Timing, duration,
+    show_time,
 };
 
 /// The number of due times that `show` lists.
@@ -51,8 +52,8 @@ impl ScheduleArgs {
             ScheduleVerb::Add(add) => add.run(context),
             ScheduleVerb::List(list) => list.run(context),
             ScheduleVerb::Show(show) => show.run(context),
-            ScheduleVerb::Pause(Pause { name }) => change(context, |tx| tx.schedules().pause(&name)),
-            ScheduleVerb::Resume(Resume { name }) => change(context, |tx| tx.schedules().resume(&name)),
+            ScheduleVerb::Pause(Pause { name }) => change(context, |target| target.pause_schedule(&name)),
+            ScheduleVerb::Resume(Resume { name }) => change(context, |target| target.resume_schedule(&name)),
             ScheduleVerb::Remove(remove) => remove.run(context),
             ScheduleVerb::Run(run) => run.run(context),
         }
@@ -117,7 +118,7 @@ struct Add {
 impl Add {
     fn run(self, context: &mut Context) -> Result<Exit> {
         let new = self.schedule()?;
-        change(context, |tx| tx.schedules().add(new))
+        change(context, |target| target.add_schedule(new))
     }
 
     fn schedule(self) -> Result<NewSchedule> {
@@ -154,9 +155,9 @@ struct List {
 
 impl List {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        let schedules = context.view(&store, &self.at)?.schedules().list()?;
-        context.out.list(schedules.into_iter().map(Ok))?;
+        let target = context.reach()?;
+        let seen = context.see(&target, &self.at)?;
+        context.out.list(seen.schedules()?)?;
         Ok(Exit::Done)
     }
 }
@@ -177,9 +178,8 @@ struct Show {
 
 impl Show {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let store = context.look()?;
-        let missing = || Error::not_found(format!("there is no such schedule: schedule={}", self.name));
-        let schedule = context.view(&store, &self.at)?.schedules().get(&self.name)?.ok_or_else(missing)?;
+        let target = context.reach()?;
+        let schedule = context.see(&target, &self.at)?.schedule(&self.name)?;
         if context.out.is_json() {
             context.out.json(&schedule)?;
             return Ok(Exit::Done);
@@ -198,7 +198,7 @@ impl Show {
         if let Some(task) = &schedule.last_task {
             out.fact("last task ", task)?;
         }
-        if let Some(since) = schedule.overdue_since(store.clock().now()) {
+        if let Some(since) = schedule.overdue_since(target.now()) {
             out.message(format_args!(
                 "it is overdue since {}: no process fires schedules; start hivekeep serve",
                 show_time(since)
@@ -246,7 +246,7 @@ struct Remove {
 
 impl Remove {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        context.change(|store| store.write(|tx| tx.schedules().remove(&self.name)))?;
+        context.alter(|target| target.remove_schedule(&self.name))?;
         if context.out.is_json() {
             context.out.json(&json!({"schedule": self.name}))?;
         }
@@ -267,7 +267,7 @@ struct Run {
 
 impl Run {
     fn run(self, context: &mut Context) -> Result<Exit> {
-        let task = context.change(|store| store.write(|tx| tx.schedules().run(&self.name)))?;
+        let task = context.alter(|target| target.run_schedule(&self.name))?;
         if context.out.is_json() {
             context.out.json(&task)?;
         } else {
@@ -278,8 +278,8 @@ impl Run {
 }
 
 /// Changes a schedule, and shows when it is due next.
-fn change(context: &mut Context, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Schedule>) -> Result<Exit> {
-    let schedule = context.change(|store| store.write(work))?;
+fn change(context: &mut Context, work: impl FnOnce(&Target) -> Result<Schedule>) -> Result<Exit> {
+    let schedule = context.alter(work)?;
     if context.out.is_json() {
         context.out.json(&schedule)?;
     } else {

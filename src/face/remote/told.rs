@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::face::remote::Client;
 use crate::{
-    Assignment, Backup, Bot, Change, CheckReport, Claim, Diagnosis, Entry, Event, Key, Memory, Message, Point,
+    Assignment, Backup, Bot, BulkJob, Change, CheckReport, Claim, Diagnosis, Entry, Event, Key, Memory, Message, Point,
     PointSize, RestoreReport, Result, StoredPolicy, Summary, Task, Version, Weights,
 };
 
@@ -48,7 +48,7 @@ macro_rules! told {
 }
 
 told! {
-    Assignment, Backup, CheckReport, Diagnosis, Key, Memory, Point, PointSize, RestoreReport, StoredPolicy, Summary,
+    Assignment, Backup, BulkJob, CheckReport, Diagnosis, Key, Memory, Point, PointSize, RestoreReport, StoredPolicy, Summary,
     Weights,
 }
 

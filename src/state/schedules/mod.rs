@@ -1,6 +1,7 @@
 //! Schedules: tasks that come back by the calendar.
 //!
-//! * [`name`]: names; [`schedule`]: a schedule as callers describe it, as it is stored, and as people see it; [`timing`]: when it is due
+//! * [`name`]: names; [`schedule`]: a schedule as callers describe it, as it is stored, and as people see it; `sent`: as the command
+//!   line sends it to a service; [`timing`]: when it is due
 //! * [`cron`]: the five fields of a crontab; [`calendar`]: the moments at which they are due
 //! * [`position`]: up to where the due times of a schedule are handled; [`fire`]: due times become tasks
 //!
@@ -14,10 +15,14 @@ pub(crate) mod fire;
 pub(crate) mod name;
 mod position;
 pub(crate) mod schedule;
+#[cfg(feature = "cli")]
+mod sent;
 pub(crate) mod timing;
 
 #[cfg(test)]
 mod calendar_test;
+#[cfg(all(test, feature = "cli"))]
+mod sent_test;
 
 use jiff::Timestamp;
 

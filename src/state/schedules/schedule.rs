@@ -248,7 +248,12 @@ impl Schedule {
     }
 
     fn read(name: ScheduleName, payload: &[u8]) -> Result<Self> {
-        let Value::Object(mut fields) = json::parse(payload)? else { return Err(Error::invalid("it is no object")) };
+        let Value::Object(fields) = json::parse(payload)? else { return Err(Error::invalid("it is no object")) };
+        Self::defined(name, fields)
+    }
+
+    /// The schedule of a definition.
+    pub(super) fn defined(name: ScheduleName, mut fields: Map<String, Value>) -> Result<Self> {
         let task = task_of(&mut fields)?;
         let stored: Stored = serde_json::from_value(Value::Object(fields)).map_err(not_a_schedule)?;
         let Stored { every_ms, from, cron, time_zone, missed, overlap, paused, created_at } = stored;
@@ -274,19 +279,10 @@ impl Schedule {
 
     /// Its definition as a JSON object, without its name.
     fn definition(&self) -> Result<Map<String, Value>> {
-        let (mut every_ms, mut from_time, mut cron, mut time_zone) = (None, None, None, None);
-        match &self.timing {
-            Timing::Every { every, from } => {
-                every_ms = Some(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
-                from_time = *from;
-            }
-            Timing::Cron { .. } => {
-                let expression = self.timing.expression();
-                (cron, time_zone) = expression.map(|(cron, zone)| (cron.to_string(), zone.to_owned())).unzip();
-            }
-        }
+        let (every_ms, cron, time_zone) = parts(&self.timing);
+        let from = if let Timing::Every { from, .. } = &self.timing { *from } else { None };
         let Self { missed, overlap, paused, created_at, .. } = *self;
-        let stored = Stored { every_ms, from: from_time, cron, time_zone, missed, overlap, paused, created_at };
+        let stored = Stored { every_ms, from, cron, time_zone, missed, overlap, paused, created_at };
         let mut fields = match serde_json::to_value(stored).map_err(not_a_schedule)? {
             Value::Object(fields) => fields,
             _ => Map::new(),
@@ -323,6 +319,13 @@ fn task_of(fields: &mut Map<String, Value>) -> Result<NewTask> {
     }
 }
 
+/// The interval in milliseconds, the cron expression and its time zone: those that a timing has.
+pub(super) fn parts(timing: &Timing) -> (Option<u64>, Option<String>, Option<String>) {
+    let every_ms = timing.interval().map(|every| u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+    let (cron, time_zone) = timing.expression().map(|(cron, zone)| (cron.to_string(), zone.to_owned())).unzip();
+    (every_ms, cron, time_zone)
+}
+
 fn timing(
     every_ms: Option<u64>,
     from: Option<Timestamp>,
@@ -339,7 +342,7 @@ fn timing(
     }
 }
 
-fn not_a_schedule(source: serde_json::Error) -> Error {
+pub(super) fn not_a_schedule(source: serde_json::Error) -> Error {
     Error::invalid(format!("invalid schedule: {source}")).with_source(source)
 }
 

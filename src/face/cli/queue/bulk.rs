@@ -10,12 +10,9 @@ use crate::face::cli::queue::change::change;
 use crate::face::cli::queue::filter::Filter;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
-use crate::face::cli::target::TaskChange;
+use crate::face::cli::target::{Target, TaskChange};
 use crate::text::counted;
-use crate::{BulkAction, BulkJob, Error, Result, Store, TaskFilter, TaskId};
-
-/// The way of a program to have a service do it.
-const ROUTE: &str = "a program asks for it with POST /api/bulk";
+use crate::{BulkAction, BulkJob, Error, Result, TaskFilter, TaskId};
 
 /// One task by its id, or all tasks of a filter.
 #[derive(Debug, Args)]
@@ -34,9 +31,6 @@ impl Which {
     /// Does it with the one task, or with all that fit.
     pub(super) fn run(self, context: &mut Context, action: BulkAction, one: TaskChange) -> Result<Exit> {
         let filter: TaskFilter = self.filter.into();
-        if self.task.is_none() && filter != TaskFilter::default() {
-            context.needs_file("a change of all tasks of a filter", ROUTE)?;
-        }
         match (self.task, filter == TaskFilter::default()) {
             (Some(_), true) if self.dry_run => {
                 Err(Error::invalid("a dry run is for all tasks of a filter; leave --dry-run out"))
@@ -53,7 +47,7 @@ impl Which {
 }
 
 fn plan(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result<Exit> {
-    let fits = context.look()?.plan_bulk(action, filter)?;
+    let fits = context.reach()?.plan_bulk(action, filter)?;
     if context.out.is_json() {
         context.out.json(&json!({"fits": fits}))?;
     } else {
@@ -63,26 +57,23 @@ fn plan(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result
 }
 
 fn begin(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result<Exit> {
-    let begun = context.change(|store| store.begin_bulk(action, filter, None))?;
+    let begun = context.alter(|target| target.begin_bulk(action, filter))?;
     let id = &begun.id;
     context.out.message(format_args!(
         "began {id}; a service goes on with it, unless you stop it: hivekeep queue bulk --stop {id}"
     ));
     // A service may have been quicker.
-    let jobs = context.change(|store| {
-        go_on(context, store)?;
-        store.bulk_jobs()
+    let jobs = context.alter(|target| {
+        go_on(context, target)?;
+        target.bulk_jobs()
     })?;
     let done = jobs.into_iter().find(|job| job.id == begun.id);
     show(context, &done.unwrap_or(begun))
 }
 
-fn go_on(context: &Context, store: &Store) -> Result<Option<BulkJob>> {
+fn go_on(context: &Context, target: &Target) -> Result<Option<BulkJob>> {
     let bar = Progress::new(&context.out, "tasks");
-    store.continue_bulk(|job| {
-        bar.show(job.changed + job.passed, job.fits);
-        true
-    })
+    target.continue_bulk(|job| bar.show(job.changed + job.passed, job.fits))
 }
 
 fn show(context: &mut Context, job: &BulkJob) -> Result<Exit> {
@@ -119,17 +110,16 @@ pub(super) struct Bulk {
 
 impl Bulk {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        context.needs_file("this verb", ROUTE)?;
         if let Some(id) = self.stop {
-            let job = context.change(|store| store.stop_bulk(&id))?;
+            let job = context.alter(|target| target.stop_bulk(&id))?;
             return show(context, &job);
         }
         if self.goes_on {
-            let job = context.change(|store| go_on(context, store))?;
+            let job = context.alter(|target| go_on(context, target))?;
             let job = job.ok_or_else(|| Error::not_found("no bulk change was left in the middle"))?;
             return show(context, &job);
         }
-        let jobs = context.look()?.bulk_jobs()?;
+        let jobs = context.reach()?.bulk_jobs()?;
         context.out.list(jobs.into_iter().map(Ok))?;
         Ok(Exit::Done)
     }

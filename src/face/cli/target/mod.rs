@@ -2,14 +2,17 @@
 //! ways to what it asks for.
 //!
 //! * [`place`]: which of the two `--store` names
-//! * [`records`], [`queue`], [`points`], [`restore`], [`keys`], [`whole`]: the methods, by topic; [`seen`]: those of a point
+//! * [`records`], [`queue`], [`bulk`], [`schedules`], [`points`], [`restore`], [`keys`], [`whole`]: the methods, by topic;
+//!   [`seen`]: those of a point
 
+mod bulk;
 mod keys;
 mod place;
 mod points;
 mod queue;
 mod records;
 mod restore;
+mod schedules;
 mod seen;
 mod whole;
 
