@@ -172,6 +172,36 @@ fn entries_are_filtered_by_actor_action_target_and_time() {
 }
 
 #[test]
+fn the_entries_of_a_bot_are_those_of_which_it_is_the_actor_or_the_target() {
+    let hive = Hive::new();
+    hive.ok(&["put", "registry", "BOT-1", "{}"]);
+    hive.ok(&["put", "registry", "BOT-2", "{}"]);
+    let store = hive.open();
+    store.acting_as("BOT-1").write(|tx| tx.config().put("a", &1.into())).unwrap();
+    store.close().unwrap();
+    let of = |more: &[&str]| {
+        let found = hive.json(&[&["get", "audit", "--bot", "BOT-1"], more].concat());
+        let actions: Vec<_> = found.as_array().unwrap().iter().map(|entry| entry["action"].clone()).collect();
+        actions
+    };
+    assert_eq!(of(&[]), ["registry_put", "config_put"]);
+    assert_eq!(of(&["--newest", "1"]), ["config_put"]);
+    assert_eq!(of(&["--actor", "BOT-1"]), ["config_put"]);
+}
+
+#[test]
+fn a_change_of_all_tasks_of_a_filter_has_one_entry() {
+    let hive = Hive::new();
+    ["a", "b"].iter().for_each(|id| drop(hive.ok(&["queue", "push", "1", "--id", id])));
+    for (verb, state) in [("cancel", "ready"), ("requeue", "cancelled")] {
+        let earlier = trail(&hive).len();
+        hive.ok(&["queue", verb, "--state", state]);
+        let trail = trail(&hive);
+        assert_eq!((trail.len(), &trail[earlier]["action"]), (earlier + 1, &Value::from("queue_bulk")), "{verb}");
+    }
+}
+
+#[test]
 fn a_store_that_is_made_from_an_archive_has_the_entries_of_the_archive_and_one_of_the_import() {
     let hive = Hive::new();
     hive.ok(PUT);

@@ -21,7 +21,7 @@ pub(super) struct Which {
     /// Show only those with a lower number, such as the first number of the page shown before
     #[arg(long, value_name = "NUMBER", conflicts_with = "key")]
     before: Option<u64>,
-    /// Show only the messages of this bot, or the entries of its actions
+    /// Show only the messages of this bot, or the audit entries of which it is the actor or the target
     #[arg(long, value_name = "BOT", conflicts_with = "key")]
     bot: Option<BotId>,
     /// Show only the audit entries of this actor, such as a key or cli:1000
@@ -56,7 +56,7 @@ impl Which {
         }
         let filter = ChatFilter { bot: self.bot.clone(), conversation: self.conversation.clone() };
         let list = move |page| seen.messages(&filter, page);
-        Ok(self.chosen(list, |message| message.sequence, |_| true))
+        Ok(self.chosen(list, |message| message.sequence))
     }
 
     /// The filters of the audit trail, and whether each is given.
@@ -78,16 +78,14 @@ impl Which {
         if self.conversation.is_some() {
             return Err(Error::invalid("the audit trail has no conversations; leave --conversation out"));
         }
-        let bot = self.bot.as_ref().map(ToString::to_string);
         let filter = AuditFilter {
-            actor: self.actor.clone().or_else(|| bot.clone()),
+            actor: self.actor.clone(),
             action: self.action.clone(),
             target: self.target.clone(),
-            bot: None,
+            bot: self.bot.as_ref().map(ToString::to_string),
             since: self.since.as_ref().map(|since| since.time(now).ok_or_else(|| no_time(since))).transpose()?,
         };
-        let is_of_bot = move |entry: &Entry| bot.as_ref().is_none_or(|bot| entry.actor == *bot);
-        Ok(self.chosen(move |page| seen.entries(&filter, page), |entry| entry.sequence, is_of_bot))
+        Ok(self.chosen(move |page| seen.entries(&filter, page), |entry| entry.sequence))
     }
 
     /// Refuses these options for records without numbers.
@@ -111,20 +109,14 @@ impl Which {
     }
 
     /// The selected records, oldest first.
-    fn chosen<'a, T: 'a>(
-        &self,
-        list: impl Fn(Page) -> Result<Vec<T>> + 'a,
-        number: fn(&T) -> u64,
-        fits: impl Fn(&T) -> bool + 'a,
-    ) -> Found<'a, T> {
-        let fits = move |found: &Result<T>| found.as_ref().map_or(true, &fits);
+    fn chosen<'a, T: 'a>(&self, list: impl Fn(Page) -> Result<Vec<T>> + 'a, number: fn(&T) -> u64) -> Found<'a, T> {
         let within = |page: Page| self.before.map_or(page, |before| page.before(before));
         let Some(newest) = self.newest.map(NonZeroUsize::get) else {
             let first = within(Page::oldest(PAGE));
-            return Box::new(in_pages(first, Page::after, list, number).filter(fits));
+            return Box::new(in_pages(first, Page::after, list, number));
         };
         let first = within(Page::newest(newest.min(PAGE)));
-        let mut found: Vec<_> = in_pages(first, Page::before, list, number).filter(fits).take(newest).collect();
+        let mut found: Vec<_> = in_pages(first, Page::before, list, number).take(newest).collect();
         found.reverse();
         Box::new(found.into_iter())
     }
