@@ -104,6 +104,38 @@ fn pages_end_after_four_mebibytes_and_go_on_behind_that() {
 }
 
 #[test]
+fn lists_are_answered_while_many_measure_the_store_and_have_gone() {
+    let hive = Hive::new();
+    let store = hive.open();
+    let text = json!("x".repeat(200));
+    store.write(|tx| (0..20_000).try_for_each(|n| tx.config().put(&format!("k{n}"), &text))).unwrap();
+    let point = store.restore_point("before").unwrap();
+    store.write(|tx| (0..20_000).try_for_each(|n| tx.config().put(&format!("k{n}"), &json!(n)))).unwrap();
+    store.close().unwrap();
+    let service = Service::start(&hive, &["--backup-interval", "off", "--archive-every", "off"]);
+    let begun = Instant::now();
+    service.get("/api/sizes").ok();
+    let one = begun.elapsed();
+    let ask = |path: &str| {
+        let mut stream = service.connect();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
+        stream
+    };
+    let paths = ["/api/sizes".to_owned(), "/api/points?sizes=1".into(), format!("/api/points/{point}?sizes=1")];
+    let mut all: Vec<_> = (0..12).map(|n| ask(&paths[n % 3])).collect();
+    let asked = Instant::now();
+    service.get("/api/config?limit=1").ok();
+    let listed = asked.elapsed();
+    let mut answered = 0;
+    for stream in &all {
+        stream.set_nonblocking(true).unwrap();
+        answered += usize::from(stream.peek(&mut [0]).is_ok());
+    }
+    assert!(answered < 4, "the list waited for {answered} of 12 that measure: {listed:?}, one takes {one:?}");
+    all.clear();
+}
+
+#[test]
 fn slow_heads_keep_no_probe_out_and_are_cut_off() {
     let hive = Hive::new();
     let service = Service::with_descriptors(&hive, 256);

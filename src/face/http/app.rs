@@ -73,6 +73,8 @@ struct Inner {
     rates: Rates,
     /// Permits for reads whose answers may be long.
     reads: Arc<Semaphore>,
+    /// The permit to measure the store.
+    measures: Arc<Semaphore>,
     /// The OpenAPI document.
     description: Value,
 }
@@ -124,6 +126,7 @@ impl App {
             memory,
             rates: Rates::default(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
+            measures: Arc::new(Semaphore::new(1)),
             description,
         });
         Self { shared, caller: None }
@@ -288,6 +291,20 @@ impl App {
         self.call(move |instance, store| {
             let _held = permit;
             work(instance, store)
+        })
+        .await
+    }
+
+    /// Measures the store by reading all of it, for one request at a time and beside other reads, which it may not keep
+    /// waiting: it goes on when its client has gone.
+    pub(super) async fn measure<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<R> + Send + 'static,
+    ) -> Answer<R> {
+        let permit = permit(&self.shared.measures).await?;
+        self.call(move |_, store| {
+            let _held = permit;
+            work(store)
         })
         .await
     }

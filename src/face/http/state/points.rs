@@ -178,19 +178,19 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 ];
 
 async fn list(app: App, query: Query) -> Answer {
-    app.show(move |store| {
+    let sizes = query.flag("sizes")?;
+    let page = move |store: &Store| -> Result<Response> {
         let mut page = Filling::new(query.limit()?);
         let before = query.number("cursor")?.map_or(Epoch::NOW, Epoch);
         let points = if query.flag("all")? { store.all_points()? } else { store.points()? };
-        let sizes = query.flag("sizes")?;
         for point in points.into_iter().filter(|point| point.epoch < before) {
             if page.add(point.epoch.0, &shown(store, point, sizes)?)?.is_break() {
                 break;
             }
         }
         Ok(Json(page.named("points")).into_response())
-    })
-    .await
+    };
+    if sizes { app.measure(page).await } else { app.show(page).await }
 }
 
 async fn make(app: App, Object(mut fields): Object) -> Answer {
@@ -204,13 +204,13 @@ async fn make(app: App, Object(mut fields): Object) -> Answer {
 }
 
 async fn one(app: App, Name(point): Name, query: Query) -> Answer {
-    let selector: Selector = point.parse()?;
-    app.read(move |store| {
+    let (selector, sizes): (Selector, _) = (point.parse()?, query.flag("sizes")?);
+    let one = move |store: &Store| -> Result<Response> {
         let now = || Error::invalid("now is not a restore point");
         let point = store.find_point(selector)?.ok_or_else(now)?;
-        Ok(Json(shown(store, point, query.flag("sizes")?)?).into_response())
-    })
-    .await
+        Ok(Json(shown(store, point, sizes)?).into_response())
+    };
+    if sizes { app.measure(one).await } else { app.read(one).await }
 }
 
 /// A point, with its size if that is asked for.

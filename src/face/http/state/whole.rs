@@ -233,7 +233,7 @@ async fn status(app: App) -> Answer {
 }
 
 async fn sizes(app: App) -> Answer {
-    app.show(|store| Ok(Json(json!(store.weigh()?)).into_response())).await
+    app.measure(|store| Ok(Json(json!(store.weigh()?)).into_response())).await
 }
 
 async fn backups(app: App, query: Query) -> Answer {
