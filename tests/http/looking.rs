@@ -90,6 +90,49 @@ fn every_record_is_read_by_its_collection_now_and_at_a_point() {
 }
 
 #[test]
+fn a_page_of_backups_goes_on_behind_the_last_one_whatever_was_made_and_forgotten_since() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--backup-interval", "off"]);
+    let make = || {
+        let made = service.post(&format!("{}/backup", crate::BASE), json!({"backup_type": "queue"})).ok();
+        made["backup_id"].as_str().unwrap().to_owned()
+    };
+    let made: Vec<_> = (0..4).map(|_| make()).collect();
+    let page = |cursor: &str| {
+        let page = service.get(&format!("/api/backups?kind=queue&limit=2{cursor}")).ok();
+        (ids(&page["backups"], "backup_id"), page["next"].as_str().map(str::to_owned))
+    };
+    let (first, next) = page("");
+    assert_eq!(first, [made[3].as_str(), &made[2]]);
+    make();
+    hive.ok(&["point", "forget", &made[3]]);
+    let (second, next) = page(&format!("&cursor={}", next.unwrap()));
+    assert_eq!((second, next), (vec![made[1].clone(), made[0].clone()], None));
+    service.get("/api/backups?cursor=2").refused(422);
+}
+
+#[test]
+fn documents_are_read_page_by_page() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    for name in ["a", "b", "c", "d"] {
+        service.put(&format!("/api/collections/documents/registry%2F{name}"), json!({"n": name})).ok();
+    }
+    service.put("/api/collections/documents/other%2Fx", "1").ok();
+    let (mut keys, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = service.get(&format!("/api/collections/documents?prefix=registry/&limit=2&cursor={cursor}")).ok();
+        keys.extend(ids(&page["records"], "key"));
+        pages += 1;
+        match page["next"].as_str() {
+            Some(next) => cursor = next.replace('/', "%2F"),
+            None => break,
+        }
+    }
+    assert_eq!((keys.join(" ").as_str(), pages), ("registry/a registry/b registry/c registry/d", 2));
+}
+
+#[test]
 fn many_records_are_changed_together_and_what_was_there_is_told() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);

@@ -21,6 +21,8 @@ use crate::recovery::points::point::Point;
 use crate::recovery::points::selector::Selector;
 use crate::state::documents::Prepared;
 use crate::state::ids::check_new;
+#[cfg(feature = "http")]
+use crate::state::page::KeyedPage;
 
 /// A request for a backup. Create it with [`BackupRequest::new`], and pass it to [`Store::backup`].
 #[derive(Clone, Debug)]
@@ -147,6 +149,31 @@ impl Store {
         Ok(backups)
     }
 
+    /// At most `limit` of them (at least one). A page goes on behind the last backup of the page before, whatever was made or
+    /// forgotten since.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a cursor that does not come from a page of this list, and as [`Store::backups`].
+    #[cfg(feature = "http")]
+    pub(crate) fn backups_page(
+        &self,
+        kind: Option<Kind>,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<KeyedPage<Backup>> {
+        let behind = cursor.map(place_of).transpose()?;
+        let mut rest = self.backups(kind)?.into_iter().filter(|backup| {
+            behind.as_ref().is_none_or(|(time, epoch, id)| {
+                (backup.timestamp.as_microsecond(), backup.epoch.0, &backup.backup_id) < (*time, *epoch, id)
+            })
+        });
+        let items: Vec<_> = rest.by_ref().take(limit.max(1)).collect();
+        let last = items.last().filter(|_| rest.next().is_some());
+        let next = last.map(|last| format!("{}.{}.{}", last.timestamp.as_microsecond(), last.epoch.0, last.backup_id));
+        Ok(KeyedPage { items, next })
+    }
+
     /// The backup with that id, or the only one whose id begins with it.
     ///
     /// # Errors
@@ -196,6 +223,17 @@ impl Store {
     pub fn backup_data(&self, backup: &Backup) -> Result<Value> {
         content(&self.view_at(backup.epoch)?, backup)?.ok_or_else(|| damaged(backup))
     }
+}
+
+/// The time, the epoch and the id in the cursor of a page of backups.
+#[cfg(feature = "http")]
+fn place_of(cursor: &str) -> Result<(i64, u64, String)> {
+    let place = || {
+        let (time, rest) = cursor.split_once('.')?;
+        let (epoch, id) = rest.split_once('.')?;
+        Some((time.parse().ok()?, epoch.parse().ok()?, id.to_owned()))
+    };
+    place().ok_or_else(|| Error::invalid("the cursor must come from the previous page"))
 }
 
 #[cfg(test)]

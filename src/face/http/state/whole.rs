@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Filling, Query};
+use crate::face::http::query::{Listed, Query};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{self, STATS};
 use crate::face::wire::field::Kind::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
@@ -239,14 +239,8 @@ async fn sizes(app: App) -> Answer {
 async fn backups(app: App, query: Query) -> Answer {
     let kind: Option<Kind> = query.parsed("kind")?;
     app.show(move |store| {
-        let mut page = Filling::new(query.limit()?);
-        let skipped = usize::try_from(query.number("cursor")?.unwrap_or_default()).unwrap_or(usize::MAX);
-        for (number, backup) in store.backups(kind)?.iter().enumerate().skip(skipped) {
-            if page.add(number as u64 + 1, backup)?.is_break() {
-                break;
-            }
-        }
-        Ok(Json(page.named("backups")).into_response())
+        let page = store.backups_page(kind, query.cursor(), query.limit()?)?;
+        Ok(Json(Listed::of(page, "backups")).into_response())
     })
     .await
 }
