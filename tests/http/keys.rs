@@ -348,6 +348,36 @@ fn the_token_of_a_claim_is_shown_to_its_holder_and_to_nobody_else() {
 }
 
 #[test]
+fn a_token_in_a_document_is_shown_to_operators_and_to_no_reader_and_no_bot() {
+    let hive = Hive::new();
+    let [reader, bot, operator, _] = ROLES.map(|role| bearer(&add(&hive, role, role)));
+    let service = Service::start(&hive, &[]);
+    let point = service.ask("POST", "/api/points", &operator, "{}").ok()["id"].as_str().unwrap().to_owned();
+    let task = json!({"id": "t", "holder": {"bot": "A", "token": 424_242}, "note": "x".repeat(5_000)});
+    let document = json!({"tasks": [task], "claims": {"token": 424_242}, "tokens": 7}).to_string();
+    let path = "/api/collections/documents/queue%2Ftoken";
+    service.ask("PUT", path, &operator, &document).ok();
+    let diff = format!("/api/points/{point}/diff");
+    for asked in [path, "/api/collections/documents", &diff] {
+        let shown = |header: &str| {
+            let answer = ask(&service, "GET", asked, header);
+            answer.ok();
+            (
+                answer.body.contains("424242"),
+                answer.body.contains("\"token\":null"),
+                answer.body.contains("\"tokens\":7"),
+            )
+        };
+        assert_eq!(shown(&operator), (true, false, asked != diff), "{asked}");
+        for key in [&reader, &bot] {
+            assert_eq!(shown(key).0, false, "{asked}");
+            assert_eq!(shown(key).2, asked != diff, "{asked}: all else is shown");
+        }
+    }
+    assert_eq!(ask(&service, "GET", path, &reader).ok()["value"]["tasks"][0]["holder"]["token"], Value::Null);
+}
+
+#[test]
 fn a_key_that_is_revoked_while_its_request_waits_gets_nothing() {
     let hive = Hive::new();
     let [a, ops] = [("A", "bot"), ("ops", "admin")].map(|(name, role)| bearer(&add(&hive, name, role)));

@@ -162,9 +162,9 @@ impl App {
         task
     }
 
-    /// The JSON of a record of the queue as the caller may see it.
-    pub(super) fn hide_token_in(&self, task: &mut Value) {
-        self.caller.iter().for_each(|caller| caller.hide_token_in(task));
+    /// The value of a record, or of a part of a document with that path, as the caller may see it.
+    pub(super) fn hide_tokens(&self, collection: &str, part: Option<&str>, value: &mut Value) {
+        self.caller.iter().for_each(|caller| caller.hide_tokens(collection, part, value));
     }
 
     /// The keys of the store, read again when they are old.

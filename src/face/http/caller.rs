@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::face::http::client::{Address, Client};
 use crate::face::http::problem::Problem;
 use crate::face::http::rates::Who;
-use crate::face::wire::task::hide_token_in;
+use crate::face::wire::task::hide_tokens;
 use crate::service::keyring::{HeldKey, KeyHolder};
 use crate::{Actor, BotId, Role, Task, Token};
 
@@ -78,9 +78,10 @@ impl Caller {
         }
     }
 
-    /// The same in the JSON of a task.
-    pub(super) fn hide_token_in(&self, task: &mut Value) {
-        hide_token_in(task, self.key().is_none(), self.bot());
+    /// The same in the value of a record, or in a part of a document with that path.
+    pub(super) fn hide_tokens(&self, collection: &str, part: Option<&str>, value: &mut Value) {
+        let sees_documents = self.key().is_none() || self.role() >= Some(Role::Operator);
+        hide_tokens((collection, part), value, self.key().is_none(), self.bot(), sees_documents);
     }
 
     /// The name of the key; none where the service asks for none, and where none was shown.

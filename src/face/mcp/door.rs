@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::face::mcp::refused_call::RefusedCall;
-use crate::face::wire::task::hide_token_in;
+use crate::face::wire::task::{hide_token_in, hide_tokens};
 use crate::{BotId, ClaimOptions, Point, PointRequest, Result, Role, Store};
 
 /// A future of any type.
@@ -42,6 +42,12 @@ impl Rights {
     /// Hides the token of a claim from everybody but its holder.
     pub(in crate::face) fn hide_token_in(&self, task: &mut Value) {
         hide_token_in(task, self.sees_tokens, self.bot.as_ref());
+    }
+
+    /// The same in the value of a record, or in a part of a document with that path.
+    pub(in crate::face) fn hide_tokens(&self, collection: &str, part: Option<&str>, value: &mut Value) {
+        let sees_documents = self.sees_tokens || self.role >= Role::Operator;
+        hide_tokens((collection, part), value, self.sees_tokens, self.bot.as_ref(), sees_documents);
     }
 }
 

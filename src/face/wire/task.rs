@@ -106,10 +106,59 @@ pub(in crate::face) fn shown_token(fields: &mut Fields) -> Result<Option<Token>>
     Ok(fields.number("token")?.map(Token))
 }
 
+/// Hides the tokens of claims in the value of a record: in a task from everybody but the holder, and in a document, which may
+/// hold tasks anywhere, from those who may not see whole documents. `part` is the path of a part of a document, which begins
+/// with its kind and source.
+pub(in crate::face) fn hide_tokens(
+    (collection, part): (&str, Option<&str>),
+    value: &mut Value,
+    sees_all: bool,
+    bot: Option<&BotId>,
+    sees_documents: bool,
+) {
+    let is_token = || part.is_some_and(|part| part.split('/').skip(2).any(|name| name == "token"));
+    match collection {
+        "queue" => hide_token_in(value, sees_all, bot),
+        "documents" if !sees_documents && is_token() => *value = Value::Null,
+        "documents" if !sees_documents => hide_tokens_within(value),
+        _ => {}
+    }
+}
+
+fn hide_tokens_within(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(hide_tokens_within),
+        Value::Object(members) => members.iter_mut().for_each(|(name, member)| match name.as_str() {
+            "token" => *member = Value::Null,
+            _ => hide_tokens_within(member),
+        }),
+        _ => {}
+    }
+}
+
 /// Hides the token of the claim in the JSON of a task from a caller who neither sees all tokens nor is the holder.
 pub(in crate::face) fn hide_token_in(task: &mut Value, sees_all: bool, bot: Option<&BotId>) {
     let is_own = |holder: &Value| bot.is_some_and(|bot| holder["bot"] == bot.as_str());
     if let Some(holder) = task.get_mut("holder").filter(|holder| holder.is_object() && !sees_all && !is_own(holder)) {
         holder["token"] = Value::Null;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_in_a_document_is_hidden_wherever_it_stands_and_nothing_else_is() {
+        let hidden = |part: Option<&str>, mut value: Value| {
+            hide_tokens(("documents", part), &mut value, false, None, false);
+            value
+        };
+        let document = json!({"tasks": [{"token": {"value": 1}, "n": 2}], "tokens": 3});
+        assert_eq!(hidden(None, document), json!({"tasks": [{"token": null, "n": 2}], "tokens": 3}));
+        assert_eq!(hidden(Some("queue/service/claims/token/value"), json!(1)), Value::Null);
+        assert_eq!(hidden(Some("queue/token/n"), json!(1)), json!(1));
     }
 }

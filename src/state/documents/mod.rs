@@ -169,6 +169,17 @@ impl<R: Records> Documents<R> {
         stored.to_document().map(Some).map_err(|error| rows::misfit(&id).with_source(error))
     }
 
+    /// The same, unless it takes more memory than that.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` when it does, and as [`Documents::get`].
+    #[cfg(feature = "http")]
+    pub(crate) fn get_within(&self, id: &DocumentId, most: usize) -> Result<Option<Value>> {
+        let Some(stored) = rows::read_within(&self.records, id, most)? else { return Ok(None) };
+        stored.to_document().map(Some).map_err(|error| rows::misfit(id).with_source(error))
+    }
+
     /// Whether there is such a document.
     pub(crate) fn is_there(&self, kind: &str, source: &str) -> Result<bool> {
         Ok(self.records.get(CollectionId::DOCUMENTS, &DocumentId::new(kind, source)?.to_key())?.is_some())
@@ -200,14 +211,15 @@ impl<R: Records> Documents<R> {
     ///
     /// The iterator ends after a `Damaged` when a record is damaged or belongs to no document.
     pub fn list(&self) -> impl Iterator<Item = Result<DocumentId>> + '_ {
-        let mut rest = Some(KeyRange::all());
+        self.list_behind(None)
+    }
+
+    /// The same, behind one of them.
+    pub(crate) fn list_behind(&self, id: Option<&DocumentId>) -> impl Iterator<Item = Result<DocumentId>> + '_ {
+        let mut rest = id.map_or(Some(KeyRange::all()), behind);
         std::iter::from_fn(move || {
             let found = self.first(&rest.take()?).transpose()?;
-            if let Ok(id) = &found
-                && let Bound::Excluded(behind) = KeyRange::prefix(&rows::key(id)).end
-            {
-                rest = Some(KeyRange::all().from(&behind));
-            }
+            rest = found.as_ref().ok().and_then(behind);
             Some(found)
         })
     }
@@ -273,5 +285,13 @@ impl Documents<&mut WriteTx<'_>> {
             self.records.note("document_remove", Some(&format!("{kind}/{source}")))?;
         }
         Ok(there_was)
+    }
+}
+
+/// The rows behind those of a document.
+fn behind(id: &DocumentId) -> Option<KeyRange> {
+    match KeyRange::prefix(&rows::key(id)).end {
+        Bound::Excluded(behind) => Some(KeyRange::all().from(&behind)),
+        _ => None,
     }
 }

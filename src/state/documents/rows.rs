@@ -136,9 +136,29 @@ pub(super) fn read<'l, R: Records>(
     known: Option<&'l Layout>,
 ) -> Result<Option<Stored<'l>>> {
     let known = known.map(|layout| Known { text: &layout.text, rest: vec![layout.root.children.iter()] });
-    let known = known.unwrap_or_default();
-    let mut reading = Reading { id, key: key(id), known, stored: None, found: 0, path: Vec::new() };
+    let mut reading = Reading::new(id, known.unwrap_or_default());
     records.each(CollectionId::DOCUMENTS, KeyRange::prefix(&key(id)), &mut |key, payload| reading.row(key, payload))?;
+    reading.finish()
+}
+
+/// The same for a document that takes at most so much memory as a value: its text, and [`json::SCALAR_BYTES`] for each value in it.
+///
+/// # Errors
+///
+/// `Invalid` when it takes more, and as [`read`].
+#[cfg(feature = "http")]
+pub(super) fn read_within<R: Records>(records: &R, id: &DocumentId, most: usize) -> Result<Option<Stored<'static>>> {
+    let (mut reading, mut taken) = (Reading::new(id, Known::default()), 0_usize);
+    records.each(CollectionId::DOCUMENTS, KeyRange::prefix(&key(id)), &mut |key, payload| {
+        // Each value but a row follows one of these characters.
+        let values = 1 + payload.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count();
+        taken = taken.saturating_add(payload.len()).saturating_add(values.saturating_mul(json::SCALAR_BYTES));
+        if taken > most {
+            let message = "the document is too long to be shown by a service; read it from the file of the store";
+            return Err(Error::invalid(format!("{message}: document={id} max_bytes={most}")));
+        }
+        reading.row(key, payload)
+    })?;
     reading.finish()
 }
 
@@ -188,7 +208,11 @@ struct Reading<'a, 'l> {
     path: Vec<Node>,
 }
 
-impl<'l> Reading<'_, 'l> {
+impl<'a, 'l> Reading<'a, 'l> {
+    fn new(id: &'a DocumentId, known: Known<'l>) -> Self {
+        Self { id, key: key(id), known, stored: None, found: 0, path: Vec::new() }
+    }
+
     /// Adds the next row.
     fn row(&mut self, key: &[u8], payload: &[u8]) -> Result<()> {
         let Some(stored) = &mut self.stored else {

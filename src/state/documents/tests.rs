@@ -369,3 +369,21 @@ fn the_deepest_nesting_comes_back() {
         }
     });
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn a_document_that_takes_more_memory_than_it_may_is_refused_by_name() {
+    let (_dir, store) = store();
+    let document = json!({"numbers": vec![1; 1_000], "text": "x".repeat(1_000)});
+    store.write(|tx| tx.documents().put("kind", "source", &document)).unwrap();
+    let (view, id) = (store.view().unwrap(), DocumentId::new("kind", "source").unwrap());
+    assert_eq!(view.documents().get_within(&id, 200_000).unwrap(), Some(document));
+    // The text is 3,000 bytes long, and there are a thousand values in it.
+    let refused = view.documents().get_within(&id, 120_000).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    assert!(refused.to_string().ends_with("document=kind/source max_bytes=120000"), "{refused}");
+    let other = DocumentId::new("kind", "other").unwrap();
+    assert_eq!(view.documents().get_within(&other, 0).unwrap(), None);
+    assert_eq!(view.documents().list_behind(Some(&other)).count(), 1);
+    assert_eq!(view.documents().list_behind(Some(&id)).count(), 0);
+}

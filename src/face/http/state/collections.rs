@@ -18,7 +18,12 @@ use crate::face::http::shapes::STATS;
 use crate::face::http::state::reading::read;
 use crate::face::wire::field::Kind::{Any, Flag, List, Map, Object, Of, Text};
 use crate::face::wire::field::{Shape, TEXTS, optional, required};
-use crate::{DocumentId, Error, KeyedPage, RecordChanges, Result, Stats, View};
+use crate::{DocumentId, Error, ErrorKind, KeyedPage, RecordChanges, Result, Stats, View};
+
+/// The heaviest document that is shown, counted as `get_within` does: about its memory as a value.
+const DOCUMENT_WEIGHT: usize = 256 << 20;
+/// The number of documents that a page looks at.
+const DOCUMENTS_LOOKED: usize = 10_000;
 
 const RECORD: Shape = Shape {
     name: "Record",
@@ -148,7 +153,7 @@ async fn record(app: App, Name((collection, key)): Name<(String, String)>, query
         let value = match collection.as_str() {
             "documents" => {
                 let id: DocumentId = key.parse()?;
-                view.documents().get(id.kind(), id.source())?
+                view.documents().get_within(&id, DOCUMENT_WEIGHT)?
             }
             name => view.record(name, &key)?,
         };
@@ -172,24 +177,27 @@ async fn change(app: App, Name(collection): Name, Changed(mut fields): Changed) 
 
 /// A page of whole documents, each of which the store keeps as many records. Each ends a page that is already long.
 fn documents(view: &View, prefix: &str, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<(String, Value)>> {
-    let (mut items, mut bytes) = (Vec::new(), 0);
+    let (mut items, mut bytes, mut last) = (Vec::new(), 0, None);
     let behind: Option<DocumentId> = cursor.map(str::parse).transpose()?;
     let documents = view.documents();
-    for id in documents.list() {
+    for (looked, id) in documents.list_behind(behind.as_ref()).enumerate() {
         let id = id?;
         let name = id.to_string();
-        if !name.starts_with(prefix)
-            || behind.as_ref().is_some_and(|behind| (id.kind(), id.source()) <= (behind.kind(), behind.source()))
-        {
-            continue;
+        if items.len() == limit || bytes >= PAGE_BYTES || looked == DOCUMENTS_LOOKED {
+            return Ok(KeyedPage { items, next: last });
         }
-        if items.len() == limit || bytes >= PAGE_BYTES {
-            return Ok(KeyedPage { next: items.last().map(|(name, _): &(String, Value)| name.clone()), items });
+        if name.starts_with(prefix) {
+            let document = match documents.get_within(&id, DOCUMENT_WEIGHT) {
+                // In a list it is shortened like any long value, so that the list goes on behind it.
+                Err(error) if error.kind() == ErrorKind::Invalid => Some(json!({"…": error.to_string()})),
+                document => document?,
+            };
+            if let Some(document) = document {
+                bytes += document.to_string().len();
+                items.push((name.clone(), document));
+            }
         }
-        if let Some(document) = documents.get(id.kind(), id.source())? {
-            bytes += document.to_string().len();
-            items.push((name, document));
-        }
+        last = Some(name);
     }
     Ok(KeyedPage { items, next: None })
 }
@@ -215,9 +223,7 @@ async fn remove_record(app: App, Name((collection, key)): Name<(String, String)>
 
 /// Moves the value: `json!` would write its numbers in another way.
 fn shown(caller: &App, collection: &str, (key, mut value): (String, Value)) -> Value {
-    if collection == "queue" {
-        caller.hide_token_in(&mut value);
-    }
+    caller.hide_tokens(collection, None, &mut value);
     let mut record = json!({ "key": key });
     record["value"] = value;
     record

@@ -273,9 +273,9 @@ async fn diff(app: App, Name(point): Name, query: Query) -> Answer {
     let shown = app.clone();
     app.show(move |store| {
         let mut page = store.diff_page((from, to), &filter, query.cursor(), query.limit()?)?;
-        for change in page.changes.iter_mut().filter(|change| change.collection == "queue") {
-            shown.hide_token_in(&mut change.before);
-            shown.hide_token_in(&mut change.after);
+        for change in &mut page.changes {
+            shown.hide_tokens(&change.collection, Some(&change.key), &mut change.before);
+            shown.hide_tokens(&change.collection, Some(&change.key), &mut change.after);
         }
         Ok(Json(preview.of_list(page, "changes", &["before", "after"])?).into_response())
     })

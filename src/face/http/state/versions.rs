@@ -34,9 +34,7 @@ async fn versions(app: App, Name((collection, key)): Name<(String, String)>, que
     let shown = app.clone();
     app.show(move |store| {
         let mut versions = store.view()?.versions(&collection, &key, limit)?;
-        if collection == "queue" {
-            versions.iter_mut().for_each(|version| shown.hide_token_in(&mut version.value));
-        }
+        versions.iter_mut().for_each(|version| shown.hide_tokens(&collection, None, &mut version.value));
         // A conversion to a value would write numbers in another way.
         Ok(Json(BTreeMap::from([("versions", versions)])).into_response())
     })

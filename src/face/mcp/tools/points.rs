@@ -135,9 +135,9 @@ async fn diff(call: Call, mut fields: Fields) -> Outcome {
         fitting(part.limit, |limit| {
             let ends = (from.clone(), to.clone());
             let mut page = store.diff_page(ends, &filter, part.cursor.as_deref(), limit)?;
-            for change in page.changes.iter_mut().filter(|change| change.collection == "queue") {
-                rights.hide_token_in(&mut change.before);
-                rights.hide_token_in(&mut change.after);
+            for change in &mut page.changes {
+                rights.hide_tokens(&change.collection, Some(&change.key), &mut change.before);
+                rights.hide_tokens(&change.collection, Some(&change.key), &mut change.after);
             }
             let mut shown = pages::value(page)?;
             let changes = shown.get_mut("changes").and_then(Value::as_array_mut);
