@@ -115,3 +115,34 @@ fn revoking_the_key_ends_its_sessions_and_another_token_ends_those_of_the_token(
     let me: Value = ask(&service, "GET", "/api/me", "", &cookie, "").with(200);
     assert_eq!((&me["key"], &me["role"]), (&json!("token"), &json!("admin")));
 }
+
+#[test]
+fn no_line_of_the_log_has_a_key_a_cookie_or_the_token_of_a_claim_at_any_level() {
+    let hive = Hive::new();
+    let add = |name: &str, role: &str| hive.ok(&["key", "add", name, "--role", role]).trim().to_owned();
+    let (admin, bot) = (add("root", "admin"), add("BOT-1", "bot"));
+    let service = Service::with(&hive, &["--event-log", "events.jsonl"], &[("HIVEKEEP_LOG", "trace")]);
+    let bearer = |key: &str| format!("Authorization: Bearer {key}\r\n");
+    let wrong = format!("hk_root_{}", "5eed".repeat(12));
+    service.ask("GET", "/api/config", &bearer(&wrong), "").refused(401);
+    let cookie = sign_in(&service, &admin);
+    ask(&service, "PUT", "/api/config/a", OWN, &cookie, "1").ok();
+    let made = service.ask("POST", "/api/keys", &bearer(&admin), r#"{"name": "late", "role": "reader"}"#);
+    let late = made.ok()["key"].as_str().unwrap().to_owned();
+    service.ask("POST", "/api/queue", &bearer(&bot), r#"{"id": "t", "payload": 1}"#).ok();
+    let claimed = service.ask("POST", "/api/queue/claim", &bearer(&bot), "{}").ok();
+    let token = claimed["claims"][0]["token"].to_string();
+    service.ask("POST", "/api/queue/t/complete", &bearer(&bot), &format!("{{\"token\": {token}}}")).ok();
+    let metrics = service.ask("GET", "/metrics", &bearer(&admin), "").body;
+    let (_, log) = service.stop("-TERM");
+    assert!(log.contains("/api/queue/{task}/complete") || log.contains("/api/queue/t/complete"), "{log}");
+    let events = std::fs::read_to_string(hive.path().with_file_name("events.jsonl")).unwrap();
+    let trail = hive.ok(&["get", "audit", "--json"]);
+    let secret = |key: &str| key.rsplit('_').next().unwrap().to_owned();
+    let cookie = cookie.split_once('=').unwrap().1.to_owned();
+    for hidden in [secret(&admin), secret(&bot), secret(&late), secret(&wrong), cookie, token] {
+        for text in [&log, &events, &metrics, &trail] {
+            assert!(!text.contains(&hidden), "{hidden}: {text}");
+        }
+    }
+}
