@@ -204,7 +204,7 @@ impl Show {
                 show_time(since)
             ));
         }
-        if let Some(until) = schedule.silent_until(store.clock().now()) {
+        if let Some(until) = schedule.silent_until(target.now()) {
             out.message(format_args!(
                 "the clock was ahead, so it does not fire before {}; schedule add --replace lets it begin now",
                 show_time(until)

@@ -27,8 +27,7 @@ fn a_schedule_and_its_description_read_back_from_their_json() {
         assert_eq!(shown["task"]["payload"].to_string(), "[1.50,1e400]");
         let Value::Object(shown) = shown else { panic!("it is an object") };
         assert_eq!(Schedule::from_fields(shown.clone()).unwrap(), schedule);
-        let without =
-            |name: &str| shown.iter().filter(|(other, _)| *other != name).map(|(n, v)| (n.clone(), v.clone()));
+        let without = |gone: &'static str| shown.clone().into_iter().filter(move |(name, _)| name != gone);
         for name in ["name", "task", "created_at", "paused"] {
             assert!(Schedule::from_fields(without(name).collect()).is_err(), "{name}");
         }
