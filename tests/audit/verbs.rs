@@ -203,6 +203,7 @@ pub const VERBS: &[(&str, Does)] = &[
             hive.acting.make_point(PointRequest::new("x")).unwrap();
         }),
     ),
+    ("log_status", Reads),
     (
         "mark_shutdown",
         One("shutdown_mark", |hive| {
@@ -327,6 +328,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ("weigh", Reads),
     ("worker", Nothing("its claims and completions leave the entries")),
     ("write", Nothing("its steps leave the entries")),
+    ("with_durability", Reads),
 ];
 
 /// An archive of another state than the present one.

@@ -106,7 +106,7 @@ fn a_store_that_another_process_has_open_exclusively_is_locked() {
     let said = hive.refused(&["put", "config", "a", "1"], 11);
     let by = format!("{} is locked by process {} (", hive.path().display(), std::process::id());
     assert!(said.starts_with(&by), "{said}");
-    assert!(said.ends_with("); close it, or open both in shared mode"), "{said}");
+    assert!(said.contains("); close it, or open both in shared mode\nhint: if a service has it, ask that: "), "{said}");
     assert_eq!(hive.refused(&["get", "config"], 11), said);
     store.close().unwrap();
     hive.ok(&["put", "config", "a", "1"]);

@@ -44,6 +44,7 @@ fn the_service_creates_the_store_answers_and_closes_cleanly() {
 #[cfg(unix)]
 #[test]
 fn a_service_that_has_its_store_for_itself_writes_a_log_and_other_programs_are_told_to_ask_it() {
+    const SERVE: [&str; 3] = ["serve", "--listen", "127.0.0.1:0"];
     let hive = Hive::new();
     let config = hive.path().with_file_name("hivekeep.toml");
     std::fs::write(&config, "exclusive = true\n").unwrap();
@@ -62,7 +63,7 @@ fn a_service_that_has_its_store_for_itself_writes_a_log_and_other_programs_are_t
             hive.ok(&["--store", address, "put", "config", &format!("{key}-{number}"), "1"]);
         }
         assert!(beside(1).exists() || beside(2).exists(), "no commit went into a log");
-        for verb in [&["put", "config", "e", "1"][..], &["status"], &["doctor"], &["serve"], &["compact"]] {
+        for verb in [&["put", "config", "e", "1"][..], &["status"], &["doctor"], &["compact", "--yes"], &SERVE] {
             let said = hive.refused(verb, 11);
             assert!(
                 said.contains("locked by") && said.contains("ask that: --store http://HOST:PORT"),

@@ -286,6 +286,7 @@ mod tests {
         }
         let sources = [
             include_str!("shapes.rs"),
+            include_str!("../wire/task.rs"),
             include_str!("state/bulk.rs"),
             include_str!("state/health.rs"),
             include_str!("state/collections.rs"),
