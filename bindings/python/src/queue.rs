@@ -6,7 +6,6 @@ use std::time::Duration;
 use hivekeep::{BotId, Claim, ClaimOptions, ClaimWait, Enqueued, NewTask, Retry, Task, TaskId, Token};
 use pyo3::prelude::*;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::call::{detached, parsed, parsed_or_none, raised, waited};
 use crate::door::{self, Door, read_json};
@@ -130,7 +129,7 @@ impl Queue {
         #[pyo3(from_py_with = given)] task: Wanted<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let task = task.into_task(py)?;
-        self.door.write_json(py, move |tx| tx.queue().enqueue_once(task).map(enqueued))
+        self.door.write_json(py, move |tx| tx.queue().enqueue_once(task).map(Pushed::from))
     }
 
     /// Enqueues many tasks, all of them or none.
@@ -142,7 +141,7 @@ impl Queue {
         let tasks: Vec<NewTask> = tasks.into_iter().map(|task| task.into_task(py)).collect::<PyResult<_>>()?;
         self.door.write_json(py, move |tx| {
             let tasks = tx.queue().enqueue_all(tasks)?;
-            Ok(tasks.into_iter().map(enqueued).collect::<Vec<_>>())
+            Ok(tasks.into_iter().map(Pushed::from).collect::<Vec<_>>())
         })
     }
 
@@ -322,6 +321,15 @@ impl Queue {
 }
 
 /// The result of an enqueue.
-fn enqueued(enqueued: Enqueued) -> Value {
-    json!({"task": enqueued.task, "new": enqueued.is_new, "differs": enqueued.differs})
+#[derive(Serialize)]
+struct Pushed {
+    task: Task,
+    new: bool,
+    differs: Vec<&'static str>,
+}
+
+impl From<Enqueued> for Pushed {
+    fn from(Enqueued { task, is_new, differs }: Enqueued) -> Self {
+        Self { task, new: is_new, differs }
+    }
 }
