@@ -4,8 +4,8 @@ use super::paging::BatchSize;
 use super::range::{KeyRange, Row};
 use crate::engine::wal::LayerPage;
 
-/// At least so many rows are read of each at a time: rows over a base may all say that something is deleted.
-const LEAST: usize = 16;
+/// At least so many of the rows over a base are read at a time: all may say that something is deleted.
+const LEAST: usize = 4;
 /// No more rows are read of each at a time.
 const MOST: usize = 1024;
 
@@ -26,7 +26,7 @@ impl Merging {
         Self { rows: Vec::new(), rest, limit, bytes_left: bytes, step: LEAST }
     }
 
-    /// How much is to be read next of [`Merging::rest`]; none at the end.
+    /// How much is to be read next of [`Merging::rest`] over the base; none at the end.
     pub(super) fn wanted(&mut self) -> Option<BatchSize> {
         self.rest = self.rest.take().filter(|rest| !rest.is_empty());
         self.rest.as_ref()?;
@@ -34,6 +34,12 @@ impl Merging {
         // The longer nothing is found, the more is read at a time.
         self.step = self.step.saturating_mul(2).min(MOST);
         Some(BatchSize { rows, bytes: self.bytes_left })
+    }
+
+    /// How many rows of the base are to be read with those over it: what is wanted, and what these may have deleted.
+    pub(super) fn wanted_below(&self, over: &LayerPage) -> usize {
+        let deleted = over.rows.iter().filter(|(_, value)| value.is_none()).count();
+        (self.limit - self.rows.len()).saturating_add(deleted).min(MOST)
     }
 
     /// The range that is still to be read.
@@ -46,7 +52,7 @@ impl Merging {
         self.rest.as_ref().unwrap_or(NOTHING)
     }
 
-    /// Takes the first rows of the rest, of which so much was asked for.
+    /// Takes the first rows of the rest, of which so much was asked for below.
     pub(super) fn take(&mut self, over: LayerPage, below: Vec<Row>, wanted: BatchSize) {
         let Some(rest) = self.rest.take() else { return };
         let is_before = |a: &[u8], b: &[u8]| if rest.backward { a > b } else { a < b };
@@ -95,5 +101,23 @@ impl Merging {
 
     pub(super) fn into_rows(self) -> Vec<Row> {
         self.rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_row_of_the_base_is_read_for_one_that_is_wanted_and_for_each_that_was_deleted() {
+        let over = |values: &[Option<&[u8]>]| LayerPage {
+            rows: values.iter().map(|value| ([].into(), value.map(Into::into))).collect(),
+            goes_on: false,
+        };
+        let one = Merging::new(&KeyRange::all(), 1, usize::MAX);
+        assert_eq!(one.wanted_below(&over(&[])), 1);
+        assert_eq!(one.wanted_below(&over(&[None, Some(b"here"), None])), 3);
+        let all = Merging::new(&KeyRange::all(), usize::MAX, usize::MAX);
+        assert_eq!(all.wanted_below(&over(&[None])), MOST);
     }
 }

@@ -26,8 +26,9 @@ impl<B: Tables, L: Layer> Rows<B, L> {
             return self.collect_from_base(table, range, limit, bytes);
         }
         let mut merging = Merging::new(range, limit, bytes);
-        while let Some(wanted) = merging.wanted() {
+        while let Some(mut wanted) = merging.wanted() {
             let over = self.base.guard().read(|| Ok(self.layer.page(table, merging.rest(), wanted.rows)))?;
+            wanted.rows = merging.wanted_below(&over);
             let below = self.collect_from_base(table, merging.rest(), wanted.rows, wanted.bytes)?;
             merging.take(over, below, wanted);
         }

@@ -93,7 +93,11 @@ fn page_of<V>(
 }
 
 /// One page of several, the later of which hide the earlier.
-fn merged(pages: Vec<LayerPage>, backward: bool) -> LayerPage {
+fn merged(mut pages: Vec<LayerPage>, backward: bool) -> LayerPage {
+    pages.retain(|page| !page.rows.is_empty());
+    if pages.len() < 2 {
+        return pages.pop().unwrap_or_default();
+    }
     let is_before = |a: &Bytes, b: &Bytes| if backward { a > b } else { a < b };
     // Behind the end of a page that goes on, nothing is known.
     let mut horizon: Option<Bytes> = None;
@@ -131,6 +135,8 @@ struct Content {
 /// The values that a key got, each from a number on.
 #[derive(Debug)]
 struct Versions {
+    /// Whether the key was there before the section.
+    is_below: bool,
     newest: (u64, Value),
     /// Ascending.
     older: Vec<(u64, Value)>,
@@ -144,6 +150,11 @@ impl Versions {
         let older = self.older.partition_point(|(from, _)| *from <= number);
         older.checked_sub(1).and_then(|at| self.older.get(at)).map(|(_, value)| value)
     }
+
+    /// The same, unless it is a deletion that hides nothing: a queue leaves one for each task that came and went.
+    fn shown_at(&self, number: u64) -> Option<&Value> {
+        self.at(number).filter(|value| value.is_some() || self.is_below)
+    }
 }
 
 impl Content {
@@ -154,7 +165,7 @@ impl Content {
             let before = std::mem::replace(&mut versions.newest, (number, value));
             versions.older.push(before);
         } else {
-            let versions = Versions { newest: (number, value), older: Vec::new() };
+            let versions = Versions { is_below: change.was_there, newest: (number, value), older: Vec::new() };
             self.tables[change.table as usize].insert(entry::shared(change.key), versions);
         }
         let more = i64::from(change.value.is_some()) - i64::from(change.was_there);
@@ -202,7 +213,7 @@ impl SectionMap {
     }
 
     fn page_at(&self, number: u64, table: Table, range: &KeyRange, limit: usize) -> LayerPage {
-        page_of(&self.content.read().tables[table as usize], range, limit, |versions| versions.at(number))
+        page_of(&self.content.read().tables[table as usize], range, limit, |versions| versions.shown_at(number))
     }
 
     fn more_at(&self, number: u64, table: Table) -> i64 {
@@ -382,5 +393,30 @@ impl Layer for Stack<'_> {
 
     fn more(&self, table: Table) -> i64 {
         self.own.more[table as usize] + self.below.more(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_shows_no_deletion_of_a_row_that_came_and_went_within_the_section() {
+        let map = SectionMap::new(1);
+        let put = |number, key, was_there, value| {
+            map.content.write().put(number, &Change { table: Table::Index, key, was_there, value });
+        };
+        let keys = |number| {
+            let page = map.page_at(number, Table::Index, &KeyRange::all(), 10);
+            page.rows.into_iter().map(|(key, value)| (key.to_vec(), value.is_some())).collect::<Vec<_>>()
+        };
+        put(1, b"here".as_slice(), false, Some(b"".as_slice()));
+        put(2, b"here", true, None);
+        put(2, b"below", true, None);
+        assert_eq!(keys(1), [(b"here".to_vec(), true)]);
+        assert_eq!(keys(2), [(b"below".to_vec(), false)], "it hides what is below");
+        put(3, b"below", false, Some(b"again"));
+        put(4, b"below", true, None);
+        assert_eq!(keys(4), [(b"below".to_vec(), false)], "also after it was there again");
     }
 }
