@@ -174,7 +174,12 @@ impl Queue<&mut WriteTx<'_>> {
         let registered = self.records.registry().get(bot)?;
         let claimant = self.claimant(bot, registered.as_ref(), options)?;
         let chosen = self.choose(&claimant, options, passed)?;
-        let claims = chosen.into_iter().map(|task| self.hand_over(task, bot, options)).collect::<Result<_>>()?;
+        let has_keys = !chosen.is_empty() && self.records.keys().are_used()?;
+        let hand_over = |task| {
+            let token = self.new_token(has_keys)?;
+            self.hand_over(task, bot, token, options)
+        };
+        let claims = chosen.into_iter().map(hand_over).collect::<Result<_>>()?;
         Ok((claims, claimant.free() > 0))
     }
 
@@ -252,10 +257,10 @@ impl Queue<&mut WriteTx<'_>> {
     /// A token that no claim had before. Where the store has keys, nobody can guess it.
     ///
     /// A holder may throw away its work once another one has a newer token, so a power cut must give out none again.
-    fn new_token(&mut self) -> Result<Token> {
+    fn new_token(&mut self, has_keys: bool) -> Result<Token> {
         self.records.wait_for_disk();
         let number = self.records.next(TOKEN)?;
-        if !self.records.keys().are_used()? {
+        if !has_keys {
             return Ok(Token(number));
         }
         let [a, b, c, d, e, f, g, ..] = clock::random();
@@ -264,11 +269,11 @@ impl Queue<&mut WriteTx<'_>> {
     }
 
     /// Makes the bot the holder of the task.
-    fn hand_over(&mut self, task: Task, bot: &BotId, options: &ClaimOptions) -> Result<Claim> {
+    fn hand_over(&mut self, task: Task, bot: &BotId, token: Token, options: &ClaimOptions) -> Result<Claim> {
         let now = self.now();
         let holder = Holder {
             bot: bot.clone(),
-            token: self.new_token()?,
+            token,
             since: now,
             deadline: as_stored(after(now, options.lease)),
             lease_ms: millis(options.lease),
@@ -279,7 +284,7 @@ impl Queue<&mut WriteTx<'_>> {
             }
             .map(SessionId),
         };
-        let (token, deadline) = (holder.token, holder.deadline);
+        let deadline = holder.deadline;
         let attempts = task.attempts.saturating_add(1);
         let claimed = Task { state: TaskState::Claimed, holder: Some(holder), attempts, ..task.clone() };
         let Task { id, payload, attributes, .. } = self.save(Some(&task), claimed)?;
