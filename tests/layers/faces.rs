@@ -36,7 +36,7 @@ fn a_face_imports_the_shared_rooms_and_those_faces_that_it_serves() {
     assert_eq!(seen, pairs.collect(), "left: the imports; right: the list of rooms");
     for (at, (_, others)) in ROOMS.iter().enumerate() {
         let earlier = |other: &&str| ROOMS.iter().take(at).any(|(room, _)| room == other);
-        assert!(others.iter().all(|other| earlier(other)), "a room imports earlier ones only: {others:?}");
+        assert!(others.iter().all(earlier), "a room imports earlier ones only: {others:?}");
     }
 }
 
