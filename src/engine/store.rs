@@ -16,7 +16,7 @@ use crate::engine::format::epoch::Epoch;
 use crate::engine::opening::context::Context;
 use crate::engine::opening::open;
 use crate::engine::opening::options::Durability;
-pub(crate) use crate::engine::opening::options::{Options, Sharing};
+pub(crate) use crate::engine::opening::options::Options;
 use crate::engine::opening::reserve;
 use crate::engine::opening::slot::Slot;
 use crate::engine::recorder::RecordedHandle;

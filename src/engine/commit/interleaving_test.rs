@@ -9,8 +9,9 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 
 use crate::engine::commit::Outcome;
 use crate::engine::format::schema::CollectionId;
+use crate::engine::options::Sharing;
 use crate::engine::records::Records;
-use crate::engine::store::{Options, Sharing, Store};
+use crate::engine::store::{Options, Store};
 use crate::engine::wal::LogFolder;
 use crate::error::{Error, Result};
 use crate::testkit::proof::disk::Disk;

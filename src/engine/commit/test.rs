@@ -16,8 +16,9 @@ use crate::engine::commit::Outcome;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::point::{NewPoint, Origin, PointId};
 use crate::engine::format::schema::{CollectionId, Table};
+use crate::engine::options::Sharing;
 use crate::engine::records::{KeyRange, Records, Row, scan};
-use crate::engine::store::{Options, Sharing, Store};
+use crate::engine::store::{Options, Store};
 use crate::error::{Error, ErrorKind, Result};
 
 const C: CollectionId = CollectionId::CONFIG;

@@ -3,7 +3,8 @@
 use super::*;
 use crate::clock::ManualClock;
 use crate::engine::format::schema::CollectionId;
-use crate::engine::store::{Options, Sharing, Store};
+use crate::engine::options::Sharing;
+use crate::engine::store::{Options, Store};
 use crate::error::Error;
 
 /// Something for so many callers, whoever they are.
