@@ -132,14 +132,13 @@ def test_a_typed_number_of_tasks_binds_the_service(browser):
 
 def test_a_job_outlives_the_tab_and_the_service_and_can_be_stopped(browser):
     with _quiet_service() as service:
-        _batch(service, 20_000)
+        _batch(service, 60_000)
         with tab(browser, service.url) as own:
             own.open("queue?state=ready")
             own.button("Cancel…").click()
-            own.page.get_by_label("Type the number of tasks").fill("20000")
-            own.button("Cancel 20,000 tasks").click()
+            own.page.get_by_label("Type the number of tasks").fill("60000")
+            own.button("Cancel 60,000 tasks").click()
             own.page.locator(".bulk-job progress").wait_for()
-            own.accessible("a job that runs")
             assert own.button("Cancel…").count() == 0, "one at a time"
         service.kill()
         service.start()
@@ -150,7 +149,7 @@ def test_a_job_outlives_the_tab_and_the_service_and_can_be_stopped(browser):
             own.button("Stop").click()
             own.sees("stopped", ".bulk-job")
             changed = service.get("/api/pulse")["tasks"]["cancelled"]
-            assert 0 < changed < 20_000
+            assert 0 < changed < 60_000
             own.page.wait_for_timeout(500)
             assert service.get("/api/pulse")["tasks"]["cancelled"] == changed
             own.button("Close").click()

@@ -69,7 +69,7 @@ class Between:
                 service.sendall(request)
                 answer = _message(service)
                 if way == "answer late":
-                    time.sleep(1.5)
+                    time.sleep(0.8)
                 if way == "lose the answer":
                     return
                 if way == "cut the answer":
@@ -347,7 +347,7 @@ def test_claims_that_are_on_their_way_when_ctrl_c_comes_go_back(between: Between
     with hivekeep.remote.connect(between.url) as store:
         store.queue.enqueue(1, id="t")
         between.ways = ["answer late"]
-        timer = threading.Timer(0.75, os.kill, [os.getpid(), signal.SIGINT])
+        timer = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             store.queue.claim("BOT-1")

@@ -89,6 +89,16 @@ def test_an_exception_fails_the_task_and_a_poisonous_one_ends_as_dead(store: hiv
     assert "JSON has no such type" in (store.queue["odd"].last_error or "")
 
 
+def test_a_worker_that_found_the_queue_empty_works_again_and_counts_on(store: hivekeep.Store) -> None:
+    worker = hivekeep.Worker(store, "BOT-1", lambda task: task.payload, until_empty=True)
+    for number in range(3):
+        store.queue.enqueue(number)
+        assert worker.run().done == number + 1
+    worker.stop()
+    store.queue.enqueue("more")
+    assert worker.run().done == 3
+
+
 def test_leases_are_extended_while_the_function_runs(store: hivekeep.Store) -> None:
     store.queue.enqueue(1, id="long")
     others: list[object] = []

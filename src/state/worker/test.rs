@@ -111,7 +111,7 @@ fn a_failure_is_retried_later_or_never_and_a_panic_is_a_failure_until_the_task_i
     ];
     let ids: Vec<_> = hive.store.enqueue_all(tasks.to_vec()).unwrap().into_iter().map(|one| one.task.id).collect();
     let worker = hive.store.worker(&bot()).start(|job: &Job| match job.payload().as_str() {
-        Some("later") => Err(JobFailure::new("no compiler")),
+        Some("later") => Err(JobFailure::new("no compiler").retry(Retry::After(LONG))),
         Some("never") => Err(JobFailure::new("no such branch").retry(Retry::Never)),
         Some("panics") => panic!("on purpose"),
         _ => Ok(job.payload_as::<u32>()?),

@@ -93,6 +93,8 @@ class Worker:
     def run(self) -> WorkerCounts:
         """Works until :meth:`stop`, SIGTERM or Ctrl-C; gives the numbers. A second Ctrl-C does not wait for the tasks.
 
+        A worker that ended because the queue was empty may run again, and counts on.
+
         :raises HivekeepError: when the store cannot be used any more, after the tasks that have begun are done.
         """
         threads = [
@@ -109,8 +111,10 @@ class Worker:
                     while thread.is_alive():
                         # Signals are handled between two of these.
                         thread.join(0.1)
-            finally:
+            except BaseException:
                 self._stop.set()
+                raise
+            finally:
                 done.set()
             keeper.join()
         if self._error is not None:
