@@ -143,7 +143,8 @@ def test_a_job_outlives_the_tab_and_the_service_and_can_be_stopped(browser):
         service.kill()
         service.start()
         with tab(browser, service.url, size=NARROW) as own:
-            own.open("queue")
+            # Not until all is loaded, which it may not be before the job has ended.
+            own.page.goto(f"{own.base}#/queue")
             own.page.locator(".bulk-job progress").wait_for()
             own.fits("a job that runs")
             own.button("Stop").click()
