@@ -73,7 +73,7 @@ fn a_service_that_has_its_store_for_itself_writes_a_log_and_other_programs_are_t
         let refused: Value = serde_json::from_str(&hive.run(&["get", "config", "--json"]).with(11).err).unwrap();
         assert!(refused["hint"].as_str().unwrap().contains("--store unix:PATH"), "{refused}");
         running.stop(end);
-        // Who writes next takes up what a killed service left.
+        // The next writer takes up the log that a killed service left.
         hive.ok(&["put", "config", "next", "1"]);
         let found = hive.json(&["get", "config"]);
         let written: Vec<_> = ["a", "b", "c", "d"].iter().map(|key| format!("{key}-{number}")).collect();
