@@ -120,8 +120,7 @@ impl Logged<'_> {
         drop((writer, rows));
         let (result, written, has_events) = committed?;
         match &written {
-            // An event is told of outside of the store too, where no power cut takes it back.
-            Some((number, _, false)) if manner.is_soft() && !has_events => self.log.answer(*number)?,
+            Some((number, _, false)) if manner.is_soft() => self.log.answer(*number)?,
             Some((number, ..)) => self.log.wait(*number)?,
             None if manner.is_soft() => {}
             None => self.log.wait_for_seen(seen)?,

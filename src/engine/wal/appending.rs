@@ -164,7 +164,7 @@ impl Log {
     }
 
     /// Whether everything up to a number is on the disk.
-    pub(super) fn is_durable(&self, number: u64) -> bool {
+    pub(crate) fn is_durable(&self, number: u64) -> bool {
         self.appended.lock().durable >= number
     }
 

@@ -243,7 +243,11 @@ impl<'a> WriteTx<'a> {
     pub(crate) fn put_row(&mut self, table: Table, key: &[u8], payload: &[u8]) -> Result<()> {
         let mut bytes = Vec::new();
         frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
-        self.batch.has_events |= table == Table::Events;
+        if table == Table::Events {
+            self.batch.has_events = true;
+            // It is told of outside of the store too, where no power cut takes it back.
+            self.wait_for_disk();
+        }
         self.insert(table, key, &bytes)
     }
 

@@ -5,14 +5,31 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::engine::codec;
+use crate::engine::options::{Durability, Sharing};
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Table};
+use crate::engine::store::Store;
 use crate::error::ErrorKind;
 use crate::state::ids::SessionId;
 use crate::state::queue::verbs_test::{bot, id, named};
 use crate::state::queue::wait::Found;
 use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, Retry, Task, TaskState};
 use crate::testkit::checked_store::{Fixture, time};
+
+#[test]
+fn a_claim_is_on_the_disk_when_it_is_answered_whatever_its_writer_chose() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody but a writer syncs.
+    let options = Store::options().sharing(Sharing::Exclusive).session(false).tends_log(false);
+    let store = options.open_with(&folder.path().join("h.redb"), crate::state::INDEXES).unwrap();
+    let soft = store.with_durability(Durability::System);
+    (0..5).for_each(|number| drop(soft.write(|tx| tx.queue().enqueue(NewTask::new(number))).unwrap()));
+    let log = store.inner.gate.log().unwrap();
+    let is_on_disk = || log.is_durable(log.lock().number());
+    assert!(!is_on_disk(), "what was pushed is answered before");
+    assert_eq!(soft.write(|tx| tx.queue().claim(&bot("ant"), &ClaimOptions::default())).unwrap().len(), 1);
+    assert!(is_on_disk());
+}
 
 #[test]
 fn a_task_whose_lease_ended_goes_to_another_bot_and_the_first_one_is_refused() {
