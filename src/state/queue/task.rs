@@ -170,12 +170,16 @@ impl Task {
 
     /// The name of the schedule that enqueued it, if one did.
     pub fn schedule(&self) -> Option<&str> {
-        names_a_schedule(&self.attributes).then(|| self.attributes.get(SCHEDULE_ATTRIBUTE)?.as_str()).flatten()
+        self.set_by_schedule(SCHEDULE_ATTRIBUTE)
     }
 
     /// The due time of that schedule, as text.
     pub fn due_at(&self) -> Option<&str> {
-        names_a_schedule(&self.attributes).then(|| self.attributes.get(DUE_ATTRIBUTE)?.as_str()).flatten()
+        self.set_by_schedule(DUE_ATTRIBUTE)
+    }
+
+    fn set_by_schedule(&self, name: &str) -> Option<&str> {
+        names_a_schedule(&self.attributes).then(|| self.attributes.get(name)?.as_str()).flatten()
     }
 
     /// How much it counts in a page.
