@@ -11,6 +11,8 @@ use super::seal::{NewBackup, NewSealed};
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::point::{Origin, PointId};
+#[cfg(feature = "http")]
+use crate::engine::records::foreign_cursor;
 use crate::engine::records::{KeyRange, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
@@ -233,7 +235,7 @@ fn place_of(cursor: &str) -> Result<(i64, u64, String)> {
         let (epoch, id) = rest.split_once('.')?;
         Some((time.parse().ok()?, epoch.parse().ok()?, id.to_owned()))
     };
-    place().ok_or_else(|| Error::invalid("the cursor must come from the previous page"))
+    place().ok_or_else(|| foreign_cursor(cursor))
 }
 
 #[cfg(test)]
