@@ -23,7 +23,12 @@ fn archive() -> PathBuf {
 /// A store with this string in every field that can hold one.
 pub fn filled() -> Hive {
     let hive = Hive::empty();
-    hive.run(&["import", archive().to_str().unwrap()]).with(0).shows_nothing_hidden();
+    let folder =
+        hive.path().with_file_name("a-folder-whose-name-is-longer-than-the-room-that-any-row-of-a-terminal-has");
+    std::fs::create_dir(&folder).unwrap();
+    let copy = folder.join("earlier.tar.zst");
+    std::fs::copy(archive(), &copy).unwrap();
+    hive.run(&["import", copy.to_str().unwrap()]).with(0).shows_nothing_hidden();
     let store = hive.open();
     store.backup(BackupRequest::new(Kind::Registry).source(HOSTILE).tag(HOSTILE, HOSTILE)).unwrap();
     store.backup(BackupRequest::new(Kind::Registry).source(ODD).data(json!({HOSTILE: HOSTILE}))).unwrap();

@@ -1,6 +1,7 @@
 //! The columns of each type of record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -115,7 +116,7 @@ impl Columns for Entry {
             self.level.to_string().into(),
             Cell::Name(self.actor.clone()),
             self.action.clone().into(),
-            name(self.target.as_ref()),
+            target(self.target.as_deref()),
             or_dash(self.result.as_ref()),
         ]
     }
@@ -233,6 +234,14 @@ fn list(names: &BTreeSet<String>) -> String {
 /// A name that can be typed, or a dash.
 fn name<T: ToString>(value: Option<T>) -> Cell {
     Cell::Name(value.map_or_else(|| "-".to_owned(), |value| value.to_string()))
+}
+
+/// The target of an entry: a name, or the path of a file.
+fn target(target: Option<&str>) -> Cell {
+    match target {
+        Some(path) if Path::new(path).is_absolute() => Cell::Path(path.to_owned()),
+        target => name(target),
+    }
 }
 
 fn or_dash<T: ToString>(value: Option<T>) -> Cell {

@@ -32,6 +32,8 @@ pub(super) enum Cell {
     /// The id of a bot or a task, or a key. It stays whole, so that it can be typed, unless it contains invisible
     /// characters.
     Name(String),
+    /// The path of a file. Its end says most.
+    Path(String),
     /// JSON. An object is shown as `name=value`, with strings unquoted.
     Members(Value),
 }
@@ -43,6 +45,8 @@ pub(super) enum Fit {
     Cut,
     /// Cut between words.
     CutBetweenWords,
+    /// Cut at the front, with `…` there if something is missing.
+    CutAtFront,
     /// Never cut: a part of it is useless.
     Whole,
 }
@@ -94,7 +98,7 @@ impl Cell {
     /// The text of the cell, on a terminal or in full.
     pub(super) fn shown(&self, screen: Option<&Screen>) -> String {
         match (self, screen) {
-            (Self::Text(text), _) | (Self::Name(text), _) => text.clone(),
+            (Self::Text(text) | Self::Name(text) | Self::Path(text), _) => text.clone(),
             (Self::Time(at), None) => show_time(*at),
             (Self::Time(at), Some(screen)) => screen.time(*at),
             (Self::Id(id), None) => id.clone(),
@@ -107,9 +111,10 @@ impl Cell {
     pub(super) fn fit(&self) -> Fit {
         match self {
             Self::Members(_) => Fit::CutBetweenWords,
+            Self::Path(path) if !path.contains(is_hidden) => Fit::CutAtFront,
             Self::Time(_) | Self::Id(_) => Fit::Whole,
             Self::Name(name) if !name.contains(is_hidden) => Fit::Whole,
-            Self::Text(_) | Self::Name(_) => Fit::Cut,
+            Self::Text(_) | Self::Name(_) | Self::Path(_) => Fit::Cut,
         }
     }
 }
@@ -159,6 +164,21 @@ pub(super) fn cut(text: &str, most: usize) -> String {
     format!("{kept}…")
 }
 
+/// The same, with the end of the text kept.
+pub(super) fn cut_at_front(text: &str, most: usize) -> String {
+    let wide = columns(text);
+    if wide <= most {
+        return text.to_owned();
+    }
+    let mut over = (wide + 1).saturating_sub(most);
+    let is_over = |c: &char| {
+        let is_over = over > 0;
+        over = over.saturating_sub(c.width().unwrap_or_default());
+        is_over
+    };
+    format!("…{}", text.chars().skip_while(is_over).collect::<String>())
+}
+
 /// The same, cut after a word if possible.
 pub(super) fn cut_between_words(text: &str, most: usize) -> String {
     let cut = cut(text, most);
@@ -194,6 +214,15 @@ pub(super) mod tests {
     pub(in crate::face::cli) fn screen(width: usize, ids: &[&str]) -> Screen {
         let ids = ShortIds::new(ids.iter().map(|id| (*id).to_owned()).collect(), Vec::new());
         Screen { width, now: "2026-01-02T03:04:05Z".parse().unwrap(), ids }
+    }
+
+    #[test]
+    fn a_path_keeps_its_end() {
+        for (most, shown) in [(16, "/backups/größe.7"), (15, "…ackups/größe.7"), (6, "…öße.7"), (1, "…"), (0, "…")]
+        {
+            assert_eq!(cut_at_front("/backups/größe.7", most), shown);
+        }
+        assert_eq!(cut_at_front("/見/見", 5), "…/見");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::face::cli::screen::{Cell, Fit, Screen, columns, cut, cut_between_words};
+use crate::face::cli::screen::{Cell, Fit, Screen, columns, cut, cut_at_front, cut_between_words};
 use crate::text::printable;
 
 /// The number of rows that are aligned together. A long table is written while it is still being read.
@@ -95,6 +95,7 @@ fn in_width(row: &[Fitted], widths: &[usize], width: usize) -> String {
     let fitted = row.iter().zip(widths).map(|((text, fit), width)| match fit {
         Fit::Cut => cut(text, *width),
         Fit::CutBetweenWords => cut_between_words(text, *width),
+        Fit::CutAtFront => cut_at_front(text, *width),
         Fit::Whole => text.clone(),
     });
     let cells: Vec<_> = fitted.collect();
