@@ -12,8 +12,8 @@
 //! * `opening`: opening, closing and copying a file, and what lies beside it
 //! * `session`: this process and the others that have the store open
 //! * `check`, `repair`: finding damage, and making a sound store of what is left
-//! * `buffered`: rows that are written a second later; `pool`: work for all cores; `acting`, `recorder`: the actor of a
-//!   write, and its audit entry in the same transaction
+//! * `buffered`: rows that are gathered for a second and written in one transaction; `pool`: work for all cores
+//! * `acting`, `recorder`: the actor of a write, and its audit entry in the same transaction
 
 pub(crate) mod acting;
 pub(crate) mod buffered;

@@ -13,9 +13,8 @@
 //!
 //! `open` opens existing files, and `stream` reads files that a person names. `rights` decides the owner and the mode of a
 //! new file, and `create` and `folders` create it. `names` sets and removes names, `paths` derives one path from another,
-//! `socket` is the socket of a
-//! service, and `draft` is a file that gets its name once it is finished. `journal` records every change of names in tests, so that
-//! `testkit::proof` can simulate a power cut at any step.
+//! `socket` is the socket of a service, and `draft` is a temporary file that gets its name once it is finished. `journal`
+//! records every change of names in tests, so that `testkit::proof` can simulate a power cut at any step.
 
 /// Records the last operation on one or two paths for the tests.
 macro_rules! note {

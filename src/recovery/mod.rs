@@ -1,7 +1,7 @@
 //! Restore points, backups, retention, checks and repair.
 //!
 //! * `points`: restore points; `backups`: one kind of state of a point; a backup of a document puts it, and seals a
-//!   point of its own through the engine; `diff`: the differences between two points
+//!   point of its own through the engine; `diff`, `diff_page`: the differences between two points
 //! * `inventory`: the numbers of points and backups; `pulse`: whether there is something new
 //! * `restore`: restores, and their undo
 //! * `retention`: the choice of points to keep

@@ -2,6 +2,10 @@
 //! [`View`](crate::View). The engine sees bytes: JSON text for `config` and `collection`, rows of elements for
 //! `documents`, and the engine's codec for the other types.
 //!
+//! * `registry`, `queue`, `assignments`, `schedules`, `chat`, `config`, `collection`, `documents`, `audit`: a collection or
+//!   table each; `worker`: does the tasks of a bot
+//! * `changes`: many changes of one collection, made together
+//!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
 //! it; `by_name`: any record as people put it; `unit`: records that are restored together; `heartbeats`: buffered, and not
 //! versioned; `keys`: who may call the service, not versioned either; `notes`: values of each bot, in a collection.

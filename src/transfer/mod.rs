@@ -1,4 +1,9 @@
-//! Exchange with other programs, and all that depends on it: adoption, archives, drills, diagnosis, summary.
+//! Exchange with other programs, and the features that depend on it.
+//!
+//! * `adopt`: takes over the files of the replaced service
+//! * `archive`: writes archives and reads them; `archives`: where those of a store are, and which is the newest
+//! * `doctor`: the diagnosis whether the data would come back; `summary`: the content of a store in numbers
+//! * `drill`: rehearses disasters on a copy
 
 pub(crate) mod adopt;
 pub(crate) mod archive;

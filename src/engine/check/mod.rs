@@ -6,6 +6,11 @@
 //!
 //! The rows are read directly from the pages of the file first, which is faster. A clean result is the report. Otherwise
 //! everything is read again through redb, and that result is the report.
+//!
+//! * `walk`: reads every row of a table on all cores, from the pages or through redb
+//! * `chains`: one record with its pre-images; `tables`: the tables as a whole, and the rules between them
+//! * `at`: one point; `sample`: a part of the store at a time
+//! * here: the report, and the whole check
 
 mod at;
 mod chains;

@@ -1,4 +1,7 @@
 //! Reading: a consistent view of now, or as of a retained point.
+//!
+//! * `read`: the reads of records; `chain`: the state of a key at a point, found by following its pre-images
+//! * here: the view, and the read transaction that it holds
 
 mod chain;
 mod read;

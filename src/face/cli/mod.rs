@@ -1,10 +1,11 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
 //! * `args`: the arguments; `exit`: the exit codes; `hint`: the next step in an error, as an option
-//! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service; `input`: files and standard input;
-//!   `which`: the filters of `get` for chat and audit; `value`, `rules`: types of options
+//! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service;
+//!   `input`: files and standard input
+//! * `which`: the filters of `get` for chat and audit; `value`, `rules`: types of options
 //! * `output`, `table`, `columns`, `screen`, `shown`, `progress`: the output of verbs
-//! * `interrupt`, `signals`: Ctrl-C in a verb that just ends, and in one that cleans up first
+//! * `interrupt`: Ctrl-C in a verb that ends at once; `signals`: in a verb that cleans up first
 //! * the others: a verb, or a verb and its counterpart (`restore` and `undo`), with their options and output
 
 mod adopt;

@@ -8,11 +8,12 @@
 //! * [`app`]: the state of the handlers, and their calls of the store: with a permit, on a blocking thread, once the
 //!   keeper has the file open. A change voids the mark of a clean shutdown first, a waiting claim once it has tasks.
 //!   These go past `app`: claims that do not arrive, refusals, wrong keys, uses of keys, and running checks
-//! * [`routes`]: all routes; [`middleware`]: the layers around them; [`route`], [`shapes`], [`openapi`]: the description of
-//!   each, and the OpenAPI document made from it
+//! * [`routes`]: all routes, and the role that each needs; [`middleware`]: the layers around them; [`route`], [`shapes`],
+//!   [`openapi`]: the description of each, and the OpenAPI document made from it
 //! * [`access`], [`authority`]: the allowed hosts and origins; [`identify`], [`caller`]: who asks, by a key of the
-//!   store, by the [`token`] of the service or by one of the [`sessions`] of the page; [`client`]: where from; [`rates`]:
-//!   how often; [`places`]: of connections; [`keys`]: the routes for keys; [`me`]: those for the caller
+//!   store, by the [`token`] of the service or by one of the [`sessions`] of the page; [`client`]: the address of the
+//!   client; [`rates`]: rate limits; [`places`]: which connection is closed when all are taken; [`keys`]: the routes for
+//!   keys; [`me`]: those for the caller
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`document_body`]: the same for documents, which
 //!   are prepared for the store while they are parsed; [`query`]: path and query string; [`preview`]: shortened values in
 //!   lists; [`problem`]: error responses. The fields of a body are read by `face/wire`

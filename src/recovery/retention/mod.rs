@@ -4,6 +4,8 @@
 //! * here: input and output
 //! * [`judge`]: the order of the rules; [`case`]: a point on its way to a verdict
 //! * [`number`]: the rules that count points. No burst of points can turn them against earlier ones
+//! * [`stored`]: the policy of a store; [`apply`]: forgets the points by it
+//! * `laws`: tests of every policy with random points
 
 mod apply;
 mod case;

@@ -2,6 +2,11 @@
 //!
 //! A [`fleet`] works on a store over a [`disk`] in memory in every way that there is, beside a model of what it should
 //! hold. The disk remembers what was synced, so that any state in which a power cut could leave it can be built.
+//!
+//! * [`disk`]: the disk; `image`: its bytes; `names`: a file system that loses names until their folder is synced
+//! * `power_cut`: cuts the power at every sync of a recorded run; `fault`: fails one operation at a time
+//! * `step`: the states that a failure may leave; `content`: what the store holds, beside what the model expects
+//! * `choices`: the random choices of a run
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 pub(crate) mod choices;

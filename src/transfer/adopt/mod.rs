@@ -1,7 +1,8 @@
 //! Adoption of the files of the replaced service: registry, backlog, chat, logs, backups and restore points.
 //!
 //! * [`find`] finds the files by name ([`source`] lists the kinds); [`input`] reads them, within limits
-//! * [`work`] has the transactions of one file; [`marks`] know earlier adoptions, [`report`] describes this one
+//! * [`work`] has the transactions of one file; [`marks`] know earlier adoptions, [`report`] describes this one,
+//!   [`options`] are the caller's choices
 //! * [`rehearse`] is the dry run
 //! * [`registry`], [`backlog`], [`lines`] and [`backups`] read the contents; [`members`] and [`times`] help them
 //!

@@ -3,6 +3,11 @@
 //!
 //! The layout is that of redb 4.5, which is pinned. A branch has the checksum of each page below it; a page that differs
 //! from its own in one bit only is mended, which 128 bits of checksum prove.
+//!
+//! * `layout`: the bytes of pages and of the header
+//! * `newest`: whether the newest commit is the one that was written, looked at before redb opens the file
+//! * `snapshot`: all rows of one commit, read by several workers for a check
+//! * here: every row that is left in a damaged file, for a repair
 
 mod layout;
 mod newest;

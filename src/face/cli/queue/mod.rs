@@ -5,6 +5,7 @@
 //! * [`bulk`]: all tasks of a filter; [`filter`]: its options
 //! * [`purge`]: removes finished tasks; [`memory`]: remembers them
 //! * [`why`]: explains why a task is not claimed
+//! * `change`: changes one task, and prints its new state
 //! * here: the list of verbs, `requeue`, `cancel` and `list`
 
 mod bulk;

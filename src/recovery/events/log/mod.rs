@@ -10,6 +10,8 @@
 //!
 //! Thus no line is lost. If a process is killed after a rename of the file, the lines of its last commit may be in both
 //! files. After a power cut, this applies to the lines since the last sync. Otherwise no line is written twice.
+//!
+//! `file` opens and locks the file, and reads its end; here is the order of the steps.
 
 mod file;
 

@@ -1,4 +1,5 @@
-//! Files with a record on each line.
+//! Files with a record on each line: `audit` reads activities and changes of the registry, `chat` messages, and `events` the
+//! events of the replaced service. Here is the loop over the lines.
 
 pub(super) mod audit;
 pub(super) mod chat;
