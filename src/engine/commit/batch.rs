@@ -85,6 +85,7 @@ impl OpenBatch {
         context: &Context,
         closure: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R, Failed> {
+        // Statistics and counters are kept beside the rows, so that a failed closure does not count in them.
         let before = self.shared.clone();
         let mut tx = WriteTx::new(WriteRows::of(&self.transaction), &mut self.shared, context, true);
         let ran = catch_unwind(AssertUnwindSafe(|| closure(&mut tx)));
@@ -93,9 +94,11 @@ impl OpenBatch {
             Ok(result) => return Ok(result),
             Err(failed) => failed,
         };
+        // The other closures of the batch go on, without the rows of this one.
         let taken_back = tx.take_back();
         drop(tx);
         self.shared = before;
+        // If its rows could not be taken back, committing the batch would commit half of this closure.
         self.spoiled = taken_back.err();
         Err(failed)
     }
@@ -109,10 +112,13 @@ pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) ->
     }
     let flushed = catch_unwind(AssertUnwindSafe(|| {
         let mut tx = WriteTx::new(WriteRows::of(&open.transaction), &mut open.shared, context, false);
+        // Where every commit is kept, each batch is a point.
         if context.history.is_some() {
             tx.seal_commit()?;
         }
+        // The event log stores its progress in the same transaction as the events.
         sink.prepare(&mut tx)?;
+        // D1 and S6: statistics, counters and epochs are written once for all closures.
         tx.flush()
     }));
     // Until here nothing has reached the disk, so a failure takes back the whole batch.
@@ -125,15 +131,18 @@ pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) ->
     }
 }
 
-/// Commits a transaction, if the file still has its name. After a failure from there on it is unknown whether it was
-/// committed.
+/// Commits a transaction and syncs it (fsync), if the file still has its name. If the commit itself fails, nobody knows
+/// whether it reached the disk.
 fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &SinkSlot) -> Result<()> {
+    // A commit into a file that has lost its name would be acknowledged and gone.
     if let Err(moved) = context.place.refuse_moved() {
         discard(transaction);
         return Err(moved);
     }
+    // A handle that is closed or belongs to a parent process refuses here, before anything is uncertain.
     transaction.guard().run(|| Ok(()))?;
     transaction.commit().map_err(uncertain)?;
+    // The event log gets only events that are on the disk.
     if has_events {
         sink.tell();
     }
@@ -157,6 +166,7 @@ pub(super) fn alone<R>(
                 sink.prepare(&mut tx)?;
                 tx.flush().map(|()| (result, true))
             }
+            // Nothing to make durable.
             Outcome::Commit(result) | Outcome::Abort(result) => Ok((result, false)),
         }
     }));

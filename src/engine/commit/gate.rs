@@ -3,6 +3,8 @@
 //!
 //! redb allows one write transaction at a time, until its commit has synced. Callers queue meanwhile. The last caller of a
 //! batch waits for as many callers as the batch before had, so that threads which write back to back share one commit.
+//!
+//! The file is long because the steps of a caller, and the reasons for their order, are read together.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -188,6 +190,7 @@ impl Gate {
         state.waiting += 1;
         let begun = catch_unwind(AssertUnwindSafe(|| self.begin(&mut state, handle, context, arrived)));
         if let Err(failed) = Failed::of(begun) {
+            // The leader of a batch may be waiting for this caller, who will not join.
             state.waiting -= 1;
             self.turn.notify_all();
             return failed.tell();
@@ -197,6 +200,7 @@ impl Gate {
             Some(open) => open.run(context, closure),
             None => Err(Failed::Returned(poisoned())),
         };
+        // A closure whose changes could not be taken back ends the batch: nobody's changes are committed.
         if let Some(open) = state.open.take_if(|open| open.spoiled.is_some()) {
             state.end_spoiled(open);
         }
@@ -210,7 +214,9 @@ impl Gate {
         let joined = ran.is_ok();
         match state.open.as_mut() {
             Some(open) if joined => open.members += 1,
+            // It has no changes in the batch.
             Some(_) => {}
+            // The batch was ended because of this closure: its members learn that.
             None => drop(self.turn.notify_all()),
         }
         let ended = self.finish(state, context, batch, joined);
@@ -389,7 +395,9 @@ impl Gate {
         state.streak.wrote_since(begun);
         match &done {
             Ok(Ok(_)) => self.commits.tell(),
+            // Nobody knows what is on the disk, so nobody writes over it.
             Ok(Err(error)) => state.poisoned |= error.kind() == ErrorKind::Uncertain,
+            // The work panicked, and its transaction was aborted.
             Err(_) => {}
         }
         state.alone_after = state.batch + u64::from(state.waiting > 0);

@@ -99,9 +99,11 @@ impl Logged<'_> {
         }
         let transaction = transaction.into_inner();
         let committed = match ran {
+            // W3: the entry is appended under the write lock, by the closure that has seen everything before it.
             Ok(done) if done.changed => self
                 .commit(&mut writer, road, &rows, transaction, &done)
                 .map(|number| (done.result, Some((number, done.wakes, done.is_for_disk)), done.has_events)),
+            // Nothing to make durable.
             Ok(done) => {
                 transaction.into_iter().for_each(discard);
                 Ok((done.result, None, false))
@@ -120,11 +122,15 @@ impl Logged<'_> {
         drop((writer, rows));
         let (result, written, has_events) = committed?;
         match &written {
+            // W5: the caller chose to be answered behind the entry, and nothing in it must wait for the disk.
             Some((number, _, false)) if manner.is_soft() => self.log.answer(*number)?,
+            // W5: the sync of its own entry covers everything that it saw, as entries are synced in order.
             Some((number, ..)) => self.log.wait(*number)?,
             None if manner.is_soft() => {}
+            // W5: a result without changes tells of what was seen, too.
             None => self.log.wait_for_seen(seen)?,
         }
+        // The event log gets only events that are on the disk.
         if has_events {
             self.sink.tell();
         }
@@ -183,17 +189,20 @@ impl Logged<'_> {
         transaction: Option<Transaction>,
         done: &Done<R>,
     ) -> Result<u64> {
+        // The log lies beside the path, so a file that has lost its name would be without it.
         if let Err(moved) = self.context.place.refuse_moved() {
             transaction.into_iter().for_each(discard);
             return Err(moved);
         }
         let transaction = match (transaction, &done.set) {
+            // The closure went into redb: from the beginning, or when it became too large for the section.
             (Some(transaction), None) => {
                 if road != Road::Redb {
                     self.log.note_too_long(writer);
                 }
                 transaction
             }
+            // Its rows are in both: moving them into redb has failed half-way.
             (Some(transaction), Some(_)) => {
                 discard(transaction);
                 return Err(not_committed("nothing was committed: a change failed half-way on its way into the file"));
@@ -202,6 +211,7 @@ impl Logged<'_> {
                 if let Some(number) = self.log.append(writer, set)? {
                     return Ok(number);
                 }
+                // The section has no room for it. W7: redb gets the rows before it and its own in one transaction.
                 let begun = self.log.begin_past(self.handle, self.context, rows.overlay())?;
                 let put = WriteRows::of(&begun).put_all(set);
                 if let Err(error) = put {

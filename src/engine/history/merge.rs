@@ -136,9 +136,11 @@ impl WriteTx<'_> {
         }
         let epochs = &mut self.batch.epochs;
         epochs.first = first.unwrap_or_default();
+        // No point is left.
         if first.is_none() {
             epochs.last = Epoch(0);
         }
+        // The rows go later, in transactions of a few milliseconds.
         epochs.dropping = through;
         Ok(())
     }
@@ -160,6 +162,7 @@ impl WriteTx<'_> {
                 self.delete(Table::Tombstones, row)?;
             }
         }
+        // No row is left to be dropped.
         if rows.len() < limit {
             self.batch.epochs.dropping = Epoch(0);
             self.batch.changed = true;
@@ -206,6 +209,7 @@ impl WriteTx<'_> {
         // .. and were removed in it again.
         let Some(bytes) = self.stored().get(Table::Tombstones, row)? else { return Ok(()) };
         let removed = frame::decode(place, &bytes)?.birth;
+        // It was removed in another segment, which still needs the row.
         if removed <= segment_start || removed > target {
             return Ok(());
         }

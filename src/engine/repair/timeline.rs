@@ -26,7 +26,7 @@ pub(super) fn steps(versions: &[Version], members: &Members) -> Vec<Step> {
     let first = members.retained.first().copied().unwrap_or(Epoch::NOW);
     let version = |at: Option<usize>| at.and_then(|at| versions.get(at));
     let mut newest = versions.len().checked_sub(1);
-    // Created and removed within one segment: it leaves nothing there.
+    // S5: created and removed within one segment, it leaves nothing there.
     while let Some(absent) = version(newest).filter(|newest| newest.absent && newest.birth > first) {
         let then = before(members.before(members.segment(absent.birth)));
         if version(then).is_some_and(|then| !then.absent) {
@@ -35,16 +35,21 @@ pub(super) fn steps(versions: &[Version], members: &Members) -> Vec<Step> {
         newest = then;
     }
     let (Some(mut at), Some(now)) = (newest, version(newest)) else { return Vec::new() };
+    // S4: a tombstone is younger than the earliest point.
     if now.absent && now.birth <= first {
         return Vec::new();
     }
+    // S3: the chain begins at the newest version.
     let mut steps = vec![if now.absent { Step::Tombstone(at) } else { Step::Live(at) }];
+    // S2: a version that was born after the earliest point has a pre-image, and only such a version.
     while let Some(current) = versions.get(at).filter(|current| current.birth > first) {
+        // S1: the pre-image of a segment is what the key was at the point before it. Versions between leave nothing.
         let segment = members.segment(current.birth);
         let then = before(members.before(segment));
         steps.push(Step::PreImage(segment, then));
         match then {
             Some(then) => at = then,
+            // S1: the key did not exist at that point, so its chain ends.
             None => break,
         }
     }

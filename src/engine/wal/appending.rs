@@ -1,6 +1,6 @@
-//! The end of the log: appending entries to it, and the sync that makes them durable.
+//! The end of the log: appending entries to it, and the sync (fsync) that makes them durable.
 //!
-//! One of the threads that wait syncs for all that was appended before; closures of others run meanwhile.
+//! One of the waiting threads syncs everything that was appended before. Other closures run meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,6 +24,7 @@ impl Log {
         let Some(rows) = set.encode() else { return Ok(None) };
         let len = entry::len_with(rows.len());
         open.longest = open.longest.max(len);
+        // Room for the end of the section must stay, and W13: readers refuse an entry longer than half of its section.
         if len > open.most() || len > open.room() {
             return Ok(None);
         }
@@ -61,9 +62,11 @@ impl Log {
     pub(super) fn end_section(&self, writer: &mut Writer) -> Result<()> {
         let Stage::Open(open) = &mut writer.stage else { return Ok(()) };
         let number = writer.number + 1;
+        // The kind of the end says whether an opening must find the next section.
         let has_next = self.files.try_lock().is_some_and(|files| files.is_ahead(open.id, open.section + 1));
         self.put(open, number, if has_next { Kind::EndBeforeNext } else { Kind::End }, &[])?;
         open.map.end(number, open.crc);
+        // Sections become as long as the commits need: making one and ending it costs some ten syncs.
         if open.place < open.length / 8 {
             self.lengths.shorten(open.longest);
         } else {
@@ -103,13 +106,16 @@ impl Log {
             if appended.durable >= number {
                 return Ok(());
             }
+            // W10: a later sync that succeeds would prove nothing about pages that the system has given up.
             if let Some(failure) = &appended.failure {
                 return Err(uncertain(failure.clone()));
             }
+            // Another thread syncs. If its sync began before this entry, this thread makes the next one.
             if appended.is_syncing {
                 self.synced.wait(&mut appended);
                 continue;
             }
+            // W5: the sync begins after everything up to `newest` was written.
             let (newest, Some(file)) = (appended.newest, appended.file.clone()) else {
                 return Err(uncertain(Arc::new(Error::damaged("nothing was appended to the log"))));
             };
@@ -117,6 +123,7 @@ impl Log {
             drop(appended);
             let synced = file.sync_data();
             match synced {
+                // W8: earlier sections were synced before this one began, so one file is enough.
                 Ok(()) => self.publish(newest),
                 Err(error) => drop(self.failed(error.into())),
             }
@@ -137,9 +144,11 @@ impl Log {
             let log = Arc::downgrade(self);
             Box::new(move || log.upgrade().is_some_and(|log| log.sync_all()))
         };
+        // Without the thread nobody would sync it.
         if !self.unsynced.note(sync) {
             return self.wait(number);
         }
+        // W6: readers see up to the newest number that was answered.
         let mut head = self.head.lock();
         head.answered = head.answered.max(number);
         Ok(())

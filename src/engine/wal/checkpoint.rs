@@ -120,6 +120,7 @@ impl Log {
         let mut last = None;
         let whole: Arc<[_]> = maps
             .iter()
+            // W7: only sections that have ended and are synced to their ends, up to the first one that is not.
             .map_while(|map| {
                 let (number, crc) = map.ended().filter(|(number, _)| self.is_durable(*number))?;
                 last = Some((map.section, number, crc));
@@ -150,6 +151,7 @@ impl Log {
         drop(rows);
         match moved {
             Ok(true) => transaction.commit()?,
+            // There was nothing to move, or moving failed: the sections stay either way.
             done => {
                 drop(transaction.abort());
                 done?;
@@ -197,10 +199,11 @@ fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal) -> Resu
     let Some(before) = before.filter(|before| before.in_use && before.id == wal.id) else {
         return Err(Error::damaged("the file says that another log is in use; open the store again"));
     };
+    // Work that went past the log has moved them.
     if before.section >= wal.section {
         return Ok(false);
     }
-    // Without gaps.
+    // W7: without gaps.
     if overlay.behind(before.section).maps().first().map(|map| map.section) != Some(before.section + 1) {
         return Err(Error::damaged("a section of the log is not in memory any more"));
     }
@@ -230,7 +233,7 @@ impl Mover {
             Rung::Rest => log.rest_if_much(handle, &self.context),
             Rung::Full | Rung::Stopped => log.checkpoint(handle, &self.context),
         });
-        // The reserve of a full disk is for a caller who is told of it.
+        // The reserve is not given up here: it is for a caller who learns that the disk is full.
         moved.or_else(|error| self.renew(log).and(Err(error)))
     }
 

@@ -20,7 +20,7 @@ pub(super) const ROOM: u64 = 8;
 /// No section is longer than so many of the first.
 const GROWTH: u64 = 16;
 
-/// How long sections are to be.
+/// The length of the next section.
 #[derive(Debug)]
 pub(super) struct Lengths {
     first: u64,
@@ -28,7 +28,7 @@ pub(super) struct Lengths {
 }
 
 impl Lengths {
-    /// The first is to be so long.
+    /// The first section of a log has this length.
     pub(super) fn new(first: u64) -> Self {
         Self { first, next: AtomicU64::new(first) }
     }
@@ -37,17 +37,17 @@ impl Lengths {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// They are to be longer from the next one on.
+    /// Makes the next section longer.
     pub(super) fn lengthen(&self) {
         self.set(self.next().saturating_mul(2));
     }
 
-    /// They are to have room for entries of such a length from the next one on.
+    /// Gives the next section room for entries of this length.
     pub(super) fn fit(&self, entry: u64) {
         self.set(self.next().max(Self::room_for(entry)));
     }
 
-    /// They are to be as short as the first again, or as few commits of such a length need.
+    /// Makes the next section as short as the first, but with room for entries of this length.
     pub(super) fn shorten(&self, entry: u64) {
         self.set(self.first.min(FEW).max(Self::room_for(entry)));
     }
@@ -65,7 +65,7 @@ impl Lengths {
         self.first.saturating_mul(GROWTH).min(MOST)
     }
 
-    /// The next one is the first of a log.
+    /// Begins anew: the next section is the first of a log.
     pub(super) fn begin(&self) {
         self.next.store(self.first, Ordering::Relaxed);
     }
@@ -98,7 +98,7 @@ impl Files {
         Ok(())
     }
 
-    /// The file of the section that is to begin.
+    /// The file of the next section.
     pub(super) fn take(&mut self, folder: &dyn LogFolder, id: LogId, section: u64, length: u64) -> Result<Made> {
         self.make(folder, id, section, length)?;
         let (_, _, made) = self.ahead.take().ok_or_else(|| crate::error::Error::damaged("a section is missing"))?;

@@ -45,6 +45,7 @@ impl Log {
             return Err(error);
         }
         let now = context.clock.now();
+        // W7: the row of the log moves ahead in the transaction that has the rows of the sections. W4: the number grows too.
         let wal = match &writer.stage {
             Stage::Empty | Stage::Open(_) => None,
             Stage::Recovered(wal) => Some(wal.emptied(writer.number + 1, now)),
@@ -62,6 +63,7 @@ impl Log {
         if let Some(wal) = wal {
             writer.number = wal.number;
             self.covered(wal.section, wal.in_use, wal.number);
+            // Redb has taken the rows that an opening could not move, so their files go.
             if let Stage::Recovered(before) = writer.stage {
                 writer.stage = Stage::Empty;
                 if !context.place.leads_elsewhere() {

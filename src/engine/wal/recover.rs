@@ -54,7 +54,7 @@ pub(crate) struct TakenLog {
     pub(crate) since: Timestamp,
 }
 
-/// An open file with its log, and what there is to tell of it.
+/// An open file with its log, and the news about the log.
 pub(crate) struct TakenUp {
     pub(crate) handle: Handle,
     pub(crate) log: Option<super::Log>,
@@ -88,6 +88,7 @@ fn settle(
     let before = row(handle)?;
     let Some(wal) = before.filter(|wal| wal.in_use) else { return Ok((before, Found::Empty, LogNews::default())) };
     let mut news = LogNews::default();
+    // A reader changes no file: it reads the rows of the log from memory.
     if only_looks {
         let Read { maps, number } = find(folder, &wal, Damage::Refused)?;
         return Ok((before, Found::Unsaved { maps, number, error: None }, news));
@@ -116,6 +117,7 @@ fn settle(
     news.taken = Some(TakenLog { sections: maps.len() as u64, entries, since: wal.at() });
     let emptied = wal.emptied(number, wal.at());
     let overlay = Overlay::new(Some(wal.id), maps.clone().into(), number);
+    // W4: the entries and *not in use* in one transaction, so nothing is ever appended behind this tail.
     let written = apply(&mut rows, &overlay).and_then(|()| emptied.write(&mut rows));
     drop(rows);
     let committed = match written {
@@ -126,20 +128,22 @@ fn settle(
         }
     };
     match committed {
+        // Only now: until the commit the sections were the only copy of these entries.
         Ok(()) => {
             if files == Files::Remove {
                 news.set_aside = clear_or_say(folder, Some(wal.id));
             }
             Ok((Some(emptied), Found::Empty, news))
         }
+        // W12: the child must not go on with the log of its parent.
         Err(error) if error.kind() == ErrorKind::Forked => Err(error),
         // They are read from memory: on a full disk, and where a page that would have to be written is damaged.
         Err(error) => Ok((Some(wal), Found::Unsaved { maps, number, error: Some(error) }, news)),
     }
 }
 
-/// The rows of a log for a repair, which puts them over what is left in the pages of the file; and what is to be told of
-/// them. Damage ends the log.
+/// The rows of a log for a repair, which puts them over the rows that are left in the pages of the file; and the notes about
+/// them for its report. Damage ends the log.
 ///
 /// # Errors
 ///
@@ -195,13 +199,16 @@ pub(in crate::engine) fn take_up(
     let files = if is_in_place(&handle) { Files::Remove } else { Files::Keep };
     let begin = || handle.begin_alone(options.lock_timeout, options.is_alone());
     let (wal, found, mut news) = settle(&handle, &*folder, files, options.read_only, &begin)?;
+    // A reader looks at the log through memory, and removes nothing.
     if options.read_only && matches!(found, Found::Unsaved { .. }) {
         let log = Some(super::Log::new(folder, wal, found, options));
         return Ok(TakenUp { handle, log, news });
     }
     if let Found::Unsaved { error: Some(error), .. } = &found {
         let id = handle.id();
+        // Redb refuses all further work by this handle after a write that failed.
         handle.give_up();
+        // Other processes may open a shared store, and they would not see the rows in memory.
         if !options.has_log() {
             let message =
                 format!("the log of the store cannot be moved into its file; make room, or run repair: {error}");
@@ -220,7 +227,7 @@ pub(in crate::engine) fn take_up(
     if !options.has_log() {
         return Ok(TakenUp { handle, log: None, news });
     }
-    // A process that was killed between two steps may have left them; those of other files are spoken of.
+    // A process that was killed between two steps may have left sections; those of other files are reported.
     if is_in_place(&handle) {
         news.set_aside.extend(clear_or_say(&*folder, wal.map(|wal| wal.id)));
     }

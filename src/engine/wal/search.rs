@@ -26,7 +26,7 @@ pub(super) struct Read {
 pub(super) enum Damage<'n> {
     /// Nothing is read.
     Refused,
-    /// The entries before it are read, and here is told what was met.
+    /// The entries before it are read, and the damage is noted here.
     Noted(&'n mut Vec<String>),
 }
 
@@ -66,6 +66,7 @@ fn read_sections(
     loop {
         let section = tail.section;
         if !mine.contains(&section) {
+            // An end of kind 3 says that this section had its name. W8: a later section proves that it had begun.
             if was_named || mine.iter().any(|later| *later > section) {
                 damage.met(not_of_this_file(&format!("{} is missing", folder.name(section))))?;
             }
@@ -97,6 +98,7 @@ fn read_sections(
         if total > MOST_BYTES {
             return damage.met(not_of_this_file("it is longer than any writer makes one")).map(|()| found);
         }
+        // The log ends here, unless a later entry says that more was synced: then that is damaged (W6).
         if !tail.has_ended {
             refuse_later(folder, mine, id, &tail, &bytes).or_else(|error| damage.met(error))?;
             return Ok(found);
@@ -136,7 +138,7 @@ fn sections_of(folder: &dyn LogFolder, wal: &Wal, damage: &mut Damage<'_>) -> Re
             Ok(None) if is_needed => {
                 let message = "the head of a section of the log is damaged";
                 damage.met(named(Error::damaged(message)))?;
-                // Its entries tell of which log they are.
+                // Its entries name their log, so it is read by them.
                 mine.push(section);
             }
             // A folder or the like is none.

@@ -1,4 +1,5 @@
-//! The thread that syncs what was answered before it was on the disk. The first such answer begins it.
+//! The thread that syncs entries of `Durability::System`, which are answered before they are on the disk. The first such
+//! answer starts it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,7 +72,7 @@ impl Unsynced {
         }
     }
 
-    /// Waits until something is to be synced; no once there will be nothing any more.
+    /// Waits until there is something to sync. Returns false once the log has stopped.
     fn wait(&self) -> bool {
         let mut state = self.state.lock();
         while !state.is_stopped {

@@ -1,9 +1,9 @@
 //! Which way a write goes, and the sections that begin on that way.
 //!
-//! The log is lazy. The first commits go straight into redb; the third soon after them begins the log, so that a process
-//! which begins its session, writes once and ends needs none. After half a minute without a commit it is laid down again.
-//! Large work goes past the log, and so does every commit while there is no room
-//! for a section.
+//! The log is lazy. The first two commits go straight into redb; a third one soon after them begins the log. So a process
+//! that begins its session, writes once and ends needs none. After half a minute without a commit, the log is moved into
+//! redb and its files are removed. Large work goes past the log, and so does every commit while there is no room for a
+//! section.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,7 +57,9 @@ impl Log {
         self.refuse_over_damage()?;
         let mut has_tried = false;
         loop {
+            // W10: after a failed sync nothing is written.
             self.refuse_failed()?;
+            // Large work would fill section after section, and redb would get its rows anyway.
             if size == Size::Large {
                 return Ok(Road::Redb);
             }
@@ -66,6 +68,7 @@ impl Log {
             match &writer.stage {
                 // A closure that changes nothing must not apply what is in memory.
                 Stage::Recovered(_) => return Ok(Road::Entry(UNLOGGED)),
+                // One commit after a long rest costs less than beginning a log and moving it into redb.
                 Stage::Empty if writer.is_sparse() => {
                     writer.commits = 0;
                     return Ok(Road::Redb);
@@ -74,6 +77,7 @@ impl Log {
                     return Ok(Road::Redb);
                 }
                 Stage::Empty => self.begin(writer, handle, context)?,
+                // The rows are gathered in memory first: a closure that changes nothing needs no transaction of redb.
                 Stage::Ended(_) if makes_none => return Ok(Road::Entry(UNLOGGED)),
                 Stage::Open(open) if open.has_room() => {
                     return Ok(Road::Entry(usize::try_from(open.most()).unwrap_or(usize::MAX)));

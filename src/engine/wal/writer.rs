@@ -57,7 +57,7 @@ pub(super) struct OpenSection {
     /// The CRC of the entry before.
     pub(super) crc: u32,
     pub(super) map: Arc<SectionMap>,
-    /// The longest entry that was to come into it.
+    /// The longest entry for which room was looked for in it.
     pub(super) longest: u64,
     pub(super) begun: Instant,
 }
@@ -118,7 +118,7 @@ impl OpenSection {
             && self.map.bytes() < MOST_OF_A_SECTION
     }
 
-    /// Whether the next section is to be longer.
+    /// Whether it was filled so soon that the next section should be longer.
     pub(super) fn was_filled_soon(&self) -> bool {
         self.begun.elapsed() < SOON
     }

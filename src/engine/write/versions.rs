@@ -162,6 +162,7 @@ impl WriteTx<'_> {
     fn verified_or_put_back<'b>(&mut self, row: &[u8], old: &'b [u8]) -> Result<Frame<'b>> {
         let verified = frame::decode(Place::of_record(row), old);
         if verified.is_err() {
+            // F1: the damaged row goes back byte for byte. Nothing has changed then, so the two changes do not count.
             self.insert(Table::Live, row, old)?;
             self.row_changes = self.row_changes.saturating_sub(2);
         }
