@@ -102,8 +102,10 @@ impl WriteTx<'_> {
     /// Applies a plan. The report has no safety point if nothing changed.
     pub(crate) fn restore(&mut self, plan: &RestorePlan, verified: Verified) -> Result<RestoreReport> {
         let names = names(self)?;
+        // The plan is older than this transaction: the point may be gone, and the state another one.
         let manifest = self.manifest_to_restore(&plan.point)?;
         self.refuse_moved_on(plan)?;
+        // An undo must not overwrite later work, unless the caller gives that up.
         if let Direction::Undo { discard } = plan.direction {
             self.refuse_undo(plan, discard)?;
         }
@@ -112,25 +114,34 @@ impl WriteTx<'_> {
         unit::with_assignments(self, &mut scope.rows)?;
         let spared = plan.spared.with_assignments(self)?;
         let verb = if plan.is_undo() { "undo of" } else { "restore of" };
+        // Sealed before the first change, so that `undo` goes back to exactly this state.
         let safety = Safety::seal(self, format!("before the {verb} {}", plan.point))?;
         let mut revert = Revert::new(plan.point.epoch, &scope, &spared, plan.options.keep_finished);
         revert.run(self, safety.epoch)?;
+        // D4: for whole collections, and before anything else changes them.
         if let Some(manifest) = &manifest
             && scope.is_whole()
         {
             compare_digests(self, &scope, &spared, manifest)?;
         }
+        // T1: a document that lost rows in a repair is made whole from those that are left.
         let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
+        // Claims of the past belong to bots that no longer work on them. An undo is exact, so its claims stay.
         let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
+        // A bulk change that goes on would change tasks that were just put back.
         self.end_bulk_for_restore(&scope)?;
+        // No due time of the past fires again.
         self.schedules().settle()?;
+        // Two tasks with one idempotency key would do the same work twice.
         refuse_second_tasks(self, &scope)?;
         let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = revert.finished;
         let mut collections = revert.touched(&names);
         let undo = safety.finish(self, plan.undoes(self.epochs().open, scope))?;
+        // Records that were written and came out as before do not count.
         if undo.is_none() {
             collections.clear();
         }
+        // Later work is born in a later epoch, by which an undo recognizes it.
         self.turn_epoch()?;
         let earlier = plan.earlier.clone().filter(|_| collections.is_empty());
         let report = RestoreReport {

@@ -55,10 +55,11 @@ impl<'p> Revert<'p> {
         tx.each_pre_image_to_change(self.from, safety, |tx, key, bytes| {
             let place = Place::of_record(key.row);
             let before = frame::decode(place, bytes)?;
+            // S3: a frame that was born after the point is not the key's state there; an earlier segment has that.
             if before.birth > self.from || !self.scope.contains(key.row) || self.spared.contains(key.row) {
                 return Ok(());
             }
-            // While points are being merged, a piece may come before the head of its value.
+            // V1: while points are being merged, a piece may come before the head of its value, which is still read.
             if place.collection == CollectionId::CHUNKS {
                 self.pieces.push(key.to_bytes());
                 return Ok(());
@@ -80,16 +81,20 @@ impl<'p> Revert<'p> {
             Some(bytes) => frame::decode(place, bytes)?.state,
             None => State::Absent,
         };
+        // It was changed and changed back: writing it would give it a new birth.
         if now == then {
             return Ok(());
         }
+        // A finished task may run again after the restore, unless the caller keeps it finished.
         if collection == CollectionId::QUEUE {
             let task = tx.whole_value(collection, key, now)?;
             if task.as_ref().map_or(Ok(true), |task| is_finished(key, task))? {
                 self.tasks.push((key.to_vec(), task));
             }
         }
+        // X1: the index follows from the records.
         self.index(tx, collection, key, now, then)?;
+        // S1 and D1: both keep the pre-image for the safety point, and count the digest.
         match then {
             State::Absent => drop(tx.remove_state(collection, key)?),
             then => drop(tx.put_state(collection, key, then)?),
@@ -113,6 +118,7 @@ impl<'p> Revert<'p> {
         let after = match then {
             State::Absent => Vec::new(),
             State::Present(payload) => rule.keys(key, Some(payload))?,
+            // Its pieces are not written yet.
             State::Chunked(_) => {
                 self.long.push((collection, key.to_vec()));
                 Vec::new()
@@ -142,6 +148,7 @@ impl<'p> Revert<'p> {
         }
         kept.left_out.extend(self.finished.left_out());
         kept.put(tx)?;
+        // All claims at once, or only those of the restored tasks.
         if self.scope.has_all_of(CollectionId::QUEUE) {
             return Ok(tx.queue().void_claims()? as u64);
         }

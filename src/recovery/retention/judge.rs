@@ -23,16 +23,19 @@ pub(super) fn judge(policy: &Policy, points: &[Candidate], now: Timestamp) -> Ve
     points.sort_by_key(|point| point.epoch);
     let mut cases: Vec<_> = points.into_iter().map(|point| Case::new(point, now)).collect();
     let kinds: BTreeSet<_> = cases.iter().map(|case| case.point.kind.as_str()).collect();
+    // Protections first: the rules after them must not count what stays anyway.
     for kind in &kinds {
         protect(policy, &mut of_kind(&mut cases, kind));
     }
     protect_safety_points(&mut cases);
+    // A point of a burst must not stand for its period, so room comes before thinning.
     let crowded = without_room(policy, &cases);
     let stretches = Stretches::new(policy, &cases, &crowded);
     for case in &mut cases {
         let by_age = || by_age(policy, case.point, &stretches, case.age);
         case.fate = by_room(policy, case.point, &crowded).unwrap_or_else(by_age);
     }
+    // The cap counts only points that are kept so far, so it comes last.
     for kind in &kinds {
         cut(policy, &mut of_kind(&mut cases, kind));
     }
@@ -52,11 +55,13 @@ fn by_room(policy: &Policy, point: &Candidate, crowded: &BTreeSet<Epoch>) -> Opt
 
 /// The decision of age and thinning about a point.
 fn by_age(policy: &Policy, point: &Candidate, stretches: &Stretches<'_>, age: Duration) -> Fate {
+    // A safety point serves its undo, and only for as long as somebody may want that.
     if point.class == Class::Safety {
         return up_to(age, policy.keep_safety, Reason::Safety);
     }
     match policy.keep_within {
         Some(most) if age > most => Fate::Forget(Reason::OlderThan(most)),
+        // Young enough: of automatic points one stays for each period, and every point that somebody asked for.
         most => match thinned_to(policy, point, age) {
             Some(every) if stretches.is_kept(point, every) => Fate::Keep(Reason::OnePer(every)),
             Some(every) => Fate::Forget(Reason::Thinned(every)),
@@ -115,6 +120,7 @@ fn protect(policy: &Policy, cases: &mut [&mut Case<'_>]) {
     }
     protect_newest(cases.iter_mut().rev().map(|case| &mut **case));
     for (count, reason, stretch) in calendar(policy) {
+        // The newest point of each period, newest period first. A point that a repair has hurt must not stand for one.
         let mut seen = BTreeSet::new();
         for case in cases.iter_mut().rev().filter(|case| case.point.sound) {
             if (seen.len() as u64) < count && seen.insert(stretch(case.point)) {
@@ -129,6 +135,7 @@ fn protect_by_itself(policy: &Policy, case: &mut Case<'_>) {
     if case.point.held {
         case.protections.push(Reason::Held);
     }
+    // Without a value, the rule keeps every value of the tag.
     for rule in &policy.keep_tags {
         if case.point.tags.get(&rule.name).is_some_and(|value| rule.value.as_ref().is_none_or(|wanted| wanted == value))
         {
@@ -153,6 +160,7 @@ fn protect_newest<'c, 'p: 'c>(cases: impl Iterator<Item = &'c mut Case<'p>>) {
 
 /// Protects held safety points, and the newest one if there are only safety points.
 fn protect_safety_points(cases: &mut [Case<'_>]) {
+    // Retention never forgets the last point that there is.
     let nothing_else = cases.iter().all(|case| case.point.class == Class::Safety);
     for case in cases.iter_mut().filter(|case| case.point.class == Class::Safety && case.point.held) {
         case.protections.push(Reason::Held);

@@ -12,7 +12,7 @@ use super::case::{Case, Fate};
 use super::{Candidate, Class, HOUR, Policy, Reason};
 use crate::engine::epoch::Epoch;
 
-/// The number of points at once, in hours of the rate after that.
+/// The number of points at once, given as hours of the sustained rate.
 const HOURS_OF_BURST: u128 = 10;
 const MINUTE_NANOS: i128 = 60 * 1_000_000_000;
 const HOUR_NANOS: i128 = 60 * MINUTE_NANOS;
