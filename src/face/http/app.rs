@@ -62,7 +62,7 @@ impl FromRequestParts<Self> for App {
 struct Inner {
     instance: Arc<Instance>,
     live: RwLock<Arc<Live>>,
-    /// Permits to call the store.
+    /// The semaphore for calls of the store.
     permits: Arc<Semaphore>,
     /// Becomes true at shutdown; waiting claims give up then.
     stopping: watch::Receiver<bool>,
@@ -71,9 +71,9 @@ struct Inner {
     sessions: Sessions,
     memory: Memory,
     rates: Rates,
-    /// Permits for reads whose answers may be long.
+    /// The semaphore for reads whose answers may be long.
     reads: Arc<Semaphore>,
-    /// The permit to measure the store.
+    /// The semaphore with the one permit to measure the store.
     measures: Arc<Semaphore>,
     /// The OpenAPI document.
     description: Value,

@@ -1,4 +1,5 @@
-//! How many requests and points each key or client may ask for, and how long one waits that has shown wrong keys.
+//! Rate limits: how many requests and points each key or client may ask for, and how long a client that has shown wrong keys
+//! must wait.
 
 use std::collections::HashMap;
 use std::hash::Hash;
