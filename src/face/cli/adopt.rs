@@ -28,7 +28,7 @@ Files, and what must be in them:
   disaster-recovery.jsonl  on each line {\"timestamp\", \"event\", ..}
   index.json               {\"backups\": {ID: {\"timestamp\", \"backup_type\", ..}, ..}, \"restore_points\": {ID: {\"timestamp\", ..}, ..}},
                            and ID.json beside it for each backup
-  docs/MIGRATING.md has every member, and what becomes of it.";
+  docs/MIGRATING.md describes every field, and the record that it becomes.";
 
 /// Take over the files of the replaced service: bots, tasks, chat, logs, backups and restore points
 ///

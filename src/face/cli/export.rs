@@ -18,7 +18,7 @@ use crate::{ExportOptions, Result, Selector};
 /// and as exact records, the audit trail, and SHA256SUMS for sha256sum -c. To export the current state, a restore point
 /// is made first, unless the newest one has exactly this state; the same point gives the same bytes. Bots keep writing
 /// meanwhile. The file gets its name only when it is complete, and only its owner can read it. The output is its
-/// SHA-256 and name, as of sha256sum.
+/// SHA-256 and name, as sha256sum prints them.
 #[derive(Debug, Args)]
 #[command(after_help = examples())]
 pub(super) struct Export {

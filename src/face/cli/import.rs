@@ -35,7 +35,7 @@ pub(super) struct Import {
     /// Verify the archive and show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Keep tasks finished that are finished in the store and not in the archive
+    /// Do not run tasks again that are finished in the store but not in the archive
     #[arg(long)]
     keep_finished: bool,
     /// Import the remaining part of a point that a repair could not recover completely

@@ -31,7 +31,7 @@ pub(super) struct PolicyArgs {
     /// Start from the default rules
     #[arg(long)]
     default: bool,
-    /// Forget nothing, whatever its age and number
+    /// Never forget a point, whatever its age and the number of points
     #[arg(long, conflicts_with_all = ["default", "Rules"])]
     keep_everything: bool,
 }

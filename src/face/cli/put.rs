@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// Put a record, replacing the one with the same key
 ///
-/// For a bot, give only the fields to set; the others are not set then.
+/// For a bot, fields that you leave out are not set.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

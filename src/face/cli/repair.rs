@@ -10,7 +10,7 @@ use crate::face::cli::exit::Exit;
 use crate::text::{counted, show_bytes};
 use crate::{Error, ErrorKind, RepairReport, Result, Store};
 
-/// Make a new store of all sound records of a damaged one, and report the losses
+/// Make a new store from all sound records of a damaged one, and report the losses
 ///
 /// The damaged file is only read. Every record that verifies is kept, now and at every point; a record whose newest
 /// version is damaged goes back to its newest sound version. Points that lost something are kept and marked as partial.
@@ -26,7 +26,7 @@ pub(super) struct Repair {
     /// The file of the new store [default: NAME.repaired.redb beside the old one]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Leave the log of the store out, and go back to what its file has
+    /// Ignore the write-ahead log of the store, and keep only the state that the file itself has
     #[arg(long)]
     without_log: bool,
     /// Show what would be kept and lost, and create no file

@@ -38,7 +38,7 @@ pub(super) struct Restore {
     /// Verify every record and every point first
     #[arg(long, conflicts_with = "dry_run")]
     verify: bool,
-    /// Keep tasks finished that were finished since the point, including tasks pushed after it, and purged tasks as
+    /// Do not run tasks again that finished since the point, including tasks pushed after it, and purged tasks as
     /// long as queue memory remembers them
     #[arg(long)]
     keep_finished: bool,

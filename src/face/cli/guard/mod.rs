@@ -54,7 +54,7 @@ pub(super) struct Guard {
     /// Roll back only these collections, separated by commas; queue and assignments go together
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     only: Vec<String>,
-    /// Keep tasks finished that were finished meanwhile
+    /// Do not run tasks again that finished meanwhile
     #[arg(long)]
     keep_finished: bool,
     /// The command and its arguments

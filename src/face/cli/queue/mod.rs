@@ -94,8 +94,8 @@ impl QueueArgs {
 
 /// Requeue a failed, dead or cancelled task, with all its attempts; or all tasks of a filter
 ///
-/// All tasks of a filter are requeued behind a new restore point, in many small steps. If that is killed in the middle, the
-/// service or queue bulk --continue goes on.
+/// All tasks of a filter are requeued behind a new restore point, in many small transactions. If the process is killed
+/// meanwhile, a service continues by itself; without one, run queue bulk --continue.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -120,7 +120,7 @@ struct Cancel {
     which: Which,
 }
 
-/// List tasks: all by id, or those in one state, in the order of claims or of their end
+/// List tasks: all by id, or those in one state, in the order in which they are claimed or have ended
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
