@@ -50,7 +50,7 @@ pub enum ErrorKind {
     Invalid,
     /// The state does not allow it: a token is void, a record changed meanwhile, a point is held.
     Conflict,
-    /// The actor may not do that: its key is not valid any more, or it acts as another bot. Use another key.
+    /// The actor may not do that: its key is no longer valid, or it acts as another bot. Use another key.
     Forbidden,
     /// Nothing of the call was committed. It is safe to retry.
     NotCommitted,

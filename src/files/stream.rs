@@ -46,7 +46,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
 /// As [`read`], and `Invalid` if it is not UTF-8.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
     String::from_utf8(read(path, limit)?)
-        .map_err(|_| Error::invalid(format!("this is no text: file={}", path.display())))
+        .map_err(|_| Error::invalid(format!("this is not UTF-8 text: file={}", path.display())))
 }
 
 /// The same for a secret, which others must not be able to read.

@@ -33,7 +33,7 @@ fn run(store: &Store, stop: &Stop) {
             Err(_) if store.is_closed() => return,
             // The file is being opened again, of which somebody else tells.
             Err(error) if error.kind() == ErrorKind::Reopen => {}
-            Err(error) => tracing::warn!(%error, "it could not be noted how far the event log has come"),
+            Err(error) => tracing::warn!(%error, "the progress of the event log could not be stored"),
         }
     }
 }

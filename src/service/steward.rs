@@ -95,7 +95,7 @@ impl Steward {
         shell.stdin(Stdio::null()).stdout(Stdio::null());
         let run = move || match shell.status() {
             Ok(status) if status.success() => {}
-            Ok(status) => tracing::warn!(%status, "the command for failures failed itself"),
+            Ok(status) => tracing::warn!(%status, "the command for failures has failed"),
             Err(error) => tracing::warn!(%error, "the command for failures could not be run"),
         };
         if let Err(error) = std::thread::Builder::new().name("hivekeep-on-failure".into()).spawn(run) {

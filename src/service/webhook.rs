@@ -26,11 +26,11 @@ impl Webhook {
         let post = move || {
             let agent = ureq::Agent::config_builder().timeout_global(Some(WITHIN)).build().new_agent();
             if let Err(error) = agent.post(&url).content_type("application/json").send(body) {
-                tracing::warn!(%error, url = masked, "the URL for failures could not be told");
+                tracing::warn!(%error, url = masked, "the URL for failures could not be notified");
             }
         };
         if let Err(error) = std::thread::Builder::new().name("hivekeep-webhook".into()).spawn(post) {
-            tracing::warn!(%error, "the URL for failures could not be told");
+            tracing::warn!(%error, "the URL for failures could not be notified");
         }
     }
 }

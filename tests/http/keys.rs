@@ -388,7 +388,7 @@ fn a_key_that_is_revoked_while_its_request_waits_gets_nothing() {
         service.ask("DELETE", "/api/keys/A", &ops, "").ok();
         service.ask("POST", "/api/queue", &ops, r#"{"payload": 1, "id": "t"}"#).ok();
         let said = waiting.join().unwrap().refused(403);
-        assert!(said.contains("not valid any more"), "{said}");
+        assert!(said.contains("no longer valid"), "{said}");
     });
     assert_eq!(service.ask("GET", "/api/queue/t", &ops, "").ok()["state"], "ready");
 }

@@ -149,7 +149,7 @@ impl Sums {
             Err(error) => self.find(table, key, error.to_string()),
             // Only records have epochs.
             Ok(()) if frame::decode_compared(table.place(key), bytes).is_ok_and(|frame| frame.birth != Epoch(0)) => {
-                self.find(table, key, "a row that is no record was born in an epoch");
+                self.find(table, key, "a row outside of the records has a birth epoch");
             }
             Ok(()) => {}
         }
@@ -196,7 +196,7 @@ fn on_a_chain(view: &View, members: &Members, epoch: Epoch, row: &[u8]) -> Resul
 fn names_a_point(view: &View, id: &[u8], epoch: &[u8]) -> Result<()> {
     let manifest = view.manifest(Epoch(meta::number(epoch)?))?;
     if manifest.is_none_or(|manifest| manifest.id.0.as_bytes() != id) {
-        return Err(Error::damaged("the name of a point names none: the point was lost"));
+        return Err(Error::damaged("the name of a point leads to no point: the point was lost"));
     }
     Ok(())
 }

@@ -265,5 +265,5 @@ fn a_row_that_is_no_record_and_was_born_in_an_epoch_is_found() {
     replace(&model.store, Table::Liveness, b"ant", &[(b"ant".to_vec(), bytes)]);
     let report = check(&model.store.view().unwrap(), &|_, _| ()).unwrap();
     let what: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
-    assert_eq!(what, ["a row that is no record was born in an epoch"]);
+    assert_eq!(what, ["a row outside of the records has a birth epoch"]);
 }

@@ -186,7 +186,7 @@ pub(super) fn alone<R>(
 /// A failed commit may still have reached the disk: 3.8% of the measured ones had.
 pub(super) fn uncertain(error: Error) -> Error {
     let message = format!(
-        "the commit failed, and it is not known whether it reached the disk; open the store again and look: {error}"
+        "the commit failed, and it is unknown whether it reached the disk; open the store again and look: {error}"
     );
     Error::new(ErrorKind::Uncertain, message).with_source(error)
 }

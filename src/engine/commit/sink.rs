@@ -60,7 +60,7 @@ impl SinkSlot {
         let Some(sink) = self.get() else { return };
         // The callers whose commit this was are still to be told.
         if catch_unwind(AssertUnwindSafe(|| sink.committed())).is_err() {
-            tracing::error!("telling of events panicked");
+            tracing::error!("writing the event log panicked");
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
 
     /// Reads the bytes of an earlier version.
     fn upgrade(version: u8, _bytes: &[u8]) -> Result<Self> {
-        Err(Error::damaged(format!("no version of {} has the number version={version}", Self::WHAT)))
+        Err(Error::damaged(format!("{} has an unknown version: version={version}", Self::WHAT)))
     }
 }
 

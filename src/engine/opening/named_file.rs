@@ -52,7 +52,7 @@ impl NamedFile {
             Ok(_) => "replaced by another",
             Err(error) if matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory) => "moved or removed",
             Err(error) => {
-                tracing::debug!(%error, "it cannot be told whether the file of the store is still at its place");
+                tracing::debug!(%error, "it is unknown whether the file of the store still has its name");
                 return Ok(());
             }
         };

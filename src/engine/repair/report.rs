@@ -133,7 +133,9 @@ impl fmt::Display for RepairReport {
                 RepairOutcome::FoundAgain => {
                     writeln!(f, "{collection} {key}: found again, as it was in epoch {epoch}")?
                 }
-                RepairOutcome::PastLost => writeln!(f, "{collection} {key}: what it was before epoch {epoch} is lost")?,
+                RepairOutcome::PastLost => {
+                    writeln!(f, "{collection} {key}: its versions before epoch {epoch} are lost")?
+                }
             }
         }
         self.collections.iter().try_for_each(|loss| writeln!(f, "now {loss}"))?;
@@ -152,7 +154,11 @@ impl fmt::Display for CollectionLoss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { collection, was, is } = self;
         match was {
-            None => write!(f, "{collection}: records {}, bytes {}; what they were is lost", is.count, is.bytes),
+            None => write!(
+                f,
+                "{collection}: records {}, bytes {}; the numbers before the damage are lost",
+                is.count, is.bytes
+            ),
             Some(was) => {
                 write!(f, "{collection}: records {} of {}, bytes {} of {}", is.count, was.count, is.bytes, was.bytes)
             }
@@ -218,9 +224,9 @@ undo: rows that no page leads to: 7
 config a: lost, no sound version was left
 config b: went back to what it was in epoch 3
 config c: found again, as it was in epoch 3
-config d: what it was before epoch 3 is lost
+config d: its versions before epoch 3 are lost
 now config: records 1 of 2, bytes 10 of 30
-point p: config: records 1, bytes 10; what they were is lost
+point p: config: records 1, bytes 10; the numbers before the damage are lost
 point 1970-01-01T00:00:00.000000+00:00: may have lost something
 a note
 ";

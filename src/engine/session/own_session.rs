@@ -51,8 +51,10 @@ impl OwnSession {
                 tracing::warn!("the file of sessions was removed or replaced; this process is in the new one");
                 state.presence = presence;
             }
-            Ok(None) => tracing::error!(session = self.session, "another process has the place of this one's session"),
-            Err(error) => tracing::error!(%error, "the file of sessions was removed, and cannot be made anew"),
+            Ok(None) => {
+                tracing::error!(session = self.session, "another process has locked the byte of this process's session")
+            }
+            Err(error) => tracing::error!(%error, "the file of sessions was removed and cannot be created again"),
         }
     }
 

@@ -249,7 +249,7 @@ impl Log {
 
 fn uncertain(error: Arc<Error>) -> Error {
     let message = format!(
-        "the commit failed, and it is not known whether it reached the disk; open the store again and look: {error}"
+        "the commit failed, and it is unknown whether it reached the disk; open the store again and look: {error}"
     );
     Error::new(ErrorKind::Uncertain, message).with_source(error)
 }

@@ -205,7 +205,7 @@ fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal) -> Resu
     }
     // W7: without gaps.
     if overlay.behind(before.section).maps().first().map(|map| map.section) != Some(before.section + 1) {
-        return Err(Error::damaged("a section of the log is not in memory any more"));
+        return Err(Error::damaged("a section of the log is no longer in memory"));
     }
     apply(rows, overlay)?;
     wal.write(rows)?;

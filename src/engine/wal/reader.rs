@@ -85,7 +85,7 @@ pub(super) fn refuse_damaged(bytes: &[u8], from: u64, id: LogId, number: u64) ->
         let Some(later) = entry::decode(rest) else { continue };
         let missing = number.saturating_add(1);
         if later.link.number > missing && later.link.synced >= missing {
-            let message = "an entry of the log is damaged, and a later one says that it was on the disk";
+            let message = "an entry of the log is damaged, and a later one shows that it was on the disk";
             return Err(Error::damaged(format!("{message}: number={missing} later={}", later.link.number)));
         }
     }

@@ -171,7 +171,7 @@ pub(in crate::engine) fn rows_for_repair(
         Some(wal) if wal.in_use => {
             let read = find(folder, &wal, Damage::Noted(&mut notes))?;
             if !notes.is_empty() {
-                notes.push(format!("acknowledged writes behind number {} of the log are lost", read.number));
+                notes.push(format!("acknowledged writes after number {} of the log are lost", read.number));
             }
             Overlay::new(Some(wal.id), read.maps.into(), read.number)
         }

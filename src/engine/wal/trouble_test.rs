@@ -270,7 +270,7 @@ fn a_repair_keeps_what_comes_before_damage_in_the_log_and_says_what_is_lost() {
     let report = repair(&path, &repaired, LogIs::Used).unwrap();
     assert_eq!([0, 1, 2, 3].map(|round| number(&repaired, &format!("key {round}"))), [Some(0), Some(1), None, None]);
     assert!(report.notes[0].contains("an entry of the log is damaged"), "{report}");
-    assert!(report.notes[1].starts_with("acknowledged writes behind number"), "{report}");
+    assert!(report.notes[1].starts_with("acknowledged writes after number"), "{report}");
     assert!(!report.to_string().contains("run hivekeep repair"), "{report}");
     // Every byte: it never fails, and never gives what was not written.
     for at in (0..log.len()).step_by(97).take(40) {

@@ -133,7 +133,7 @@ impl<'a> WriteTx<'a> {
     /// heals that.
     pub(crate) fn put(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()> {
         if key.len() > MAX_KEY {
-            return Err(Error::invalid(format!("a key is too long: bytes={} most={MAX_KEY}", key.len())));
+            return Err(Error::invalid(format!("a key is too long: bytes={} max={MAX_KEY}", key.len())));
         }
         self.whole_or_refused(|tx| {
             tx.reindex(collection, key, Some(payload))?;
@@ -267,7 +267,9 @@ impl<'a> WriteTx<'a> {
             Some(current) => *current,
             None => meta::counter(self, counter)?,
         };
-        let next = current.checked_add(1).ok_or_else(|| Error::damaged(format!("a counter is spent: {counter}")))?;
+        let next = current
+            .checked_add(1)
+            .ok_or_else(|| Error::damaged(format!("a counter is exhausted: counter={counter}")))?;
         self.batch.counters.insert(counter, next);
         self.batch.changed = true;
         Ok(next)
@@ -287,7 +289,7 @@ impl<'a> WriteTx<'a> {
         }
         let number = self.next(meta::COLLECTIONS)?.checked_add(u64::from(CollectionId::FIRST_USER.0) - 1);
         let id = number.and_then(|number| u32::try_from(number).ok());
-        let id = CollectionId(id.ok_or_else(|| Error::damaged("the numbers of collections are spent"))?);
+        let id = CollectionId(id.ok_or_else(|| Error::damaged("the numbers of collections are exhausted"))?);
         self.put_row(Table::Collections, name.as_bytes(), &id.0.to_be_bytes())?;
         Ok(id)
     }

@@ -68,7 +68,7 @@ fn backups_of(gauges: &mut Gauges, inventory: &Inventory) {
 fn archives_of(gauges: &mut Gauges, last: &LastArchive, lag: Duration) {
     let about = "When the store had the state in the newest archive.";
     gauges.time("last_archive_state_timestamp_seconds", about, last.state_at);
-    let about = "How far back the loss of the file would reach; 0 while nothing has changed since the newest archive.";
+    let about = "Age of the state that would be left if the file were lost; 0 while nothing has changed since the newest archive.";
     gauges.one("archive_lag_seconds", about, lag.as_secs_f64());
     gauges.time("last_archive_timestamp_seconds", "When the newest automatic archive was made.", last.at);
     let about = "1 when the newest automatic archive was read back.";
@@ -103,10 +103,14 @@ fn drill_of(gauges: &mut Gauges, drill: &LastDrill) {
     let each = |value: fn(&Rehearsed) -> f64| {
         drill.scenarios.iter().map(move |own| (format!("disaster=\"{}\"", own.name), value(own)))
     };
-    let about = "How long the work took to go on.";
+    let about = "Time until the work continued.";
     gauges.each("last_drill_recovery_seconds", about, each(|own| own.recovery_ms as f64 / 1e3));
     gauges.each("last_drill_lost_records", "Records that were lost.", each(|own| own.lost_records as f64));
-    gauges.each("last_drill_lost_seconds", "How far back was lost.", each(|own| own.lost_ms as f64 / 1e3));
+    gauges.each(
+        "last_drill_lost_seconds",
+        "Age of the oldest record that was lost.",
+        each(|own| own.lost_ms as f64 / 1e3),
+    );
     gauges.each("last_drill_met", "1 where the target was met.", each(|own| of_bool(own.met)));
 }
 

@@ -203,7 +203,7 @@ const HOLDER: Shape = Shape {
     base: None,
     fields: &[
         required("bot", Text, "the bot"),
-        nullable("token", Number, "token that it must show; null for everybody but that bot where keys are asked for"),
+        nullable("token", Number, "token that it must show; where keys are required, only that bot sees it"),
         required("since", Time, "time at which it was claimed"),
         required("deadline", Time, "end of the lease unless it is extended"),
         required("lease_ms", Number, "length of the lease in milliseconds"),

@@ -172,7 +172,7 @@ impl Client {
     pub(in crate::face) fn go_on(&self, empty: &mut u32) -> Result<()> {
         *empty += 1;
         match *empty > EMPTY_PAGES {
-            true => Err(self.not_understood("pages without items go on and on")),
+            true => Err(self.not_understood("the list does not end: pages without items follow each other")),
             false => Ok(()),
         }
     }

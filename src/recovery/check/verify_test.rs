@@ -129,7 +129,7 @@ fn a_document_without_one_of_its_rows_is_found_now_and_at_its_point_and_a_repair
     assert!(store.write(lose).unwrap());
     let broken = store.restore_point("broken").unwrap();
     let key = CollectionId::DOCUMENTS.row_key(b"kind\0\0source\0\0");
-    let what = "a document has not as many rows as it says: document=kind/source says=3 has=2";
+    let what = "the number of rows that a document names is not that of its rows: document=kind/source says=3 has=2";
     let expected = [Finding::new("live", &key, what)];
     assert_eq!(store.check().unwrap().findings, expected);
     assert_eq!(store.check_at(&broken).unwrap().findings, expected);

@@ -97,7 +97,7 @@ impl View {
         match self.has_lost(collection, key) {
             Ok(false) => missing,
             Ok(true) => Error::damaged(format!(
-                "a repair lost that record, so nobody knows what it was at that point; see hivekeep point show: \
+                "a repair lost that record, so its value at that point is unknown; see hivekeep point show: \
                  collection={collection} key={}",
                 key.escape_debug()
             )),

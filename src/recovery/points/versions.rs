@@ -138,7 +138,7 @@ impl View {
                     "a repair lost every version of that record: collection={collection} key={key}"
                 )),
                 false => Error::not_found(format!(
-                    "neither now nor any point has such a record: collection={collection} key={key}"
+                    "neither the present nor any point has such a record: collection={collection} key={key}"
                 )),
             });
         };

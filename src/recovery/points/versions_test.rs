@@ -124,7 +124,7 @@ fn an_unknown_record_and_documents_are_refused_by_name() {
     let refused = |collection: &str, key: &str| hive.view().versions(collection, key, 9).unwrap_err();
     let never = refused("config", "limit");
     assert_eq!(never.kind(), ErrorKind::NotFound);
-    assert_eq!(never.to_string(), "neither now nor any point has such a record: collection=config key=limit");
+    assert_eq!(never.to_string(), "neither the present nor any point has such a record: collection=config key=limit");
     hive.store.backup(BackupRequest::new(Kind::Registry).data(json!({}))).unwrap();
     assert_eq!(refused("documents", "registry/backup-registry").kind(), ErrorKind::Invalid);
     for (collection, key) in [("unheard", "a"), ("audit", "1"), ("#chunks", "a"), ("chat", "no number")] {

@@ -28,8 +28,7 @@ pub(crate) struct Target {
 
 /// The refusal of a key without the one collection to which it belongs.
 pub(crate) fn key_alone() -> Error {
-    Error::invalid("a key needs the one collection that it is of; name that collection too")
-        .with_hint(Hint::NameCollection)
+    Error::invalid("a key needs its collection; name exactly one collection").with_hint(Hint::NameCollection)
 }
 
 /// Finds the point that a selector names, or the point and the part of it that a backup stands for.

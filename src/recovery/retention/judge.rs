@@ -314,7 +314,7 @@ pub(super) mod tests {
         let damaged = |age| Candidate { sound: false, ..manual(age) };
         assert_eq!(
             told(&Policy::default(), &[damaged(9 * DAY), damaged(8 * DAY)]),
-            ["forget: older than 7d", "keep: latest point, none is known to be sound"]
+            ["forget: older than 7d", "keep: latest point, as none is known to be sound"]
         );
     }
 

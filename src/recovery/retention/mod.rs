@@ -245,7 +245,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Held => f.write_str("held"),
             Self::LatestGood => f.write_str("latest good point"),
-            Self::Latest => f.write_str("latest point, none is known to be sound"),
+            Self::Latest => f.write_str("latest point, as none is known to be sound"),
             Self::Last(count) => write!(f, "one of the last {count}"),
             Self::Hourly => f.write_str("newest of its hour"),
             Self::Daily => f.write_str("newest of its day"),

@@ -31,7 +31,7 @@ impl Store {
             }
             let since = oldest.map(|since| format!("{SINCE}{}", since.strftime(MINUTE))).unwrap_or_default();
             if let Err(error) = presence.announce(session.0, &who(&since)) {
-                tracing::warn!(%error, "others cannot be told of a view that has been open for long");
+                tracing::warn!(%error, "other processes cannot learn of a view that has been open for long");
             }
         }
         oldest

@@ -117,7 +117,7 @@ impl Checking<'_, '_> {
         while document.path.len() < depth {
             let missing = key.get(..own + document.path.len() * ORDER).unwrap_or_default();
             let id = &document.id;
-            (self.find)(missing, format!("a row is missing that others lie in: document={id}"));
+            (self.find)(missing, format!("the row above other rows is missing: document={id}"));
             document.path.push(Level::new(missing, None));
         }
         document.found += 1;
@@ -156,7 +156,7 @@ impl Checking<'_, '_> {
         let Some(document) = &mut self.document else { return };
         while let Some(level) = document.path.pop_if(|level| done(level)) {
             if level.below == 0 && level.shape.is_some_and(|shape| shape != Shape::Whole) {
-                let what = format!("the rows are missing that lie in one: document={}", document.id);
+                let what = format!("the rows below a row are missing: document={}", document.id);
                 (self.find)(&level.key, what);
             }
         }
@@ -169,7 +169,9 @@ impl Checking<'_, '_> {
         if let (Some(own), Some(Document { id, says: Some(says), found, .. })) = (own, self.document.take())
             && says != found
         {
-            let what = format!("a document has not as many rows as it says: document={id} says={says} has={found}");
+            let what = format!(
+                "the number of rows that a document names is not that of its rows: document={id} says={says} has={found}"
+            );
             (self.find)(&own, what);
         }
     }
@@ -334,16 +336,20 @@ mod tests {
                 key(0),
                 "a document's own row says neither its version nor its rows: document=kind/source",
             ),
-            ((key(1), None), key(1), "a row is missing that others lie in: document=kind/source"),
-            ((key(3), None), key(0), "a document has not as many rows as it says: document=kind/source says=7 has=6"),
+            ((key(1), None), key(1), "the row above other rows is missing: document=kind/source"),
+            (
+                (key(3), None),
+                key(0),
+                "the number of rows that a document names is not that of its rows: document=kind/source says=7 has=6",
+            ),
             ((&stray, Some(b"1")), &stray, "a row of documents has the key of no document"),
             ((&abyss, Some(b"1")), &abyss, "a row lies deeper than any document is: document=kind/source"),
             (
                 (&deep, Some(b"1")),
                 &deep[..key(7).len() + ORDER],
-                "a row is missing that others lie in: document=kind/source",
+                "the row above other rows is missing: document=kind/source",
             ),
-            ((key(7), Some(b"\"t\":[")), key(7), "the rows are missing that lie in one: document=kind/source"),
+            ((key(7), Some(b"\"t\":[")), key(7), "the rows below a row are missing: document=kind/source"),
             (
                 (key(1), Some(b"\"bots\":1")),
                 key(1),
@@ -356,7 +362,7 @@ mod tests {
                 key(5),
                 "a row of a document is no JSON: document=kind/source: a comma or the end of the array is missing: pointer=\"\" offset=2",
             ),
-            ((key(7), Some(b"\"none\":{")), key(7), "the rows are missing that lie in one: document=kind/source"),
+            ((key(7), Some(b"\"none\":{")), key(7), "the rows below a row are missing: document=kind/source"),
         ];
         for (change, at, what) in cases {
             let found = found_after(&store, &[change]);
@@ -377,7 +383,10 @@ mod tests {
         };
         store.alone(damage).unwrap();
         let said = found(&store.view().unwrap()).into_iter().map(|(_, what)| what).collect::<Vec<_>>();
-        assert_eq!(said, ["a document has not as many rows as it says: document=kind/source says=7 has=6"]);
+        assert_eq!(
+            said,
+            ["the number of rows that a document names is not that of its rows: document=kind/source says=7 has=6"]
+        );
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(crate) fn mend_documents_within(tx: &mut WriteTx<'_>, within: &dyn Fn(&[u8])
     let mut notes = Vec::new();
     for key in strays {
         tx.remove(CollectionId::DOCUMENTS, &key)?;
-        notes.push(format!("a row of documents was of none, and is gone: key={}", key.escape_ascii()));
+        notes.push(format!("a row belonged to no document, and was removed: key={}", key.escape_ascii()));
     }
     let mut documents = tx.documents().list().collect::<Result<Vec<_>>>()?;
     documents.retain(|id| within(&rows::key(id)));

@@ -242,7 +242,7 @@ impl WriteTx<'_> {
         if key.as_ref().is_some_and(is_valid) {
             return Ok(());
         }
-        let message = format!("that key is not valid any more; ask an admin for another one: key={name}");
+        let message = format!("that key is no longer valid; ask an admin for another one: key={name}");
         Err(Error::new(ErrorKind::Forbidden, message))
     }
 }

@@ -32,7 +32,7 @@ pub(crate) fn check_queue<R: Records>(records: &R, report: &mut dyn FnMut(String
         let id = &task.id;
         let only_dependencies = task.waiting_for.is_subset(&task.depends_on);
         if !only_dependencies || (task.state != TaskState::Ready && !task.waiting_for.is_empty()) {
-            report(format!("a task waits for what it should not wait for: task={id} state={}", task.state));
+            report(format!("a task waits for the wrong tasks: task={id} state={}", task.state));
         }
         for other in task.waiting_for.difference(&queue.not_done_here(&task.waiting_for)?) {
             report(format!("a task waits for one that is done: task={id} waiting_for={other}"));

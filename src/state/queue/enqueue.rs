@@ -196,7 +196,7 @@ impl Queue<&mut WriteTx<'_>> {
         if task.state.is_finished() {
             let state = task.state;
             return Err(Error::conflict(format!(
-                "a finished task is nobody's; requeue it first: task={id} state={state}"
+                "a finished task cannot be assigned; requeue it first: task={id} state={state}"
             )));
         }
         if let (Some(holder), Some(bot)) = (&task.holder, bot)

@@ -207,7 +207,9 @@ impl<R: Records> Queue<R> {
     /// `Invalid` for a cursor that no page of this list has given, and as of a point, where it is not known; `Damaged`.
     pub fn dependents(&self, id: &TaskId, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<TaskId>> {
         if !self.records.is_now() {
-            return Err(Error::invalid("the tasks that wait for a task are told of now, not of a point"));
+            return Err(Error::invalid(
+                "the tasks that wait for a task are known for the present only, not for a point",
+            ));
         }
         let (own, limit) = (keys::waiting_for(id).range(), limit.max(1));
         let range = cursor.map_or(Ok(own.clone()), |cursor| own.resume(cursor, |_| true))?;

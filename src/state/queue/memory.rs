@@ -146,7 +146,7 @@ impl<R: Records> Queue<R> {
             let (at, id) = split_purged(&row?.0)?;
             by_time += 1;
             if self.remembered(&id)?.is_none_or(|remembered| remembered.purged_at != at) {
-                report(format!("a purged task is not remembered as it should be: task={id}"));
+                report(format!("the two rows that remember a purged task differ: task={id}"));
             }
         }
         for row in scan_rows(&self.records, Table::Meta, KeyRange::prefix(FINISHED)) {

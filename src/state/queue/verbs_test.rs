@@ -275,7 +275,7 @@ fn assigning_moves_a_ready_task_and_is_refused_for_what_another_holds_or_nobody_
     hive.write(|tx| tx.queue().cancel(&id("a")));
     assert_eq!(hive.assigned(), [""; 0]);
     let error = hive.refused(|tx| tx.queue().assign(&id("a"), &bot("bee")));
-    assert_eq!(error.to_string(), "a finished task is nobody's; requeue it first: task=a state=cancelled");
+    assert_eq!(error.to_string(), "a finished task cannot be assigned; requeue it first: task=a state=cancelled");
     let error = hive.refused(|tx| tx.queue().assign(&id("x"), &bot("bee")));
     assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "there is no such task: task=x"));
 }

@@ -214,7 +214,9 @@ impl<R: Records> Queue<R> {
         if self.records.is_now() {
             return Ok(());
         }
-        Err(Error::invalid("why a task is not claimed is told of now, not of a point; look at the task instead"))
+        Err(Error::invalid(
+            "the reasons why a task is not claimed are known for the present only; look at the task instead",
+        ))
     }
 
     /// Reads the task of a question.

@@ -214,7 +214,7 @@ impl Shared {
     }
 
     fn lose(&self, job: &Job) {
-        tracing::warn!(bot = %self.bot, task = %job.id(), "the claim of a task has ended, and its result is thrown away");
+        tracing::warn!(bot = %self.bot, task = %job.id(), "the claim of a task has ended, so its result is dropped");
         self.count(|counts| counts.lost += 1);
         self.tell(&WorkerEvent::Lost { job });
     }

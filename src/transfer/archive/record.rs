@@ -63,7 +63,7 @@ fn fill(from: &mut impl Read, to: &mut Vec<u8>, length: u64) -> Result<()> {
 /// `Damaged` if it is.
 pub(super) fn refuse_long_key(bytes: usize) -> Result<()> {
     if bytes > MAX_KEY {
-        return Err(Error::damaged(format!("a key is too long: bytes={bytes} most={MAX_KEY}")));
+        return Err(Error::damaged(format!("a key is too long: bytes={bytes} max={MAX_KEY}")));
     }
     Ok(())
 }

@@ -113,7 +113,7 @@ pub(super) fn wait_until(watch: &dyn DrillWatch, mut is_so: impl FnMut() -> Resu
         stop_if_asked(watch)?;
         if begun.elapsed() > PATIENCE {
             let waited = PATIENCE.as_secs();
-            return Err(Error::conflict(format!("the work did not go on: waited_s={waited}")));
+            return Err(Error::conflict(format!("the work did not continue: waited_s={waited}")));
         }
         std::thread::sleep(LOOK_EVERY);
     }

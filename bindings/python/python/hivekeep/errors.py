@@ -114,7 +114,7 @@ class NotJson(Invalid, TypeError):
 
 
 class Forbidden(HivekeepError, PermissionError):
-    """The actor may not do that: its key is not valid any more, or it acts as another bot. Use another key."""
+    """The actor may not do that: its key is no longer valid, or it acts as another bot. Use another key."""
 
     kind = "forbidden"
 

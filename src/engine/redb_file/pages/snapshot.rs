@@ -113,7 +113,11 @@ impl Snapshot {
             tick(rows);
         };
         let made = root.map_or(Ok(Vec::new()), |root| self.walk_tree(root, &count, row))?;
-        if met.into_inner() == rows { Ok(made) } else { Err(odd("a table has not as many rows as it says")) }
+        if met.into_inner() == rows {
+            Ok(made)
+        } else {
+            Err(odd("the number of rows that a table names is not that of its rows"))
+        }
     }
 
     fn tables(&self) -> Result<Vec<FoundTable>> {
@@ -232,7 +236,7 @@ impl<'a> Reader<'a> {
         let below = children(page, &tree.span);
         let are_all = page.first() == Some(&BRANCH) && count(page).map(|keys| keys + 1) == Some(below.len());
         if !are_all || !below.iter().all(|(_, span)| span.lies_within(&tree.span)) {
-            return Err(odd("a branch is not what it should be"));
+            return Err(odd("a branch is damaged"));
         }
         self.take(&below)?;
         let branches = tree.branches.saturating_sub(1);
@@ -312,7 +316,7 @@ fn rows_of(page: &[u8], span: &Span, row: &mut EachRow<'_>) -> Result<u64> {
     }
     let within = last.zip(span.through.as_deref()).is_none_or(|(last, through)| last <= through);
     if page.first() != Some(&LEAF) || count(page) != Some(met) || met == 0 || !within {
-        return Err(odd("a leaf is not what it should be"));
+        return Err(odd("a leaf is damaged"));
     }
     Ok(met as u64)
 }

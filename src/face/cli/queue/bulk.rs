@@ -32,9 +32,7 @@ impl Which {
     pub(super) fn run(self, context: &mut Context, action: BulkAction, one: TaskChange) -> Result<Exit> {
         let filter: TaskFilter = self.filter.into();
         match (self.task, filter == TaskFilter::default()) {
-            (Some(_), true) if self.dry_run => {
-                Err(Error::invalid("a dry run is for all tasks of a filter; leave --dry-run out"))
-            }
+            (Some(_), true) if self.dry_run => Err(Error::invalid("--dry-run works with a filter only; leave it out")),
             (Some(task), true) => change(context, &task, one),
             (Some(_), false) => Err(Error::invalid("name one task or a filter, not both")),
             (None, true) => Err(Error::invalid(format!(

@@ -176,7 +176,7 @@ fn too_many_streams() -> Problem {
 }
 
 fn all_wait() -> Problem {
-    let detail = "as many wait as may; retry later, or work without a stream of events";
+    let detail = "too many calls are waiting already; retry later, or work without a stream of events";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).with(header::RETRY_AFTER, "10")
 }
 

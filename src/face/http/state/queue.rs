@@ -127,7 +127,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
                 "wait_ms",
                 Number,
                 "how long to wait for the first; not at all unless set, a minute at most. When there is nothing to \
-                 claim and as many claims wait as may, the answer is 503 with Retry-After, at once",
+                 claim and the limit of waiting claims is reached, the answer is 503 with Retry-After, at once",
             ),
         ]),
         gives: Gives::Fields(&[CLAIMS, REASON]),

@@ -51,8 +51,8 @@ pub(super) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "heartbeat",
-        title: "Say that your bot lives",
-        about: "Record that your registered bot lives. Others take a bot without heartbeats for dead.",
+        title: "Report that your bot is alive",
+        about: "Report that your registered bot is alive. Others consider a bot without heartbeats dead.",
         needs: Role::Bot,
         effect: Effect::Sets,
         takes: &[BOT],

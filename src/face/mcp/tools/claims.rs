@@ -51,7 +51,7 @@ pub(super) const TOOLS: &[Tool] = &[
     Tool {
         name: "extend",
         title: "Extend a claim",
-        about: "Keep a claimed task for longer. Within a session that is done for you; call it when claim said that the \
+        about: "Keep a claimed task for longer. Within a session this is done for you; call it when claim said that the \
                 lease is not extended.",
         needs: Role::Bot,
         effect: Effect::Sets,
@@ -86,7 +86,7 @@ pub(super) const TOOLS: &[Tool] = &[
             TOKEN,
             required("error", Text, "the reason, for the one who tries next"),
             optional("retry", Flag, "whether it is tried again; true unless set"),
-            optional("delay_ms", Number, "when it is tried again; later and later unless set"),
+            optional("delay_ms", Number, "delay before it is tried again; grows with each attempt unless set"),
         ],
         call: |call, fields| Box::pin(fail(call, fields)),
     },
