@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Result<Duration> {
     length(millis).ok_or_else(|| wrong(text))
 }
 
-/// So many milliseconds, if that is not too long.
+/// A number of milliseconds, if that is not too long.
 fn length(millis: u128) -> Option<Duration> {
     let seconds = Duration::from_secs(u64::try_from(millis / 1_000).ok()?);
     seconds.checked_add(Duration::from_millis(u64::try_from(millis % 1_000).ok()?))

@@ -41,7 +41,7 @@ pub(crate) const CHAT_BYTES: usize = 1 << 20;
 /// The attributes of a bot, a task or a message, as JSON.
 pub(crate) const ATTRIBUTES_BYTES: usize = 1 << 20;
 /// A value as JSON: of a config key or of a user's collection, a task's payload, its result, an element of a document.
-/// Tests that go up to it are to be quick.
+/// Low in tests, so that those that reach it are quick.
 pub(crate) const VALUE_BYTES: usize = if cfg!(test) { 4 << 20 } else { 64 << 20 };
 /// A document as JSON.
 pub(crate) const DOCUMENT_BYTES: usize = 1 << 30;
@@ -96,7 +96,7 @@ pub(crate) fn optional(what: &str, optional: Option<&String>, max: usize) -> Res
     optional.map_or(Ok(()), |found| text(what, found, max))
 }
 
-/// Refuses so many bytes if they are more than that.
+/// Refuses a length in bytes that is over its limit.
 pub(crate) fn bytes(what: &str, bytes: usize, max: usize) -> Result<()> {
     if bytes <= max { Ok(()) } else { Err(too_long(what, bytes, max)) }
 }

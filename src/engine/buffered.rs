@@ -33,7 +33,7 @@ pub(crate) enum Next {
     Begin,
     /// Nothing.
     Wait,
-    /// Write the buffered rows now; for a while no other caller is told to.
+    /// Write the buffered rows now; for a while no other caller gets this answer.
     Write,
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
     [STATS, &collection.0.to_be_bytes()[..]].concat()
 }
 
-/// Whether the engine itself writes a row of `meta` anew when it rebuilds a store: all but counters and what the layers
+/// Whether the engine itself writes a row of `meta` when it rebuilds a store: all but counters and what the layers
 /// above keep there.
 pub(crate) fn is_rebuilt(key: &[u8]) -> bool {
     [FORMAT, EPOCHS, HOST, WAL].contains(&key) || key.starts_with(STATS) || key.starts_with(MERGING)

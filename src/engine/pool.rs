@@ -1,4 +1,4 @@
-//! Work for all cores that is not known beforehand: whoever takes a piece may give back pieces of it, so that nobody is
+//! Work for all cores that is not known beforehand: a worker that takes a piece may give back pieces of it, so that none is
 //! idle for long, however unevenly the work lies.
 
 use parking_lot::{Condvar, Mutex};

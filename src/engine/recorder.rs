@@ -7,7 +7,7 @@ use crate::error::Result;
 
 /// Writes down what an actor does.
 pub(crate) trait Recorder: Send + Sync {
-    /// Refuses an actor who may not write any more.
+    /// Refuses an actor who may no longer write.
     fn admit(&self, tx: &WriteTx<'_>) -> Result<()>;
 
     /// Appends the entry of an action of the actor.

@@ -239,7 +239,7 @@ impl Store {
         self.inner.slot.refuse_forked()
     }
 
-    /// Refuses a store whose file is not at its path any more. Every commit asks this.
+    /// Refuses a store whose file is no longer at its path. Every commit asks this.
     ///
     /// # Errors
     ///
@@ -253,7 +253,7 @@ impl Store {
         self.inner.gate.commits()
     }
 
-    /// Prepares a caller to wait under that name: from now on [`Store::commits`] also tell of other processes and of due
+    /// Prepares a caller to wait under that name: from now on [`Store::commits`] also notice other processes and due
     /// times. Look for earlier changes after this call.
     ///
     /// # Errors
@@ -329,7 +329,7 @@ impl Store {
         let mut slot = self.inner.slot.exclusively()?;
         let handle = slot.handle_mut()?;
         let compacted = handle.compact();
-        // Nothing is to go on by itself over pages that may be only in the system's cache.
+        // Nothing may continue by itself over pages that may be only in the system's cache.
         if let (Err(error), true, Some(log)) = (&compacted, handle.is_spent(), self.inner.gate.log())
             && error.kind() != ErrorKind::Full
         {

@@ -362,7 +362,7 @@ mod tests {
         });
     }
 
-    /// A store that is to be dropped, another that looks at it, and how the first one's session goes.
+    /// A store that will be dropped, another that looks at it, and how the first one's session goes.
     fn two() -> (tempfile::TempDir, AsyncStore, Store, impl Fn() -> SessionState) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");

@@ -18,7 +18,7 @@ pub(crate) enum NameStep {
     FolderSynced(PathBuf),
 }
 
-/// Is told of every step below its folder, right after it.
+/// Learns of every step below its folder, right after it.
 type Listener = Arc<dyn Fn(&NameStep) + Send + Sync>;
 
 static LISTENERS: Mutex<Vec<(PathBuf, Listener)>> = Mutex::new(Vec::new());

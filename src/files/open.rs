@@ -135,7 +135,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// One of each, by the words that tell of it.
+    /// One of each, by its name in messages.
     fn odd(folder: &Path) -> Vec<(std::path::PathBuf, &'static str)> {
         let at = |name: &str| folder.join(name);
         fifo(&at("fifo"));

@@ -39,7 +39,7 @@ pub(crate) struct EndedCheck {
 }
 
 impl CheckJobs {
-    /// The job that runs, or else a new one, which the caller is to run; says whether it is new.
+    /// The job that runs, or a new one, which the caller must run; says whether it is new.
     pub(crate) fn start(&self, now: Timestamp) -> (Arc<CheckJob>, bool) {
         let mut jobs = self.0.lock();
         if let Some(running) = jobs.iter().find(|job| job.ended().is_none()) {

@@ -38,7 +38,7 @@ const INTERVAL: Duration = Duration::from_secs(10 * 60);
 /// An archive is late after two intervals, and not before this.
 const LATE_AFTER: Duration = Duration::from_secs(60);
 
-/// Calls that still work when all others have ended have so long to end.
+/// How long calls that still work at shutdown have to end.
 const LAST_CALLS: Duration = Duration::from_secs(20);
 
 /// Refuses a folder of archives that cannot be written to. A disk that is full may have room again.
@@ -146,7 +146,7 @@ impl Instance {
             self.store.log_events_to(log);
         }
         self.steward.renew(&next.setup);
-        // Those of before end what they are at, which nobody else waits for.
+        // The earlier ones finish their work, for which nobody else waits.
         let before = std::mem::replace(&mut *self.running.write(), next);
         drop(before);
         Ok(())
@@ -231,7 +231,7 @@ impl Instance {
         &self.check_jobs
     }
 
-    /// The backups and restore points, counted anew only when they have changed.
+    /// The backups and restore points, counted again only when they have changed.
     ///
     /// # Errors
     ///

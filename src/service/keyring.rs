@@ -58,7 +58,7 @@ impl Keyring {
         Ok(Self { loaded, reading: Mutex::default(), uses: Mutex::default() })
     }
 
-    /// The keys, and whether the caller is to read them again. Only one caller at a time is told to.
+    /// The keys, and whether the caller must read them again. This is asked of one caller at a time.
     pub(crate) fn ring(&self) -> (Arc<KeyRing>, bool) {
         let mut loaded = self.loaded.lock();
         let is_old = loaded.at.elapsed() >= FRESH_FOR;
@@ -99,7 +99,7 @@ impl Keyring {
         }
     }
 
-    /// Notes that a key was used. Returns whether the caller is to write the uses.
+    /// Notes that a key was used. Returns whether the caller must write the uses.
     pub(crate) fn used(&self, key: &KeyName, now: Timestamp) -> bool {
         let mut uses = self.uses.lock();
         match uses.waiting.get_mut(key) {

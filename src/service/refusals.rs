@@ -8,7 +8,7 @@ use crate::actor::Actor;
 use crate::engine::store::Store;
 use crate::state::audit::Refusal;
 
-/// So many actors have an entry of their own in a second. The others share one.
+/// This many actors have an entry of their own in a second. The others share one.
 const ACTORS: usize = 64;
 /// The name of the others.
 const OTHERS: &str = "others";
@@ -18,7 +18,7 @@ const OTHERS: &str = "others";
 pub(crate) struct Refusals(Mutex<BTreeMap<(String, String), Refusal>>);
 
 impl Refusals {
-    /// Adds a request. Returns whether the caller is to write all of them in a second.
+    /// Adds a request. Returns whether the caller must write all of them in a second.
     pub(crate) fn add(&self, actor: Actor, target: String, result: String) -> bool {
         let mut gathered = self.0.lock();
         let is_first = gathered.is_empty();

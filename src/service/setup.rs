@@ -18,7 +18,7 @@ pub(crate) struct Setup {
     pub(crate) policy: Option<Option<Policy>>,
     /// Tasks that have been finished for longer are removed; none for keeping them.
     pub(crate) purge_finished: Option<Duration>,
-    /// Claims raise the priority of a task for each time that it has been ready for so long; none for never.
+    /// Claims raise the priority of a task by one each time that it has been ready for this long; never if none.
     pub(crate) priority_aging: Option<Duration>,
     /// Whether no other process may have the store open meanwhile.
     pub(crate) exclusive: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Setup {
     pub(crate) archive_every: Option<Duration>,
     /// Where they go; beside the store when nothing is said.
     pub(crate) archive_dir: Option<PathBuf>,
-    /// Once the file has been closed by a failure for so long, and cannot be opened, the service ends; none for never.
+    /// The service ends if a failure has closed the file and it cannot be opened again within this time; never if none.
     pub(crate) reopen_timeout: Option<Duration>,
     /// Whether the folder of archives must exist already.
     pub(crate) archive_must_exist: bool,

@@ -25,7 +25,7 @@ pub(crate) struct Steward {
     clock: Arc<dyn Clock>,
     orders: RwLock<Orders>,
     failures: [AtomicU64; Work::ALL.len()],
-    /// Why the service is to end, if it is. Written once, by the thread that keeps the store open.
+    /// The reason why the service must end, if it must. Written once, by the thread that keeps the store open.
     end: OnceLock<String>,
 }
 
@@ -60,7 +60,7 @@ impl Steward {
         *self.orders.write() = Orders::of(setup);
     }
 
-    /// Why the service is to end, if the store could not be opened again for too long.
+    /// The reason why the service must end: the store could not be opened again for too long.
     pub(crate) fn end(&self) -> Option<&str> {
         self.end.get().map(String::as_str)
     }
@@ -70,7 +70,7 @@ impl Steward {
         self.failures.get(work as usize).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Tells whoever is to be told.
+    /// Notifies the command and the URL of the settings.
     fn tell(&self, work: Work, error: &str) {
         self.run_command(work, error);
         let webhook = self.orders.read().webhook.clone();

@@ -1,4 +1,4 @@
-//! A URL that is told of failures: it gets the event as JSON, by POST. Over plain HTTP only: TLS would bring more code along
+//! The webhook: a URL that is notified of failures. It gets the event as JSON, by POST. Over plain HTTP only: TLS would bring more code along
 //! than the rest of the service, and a command such as curl does it as well.
 
 use std::fmt;
@@ -15,7 +15,7 @@ const MASK: &str = "***";
 /// All of it, from looking up the name to the answer, is done within this long.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Where failures are told.
+/// The URL that is notified of failures.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Webhook(String);
 

@@ -4,7 +4,7 @@
 //!
 //! A put of another type is refused, because it would be found out much later, by whoever lists the collection. The type is
 //! known by the records themselves: one of them must be readable as the type that is put. A name of the type, kept beside the
-//! collection, would refuse a struct that was only renamed, and would be wrong after a restore of records of before.
+//! collection, would refuse a struct that was only renamed, and would be wrong after a restore of earlier records.
 
 use std::fmt;
 use std::marker::PhantomData;

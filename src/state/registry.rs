@@ -247,7 +247,7 @@ impl<R: Records> Registry<R> {
 impl Registry<&mut WriteTx<'_>> {
     /// Registers a bot, and replaces an earlier registration under its id.
     ///
-    /// Without a `registered_at` it keeps the one of before, or gets that of now. Its `last_heartbeat` counts only if none
+    /// Without a `registered_at` it keeps the earlier one, or gets the present time. Its `last_heartbeat` counts only if none
     /// is known; after that only [`heartbeat`](Registry::heartbeat) moves it.
     ///
     /// # Errors

@@ -119,7 +119,7 @@ impl Asked {
     }
 }
 
-/// An answer says to browsers what they are to do with it.
+/// An answer has the headers that tell browsers how to treat it.
 fn is_for_browsers(answer: &Answer) {
     let head = answer.head.to_lowercase();
     // The browser asks whether the page has changed, and keeps nothing else.

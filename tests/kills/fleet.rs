@@ -253,7 +253,7 @@ fn verify(store: &Store, log: &str) -> TaskCounts {
             done.insert(task.id.to_string());
         }
     }
-    assert!(stories.is_empty(), "the trail tells of tasks that are not there: {stories:?}");
+    assert!(stories.is_empty(), "the trail names tasks that are not there: {stories:?}");
     for line in log.lines() {
         assert!(done.contains(line.split(' ').nth(1).unwrap()), "a completion was lost: {line}");
     }

@@ -115,7 +115,7 @@ fn keep_points_until(end: Instant, store: &Store) {
     }
 }
 
-/// Nothing that the log tells of is lost; no task is lost, done twice, or still held by the dead.
+/// Nothing that the log names is lost; no task is lost, done twice, or still held by the dead.
 fn verify(path: &Path) -> usize {
     let log = std::fs::read_to_string(Log::path(path)).unwrap();
     let store = Store::open(path).unwrap();

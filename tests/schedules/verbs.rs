@@ -356,7 +356,7 @@ fn a_schedule_that_a_clock_has_moved_years_ahead_says_so_and_begins_now_when_it_
     assert_eq!((replaced.next_at, replaced.silent_until(time(600))), (Some(time(660)), None));
     hive.pass(60);
     assert_eq!(fired(&hive), ["a@2027-01-15T08:11:00Z"]);
-    // A clock that differs by seconds is nothing to tell of.
+    // A clock that differs by seconds is not reported.
     hive.clock.set(time(640));
     assert_eq!(get(&hive, "a").silent_until(time(640)), None);
 }

@@ -12,7 +12,7 @@ use crate::data;
 use crate::engine::{Cannot, Engine, kind};
 use crate::queue;
 
-/// How often a child that is to be killed says that a commit is done, before it is.
+/// How often a child reports that a commit is done before it is killed.
 const ACKNOWLEDGED: u64 = 50;
 /// Far above what the records reach otherwise.
 pub const VERSION: u32 = 1 << 20;

@@ -70,7 +70,7 @@ impl Subject {
         Ok(self.engine.as_ref().context("the store is closed")?.as_ref())
     }
 
-    /// The records that are to be changed, and what they will hold.
+    /// The records to change, and their new values.
     pub fn next_changes(&mut self, count: u64) -> (Vec<u64>, Vec<Row>) {
         let numbers = self.model.pick(&mut self.random, count.min(self.model.records()));
         let rows = self.model.rows_after(&numbers);

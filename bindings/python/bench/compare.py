@@ -382,7 +382,7 @@ def report(group: Group, rounds: int, parent: Path | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--folder", type=Path, help="on the disk that is to be measured; a temporary folder unless set")
+    parser.add_argument("--folder", type=Path, help="on the disk to measure; a temporary folder unless set")
     parser.add_argument("--only", choices=[*(group.name for group in GROUPS), "waits"], help="measure only this group")
     parser.add_argument("--one", nargs=3, metavar=("GROUP", "NAME", "STEPS"), help=argparse.SUPPRESS)
     parser.add_argument("--push", type=Path, help=argparse.SUPPRESS)

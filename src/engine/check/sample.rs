@@ -1,4 +1,4 @@
-//! A part of the store: so many rows from where the last part ended, through every table in turn and from the first one
+//! A part of the store: a number of rows from where the last part ended, through every table in turn and from the first one
 //! again. Checks that need all rows, digests above all, are left to a whole check.
 
 use super::{BATCH, CheckReport, Sums};

@@ -96,7 +96,7 @@ impl Sums {
         Ok(())
     }
 
-    /// How many pre-images serve no point any more.
+    /// How many pre-images no longer serve a point.
     fn waiting_to_be_dropped(&mut self, view: &View) -> Result<u64> {
         let mut rows = 0;
         each_row(view, Table::PreImages, &pre_images_between(Epoch(0), view.epochs().dropping), |key, bytes| {

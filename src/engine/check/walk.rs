@@ -9,9 +9,9 @@ use crate::engine::rows::{BatchSize, KeyRange};
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 
-/// Rows that are read at a time, unless they are longer together than so many bytes.
+/// Rows that are read at a time, unless they reach a number of bytes first.
 const BATCH: BatchSize = BatchSize { rows: 256, bytes: 2 << 20 };
-/// After so many batches, what is left of a range is given back.
+/// After this many batches, a worker gives back the rest of its range.
 const BATCHES: usize = 16;
 
 /// How rows are read.
@@ -25,7 +25,7 @@ pub(crate) enum Way {
 }
 
 /// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; gives what they made of it.
-/// `tick` is told of rows that are done.
+/// `tick` gets the number of rows that are done.
 ///
 /// # Errors
 ///

@@ -111,7 +111,7 @@ impl Logged<'_> {
             Err(failed) => {
                 transaction.into_iter().for_each(discard);
                 drop(writer);
-                // W5: what was seen is durable before anybody is told of it.
+                // W5: what was seen is durable before anybody is answered.
                 let waited = if manner.is_soft() { Ok(()) } else { self.log.wait_for_seen(seen) };
                 return match failed {
                     Failed::Panicked(panic) => resume_unwind(panic),
@@ -127,7 +127,7 @@ impl Logged<'_> {
             // W5: the sync of its own entry covers everything that it saw, as entries are synced in order.
             Some((number, ..)) => self.log.wait(*number)?,
             None if manner.is_soft() => {}
-            // W5: a result without changes tells of what was seen, too.
+            // W5: a result without changes contains what was seen, too.
             None => self.log.wait_for_seen(seen)?,
         }
         // The event log gets only events that are on the disk.
@@ -180,7 +180,7 @@ impl Logged<'_> {
         tx.flush()
     }
 
-    /// Appends the entry, or commits the transaction of redb. Gives the number that is to be durable.
+    /// Appends the entry, or commits the transaction of redb. Returns the number that must become durable.
     fn commit<R>(
         &self,
         writer: &mut Writer,

@@ -23,7 +23,7 @@ use crate::error::Result;
 
 /// Knows the callers that wait, and tells them of commits and of due times.
 ///
-/// Commits of this process are told at once. While somebody waits, a [`Watch`] tells of other processes and of the time.
+/// Commits of this process wake them at once. While somebody waits, a [`Watch`] notices other processes and due times.
 #[derive(Default)]
 pub(crate) struct Commits {
     state: Mutex<State>,
@@ -39,7 +39,7 @@ struct State {
     due: Option<Timestamp>,
     /// The thread that watches while somebody waits.
     watch: Option<Arc<Watch>>,
-    /// The newest commit that waiting callers were told of; none when its number could not be read.
+    /// The newest commit of which waiting callers were notified; none when its number could not be read.
     newest: Option<u64>,
 }
 
@@ -87,7 +87,7 @@ impl Commits {
         self.tell_of(&Wakes::everybody(), None);
     }
 
-    /// The newest commit that waiting callers were told of, as [`tell_of`](Self::tell_of) needs it for the next one.
+    /// The newest commit of which waiting callers were notified, as [`tell_of`](Self::tell_of) needs it for the next one.
     pub(crate) fn told(&self) -> Option<u64> {
         self.state.lock().newest
     }
@@ -117,7 +117,7 @@ impl Commits {
         self.state.lock().wake_at(time);
     }
 
-    /// Wakes so many more callers, for each of whom there is something.
+    /// Wakes more callers, as many as there is something for.
     pub(crate) fn tell_more(&self, anybody: u64) {
         self.wake(|_| Some(Wakes { anybody, ..Wakes::default() }));
     }
@@ -179,7 +179,7 @@ impl Commits {
             }
             let is_due = state.due.is_some_and(|due| due <= now);
             is_due.then(|| {
-                // The woken caller says anew what is due.
+                // The woken caller says again what is due.
                 state.due = None;
                 Wakes { anybody: 1, ..Wakes::default() }
             })
@@ -199,7 +199,7 @@ impl Commits {
 /// The interval of the watch: commits of other processes and due times are noticed after this time at the latest. A look
 /// takes some microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The thread ends after so many looks for nobody, because waiting bots come back.
+/// The thread ends after this many looks without a waiting bot, because waiting bots come back.
 const LOOKS_FOR_NOBODY: u32 = 50;
 
 /// The clock and the file that the thread watches.

@@ -59,7 +59,7 @@ pub(crate) struct Epochs {
     pub(crate) last: Epoch,
     /// How many forgotten points are still being merged into the next one.
     pub(crate) merging: u64,
-    /// Undo rows up to this epoch serve no point any more and are being dropped; zero when there are none.
+    /// Pre-images up to this epoch no longer serve a point and are being dropped; zero when there are none.
     pub(crate) dropping: Epoch,
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 pub(crate) struct Wakes {
     /// Whether it may concern all of them.
     pub(crate) everybody: bool,
-    /// For how many of them there is something, whoever they are.
+    /// For how many of them there is something, whichever they are.
     pub(crate) anybody: u64,
     /// Whether another process may have committed something. The first of `anybody` looks for how many that is.
     pub(crate) from_others: bool,

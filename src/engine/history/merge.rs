@@ -3,7 +3,7 @@
 //!
 //! Until that is done, a segment consists of every source that is still merging into it, ascending, and then of itself; the
 //! first row of a key counts. The newest source of a segment moves first, so that each row moves once; the opposite order is
-//! quadratic. Rows up to the earliest point are not needed any more and are dropped.
+//! quadratic. Rows up to the earliest point are no longer needed and are dropped.
 
 use std::time::{Duration, Instant};
 
@@ -125,7 +125,7 @@ impl WriteTx<'_> {
         }
     }
 
-    /// Forgets the earliest point: the segment after it, and the sources still merging into that, are not needed any more.
+    /// Forgets the earliest point: the segment after it, and the sources still merging into that, are no longer needed.
     fn forget_first(&mut self, epoch: Epoch) -> Result<()> {
         // S3: no retained point is before these rows, so no chain is followed into them.
         let first = self.retained_after(epoch)?;

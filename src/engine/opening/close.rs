@@ -10,7 +10,7 @@ use crate::engine::store::{Inner, Store};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A dropped store waits so long for another process's write, or for the lock timeout if that is longer. Nobody can try
+/// How long a dropped store waits for another process's write, unless the lock timeout is longer. Nobody can try
 /// again later, and a session without an end counts as a crash.
 const LAST_WAIT: Duration = Duration::from_secs(60);
 
@@ -51,7 +51,7 @@ impl Store {
     /// Retries the last writes on the reopened file; without them a failure at the end would look like a crash. If the disk
     /// was full, the reserve has been given up by now.
     fn write_last_again(&self, failed: Error) -> Result<()> {
-        // The caller was told of an earlier failure when it came, so this one is only logged.
+        // The caller got the earlier failure when it happened, so this one is only logged.
         let told = if failed.kind() == ErrorKind::Reopen { Ok(()) } else { Err(failed) };
         if self.inner.closing.lock().is_empty() {
             return told;

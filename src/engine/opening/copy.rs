@@ -86,7 +86,7 @@ fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u6
     Ok(Copied { bytes, held })
 }
 
-/// Moves the log of a store that nobody has open into its file, so that the pages are all there is to be copied.
+/// Moves the log of a store that nobody has open into its file, so that only pages must be copied.
 fn empty_log(from: &Path) -> Result<()> {
     if !open::has_log_in_use(from)? {
         return Ok(());

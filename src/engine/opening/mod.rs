@@ -3,7 +3,7 @@
 //! * `options`: how it is opened; `context`: what every transaction needs from then on. It begins write transactions, in
 //!   the line of the processes
 //! * `open_store`: a store over it; `open`, `slot`: opening or creating the file, and where the open file is kept
-//! * `reopen`, `close`: opening it anew after a failure, and closing it
+//! * `reopen`, `close`: opening it again after a failure, and closing it
 //! * `copy`: a consistent copy beside writers
 //! * `named_file`: whether it still has its name, asked before every commit; `reserve`: space that is given up when a
 //!   write finds the disk full

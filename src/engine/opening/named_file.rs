@@ -39,7 +39,7 @@ impl NamedFile {
         &self.path
     }
 
-    /// Refuses writes to a file that is not at its path any more.
+    /// Refuses writes to a file that is no longer at its path.
     ///
     /// # Errors
     ///

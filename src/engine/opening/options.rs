@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 
-/// The first section of a log is so long; those that are filled soon are followed by longer ones.
+/// The length of the first section of a log. A section that is filled soon is followed by a longer one.
 const FIRST_SECTION: u64 = 256 << 10;
 
 /// Which processes may have the file open at the same time.

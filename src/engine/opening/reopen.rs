@@ -95,7 +95,7 @@ impl Store {
             Content::Open(_) | Content::Lost => {}
         }
         self.inner.gate.log().map_or(Ok(()), |log| log.refuse_given_up())?;
-        // A log that has not failed goes on over a file opened anew.
+        // A log that has not failed continues over a file that was opened again.
         let log = self.inner.gate.log().filter(|_| !self.inner.gate.is_poisoned());
         let is_open = log.map_or(Ok(false), |log| self.inner.mover.renew_content(&log, &mut content))?;
         if !is_open {
@@ -134,7 +134,7 @@ impl Inner {
         if let Content::Open(handle) = mem::replace(content, Content::Lost) {
             handle.give_up();
         }
-        // An opening that fails behind its own commit must not bring the log of before back to life.
+        // An opening that fails behind its own commit must not bring the earlier log back to life.
         if let Some(log) = self.gate.log() {
             log.give_up(&Error::new(ErrorKind::Reopen, "the store is being opened again"));
         }

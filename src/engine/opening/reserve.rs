@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::files::{self, Rights};
 
 const BYTES: usize = 4 << 20;
-/// The reserve is created only if so much is free, so that a store which is reopened does not take back the space that it
+/// The reserve is created only if this much is free, so that a store which is reopened does not take back the space that it
 /// has just given up.
 pub(crate) const NEEDED: u64 = 6 << 20;
 

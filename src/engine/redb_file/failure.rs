@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Failure(Box<Error>);
 
 impl Failure {
-    /// The error that the caller is told.
+    /// The error for the caller.
     pub(crate) fn into_error(self) -> Error {
         *self.0
     }

@@ -62,7 +62,7 @@ pub(in crate::engine) struct Fact {
 pub(in crate::engine) enum Kind {
     Absent,
     Whole,
-    /// The head of a value in so many pieces.
+    /// The head of a value, and the number of its pieces.
     Long(u32),
 }
 

@@ -31,7 +31,7 @@ pub(crate) trait OpenTable {
     /// The rows of a range that is not empty, in its direction.
     fn rows_in(&self, range: &KeyRange) -> Result<RowRefs<'_>, Failure>;
 
-    /// Copies of the first rows of the range, until there are `limit` or they have so many bytes.
+    /// Copies of the first rows of the range, until there are `limit` or they reach a number of bytes.
     fn copies_in(&self, range: &KeyRange, limit: usize, bytes: usize) -> Result<Vec<Row>, Failure>;
 
     /// How many rows there are.
@@ -98,7 +98,7 @@ pub(crate) struct RowRefs<'t> {
 }
 
 impl<'t> RowRefs<'t> {
-    /// The next rows: so many, or fewer once they have so many bytes. None at the end.
+    /// The next rows: a number of them, or fewer once they reach a number of bytes. None at the end.
     ///
     /// Each is looked at here, where a panic is contained: on a damaged page redb may find only when a row is asked for that
     /// it is not there.

@@ -27,7 +27,7 @@ pub struct RepairReport {
     pub pages: Vec<DamagedPage>,
     /// Damaged rows.
     pub rows: Vec<DamagedRow>,
-    /// The number of rows that no page refers to any more, by table.
+    /// The number of rows that no page refers to, by table.
     pub unreached: BTreeMap<String, u64>,
     /// The records that lost their newest or an earlier version, and the outcome.
     pub lost: Vec<LostRecord>,

@@ -222,7 +222,7 @@ impl Reader<'_> {
                 }
                 self.fact(row, value, as_found(Found::PreImage))
             }
-            // Rows that follow from records are written anew.
+            // Rows that follow from records are derived again.
             Table::Index | Table::PointIds => Ok(()),
             table => {
                 meta::payload(table, key, value)?;

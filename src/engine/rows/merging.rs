@@ -4,7 +4,7 @@ use super::paging::BatchSize;
 use super::range::{KeyRange, Row};
 use crate::engine::wal::LayerPage;
 
-/// At least so many of the rows over a base are read at a time: all may say that something is deleted.
+/// How many rows over a base are read at a time, at least: all of them may say that something is deleted.
 const LEAST: usize = 4;
 /// No more rows are read of each at a time.
 const MOST: usize = 1024;
@@ -26,7 +26,7 @@ impl Merging {
         Self { rows: Vec::new(), rest, limit, bytes_left: bytes, step: LEAST }
     }
 
-    /// How much is to be read next of [`Merging::rest`] over the base; none at the end.
+    /// How much of [`Merging::rest`] to read next over the base; none at the end.
     pub(super) fn wanted(&mut self) -> Option<BatchSize> {
         self.rest = self.rest.take().filter(|rest| !rest.is_empty());
         self.rest.as_ref()?;
@@ -36,7 +36,7 @@ impl Merging {
         Some(BatchSize { rows, bytes: self.bytes_left })
     }
 
-    /// How many rows of the base are to be read with those over it: what is wanted, and what these may have deleted.
+    /// How many rows of the base to read with those over it: the wanted ones, and as many as these may have deleted.
     pub(super) fn wanted_below(&self, over: &LayerPage) -> usize {
         let deleted = over.rows.iter().filter(|(_, value)| value.is_none()).count();
         (self.limit - self.rows.len()).saturating_add(deleted).min(MOST)
@@ -52,7 +52,7 @@ impl Merging {
         self.rest.as_ref().unwrap_or(NOTHING)
     }
 
-    /// Takes the first rows of the rest, of which so much was asked for below.
+    /// Takes the first rows of the rest; the base was asked for this many.
     pub(super) fn take(&mut self, over: LayerPage, below: Vec<Row>, wanted: BatchSize) {
         let Some(rest) = self.rest.take() else { return };
         let is_before = |a: &[u8], b: &[u8]| if rest.backward { a > b } else { a < b };

@@ -13,7 +13,7 @@ use crate::engine::wal::Layer;
 use crate::error::{Error, Result};
 
 impl<B: Tables, L: Layer> Rows<B, L> {
-    /// The first rows of a range, in its direction, until there are `limit` or they have so many bytes.
+    /// The first rows of a range, in its direction, until there are `limit` or they reach a number of bytes.
     ///
     /// # Errors
     ///

@@ -5,12 +5,12 @@ use crate::error::Result;
 
 /// How many rows are fetched at a time in a scan.
 pub(crate) const PAGE: usize = 256;
-/// Fewer are fetched where they are long: none any more once they have so many bytes.
+/// A page ends once its rows have this many bytes.
 pub(crate) const PAGE_BYTES: usize = 4 << 20;
 /// The first page has this many rows, as nothing is known of their length.
 pub(crate) const FIRST_PAGE: usize = 16;
 
-/// How much is read at a time: so many rows, or fewer once they have so many bytes.
+/// How much is read at a time: a number of rows, or fewer once they reach a number of bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchSize {
     pub(crate) rows: usize,
@@ -56,7 +56,7 @@ pub(crate) fn part_of(
     Ok(records)
 }
 
-/// Reads a page, of so many rows, of what is left of a range, and leaves what is behind it.
+/// Reads a page from the rest of a range, and leaves the new rest.
 pub(crate) fn next_page(
     rest: &mut Option<KeyRange>,
     limit: &mut usize,

@@ -105,7 +105,7 @@ pub(crate) enum WriteRows<'a> {
     Set(SetRows<'a>),
 }
 
-/// Rows that are kept in memory, and go into redb after all once they take more than so many bytes.
+/// Rows that are kept in memory, and go into redb after all once they take more than a number of bytes.
 pub(crate) struct SetRows<'a> {
     rows: Rows<&'a ReadTables, Stack<'a>>,
     into_redb: &'a dyn IntoRedb<'a>,

@@ -21,7 +21,7 @@ pub(crate) const PLACES: u64 = 8;
 
 /// The content of the file names the processes for messages: a slot of this many bytes for each session.
 const SLOT: usize = 64;
-/// So many slots are used in turn.
+/// The number of slots, which are used in turn.
 const SLOTS: u64 = 1024;
 /// Behind these, as many slots of this length name the process that holds a session, so that others notice its end.
 const HOLDER: usize = 96;

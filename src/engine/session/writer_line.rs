@@ -20,9 +20,9 @@ const TURN: Duration = Duration::from_millis(5);
 const LOOK_FIRST: Duration = Duration::from_micros(50);
 /// The interval of the others, which are not next anyway.
 const LOOK: Duration = Duration::from_micros(200);
-/// A process that has not moved forward for so long tries all the same: one further in front may be stopped.
+/// A process that has not moved forward for this long tries anyway: one further in front may be stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// For so long nobody joins a line that was stalled.
+/// For this long after a line was stalled, no process joins it.
 const STANDS_STILL: Duration = Duration::from_secs(1);
 /// How long redb's lock stays free after a turn if no file of sessions tells whether somebody waits.
 const LEAVE_BLINDLY: Duration = Duration::from_micros(100);

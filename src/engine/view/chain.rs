@@ -13,7 +13,7 @@ use crate::engine::meta;
 use crate::engine::rows::{BatchSize, KeyRange, PAGE, PAGE_BYTES};
 use crate::error::{Error, Result};
 
-/// After so many steps along chains, the retained points are read into memory once instead of looked up each time.
+/// After this many steps along chains, the retained points are read into memory once instead of looked up each time.
 const STEPS_BEFORE_LOADING: u32 = 64;
 
 /// The stored bytes of a key's frame, whose checksum has been compared, with its birth.

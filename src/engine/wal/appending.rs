@@ -190,7 +190,7 @@ impl Log {
         self.synced.notify_all();
     }
 
-    /// W10: notes that it is unknown what is on the disk, and gives the error for whoever finds that.
+    /// W10: notes that it is unknown what is on the disk, and gives the error for the caller that finds that.
     pub(super) fn failed(&self, error: Error) -> Error {
         let error = Arc::new(error);
         let mut appended = self.appended.lock();

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-/// So long nothing is appended before the rest of a section is moved, if it is worth it.
+/// After this time without an append, the rest of a section is moved into redb, if there is enough of it.
 const REST: Duration = Duration::from_secs(1);
-/// So long nothing is appended before the log is laid down. A writer that comes more often pays one sync for a commit.
+/// After this time without an append, the whole log is moved into redb and its files are removed. A writer that comes more
+/// often pays one sync for a commit.
 pub(super) const LONG_REST: Duration = Duration::from_secs(30);
 
 /// Wakes the thread.

@@ -25,7 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// After a failure the next try comes this much later, then twice as much, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A transaction of redb writes pages of about so many bytes besides those of its rows.
+/// About how many bytes of pages a transaction of redb writes besides those of its rows.
 const ROOM_OF_REDB: u64 = 1 << 20;
 /// Fewer bytes of rows wait for a long rest.
 pub(super) const MUCH: usize = 256 << 10;
@@ -212,7 +212,7 @@ fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal) -> Resu
     Ok(true)
 }
 
-/// Moves a log into the open file, which it can open anew while the log stays as it is.
+/// Moves a log into the open file, which it can open again while the log stays as it is.
 #[derive(Clone)]
 pub(crate) struct Mover {
     pub(crate) slot: Arc<Slot>,
@@ -246,7 +246,7 @@ impl Mover {
         self.move_log(log, Rung::Full)
     }
 
-    /// Opens the file anew after redb has failed to write: it then refuses all further work by this handle, also reading.
+    /// Opens the file again after redb has failed to write: redb then refuses all further work by this handle, also reading.
     /// The log is as good as before.
     fn renew(&self, log: &Log) -> Result<()> {
         let mut content = self.slot.exclusively()?;

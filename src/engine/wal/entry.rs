@@ -58,7 +58,7 @@ pub(super) struct Entry<'a> {
     rows: &'a [u8],
 }
 
-/// The length of an entry with rows of so many bytes.
+/// The length of an entry whose rows have this many bytes.
 pub(super) fn len_with(rows: usize) -> u64 {
     (HEAD + rows) as u64
 }

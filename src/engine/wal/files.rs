@@ -15,9 +15,9 @@ type Made = (Arc<dyn StorageBackend>, u64);
 
 /// The length behind a section in which there was little.
 const FEW: u64 = 64 << 10;
-/// A section has room for so many of the longest entries, unless no section is so long.
+/// A section has room for this many of the longest entries, unless that would be longer than the longest section.
 pub(super) const ROOM: u64 = 8;
-/// No section is longer than so many of the first.
+/// The longest section, in lengths of the first one.
 const GROWTH: u64 = 16;
 
 /// The length of the next section.

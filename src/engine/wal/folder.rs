@@ -21,7 +21,7 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
     /// Opens a section; none when it has no name.
     fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>>;
 
-    /// Makes a section of so many bytes, which begins with a head and has zeros behind it, syncs it, and names it. It
+    /// Makes a section of this length, which begins with a head and has zeros behind it, syncs it, and names it. It
     /// replaces none.
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>>;
 

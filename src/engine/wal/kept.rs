@@ -1,4 +1,4 @@
-//! The facts about checkpoints that are kept for whoever asks.
+//! The facts about checkpoints that are kept for the status.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -37,7 +37,7 @@ pub(crate) struct Log {
     pub(crate) bell: Arc<Bell>,
     /// The damage in redb's pages that keeps the rows which an opening found in memory.
     pub(super) damage: Option<Arc<Error>>,
-    /// So many commits are made without a log.
+    /// The number of commits before a log begins.
     pub(super) commits_before: u32,
     /// The file of redb may be only half on the disk, so that it must not be opened again by itself.
     pub(super) is_given_up: AtomicBool,

@@ -17,7 +17,7 @@ type Bytes = Arc<[u8]>;
 /// The value that a key got; none: it is deleted.
 pub(crate) type Value = Option<Bytes>;
 
-/// So much of the memory of a row in a map is not its key or value.
+/// The memory of a row in a map beside its key and value.
 const ROW_OVERHEAD: usize = 96;
 
 /// Rows that lie over others, and hide what these have under the same keys.
@@ -207,7 +207,7 @@ impl SectionMap {
         self.content.read().end
     }
 
-    /// So much memory the rows take, about.
+    /// About how much memory the rows take.
     pub(super) fn bytes(&self) -> usize {
         self.content.read().bytes
     }
@@ -335,7 +335,7 @@ impl WriteSet {
         rows.insert(entry::shared(key), Written { was_there, value: value.map(entry::shared) });
     }
 
-    /// So much memory the rows take, about; what was overwritten counts too.
+    /// About how much memory the rows take. Overwritten values count too.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

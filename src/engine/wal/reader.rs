@@ -5,7 +5,7 @@ use super::id::LogId;
 use super::section;
 use crate::error::{Error, Result};
 
-/// So many bytes of what looks like entries are compared with their checksums behind the end of a section. A writer leaves
+/// The most bytes behind the end of a section that are compared with a checksum because they look like entries. A writer leaves
 /// less than two entries there.
 const MOST_COMPARED: usize = 64 << 20;
 

@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 /// Syncs, and says whether there will be more to sync.
 pub(super) type SyncAll = Box<dyn Fn() -> bool + Send>;
 
-/// So long after the first answer the sync begins; with the sync itself that is about 100 ms.
+/// The time from the first answer to the beginning of the sync; with the sync itself that is about 100 ms.
 const SOON: Duration = Duration::from_millis(50);
 
 /// Whether something was answered that is not on the disk yet.

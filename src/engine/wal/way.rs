@@ -26,9 +26,9 @@ use crate::engine::redb_file::Handle;
 use crate::engine::rows::WriteRows;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows of entries take about so much memory at most; then a writer moves them into redb by itself.
+/// The most memory that rows of entries take, about. Beyond it a writer moves them into redb by itself.
 pub(super) const MOST_IN_MEMORY: usize = 16 << 20;
-/// A closure that finds no section keeps so many bytes of rows in memory at most.
+/// The most memory for the rows of a closure that finds no section.
 const UNLOGGED: usize = 128 << 10;
 
 /// Which way a write goes.

@@ -12,7 +12,7 @@ use super::row::Wal;
 use crate::engine::redb_file::StorageBackend;
 use crate::error::{Error, ErrorKind};
 
-/// A section whose rows take so much memory is ended: small rows take several times their room in the file.
+/// A section ends once its rows take this much memory: small rows take several times their room in the file.
 const MOST_OF_A_SECTION: usize = 4 << 20;
 /// A section that was filled in less time is followed by one of twice its length.
 const SOON: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(crate) struct Writer {
     pub(super) last_past: Option<Instant>,
     /// No section could be made; until then nobody tries again.
     without_room_until: Option<Instant>,
-    /// So long it was waited for.
+    /// How long the last wait for room was.
     pub(super) waited_for_room: Duration,
 }
 

@@ -245,7 +245,7 @@ impl<'a> WriteTx<'a> {
         frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
         if table == Table::Events {
             self.batch.has_events = true;
-            // It is told of outside of the store too, where no power cut takes it back.
+            // The event log outside of the store gets it too, and no power cut takes it back there.
             self.wait_for_disk();
         }
         self.insert(table, key, &bytes)

@@ -36,7 +36,7 @@ impl WriteTx<'_> {
             let before = self.verified_or_put_back(row, old)?;
             pieces = value::pieces_of(before.state);
             if let Some(payload) = before.payload() {
-                // D1: the old payload is not counted any more.
+                // D1: the old payload no longer counts.
                 self.stats_mut(collection)?.subtract(key, payload);
             }
             // S1: the first change in this segment keeps the record as the last point saw it. One that was born after
@@ -89,7 +89,7 @@ impl WriteTx<'_> {
         // F1: a damaged record is never removed, as only repair can tell what it was.
         let before = self.verified_or_put_back(row, old)?;
         let pieces = value::pieces_of(before.state);
-        // D1: the payload is not counted any more.
+        // D1: the payload no longer counts.
         if let Some(payload) = before.payload() {
             self.stats_mut(collection)?.subtract(key, payload);
         }

@@ -62,7 +62,7 @@ impl ConnectionLimit {
     }
 }
 
-/// How many of so many descriptors are for connections.
+/// How many of a number of file descriptors are for connections.
 fn beside_all_else(descriptors: usize) -> usize {
     descriptors.saturating_sub(OTHER_DESCRIPTORS).clamp(FEWEST, CONNECTIONS)
 }

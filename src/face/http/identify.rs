@@ -9,7 +9,7 @@ use crate::face::http::problem::Problem;
 use crate::face::http::sessions::{self, Cookie, SignedIn};
 use crate::service::keyring::{HeldKey, KeyHolder, KeyRing, NoHolder};
 
-/// The name of whoever shows the service's token.
+/// The name of a caller that shows the service's token.
 const TOKEN_HOLDER: &str = "token";
 
 /// The method and headers of a request.

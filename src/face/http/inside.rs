@@ -29,7 +29,7 @@ use crate::service::instance::Instance;
 use crate::service::keyring::{KeyRing, NoHolder};
 use crate::service::setup::Setup;
 
-/// After so many requests the store is made anew, so that it stays small.
+/// After this many requests the store is made again, so that it stays small.
 const REQUESTS: u32 = 256;
 /// The longest body that is read, in bytes.
 const BODY: usize = 1 << 20;

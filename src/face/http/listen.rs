@@ -13,7 +13,7 @@ use crate::face::http::client::Address;
 use crate::face::http::stream::Stream;
 use crate::{Error, ErrorKind, Result, files};
 
-/// So many connections may wait to be accepted; the system may allow fewer. Beyond them a client tries again after a second, so
+/// The backlog: how many connections may wait to be accepted; the system may allow fewer. Beyond them a client tries again after a second, so
 /// that a burst of others would keep it out for that long.
 #[cfg(unix)]
 const BACKLOG: i32 = 4_096;

@@ -80,7 +80,7 @@ impl Charge {
         CURRENT.try_with(Clone::clone).unwrap_or_else(|_| memory.charge())
     }
 
-    /// Takes so many more bytes.
+    /// Takes more bytes from the limit.
     pub(super) fn take(&self, bytes: usize) -> Result<(), Problem> {
         let memory = &self.0.memory;
         let mut taken = self.0.taken.lock();

@@ -58,7 +58,7 @@ async fn check_role(State((app, needs_of)): State<(App, NeedsOf)>, mut request: 
             caller = known;
             admit(&app, &caller, needs)
         }
-        // A probe that shows an old key is answered all the same.
+        // A probe that shows an old key is answered nevertheless.
         Err(problem) if needs.role().is_some() => Err(problem),
         Err(_) => Ok(()),
     };

@@ -19,7 +19,7 @@ use crate::face::http::client::Client;
 pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// A connection that became idle just now keeps its place: its head may be on the way.
 const GRACE: Duration = Duration::from_millis(100);
-/// How long a connection that is to end may still find that a request has come.
+/// How long a connection that must end may still find that a request has come.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 /// How often it is looked again for a place while all connections are busy or have just become idle.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -129,7 +129,7 @@ impl Places {
         Some(Place(Arc::new(Own { places: self.clone(), number, client, ends })))
     }
 
-    /// Whether so many places are taken that no client may keep an idle connection.
+    /// Whether so few places are free that no client may keep an idle connection.
     pub(super) fn are_crowded(&self) -> bool {
         self.0.taken.lock().count() > self.0.count - self.0.count / 4
     }

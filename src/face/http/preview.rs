@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    /// The JSON of an item that is shortened to so many bytes.
+    /// The JSON of an item, shortened to a number of bytes.
     fn short(item: Value, most: Option<usize>) -> Value {
         json!(Preview(most).of_item(item, &["payload", "result", "attributes", "missing"]))
     }

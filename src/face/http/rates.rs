@@ -11,21 +11,21 @@ use parking_lot::Mutex;
 use crate::face::http::client::Client;
 use crate::face::http::problem::Problem;
 
-/// More are not told apart, so that the memory for them is bounded.
+/// The most clients that are counted apart, so that memory is bounded. All others share one bucket.
 const MOST: usize = 10_000;
 /// Requests per second, unless an option says otherwise. Programs of this machine that show no key have no limit then.
 const REQUESTS: u64 = 1_000;
-/// A client may ask for the requests of so many seconds at once.
+/// The burst: a client may send the requests of this many seconds at once.
 const SECONDS_AT_ONCE: u64 = 5;
 /// Points per hour, in the same way.
 const POINTS: u64 = 200;
-/// So many wrong keys are answered at once. Then there is an event, and the wait grows with each of them, up to a limit.
+/// This many wrong keys are answered at once. After that there is an event, and the wait grows with each key, up to a limit.
 const AT_ONCE: u32 = 10;
 const WAIT_STEP: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// Wrong keys are forgotten when none was shown for so long.
+/// Wrong keys are forgotten when none was shown for this long.
 const FORGOTTEN: Duration = Duration::from_secs(10 * 60);
-/// Between two such events, whoever caused them.
+/// The shortest time between two such events, of all clients together.
 const BETWEEN_EVENTS: Duration = Duration::from_secs(1);
 
 /// The limits that options set; none for the defaults, and no limit where that is off.
@@ -58,7 +58,7 @@ pub(super) struct Rates {
 /// Token buckets.
 type Buckets = HashMap<Who, Bucket>;
 
-/// So many may be taken now, as of a time.
+/// The tokens that are left, as of a time.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: f64,
@@ -118,7 +118,7 @@ impl Rates {
         }
     }
 
-    /// Notes a wrong key. Gives the number of them when that is to be an event.
+    /// Notes a wrong key. Returns their number if an event should be written.
     pub(super) fn was_wrong(&self, claimed: Claimed) -> Option<u32> {
         let (mut wrong, now) = (self.wrong.lock(), Instant::now());
         make_room(&mut wrong.by_claim, |shown| shown.last.elapsed() > FORGOTTEN);
@@ -162,14 +162,14 @@ fn take(buckets: &mut Buckets, who: &Who, per_second: f64, most: f64, now: Insta
     Ok(())
 }
 
-/// Lets go of what need not be known any more, once there is too much.
+/// Drops entries that no longer matter, once there are too many.
 fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>, is_over: impl Fn(&V) -> bool) {
     if map.len() >= MOST {
         map.retain(|_, value| !is_over(value));
     }
 }
 
-/// The key of somebody, or the one that all share who come when there is no room.
+/// The key of a client, or the shared key if there is no room for another client.
 fn known_or_others<K: Eq + Hash, V>(map: &HashMap<K, V>, key: K, others: K) -> K {
     if map.len() < MOST || map.contains_key(&key) { key } else { others }
 }

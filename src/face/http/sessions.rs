@@ -15,9 +15,9 @@ use crate::service::keyring::{HeldKey, random_name};
 
 /// How long a session lasts.
 const LASTS: SignedDuration = SignedDuration::from_hours(12);
-/// So many sessions there may be; then the oldest one ends.
+/// The most sessions at once. When there would be more, the oldest one ends.
 const MOST: usize = 1_000;
-/// So many one holder may have; then the holder's oldest one ends, and nobody else's.
+/// The most sessions of one holder. When there would be more, the oldest one of that holder ends.
 const MOST_OF_ONE: usize = 50;
 /// The beginning of the cookie's name; the port follows.
 const COOKIE: &str = "hivekeep_";

@@ -44,7 +44,7 @@ impl Stream {
         either!(self, stream => stream.take_error())
     }
 
-    /// Notes that the stream is not ready in this way, so that [`ready`](Self::ready) waits again.
+    /// Notes that the stream is not ready, so that [`ready`](Self::ready) waits again.
     pub(super) fn is_not_ready(&self, interest: Interest) {
         let nothing = either!(self, stream => {
             stream.try_io(interest, || Err::<(), _>(io::ErrorKind::WouldBlock.into()))

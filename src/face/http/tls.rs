@@ -1,4 +1,4 @@
-//! TLS: the certificate of the service, read anew when the settings are.
+//! TLS: the certificate of the service, which a reload of the settings reads again.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -39,7 +39,7 @@ impl Leases {
         &self.claims
     }
 
-    /// Looks at them anew, as a claim was added or extended.
+    /// Looks at them again, as a claim was added or extended.
     pub(super) fn look_again(&self) {
         self.told.send_modify(|_| {});
     }

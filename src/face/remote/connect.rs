@@ -43,7 +43,7 @@ pub(super) async fn connect(address: &Address, tls: Option<&Arc<ClientConfig>>, 
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| unreachable(address, &error.to_string()))?;
-    // The error of a connection is told by the request that it ends.
+    // The request that it ends reports the error of a connection.
     tokio::spawn(async { drop(connection.await) });
     Ok(sender)
 }

@@ -24,7 +24,7 @@ pub struct BulkJob {
     pub id: String,
     /// The change of each task.
     pub action: BulkAction,
-    /// Which tasks. Their ages are told from the start of the change.
+    /// Which tasks. Their ages count from the start of the change.
     pub filter: TaskFilter,
     /// The state of the change.
     pub state: BulkState,

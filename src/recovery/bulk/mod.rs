@@ -55,7 +55,7 @@ impl Store {
         view.queue().bulk_count(view.queue().bulk(action, filter)?)
     }
 
-    /// Begins a bulk change: makes the restore point from which it can be undone, and notes what is to be done.
+    /// Begins a bulk change: makes the restore point from which it can be undone, and stores the tasks to change.
     /// [`Store::continue_bulk`] does it, here or in another process. A restore, undo or import of tasks stops it.
     ///
     /// # Errors

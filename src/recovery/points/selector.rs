@@ -123,7 +123,7 @@ fn wrong(text: &str) -> Error {
 }
 
 impl Selector {
-    /// The time that it names: that of [`At`](Self::At), or so long before `now`.
+    /// The time that it names: that of [`At`](Self::At), or a length of time before `now`.
     pub fn time(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::At(time) => Some(*time),

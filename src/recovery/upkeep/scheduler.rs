@@ -103,7 +103,7 @@ impl Scheduler {
         Self::start_with(store, options, Arc::new(()))
     }
 
-    /// Starts the thread with an attendant, which is asked before backups and told of failures.
+    /// Starts the thread with an attendant, which is asked before backups and notified of failures.
     ///
     /// # Errors
     ///

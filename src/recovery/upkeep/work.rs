@@ -1,4 +1,4 @@
-//! The kinds of periodic work, their health, and the program that is told of failures.
+//! The kinds of periodic work, their health, and the program that is notified of failures.
 
 use serde::Serialize;
 use serde_json::json;
@@ -57,7 +57,7 @@ impl Work {
     }
 }
 
-/// The program that runs a scheduler: asked before backups, and told of failures.
+/// The program that runs a scheduler: asked before backups, and notified of failures.
 pub trait Attendant: Send + Sync {
     /// Asked before an automatic backup. An error refuses the backup and becomes its failure.
     ///

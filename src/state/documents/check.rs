@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     type Made = (tempfile::TempDir, Store, Vec<(Vec<u8>, Vec<u8>)>);
-    /// A key and what is to be there.
+    /// A key, and the row that should be there.
     type Change<'c> = (&'c [u8], Option<&'c [u8]>);
 
     const WHOLE: &str = r#"{"bots":{"B":{"port":1},"C":{"port":2}},"tasks":[[1],[2]],"none":{}}"#;

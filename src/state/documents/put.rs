@@ -148,7 +148,7 @@ impl<'l> Change<'_, '_, 'l> {
     }
 
     /// Whether each element continues the one in its place: nearly all are unchanged, and the others begin alike. Most
-    /// documents change in this way between two backups. Then nothing needs to be hashed and sorted.
+    /// documents change like this between two backups. Then nothing needs to be hashed and sorted.
     fn is_changed_in_place(&self, shape: Shape, old: &[Node], new: &[Node]) -> bool {
         let mut changed = 0;
         old.len() == new.len()

@@ -141,7 +141,7 @@ pub(super) fn read<'l, R: Records>(
     reading.finish()
 }
 
-/// The same for a document that takes at most so much memory as a value: its text, and [`json::SCALAR_BYTES`] for each value in it.
+/// The same for a document whose value takes at most this much memory: its text, and [`json::SCALAR_BYTES`] for each value in it.
 ///
 /// # Errors
 ///

@@ -224,7 +224,7 @@ pub(crate) struct StoredKey {
     pub(super) expires_at: Option<Timestamp>,
     #[serde(with = "crate::clock::time::option")]
     pub(super) revoked_at: Option<Timestamp>,
-    /// The present one last; before it the one of before the last rotation.
+    /// The present one last; before it the one that the last rotation replaced.
     pub(super) secrets: Vec<StoredSecret>,
 }
 

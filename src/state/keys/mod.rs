@@ -234,7 +234,7 @@ impl Keys<&mut WriteTx<'_>> {
 }
 
 impl WriteTx<'_> {
-    /// Refuses a key that is not valid any more: it was revoked, or has expired, since somebody showed it.
+    /// Refuses a key that is no longer valid: it was revoked, or has expired, since somebody showed it.
     pub(crate) fn refuse_invalid_key(&self, held: &HeldKey) -> Result<()> {
         let name: KeyName = held.name.parse()?;
         let key = Keys { records: self }.read(&name)?;
@@ -247,7 +247,7 @@ impl WriteTx<'_> {
     }
 }
 
-/// The end of a key that is valid for so long.
+/// The end of a key, from the time for which it is valid.
 fn end(now: Timestamp, valid: Duration) -> Result<Timestamp> {
     if valid < Duration::from_secs(1) {
         return Err(Error::invalid("a key is valid for at least a second; leave the time out for no end"));

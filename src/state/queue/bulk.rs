@@ -74,7 +74,7 @@ choice_text! {
 pub(crate) struct BulkProgress {
     action: BulkAction,
     filter: TaskFilter,
-    /// Ages are told from here.
+    /// Ages count from here.
     #[serde(with = "crate::clock::time")]
     begun: Timestamp,
     /// Tasks with a higher sequence number were pushed or requeued since, and stay as they are.

@@ -251,8 +251,8 @@ impl Queue<&mut WriteTx<'_>> {
     /// Makes a change of any number of tasks, and writes the counts once, at its end. A change within a change is a part
     /// of it.
     ///
-    /// If it fails, the counts are not written. Those of before then belong to another content of the queue, so that
-    /// they are counted anew.
+    /// If it fails, the counts are not written. The earlier ones then belong to another content of the queue, so that
+    /// they are counted again.
     pub(super) fn together<T>(&mut self, change: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.changing.is_some() {
             return change(self);

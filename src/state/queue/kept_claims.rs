@@ -50,7 +50,7 @@ struct KeptClaim {
     store: Store,
     claim: Claim,
     lease: Duration,
-    /// When its lease is to be extended.
+    /// When its lease must be extended.
     due: Instant,
 }
 
@@ -164,12 +164,12 @@ impl Drop for KeptClaims {
     }
 }
 
-/// When a claim with that lease is to be extended.
+/// When a claim with that lease must be extended.
 fn due(lease: Duration) -> Instant {
     Instant::now() + lease / 3
 }
 
-/// Whether a claim has ended for its holder, so that nothing is to be tried again.
+/// Whether a claim has ended for its holder, so that a retry is useless.
 fn ends_the_claim(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Forbidden | ErrorKind::Forked)
 }

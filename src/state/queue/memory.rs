@@ -172,7 +172,7 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the limits of before cannot be read.
+    /// `Damaged` when the earlier limits cannot be read.
     pub fn set_memory(&mut self, keep: Duration, most: u64) -> Result<Memory> {
         let memory = Memory { keep_ms: millis(keep), most, ..self.memory()? };
         self.put_memory(&memory)?;

@@ -215,7 +215,7 @@ impl Model {
         expired
     }
 
-    /// How a task is told of.
+    /// The state of a task in an explanation.
     fn shown_state(&self, task: &Modelled, now: Timestamp) -> TaskState {
         let could = |bot: &u8| self.bots.get(bot).is_some_and(|(able, most)| *most > 0 && task.able.is_subset(able));
         let somebody = match task.assigned {
@@ -286,7 +286,7 @@ impl Run {
         self.hive.store.clock().now()
     }
 
-    /// The token to show: the holder's, or one of before.
+    /// The token to show: the holder's, or an earlier one.
     fn token(&self, task: u8, old: bool) -> Token {
         let held = self.model.tasks.get(&task).and_then(|task| task.holder).map(|(_, token, ..)| token);
         let before = self.model.old_tokens.get(&task).copied().unwrap_or(Token(0));
@@ -541,7 +541,7 @@ impl Run {
         }
     }
 
-    /// A bot is told that it would be given a task if and only if a claim gives it that task first.
+    /// `why` says that a bot would get a task if and only if a claim gives it that task first.
     fn compare_why(&self) {
         let aging = ClaimOptions { aging: Some(Duration::from_secs(5)), ..ClaimOptions::default() };
         for options in [ClaimOptions::default(), aging] {

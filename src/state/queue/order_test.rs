@@ -1,4 +1,4 @@
-//! Aging: the order of claims, and that every page and every answer tells of the same order.
+//! Aging: the order of claims, and that every page and every answer has the same order.
 
 use std::time::Duration;
 

@@ -82,7 +82,7 @@ impl ClaimWait {
     }
 
     /// Sleeps until it is time for the next look, but for `longest` at most. Says whether it is time for that look. A
-    /// caller that is told no may see to other work, such as signals, and sleep again; it keeps its place among those
+    /// caller that gets false may do other work, such as handling signals, and sleep again; it keeps its place among those
     /// who wait.
     pub fn sleep(&self, longest: Duration) -> bool {
         let Some(waiter) = &self.waiter else { return true };

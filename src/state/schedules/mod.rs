@@ -88,7 +88,7 @@ impl<R: Records> Schedules<R> {
         record.map(|payload| self.placed((name.as_str().as_bytes().to_vec(), payload))).transpose()
     }
 
-    /// Every schedule, by name. It passes over records that are none, which a program of before may have written.
+    /// Every schedule, by name. It skips records that are no schedules, which an earlier program may have written.
     ///
     /// # Errors
     ///
@@ -176,7 +176,7 @@ impl Schedules<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is one of that name, unless it is to be [replaced](NewSchedule::replacing). `Invalid` when its
+    /// `Conflict` when there is one of that name, unless the new one [replaces](NewSchedule::replacing) it. `Invalid` when its
     /// task is invalid, or has an id, a start time, dependencies or an idempotency key, which a task that comes back cannot
     /// have; when its payload is longer than its [limit](crate#limits); and when there are 1,000 schedules.
     pub fn add(&mut self, new: NewSchedule) -> Result<Schedule> {

@@ -18,7 +18,7 @@ const PREFIX: &[u8] = b"schedule/";
 /// The position of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
-    /// The BLAKE3 of the definition for which it holds. Another definition begins anew.
+    /// The BLAKE3 of the definition for which it holds. Another definition begins at the next look.
     pub(super) of: [u8; 32],
     /// Due times up to this one are handled.
     #[serde(with = "crate::clock::time")]

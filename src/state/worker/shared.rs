@@ -243,7 +243,7 @@ impl Shared {
         while (*at_work > 0 || !self.is_stopping()) && !self.told.wait_until(&mut at_work, until).timed_out() {}
     }
 
-    /// Extends the leases of jobs in one commit. A job whose claim has ended is told so.
+    /// Extends the leases of jobs in one commit. A job whose claim has ended learns of it.
     fn extend(&self, jobs: &[Arc<Job>]) -> Result<()> {
         if jobs.is_empty() {
             return Ok(());

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 /// The record that is written to a store that was opened again.
 const AFTER: &str = "after the fault";
 
-/// A step that is to be taken on a disk that fails.
+/// A step to take on a disk that fails.
 pub(crate) struct Attempt<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) mode: Mode,

@@ -21,7 +21,7 @@ pub(super) fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
 }
 
-/// How much more than usual is to be done.
+/// How many times as much as usual to do.
 pub(super) fn scale() -> u64 {
     number("HIVEKEEP_TEST_SCALE", 1)
 }

@@ -48,7 +48,7 @@ pub(super) struct Taking<'w, 'tx> {
 /// The state of a part before it is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// It does not exist, and is to be adopted.
+    /// It does not exist, and should be adopted.
     New,
     /// It was adopted before; the report counts it.
     Before,

@@ -202,7 +202,7 @@ class RollBack(Record):
 
 
 class GuardFailed(HivekeepError):
-    """The check of a guard has failed, and the store has its state of before again."""
+    """The check of a guard has failed, and the store has its earlier state again."""
 
     kind = "guard_failed"
 

@@ -124,7 +124,7 @@ class Task(Record):
 
 @dataclasses.dataclass(frozen=True)
 class Enqueued(Record):
-    """A task that was to be enqueued, and whether it is new."""
+    """The task of an enqueue: the new one, or the earlier one with that key."""
 
     _others = {"task": Task._from_json, "differs": tuple}
 

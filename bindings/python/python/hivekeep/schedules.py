@@ -83,7 +83,7 @@ class Schedules(SchedulesView):
         :param replace: whether to replace a schedule of that name. One that stays the same goes on.
         :param priority: as of :meth:`Queue.enqueue`, as are the others.
         :param delay: how long after the due time a bot may claim the task.
-        :raises Conflict: when there is a schedule of that name, unless it is to be replaced.
+        :raises Conflict: when there is a schedule of that name, unless ``replace`` is set.
         """
         task = NewTask(
             payload,

@@ -317,7 +317,7 @@ class Store(_Writable):
         return Plan._of(self, self._raw.recovery.plan_undo())
 
     def undo(self) -> RestoreReport:
-        """Undoes the last restore exactly. To undo an undo is to do it again.
+        """Undoes the last restore exactly. Undoing an undo does the restore again.
 
         :raises Conflict: when records have changed since; see :meth:`undo_discarding`.
         """

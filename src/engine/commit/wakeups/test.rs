@@ -7,7 +7,7 @@ use crate::engine::options::Sharing;
 use crate::engine::store::{Options, Store};
 use crate::error::Error;
 
-/// Something for so many callers, whoever they are.
+/// Something for a number of callers, whichever they are.
 fn of(anybody: u64) -> Wakes {
     Wakes { anybody, ..Wakes::default() }
 }

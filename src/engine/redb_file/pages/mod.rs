@@ -41,9 +41,9 @@ const MADE_UP_MAX: usize = 4 << 20;
 /// own checksums point to.
 const MEND_MAX: usize = 16 << 10;
 const MEND_BEGINNING: usize = 256;
-/// A page where the checksums of so many rows point to a bit has more than one that was flipped.
+/// In a page where the checksums of more rows than this point to a bit, more than one bit was flipped.
 const SUSPECTS_MAX: usize = 16;
-/// So many bytes are hashed to mend pages, which takes about half a minute: 2,000 pages of the usual length, each of
+/// The most bytes that are hashed to mend pages, which takes about half a minute: 2,000 pages of the usual length, each of
 /// whose bits is tried. A file may be made so that it would take days.
 const MEND_BYTES_MAX: u64 = 2000 * 8 * PAGE * PAGE;
 

@@ -21,7 +21,7 @@ impl Pages<'_> {
     /// redb does not only fail over damaged ones: it aborts the process as soon as something is written.
     ///
     /// A commit of two phases counts once its pages are synced, so this holds after a kill and a power cut too. After one of
-    /// a single phase redb reads every page when the file was not closed, and makes what it knows of free ones anew.
+    /// a single phase redb reads every page when the file was not closed, and computes the free ones again.
     pub(crate) fn newest_commit_is_sound(&self) -> Result<bool> {
         let Some(header) = self.header()? else { return Ok(false) };
         if !header.has(TWO_PHASE) {
@@ -44,7 +44,7 @@ impl Pages<'_> {
         Ok(walk.sound && walk.ends)
     }
 
-    /// Whether whoever follows every link comes to an end. redb keeps no count, and trees of which many branches lead to
+    /// Whether a reader that follows every link comes to an end. redb keeps no count, and trees of which many branches lead to
     /// the same pages, with the right checksums, would keep it busy for ever.
     pub(crate) fn trees_end(&self) -> Result<bool> {
         let Some(Header { slots: [first, second], .. }) = self.header()? else { return Ok(true) };

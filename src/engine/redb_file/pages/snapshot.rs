@@ -1,8 +1,8 @@
 //! The rows of one commit, read from the file past redb: by several workers, each leaf once, and parsed where it lies.
 //!
-//! It is for whoever reads every row and holds a read transaction of the same commit, which keeps its pages from being
-//! used again. Pages here are read as the file has them now, so whatever is not as redb writes it is an error; it says no
-//! more than that reading through redb must tell what is the matter.
+//! It is for callers that read every row and hold a read transaction of the same commit, which keeps its pages from being
+//! used again. Pages are read as the file has them now. If anything differs from what redb writes, the walk ends with an error,
+//! and the caller reads through redb, which determines the damage.
 
 #[cfg(test)]
 mod test;
@@ -23,11 +23,11 @@ use crate::error::{Error, Result};
 const UNFLUSHED: u8 = 8;
 /// A writer may commit between two looks at the header, but not each time.
 const ATTEMPTS: usize = 8;
-/// So many bytes of leaves that lie side by side are read at a time, or one leaf.
+/// The bytes of leaves side by side that are read at a time; at least one leaf.
 const RUN: u64 = 256 << 10;
-/// A gap of up to so many bytes between two of them is read too, as that costs less than another read.
+/// A gap of up to this many bytes between two of them is read too, as that costs less than another read.
 const BETWEEN: u64 = 2 * PAGE;
-/// The leaves below so many bytes of branches are put in order before they are read: 200,000 of them, for which the ends of
+/// The leaves below this many bytes of branches are put in order before they are read: 200,000 of them, for which the ends of
 /// their keys are kept in memory. Few of the stores of tests have as many.
 const GATHERED: u64 = if cfg!(test) { 2 * PAGE } else { 8 << 20 };
 /// The number of branches and leaves that a worker takes at a time.
@@ -93,7 +93,7 @@ impl Snapshot {
     }
 
     /// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; gives what they made of it.
-    /// `tick` is told of rows that are done.
+    /// `tick` gets the number of rows that are done.
     ///
     /// # Errors
     ///

@@ -29,7 +29,7 @@ use crate::engine::redb_file::scratch::{Fact, Found, Kind};
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 
-/// Rows are written in transactions of so many bytes.
+/// The bytes of rows that one transaction writes.
 const BATCH_BYTES: usize = 4 << 20;
 
 type RawRow = (Table, Vec<u8>, Vec<u8>);

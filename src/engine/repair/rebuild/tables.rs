@@ -6,7 +6,7 @@ use crate::engine::meta;
 use crate::error::Result;
 
 impl Rebuild<'_> {
-    /// Copies the tables that are not versioned, as they are; those that follow from others are written anew.
+    /// Copies the tables that are not versioned, as they are; those that follow from others are derived again.
     pub(super) fn copy_tables(&mut self) -> Result<()> {
         let salvage = self.salvage;
         let derived = [Table::Points, Table::PointIds, Table::Commits, Table::Index, Table::Meta];
@@ -37,7 +37,7 @@ impl Rebuild<'_> {
         self.raise_counters()
     }
 
-    /// The same for `meta`, of which the engine writes some rows anew; and which others may be lost, as they are on older
+    /// The same for `meta`, of which the engine writes some rows itself; and which others may be lost, as they are on older
     /// pages only.
     fn name_lost_meta(&mut self) -> Result<()> {
         self.name_lost_rows(Table::Meta, 0)?;

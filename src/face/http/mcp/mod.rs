@@ -45,9 +45,9 @@ use crate::face::mcp::message::{MESSAGE_BYTES, parsed};
 
 /// The path.
 pub(super) const PATH: &str = "/mcp";
-/// A session without a stream of events ends when nothing was heard of its client for so long.
+/// A session without a stream of events ends when its client has been silent for this long.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
-/// Silent sessions are looked for so many times within that time.
+/// How often silent sessions are looked for within that time.
 const LOOKS: u32 = 15;
 /// The memory that the values of a message are charged with, for each byte of its text.
 const VALUES: usize = 32;

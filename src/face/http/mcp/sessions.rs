@@ -82,7 +82,7 @@ impl Session {
         Some(Stream { session: self.clone(), _place: place })
     }
 
-    /// Whether nothing was heard of its client for so long.
+    /// Whether its client has been silent for this long.
     fn is_silent(&self, silence: Duration) -> bool {
         self.streams.available_permits() == STREAMS_OF_ONE && self.heard.lock().elapsed() >= silence
     }
@@ -117,7 +117,7 @@ impl Sessions {
         drop(tokio::task::spawn_blocking(move || leases.end()).await);
     }
 
-    /// Takes out the sessions that were silent for so long, and leaves their claims to the leases. Returns their ids.
+    /// Takes out the sessions that were silent for this long, and leaves their claims to the leases. Returns their ids.
     pub(super) fn take_silent(&self, silence: Duration) -> Vec<String> {
         let silent: Vec<_> = self.open.lock().extract_if(|_, session| session.is_silent(silence)).collect();
         silent.iter().filter_map(|(_, session)| session.leases.upgrade()).for_each(|leases| leases.leave());

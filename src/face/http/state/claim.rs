@@ -85,7 +85,7 @@ pub(super) async fn complete_and_claim(
     if taken.claims().is_empty() && !wanted.wait.is_zero() {
         taken = match wait(&app, &wanted, client.as_ref()).await {
             Ok(Waited::Taken(taken)) => taken,
-            // The next claim is told of it.
+            // The next claim learns of it.
             Ok(Waited::GaveWay | Waited::Crowded | Waited::Stopped) | Err(_) => Parcel::none(),
         };
     }
@@ -141,7 +141,7 @@ async fn answer(app: &App, wanted: &Wanted, client: Option<Peer>, taken: Parcel)
         let why = app.read(move |store| store.view()?.queue().why_nothing(&bot, &options)).await;
         let reason = match why {
             Ok(why) => Some(why.to_string()),
-            // A completion is told in any case.
+            // A completion is reported in any case.
             Err(_) if completed.is_some() => None,
             Err(problem) => return Err(problem),
         };

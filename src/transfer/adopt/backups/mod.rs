@@ -30,7 +30,7 @@ use crate::recovery::backups::{Kind, NewBackup, NewSealed, sha256};
 use crate::recovery::points::selector::Selector;
 use crate::state::documents::Prepared;
 
-/// So many bytes of backups are taken over in one transaction, or one point's when these are more.
+/// The bytes of backups that one transaction takes over, or those of one point if they are more.
 const BATCH_BYTES: u64 = 64 << 20;
 
 /// The documents that were there before, of those that backups have been written over.

@@ -14,7 +14,7 @@ use crate::engine::view::View;
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// The store that a process of its own is to write to.
+/// The store to which another process writes.
 const STORE: &str = "HIVEKEEP_TEST_SNAPSHOT";
 
 fn rows(view: &View, way: Way, table: Table) -> Result<Rows> {
