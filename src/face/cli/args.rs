@@ -171,7 +171,7 @@ impl Verb {
             Self::Guard(_) => Some("it restores the file after a command on this machine"),
             Self::Drill(_) | Self::DrillBot(_) => Some("it works on copies of the file"),
             Self::Repair(_) => Some("it reads a file that no service can open"),
-            Self::Compact(_) => Some("it writes the file anew"),
+            Self::Compact(_) => Some("it rewrites the file"),
             #[cfg(feature = "mcp")]
             Self::Mcp(_) => Some("the service itself has the tools at /mcp"),
             Self::Adopt(_) => Some("it takes over files of this machine"),
