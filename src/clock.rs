@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 
-/// Tells the time and waits. A store is given one when it is opened.
+/// Tells the time and waits. A store gets its clock when it is opened.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The time now, in UTC.
     fn now(&self) -> Timestamp;
@@ -147,8 +147,8 @@ pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
     whole.or_else(|_| Timestamp::from_second(time.as_second())).unwrap_or(time)
 }
 
-/// Reads a time with its offset from UTC, such as `2026-01-02T03:04:05Z`. One of the last hours of the year 9999, which
-/// people write for the end of time, is the last time that there is.
+/// Reads a time with its offset from UTC, such as `2026-01-02T03:04:05Z`. A time in the last hours
+/// of the year 9999, which people write for *never*, becomes the last time that a [`Timestamp`] can have.
 ///
 /// # Errors
 ///

@@ -58,7 +58,7 @@ fn length(millis: u128) -> Option<Duration> {
     seconds.checked_add(Duration::from_millis(u64::try_from(millis % 1_000).ok()?))
 }
 
-/// How long after `from` it is at `to`; nothing when that is before it.
+/// How long after `from` it is at `to`; zero when `to` is before `from`.
 pub fn since(from: Timestamp, to: Timestamp) -> Duration {
     Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }

@@ -61,7 +61,7 @@ pub enum ErrorKind {
     Reopen,
     /// The store was opened before a fork, by the parent of this process. Open it again in this process.
     Forked,
-    /// The file was moved, replaced or removed while it was open. Nothing is written to it any more. Find the file, then
+    /// The file was moved, replaced or removed while it was open. Nothing more is written to it. Find the file, then
     /// open the store again.
     Moved,
     /// The disk is full. Free some space.

@@ -27,7 +27,7 @@
 //! // Everything as it is now, under a name.
 //! let point = store.restore_point("before the night")?;
 //!
-//! // Work: claim, do, complete. The token is void once the lease has ended and the task was given on.
+//! // Work: claim, do, complete. The token is void once the lease has ended and another bot has the task.
 //! for claim in store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default()))? {
 //!     store.write(|tx| tx.queue().complete(&claim.id, claim.token, json!("built")))?;
 //! }

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::io;
 
-/// Whether a character is obeyed rather than shown, or shown as nothing: control characters (C0, DEL, C1), separators of
+/// Whether a character controls the display, or shows nothing: control characters (C0, DEL, C1), separators of
 /// lines, marks of direction, and characters without width.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()

@@ -173,7 +173,7 @@ impl Store {
         Self { recording: self.recording.clone().map(doing), ..self.clone() }
     }
 
-    /// A consistent view of now.
+    /// A consistent view of the present state.
     ///
     /// # Errors
     ///
@@ -187,7 +187,7 @@ impl Store {
         self.with_handle(|handle| View::new(self.inner.context.clone(), self.inner.gate.rows(handle)?, epoch))
     }
 
-    /// A view of now for callers that read all of it. Where possible it also reads the pages of the file directly.
+    /// A view of the present for callers that read all of it. Where possible it also reads the pages of the file directly.
     pub(crate) fn view_of_all(&self) -> Result<View> {
         self.with_handle(|handle| {
             // A store that is not shared begins to read from memory, which may be behind the file.

@@ -87,7 +87,7 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
-    /// A message of now, without a bot.
+    /// A message at the present time, without a bot.
     pub fn new(conversation: impl Into<String>, role: impl Into<String>, content: impl Into<String>) -> Self {
         Self {
             bot: None,
@@ -172,7 +172,7 @@ impl<R: Records> Chat<R> {
 
     /// A page of the messages that pass the filter.
     ///
-    /// In a view of now it reads only these messages. In a view of a point it scans the others too.
+    /// In a view of the present it reads only these messages. In a view of a point it scans the others too.
     ///
     /// # Errors
     ///

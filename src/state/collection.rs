@@ -251,7 +251,7 @@ impl<T> Collection<T, &mut WriteTx<'_>> {
         Ok(*self.id.insert(self.records.user_collection(&self.name)?))
     }
 
-    /// To put a `T` beside records of another type, and so to change the type of a collection record by record.
+    /// Permits a `T` beside records of another type, which changes the type of a collection record by record.
     ///
     /// # Examples
     ///

@@ -74,7 +74,7 @@ impl View {
         Ok(view)
     }
 
-    /// The epoch that this view is as of; none for a view of now.
+    /// The epoch that this view is as of; none for a view of the present.
     ///
     /// # Examples
     ///

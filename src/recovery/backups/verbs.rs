@@ -62,7 +62,7 @@ impl BackupRequest {
         self
     }
 
-    /// Backs up the document in this JSON text. This is faster than to parse it first.
+    /// Backs up the document in this JSON text. This is faster than parsing it first.
     ///
     /// # Examples
     ///

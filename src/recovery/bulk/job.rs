@@ -52,13 +52,13 @@ pub struct BulkJob {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BulkState {
-    /// Tasks are still to be looked at.
+    /// It runs: not all tasks have been looked at yet.
     Running,
     /// All tasks were looked at.
     Done,
     /// Somebody stopped it.
     Stopped,
-    /// It cannot go on, such as when a record that it needs cannot be read.
+    /// It cannot continue, for example because a record that it needs cannot be read.
     Failed,
 }
 

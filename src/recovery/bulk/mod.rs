@@ -74,7 +74,7 @@ impl Store {
         self.alone(|tx| tx.begin_bulk(action, filter, progress, fits).map(Outcome::Commit))
     }
 
-    /// Continues the bulk change that runs, to its end or until `goes_on` says no, which is asked after each part.
+    /// Continues the bulk change that runs, until it ends, or until `goes_on` returns false, which is called after each part.
     /// Returns the change as it is then; none when none runs.
     ///
     /// # Errors

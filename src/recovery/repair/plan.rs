@@ -38,7 +38,7 @@ pub(crate) const LEAP: u64 = 1 << 20;
 /// The cache of the new store, which is written and read in the order of its keys. The salvaged data has a cache too.
 const CACHE: usize = 32 << 20;
 
-/// A repaired store without a name. [`RepairPlan::apply`] gives it one; to drop it removes it.
+/// A repaired store without a name. [`RepairPlan::apply`] gives it one; dropping it removes it.
 #[derive(Debug)]
 pub struct RepairPlan {
     made: Made,

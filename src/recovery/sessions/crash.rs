@@ -17,7 +17,7 @@ const PAGE: usize = 256;
 /// The most events that are read to find the number of tasks that a crash returned.
 const EVENTS_READ: usize = 10_000;
 
-/// A crash that has not been acknowledged. Its text tells the state of the tasks, and what to do.
+/// A crash that has not been acknowledged. It prints the state of the tasks, and the next step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crash {
     /// The session that crashed.

@@ -178,7 +178,7 @@ pub struct NewEntry {
 }
 
 impl NewEntry {
-    /// An entry of now, of level info, without details.
+    /// An entry at the present time, of level info, without details.
     pub fn new(action: impl Into<String>, actor: impl Into<String>) -> Self {
         Self {
             action: action.into(),

@@ -193,7 +193,7 @@ impl Key {
 pub enum KeyState {
     /// It is valid.
     Active,
-    /// It has come to its end.
+    /// It has expired.
     Expired,
     /// It was revoked.
     Revoked,

@@ -140,7 +140,7 @@ impl Keys<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Conflict` when there is a key of that name that was not revoked; `Invalid` when the role and the bot do not fit
-    /// together, when the key would expire at once, and when there are as many keys as there may be.
+    /// together, when the key would expire at once, and when the store has as many keys as it may have.
     pub fn add(&mut self, new: NewKey) -> Result<KeySecret> {
         let bot = new.bot()?;
         if RESERVED.contains(&new.name.as_str()) {
@@ -162,7 +162,7 @@ impl Keys<&mut WriteTx<'_>> {
         Ok(secret)
     }
 
-    /// Gives a key a new secret. The one before stays valid for that long, so that its holder can be told in time; an
+    /// Gives a key a new secret. The previous secret stays valid for that long, so that its holder can switch in time; an
     /// earlier one that was still valid ends at once.
     ///
     /// # Errors

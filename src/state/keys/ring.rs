@@ -29,7 +29,7 @@ pub(crate) struct KeyHolder {
 pub(crate) enum NoHolder {
     /// It is the secret of no key, or of one that was revoked.
     Unknown,
-    /// It is the secret of a key that has come to its end.
+    /// It is the secret of a key that has expired.
     Expired,
 }
 

@@ -91,7 +91,7 @@ impl KeptClaims {
         }
     }
 
-    /// Lets go of the claim with that token, which has ended.
+    /// Drops the claim with that token, which has ended.
     pub fn let_go(&self, task: &TaskId, token: Token) {
         let mut kept = self.0.lock();
         if kept.claims.get(task).is_some_and(|kept| kept.claim.token == token) {
@@ -99,8 +99,8 @@ impl KeptClaims {
         }
     }
 
-    /// Extends the claims of whose lease a third has passed, so that two extensions may fail, and lets go of those that
-    /// have ended. Returns the time until the next extension; none if it keeps no claim.
+    /// Extends each claim once a third of its lease has passed, so that two extensions may fail, and drops those that have
+    /// ended. Returns the time until the next extension; none if it keeps no claim.
     pub fn extend_due(&self) -> Option<Duration> {
         let now = Instant::now();
         let all_due: Vec<_> = self.0.lock().claims.values().filter(|kept| kept.due <= now).cloned().collect();
@@ -126,7 +126,7 @@ impl KeptClaims {
         }
     }
 
-    /// Ends the session, and leaves the claims that it keeps to their leases, which nobody extends any more. Returns their
+    /// Ends the session, and leaves the claims that it keeps to their leases, which are no longer extended. Returns their
     /// number.
     pub fn leave(&self) -> usize {
         let mut kept = self.0.lock();

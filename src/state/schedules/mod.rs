@@ -217,7 +217,7 @@ impl Schedules<&mut WriteTx<'_>> {
         self.set_paused(name, true, "schedule_pause")
     }
 
-    /// Lets a paused schedule go on with the first due time after now. Returns it.
+    /// Resumes a paused schedule with the first due time after now. Returns it.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ pub struct WorkerCounts {
     pub failed: u64,
     /// Attempts that panicked.
     pub panicked: u64,
-    /// Tasks whose claim ended while its function worked on them: the result was thrown away.
+    /// Tasks whose claim ended while its function worked on them: the result was dropped.
     pub lost: u64,
     /// Tasks that it released when it stopped, because it had not begun them.
     pub released: u64,
@@ -47,7 +47,7 @@ pub enum WorkerEvent<'e> {
         /// How long the function worked.
         took: Duration,
     },
-    /// The claim has ended, and the result was, or will be, thrown away.
+    /// The claim has ended, and the result was, or will be, dropped.
     Lost {
         /// The task.
         job: &'e Job,

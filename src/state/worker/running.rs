@@ -18,7 +18,7 @@ use crate::state::worker::shared::{Ended, PAUSE, Shared};
 /// A worker's function.
 type Function = Arc<dyn Fn(&Job) -> Result<Value, JobFailure> + Send + Sync>;
 
-/// A worker at work. To drop it stops it, and waits for the tasks in progress.
+/// A worker at work. Dropping it stops it, and waits for the tasks in progress.
 #[must_use = "a worker stops when it is dropped"]
 pub struct Working {
     shared: Arc<Shared>,

@@ -117,7 +117,7 @@ class Schedules(SchedulesView):
         return Schedule._from_json(self._raw.pause(name))
 
     def resume(self, name: str) -> Schedule:
-        """Lets a paused schedule go on with the first due time after now.
+        """Resumes a paused schedule with the first due time after now.
 
         :raises NotFound: when there is no such schedule.
         """
