@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_length_of_time_is_refused_with_an_example() {
+    fn a_text_that_is_no_duration_is_refused_with_an_example() {
         for text in
             ["", " ", "10", "m", "10x", "-1h", "1.5h", "1h ago", "99999999999999999999s", "99999999999999999w", "1.5ms"]
         {

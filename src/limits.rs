@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "transfer")]
-    fn what_is_too_long_is_made_to_fit() {
+    fn a_text_that_is_too_long_is_made_to_fit() {
         let mut description = "ü".repeat(DESCRIPTION_BYTES);
         let mut all: BTreeMap<_, _> = (0..99).map(|n| (format!("{n:02}"), "ü".repeat(300))).collect();
         all.insert("a".repeat(TAG_BYTES + 1), String::new());

@@ -177,7 +177,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_a_terminal_would_obey_or_nobody_would_see_is_an_escape() {
+    fn characters_that_control_a_terminal_or_are_invisible_become_escapes() {
         for (hidden, escape) in HIDDEN {
             assert!(is_hidden(hidden), "{escape}");
             assert_eq!(printable(&format!("a{hidden}b{hidden}")), format!("a{escape}b{escape}"));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_name_is_one_that_can_be_told_from_every_other_by_looking_at_it() {
+    fn a_new_name_differs_visibly_from_every_other() {
         for name in ["a", "BOT 1", "größe/7", "日本語", "...", ".a", "\u{1f41d}"] {
             assert_eq!(unfit_for_a_name(name), None, "{name}");
         }

@@ -371,7 +371,7 @@ fn a_task_that_is_not_understood_is_named_and_the_rest_is_taken() {
 }
 
 #[test]
-fn what_was_removed_stays_so_unless_it_is_wanted_again() {
+fn a_removed_record_stays_removed_unless_it_is_adopted_again() {
     let hive = whole_hive();
     hive.adopt();
     hive.store.write(|tx| tx.registry().remove(&"BOT-446".parse()?)).unwrap();

@@ -76,7 +76,7 @@ fn every_write_to_a_file_that_was_moved_replaced_or_removed_is_an_error_of_its_o
 }
 
 #[test]
-fn what_was_acknowledged_before_a_file_was_moved_or_replaced_is_at_both_paths_afterwards() {
+fn writes_acknowledged_before_a_file_was_moved_or_replaced_are_at_both_paths_afterwards() {
     for sharing in [Sharing::Shared, Sharing::Exclusive] {
         for (take_away, left) in [(AWAY[1], "moved"), (AWAY[2], "h.redb")] {
             for closes in [true, false] {
@@ -112,7 +112,7 @@ fn a_file_that_is_put_back_takes_writes_again_and_what_was_refused_is_not_in_it(
 }
 
 #[test]
-fn a_store_that_another_has_replaced_is_not_opened_anew_in_its_place() {
+fn a_store_that_another_has_replaced_is_not_opened_again_in_its_place() {
     let hive = hive(Sharing::Shared);
     fs::rename(hive.path(), hive.at("moved")).unwrap();
     Store::open(hive.path()).unwrap().close().unwrap();

@@ -175,7 +175,7 @@ fn queue_and_assignments_go_back_as_one() {
 }
 
 #[test]
-fn one_task_by_key_brings_its_assignment_along_whoever_holds_it_by_then() {
+fn one_task_by_key_brings_its_assignment_along_with_any_present_holder() {
     let hive = Hive::new();
     hive.push(task("a").assign_to(bot_id("ant")));
     hive.push(task("b"));
@@ -381,7 +381,7 @@ fn an_undo_refuses_to_overwrite_later_work_and_names_it() {
 }
 
 #[test]
-fn what_was_changed_later_to_what_an_undo_would_make_of_it_is_not_in_the_way() {
+fn a_later_change_to_the_value_that_an_undo_would_write_does_not_prevent_it() {
     let hive = Hive::new();
     hive.put("a", 1);
     let point = hive.point("before");
@@ -409,7 +409,7 @@ fn an_undo_that_was_planned_before_another_restore_is_refused() {
 }
 
 #[test]
-fn a_plan_whose_point_was_forgotten_meanwhile_is_refused_and_told_of() {
+fn a_plan_whose_point_was_forgotten_meanwhile_is_refused_with_an_event() {
     let hive = Hive::new();
     let point = hive.point("before");
     hive.put("a", 1);
@@ -537,7 +537,7 @@ fn a_point_equals_itself_when_it_is_read_back() {
 }
 
 #[test]
-fn held_points_are_not_forgotten_and_both_are_told_of() {
+fn held_points_are_not_forgotten_and_hold_and_release_have_events() {
     let hive = Hive::new();
     let points: Vec<_> = (0..3).map(|n| hive.point(&n.to_string())).collect();
     let middle = hive.store.hold(&points[1]).unwrap();

@@ -121,7 +121,7 @@ mod tests {
     use crate::files::open::tests::fifo;
 
     #[test]
-    fn a_pipe_is_read_to_its_end_and_said_to_be_one_when_nobody_writes_to_it() {
+    fn a_pipe_is_read_to_its_end_and_named_as_a_pipe_when_nobody_writes_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         fifo(&path);

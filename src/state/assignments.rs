@@ -269,7 +269,7 @@ mod tests {
     use crate::testkit::checked_store::{Fixture, time};
 
     #[test]
-    fn what_does_not_follow_from_a_task_is_found_and_so_is_what_is_missing() {
+    fn an_assignment_that_does_not_follow_from_a_task_is_found_and_so_is_a_missing_one() {
         let hive = Fixture::new();
         let bot = BotId::new("bee").unwrap();
         let task = hive.write(|tx| tx.queue().enqueue(NewTask::new("x").assign_to(bot.clone())));

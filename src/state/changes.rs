@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_records_are_made_in_their_order_and_tell_what_was_there() {
+    fn changes_of_records_are_made_in_their_order_and_return_the_earlier_values() {
         let hive = Fixture::new();
         for name in ["config", "rooms"] {
             let put = RecordChanges { put: map(json!({"a": 1, "b": 2})), ..RecordChanges::default() };

@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_over_keeps_its_time_and_attributes() {
+    fn a_message_that_was_taken_over_keeps_its_time_and_attributes() {
         let test = Fixture::new();
         let attributes: Map<_, _> = [("mood".to_owned(), Value::from("good"))].into_iter().collect();
         let message = NewMessage {

@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_read_listed_counted_and_removed() {
+    fn a_put_value_is_read_listed_counted_and_removed() {
         let test = Fixture::new();
         test.write(|tx| {
             let mut sensors = tx.collection("sensors")?;
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_of_before_is_read_as_the_type_of_before() {
+    fn an_earlier_point_is_read_as_the_earlier_type() {
         let test = Fixture::new();
         test.write(|tx| tx.collection("sensors")?.put("a", &sensor("attic")));
         let point = test.seal();

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_there_until_it_is_removed_and_still_in_the_past() {
+    fn a_put_value_is_there_until_it_is_removed_and_stays_in_the_past() {
         let test = Fixture::new();
         test.write(|tx| {
             tx.config().put("b", &json!(null))?;

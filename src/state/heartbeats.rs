@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gathered_is_written_when_the_store_is_closed() {
+    fn buffered_rows_are_written_when_the_store_is_closed() {
         let (hive, other) = hive();
         hive.store.heartbeat(&id(0)).unwrap();
         hive.store.heartbeat(&id(1)).unwrap();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_at_once_and_a_bot_that_is_removed_take_the_place_of_what_is_gathered() {
+    fn a_direct_heartbeat_and_a_removed_bot_replace_the_buffered_heartbeat() {
         let (hive, _other) = hive();
         for number in 0..2 {
             hive.store.heartbeat(&id(number)).unwrap();

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_page_begins_at_a_row_or_behind_it() {
+    fn the_rest_of_a_page_begins_at_a_row_or_behind_it() {
         for page in [Page::oldest(9).after(1), Page::newest(9).before(9)] {
             let holds = |page: Page, sequence| {
                 let range = page.range(b"p");

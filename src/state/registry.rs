@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_of_the_past_has_the_bots_of_then_and_the_heartbeats_of_now() {
+    fn a_view_of_the_past_has_the_bots_of_its_time_and_the_present_heartbeats() {
         let hive = Fixture::new();
         hive.write(|tx| tx.registry().put(&adopted()));
         let point = hive.seal();

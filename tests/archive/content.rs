@@ -201,7 +201,7 @@ fn only_what_is_named_is_archived_and_taken() {
 }
 
 #[test]
-fn an_archive_is_told_of_and_nothing_is_left_beside_it() {
+fn an_archive_has_an_event_and_nothing_is_left_beside_it() {
     let hive = Hive::full();
     let before = names(hive.folder());
     hive.export("a.tar.gz");

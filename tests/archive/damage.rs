@@ -367,7 +367,7 @@ fn files_of_other_programs_are_named_as_that() {
 }
 
 #[test]
-fn a_store_that_is_there_is_not_made_anew() {
+fn an_existing_store_is_not_created_again() {
     let hive = Hive::full();
     hive.export("a.tar.gz");
     let there = hive.path("h.redb");

@@ -133,7 +133,7 @@ fn documents_are_read_page_by_page() {
 }
 
 #[test]
-fn many_records_are_changed_together_and_what_was_there_is_told() {
+fn many_records_are_changed_together_and_the_earlier_values_returned() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let change =

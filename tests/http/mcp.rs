@@ -236,7 +236,7 @@ fn hosts_origins_lengths_and_messages_are_looked_at_as_for_every_route() {
 }
 
 #[test]
-fn one_client_has_so_many_sessions_and_no_more_until_one_ends() {
+fn one_client_has_a_limit_of_sessions_until_one_ends() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     let agents: Vec<_> = (0..8).map(|_| Agent::new(&service, "")).collect();

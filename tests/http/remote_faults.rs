@@ -230,7 +230,7 @@ fn a_read_that_was_cut_off_is_repeated_and_so_is_a_change_that_the_service_was_t
 }
 
 #[test]
-fn a_service_of_another_version_is_told_by_both_versions() {
+fn an_error_about_a_service_of_another_version_names_both_versions() {
     let problem = r#"{"kind":"not_found","detail":"unknown path; see /openapi.json: path=/x","status":404}"#;
     for (status, kind, body) in [
         ("404 Not Found", "application/problem+json", problem),

@@ -302,7 +302,7 @@ fn when_the_committing_thread_panics_everybody_is_told_and_the_next_write_goes_o
 }
 
 #[test]
-fn a_write_inside_of_a_write_is_refused_and_a_view_inside_of_it_sees_what_was_before() {
+fn a_write_inside_of_a_write_is_refused_and_a_view_inside_of_it_sees_the_state_before() {
     in_bounded_time(|| {
         let Fixture { folder: _folder, store } = fixture(Store::options());
         let refused = store.write(|tx| {

@@ -213,7 +213,7 @@ fn several_that_come_at_once_after_a_crash_all_get_in() {
 }
 
 #[test]
-fn opening_waits_for_who_is_writing_as_long_as_it_is_told_to() {
+fn opening_waits_for_a_writer_up_to_the_lock_timeout() {
     let Fixture { path, .. } = &fixture();
     store(path);
     let writing = FileBackend::new(fs::File::open(path).unwrap()).unwrap();
@@ -242,7 +242,7 @@ fn damaged(path: &Path, options: Options) {
 }
 
 #[test]
-fn a_reader_of_a_small_closed_file_is_told_of_damaged_pages_too() {
+fn a_reader_of_a_small_closed_file_learns_of_damaged_pages_too() {
     let Fixture { path, .. } = &fixture();
     damaged(path, Store::options());
     open(path, Store::options().read_only(true).verify_on_open(VerifyOnOpen::Never)).unwrap();

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_change_that_panics_the_file_has_to_be_opened_anew_and_the_damage_is_the_reason() {
+    fn after_a_change_that_panics_the_file_must_be_opened_again_and_the_damage_is_the_reason() {
         let guard = RedbGuard::fresh();
         let damaged = guard.run(panicking).unwrap_err();
         assert_eq!(damaged.kind(), ErrorKind::Damaged);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_the_disk_leaves_a_file_that_has_to_be_opened_anew() {
+    fn a_failure_of_the_disk_leaves_a_file_that_must_be_opened_again() {
         for kind in [ErrorKind::Io, ErrorKind::Full, ErrorKind::Reopen] {
             let guard = RedbGuard::fresh();
             assert_eq!(guard.run(|| Err::<(), _>(Error::new(kind, "on purpose").into())).unwrap_err().kind(), kind);

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_segment_in_which_it_changed_has_what_it_was_before() {
+    fn each_segment_in_which_it_changed_has_its_state_before() {
         let changed = of(&[(1, false), (4, false), (6, false)], &[3, 5], 6);
         assert_eq!(changed, [Live(2), PreImage(Epoch(6), Some(1)), PreImage(Epoch(5), Some(0))]);
         assert_eq!(of(&[(4, false)], &[3, 5], 6), [Live(0), PreImage(Epoch(5), None)]);

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_told_by_its_text_and_this_one_is_not_gone() {
+    fn a_process_is_recognized_by_its_text_and_this_one_is_alive() {
         let this = LockHolder::this().unwrap();
         assert_eq!(LockHolder::parse(&this.to_string()), Some(this.clone()));
         assert!(!this.is_gone());

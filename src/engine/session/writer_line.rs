@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_there_are_places_for_wait_all_the_same() {
+    fn callers_beyond_the_places_of_the_line_wait_nevertheless() {
         let (_folder, turns) = processes::<12>();
         let mut waiting: Vec<_> = turns.iter().map(WriterLine::wait_in_line).collect();
         assert_eq!(waiting.iter().filter(|waiting| waiting.place.is_none()).count(), 4);

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::testkit::proof::disk::{Disk, EIO, Fault, Operation, Request};
 
 #[test]
-fn nobody_is_answered_before_what_he_saw_is_on_the_disk_not_even_with_an_error() {
+fn no_caller_is_answered_before_the_state_that_it_saw_is_on_the_disk_not_even_with_an_error() {
     let hold = Arc::<Hold>::default();
     let hive = open_with(&Disk::default(), options().tends_log(false), Some(&hold)).unwrap();
     (1..4).for_each(|number| hive.put("a", number).unwrap());

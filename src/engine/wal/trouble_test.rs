@@ -152,7 +152,7 @@ fn a_store_goes_on_while_names_beside_it_cannot_be_changed() {
 }
 
 #[test]
-fn an_opening_that_fails_behind_its_commit_leaves_no_log_of_before_alive() {
+fn an_opening_that_fails_behind_its_commit_leaves_no_earlier_log_alive() {
     let disk = Disk::default();
     let hive = open(&disk);
     (0..5).for_each(|round| hive.put("a", round).unwrap());
@@ -253,7 +253,7 @@ fn over_a_damaged_page_the_log_is_read_from_memory_and_writes_are_refused_withou
 }
 
 #[test]
-fn a_repair_keeps_what_comes_before_damage_in_the_log_and_says_what_is_lost() {
+fn a_repair_keeps_the_entries_before_damage_in_the_log_and_reports_the_loss() {
     let hive = logging();
     (0..4).for_each(|round| hive.put(&format!("key {round}"), round).unwrap());
     let content = hive.disk.seen();

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_without_a_point_is_of_now() {
+    fn a_read_without_a_point_shows_the_present() {
         assert_eq!(query(&[]).at().unwrap(), Selector::Now);
         assert_eq!(query(&[("at", "latest~2")]).at().unwrap(), Selector::Latest(2));
         assert!(query(&[("at", "yesterday")]).at().is_err());

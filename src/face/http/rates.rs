@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn more_clients_than_can_be_told_apart_share_one_bucket() {
+    fn clients_beyond_the_limit_share_one_bucket() {
         let (mut buckets, now) = (Buckets::new(), Instant::now());
         for number in 0..MOST + 50 {
             let _taken = take(&mut buckets, &key(&number.to_string()), 0.001, 2.0, now);

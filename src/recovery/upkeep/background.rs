@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_that_panics_is_told_of() {
+    fn work_that_panics_is_reported() {
         let (waits, waiting) = std::sync::mpsc::channel::<()>();
         let background = Background::start("test", move |_| {
             let _told = waiting.recv();

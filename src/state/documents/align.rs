@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_popped_inserted_moved_or_changed_in_place_disturbs_nothing_else() {
+    fn an_element_that_is_popped_inserted_moved_or_changed_disturbs_nothing_else() {
         let old: Vec<u64> = (0..50).map(|number| number * 10).collect();
         let matched = |new: &[u64]| equal(&old, new).iter().flatten().count();
         assert_eq!(matched(&old[1..]), 49);

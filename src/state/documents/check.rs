@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_of_the_row_that_it_is_wrong_with() {
+    fn a_finding_names_the_row_that_is_wrong() {
         let (_dir, store, rows) = store();
         let key = |at: usize| rows[at].0.as_slice();
         // The document, its bots B and C, its tasks 1 and 2, and what is empty.
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_newer_rows_took_the_place_of_is_told_of() {
+    fn an_element_that_newer_rows_replaced_is_reported() {
         let (_dir, store, rows) = store();
         let earlier = br#""bots":{"B":{"port":1},"D":{"port":4}}"#;
         store.write(|tx| tx.put(CollectionId::DOCUMENTS, &rows[1].0, earlier)).unwrap();

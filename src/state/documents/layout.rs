@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_or_no_container_is_one_row() {
+    fn an_empty_container_and_a_scalar_are_one_row() {
         for value in [json!({}), json!([]), json!(null), json!("{"), json!(1.5)] {
             assert_eq!(rows(&value), [value.to_string()]);
         }

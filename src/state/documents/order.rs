@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_neighbours_of_a_spent_gap_are_numbered_anew() {
+    fn only_the_neighbours_of_an_exhausted_gap_are_numbered_again() {
         let mut kept: Vec<_> = (0..2_000).map(|number| Some(number * GAP)).collect();
         let mut renumbered = 0;
         for _ in 0..500 {

@@ -85,7 +85,7 @@ fn a_task_that_kills_its_bots_ends_as_dead() {
 }
 
 #[test]
-fn expiring_takes_back_at_most_so_many_the_first_to_end_in_front() {
+fn expiring_takes_back_at_most_the_limit_and_the_first_to_end_first() {
     let hive = Fixture::new();
     for (name, wait) in [("c", 1), ("a", 1), ("b", 60)] {
         hive.push(named(name));

@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_task_can_be_is_refused_and_the_message_says_what_is_wrong() {
+    fn an_invalid_task_is_refused_and_the_message_names_the_fault() {
         let id = |name: &str| TaskId::new(name).unwrap();
         let many = |task: NewTask| (0..17).fold(task, |task, i| task.capability(format!("c{i}")));
         for (task, message) in [

@@ -28,7 +28,7 @@ fn why(hive: &Fixture, name: &str) -> String {
 }
 
 #[test]
-fn scheduled_waiting_and_ready_tasks_are_told_apart_in_tasks_lists_and_counts() {
+fn scheduled_waiting_and_ready_tasks_differ_in_tasks_lists_and_counts() {
     let hive = hive_of_all();
     let states = [
         ("later", TaskState::Scheduled),
@@ -81,7 +81,7 @@ fn scheduled_waiting_and_ready_tasks_are_told_apart_in_tasks_lists_and_counts() 
 }
 
 #[test]
-fn why_is_told_of_now_alone_because_claims_are() {
+fn why_is_known_for_the_present_only_because_claims_are() {
     let hive = hive_of_all();
     let then = hive.view_at(hive.seal());
     let refused = [
@@ -136,7 +136,7 @@ fn why_says_of_each_task_what_keeps_it_or_who_may_claim_it() {
 }
 
 #[test]
-fn a_claim_whose_lease_has_ended_is_told_as_the_next_claim_will_find_it() {
+fn a_claim_whose_lease_has_ended_is_described_as_the_next_claim_will_find_it() {
     let hive = Fixture::new();
     hive.register("ant", &[], 1);
     hive.push(named("a"));
@@ -176,7 +176,7 @@ fn a_task_that_is_scheduled_and_waits_names_both() {
 }
 
 #[test]
-fn a_bot_that_takes_no_tasks_is_named_as_such() {
+fn a_bot_that_takes_no_tasks_is_named() {
     let hive = Fixture::new();
     hive.register("idle", &["gpu"], 0);
     hive.push(named("train").capability("gpu"));

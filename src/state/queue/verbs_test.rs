@@ -107,7 +107,7 @@ fn the_same_idempotency_key_gives_the_same_task_even_when_it_is_done() {
 }
 
 #[test]
-fn a_name_that_never_was_is_refused_where_a_task_waits_for_it_unless_what_is_to_come_is_allowed() {
+fn a_dependency_that_never_existed_is_refused_unless_missing_dependencies_are_allowed() {
     let hive = Fixture::new();
     hive.push(named("build"));
     let error = hive.refused(|tx| tx.queue().enqueue(named("review").after(id("build")).after(id("biuld"))));

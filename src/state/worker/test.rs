@@ -150,7 +150,7 @@ fn a_lease_that_would_run_out_is_extended_while_the_function_works() {
 }
 
 #[test]
-fn a_job_whose_claim_has_ended_is_told_so_and_its_result_is_thrown_away() {
+fn a_job_whose_claim_has_ended_learns_of_it_and_its_result_is_dropped() {
     let hive = Hive::new();
     let ids = hive.push(1);
     let events = Arc::new(Mutex::new(Vec::new()));

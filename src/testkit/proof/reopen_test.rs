@@ -42,7 +42,7 @@ fn fail_a_commit(fleet: &Fleet) {
 }
 
 #[test]
-fn after_a_failed_commit_the_store_is_opened_anew_and_its_session_goes_on() {
+fn after_a_failed_commit_the_store_is_opened_again_and_its_session_continues() {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);
@@ -69,7 +69,7 @@ fn after_a_failed_commit_the_store_is_opened_anew_and_its_session_goes_on() {
 }
 
 #[test]
-fn a_store_that_is_closed_after_a_failed_commit_has_a_clean_end_all_the_same() {
+fn a_store_that_is_closed_after_a_failed_commit_has_a_clean_end_nevertheless() {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);
@@ -82,7 +82,7 @@ fn a_store_that_is_closed_after_a_failed_commit_has_a_clean_end_all_the_same() {
 }
 
 #[test]
-fn an_end_that_cannot_be_written_at_first_is_written_on_the_file_opened_anew() {
+fn an_end_that_cannot_be_written_at_first_is_written_after_the_file_was_opened_again() {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);
@@ -97,7 +97,7 @@ fn an_end_that_cannot_be_written_at_first_is_written_on_the_file_opened_anew() {
 }
 
 #[test]
-fn opening_anew_is_refused_while_the_disk_fails_and_works_once_it_is_back() {
+fn reopening_is_refused_while_the_disk_fails_and_works_once_it_is_back() {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);
@@ -118,7 +118,7 @@ fn opening_anew_is_refused_while_the_disk_fails_and_works_once_it_is_back() {
 }
 
 #[test]
-fn on_a_full_disk_the_store_opened_anew_can_be_read() {
+fn on_a_full_disk_the_store_that_was_opened_again_can_be_read() {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);
@@ -162,7 +162,7 @@ fn a_view_from_before_fails_cleanly_and_says_why() {
 }
 
 #[test]
-fn where_nothing_has_failed_nothing_is_opened_anew_and_a_closed_store_stays_closed() {
+fn without_a_failure_nothing_is_opened_again_and_a_closed_store_stays_closed() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = fleet(folder.path(), 0);
     let view = fleet.store.view().unwrap();
@@ -190,7 +190,7 @@ fn put_all(store: &Store, key: &str) {
 }
 
 #[test]
-fn clones_that_write_at_the_same_time_open_a_failing_store_anew_and_lose_nothing() {
+fn clones_that_write_at_the_same_time_open_a_failing_store_again_and_lose_nothing() {
     for mode in MODES {
         let folder = tempfile::tempdir().unwrap();
         let fleet = fleet(folder.path(), mode);

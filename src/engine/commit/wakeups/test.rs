@@ -88,7 +88,7 @@ fn a_turn_that_is_not_used_passes_to_the_next_that_has_not_looked_since() {
 }
 
 #[test]
-fn a_caller_that_looks_while_a_commit_is_told_looks_again() {
+fn a_caller_that_looks_while_a_commit_is_announced_looks_again() {
     let crowd = Crowd::new(1);
     let (waiter, _) = &crowd.waiting[0];
     waiter.looks();
@@ -174,7 +174,7 @@ fn a_commit_of_another_wakes_who_waits_and_no_commit_does_so_for_long() {
 }
 
 #[test]
-fn a_commit_of_another_is_told_although_this_process_commits_for_nobody_before_it_is_seen() {
+fn a_commit_of_another_process_is_announced_although_this_process_commits_for_nobody_before_it_is_seen() {
     let hive = fixture(Store::options());
     let other = open(&hive.folder, Store::options());
     let _waiting = hive.store.waiting(b"").unwrap();

@@ -86,7 +86,7 @@ fn a_lease_that_ends_earlier_than_it_did_when_a_bot_began_to_wait_is_noticed() {
 }
 
 #[test]
-fn what_is_not_for_the_bot_is_waited_past() {
+fn a_wait_continues_past_tasks_that_are_not_for_the_bot() {
     let hive = Fixture::new();
     hive.push(named("of another").assign_to(bot("bee")));
     hive.push(named("beyond it").capability("fly"));
@@ -95,7 +95,7 @@ fn what_is_not_for_the_bot_is_waited_past() {
 }
 
 #[test]
-fn several_that_wait_share_what_comes_and_nobody_gets_what_another_has() {
+fn several_waiting_bots_share_the_tasks_that_come_and_none_gets_the_task_of_another() {
     let hive = Fixture::new();
     let got = std::thread::scope(|scope| {
         let waiting: Vec<_> = (0..4)
@@ -262,7 +262,7 @@ fn a_task_for_one_bot_wakes_that_one_and_a_task_that_only_the_last_can_do_reache
 }
 
 #[test]
-fn a_bot_that_gets_room_and_one_that_learns_what_it_lacked_find_the_task_that_was_there() {
+fn a_bot_that_gets_room_and_one_that_gains_a_capability_find_the_task_that_was_there() {
     let hive = Fixture::new();
     hive.register("b0", &[], 1);
     ["a", "b"].iter().for_each(|name| drop(hive.push(named(name))));
