@@ -34,7 +34,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A wait on a clock that may be set back. A wait that started in what is the future now is over.
+/// A wait on a clock that may be set back. A wait whose start lies in the future now is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
     /// Its beginning.
@@ -140,7 +140,7 @@ pub(crate) fn before(time: Timestamp, duration: Duration) -> Timestamp {
     time.saturating_sub(duration).unwrap_or(Timestamp::MIN)
 }
 
-/// A time without what is finer than the store keeps, so that what a call returns equals what is read back.
+/// A time at the precision that the store keeps, so that a call returns the same time that is read back.
 pub(crate) fn as_stored(time: Timestamp) -> Timestamp {
     let whole = Timestamp::from_microsecond(time.as_microsecond());
     // No fraction of the last second reads back.

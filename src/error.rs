@@ -185,7 +185,7 @@ impl Error {
         Self::new(ErrorKind::Invalid, message)
     }
 
-    /// Bytes that are not what was written.
+    /// Bytes that differ from the written ones.
     pub(crate) fn damaged(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Damaged, message)
     }

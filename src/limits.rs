@@ -141,7 +141,7 @@ pub(crate) fn tags(tags: &BTreeMap<String, String>) -> Result<()> {
     tags.iter().try_for_each(|(name, value)| bytes("a tag", name.len() + value.len(), TAG_BYTES))
 }
 
-/// Makes the description and tags of an earlier version, or of another program, fit; says what did not.
+/// Shortens the description and tags of an earlier version, or of another program, to their limits; says which were too long.
 #[cfg(feature = "transfer")]
 pub(crate) fn fit(description: &mut String, tags: &mut BTreeMap<String, String>) -> Option<Error> {
     let wrong = text("a description", description, DESCRIPTION_BYTES).and_then(|()| self::tags(tags)).err()?;

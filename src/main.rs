@@ -1,4 +1,4 @@
-//! The program `hivekeep`: what was typed goes in, an exit code comes out.
+//! The program `hivekeep`: it takes the arguments and returns an exit code.
 
 use std::process::ExitCode;
 

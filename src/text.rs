@@ -86,7 +86,7 @@ impl<T: Display> Display for OneLine<T> {
     }
 }
 
-/// Shows something that ends its own lines, and shows what others wrote in it by [`OneLine`].
+/// Shows text with line breaks of its own, in which foreign text is shown by [`OneLine`].
 #[derive(Clone, Copy, Debug)]
 pub struct Lines<T>(pub T);
 
@@ -96,7 +96,7 @@ impl<T: Display> Display for Lines<T> {
     }
 }
 
-/// Escapes what is written through it.
+/// Escapes the text that is written through it.
 struct Escaping<'f, 'g> {
     to: &'f mut fmt::Formatter<'g>,
     keeps_lines: bool,

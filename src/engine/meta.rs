@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// The row of the file format's version.
 pub(crate) const FORMAT: &[u8] = b"format";
-/// The row of the open epoch and the ends of what is retained.
+/// The row with the open epoch, and the earliest and newest point.
 pub(crate) const EPOCHS: &[u8] = b"epochs";
 /// The row of the log: up to where the file has it.
 pub(crate) const WAL: &[u8] = b"wal";

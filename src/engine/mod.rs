@@ -9,9 +9,9 @@
 //! * `wal`: the log of a store that one process has for itself
 //! * `format`: keys, frames, stored types and tables, as FORMAT.md describes them
 //! * `history`: pre-images, sealing, forgetting and merging
-//! * `opening`: opening, closing and copying a file, and what lies beside it
+//! * `opening`: opening, closing and copying a file, and the files beside it
 //! * `session`: this process and the others that have the store open
-//! * `check`, `repair`: finding damage, and making a sound store of what is left
+//! * `check`, `repair`: finding damage, and making a sound store from the rest
 //! * `buffered`: rows that are gathered for a second and written in one transaction; `pool`: work for all cores
 //! * `acting`, `recorder`: the actor of a write, and its audit entry in the same transaction
 

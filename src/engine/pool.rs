@@ -26,7 +26,7 @@ impl<W: Send> Pool<W> {
         Self { state: Mutex::new(State { waiting, busy: 0 }), turn: Condvar::new() }
     }
 
-    /// Has every piece done, each worker with an `S` of its own; gives what they made of it.
+    /// Does every piece, each worker with an `S` of its own; returns these.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl<W: Send> Pool<W> {
         damaged.into_iter().chain(others).collect()
     }
 
-    /// Gives back pieces of what was taken.
+    /// Gives back parts of the piece that was taken.
     pub(crate) fn give_back(&self, rest: impl IntoIterator<Item = W>) {
         self.state.lock().waiting.extend(rest);
         self.turn.notify_all();

@@ -1,11 +1,11 @@
-//! Writes down what an actor changes, in the transaction of the change. The layer above knows how.
+//! Records the changes of an actor, in the transaction of the change. The layer above knows how.
 
 use crate::engine::acting::Acting;
 use crate::engine::commit::{Outcome, TransactionWork};
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 
-/// Writes down what an actor does.
+/// Records the acts of an actor.
 pub(crate) trait Recorder: Send + Sync {
     /// Refuses an actor who may no longer write.
     fn admit(&self, tx: &WriteTx<'_>) -> Result<()>;

@@ -19,7 +19,7 @@ use crate::{
 /// runtime.
 ///
 /// A call whose future is dropped is not taken back: a closure that has begun runs to its end. Only
-/// [`claim_wait`](Self::claim_wait) gives back what nobody received.
+/// [`claim_wait`](Self::claim_wait) gives back claims that nobody received.
 ///
 /// Closing waits for the disk too, and for other processes that write. Await [`close`](Self::close) to hear of what goes
 /// wrong. When the last clone is dropped in a runtime, the store is closed beside it, and the runtime waits for that only

@@ -29,7 +29,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Listens to what is done below a folder, in whatever thread.
+    /// Listens to the steps below a folder, in any thread.
     pub(crate) fn listen(folder: &Path, listener: impl Fn(&NameStep) + Send + Sync + 'static) -> Self {
         let folder = folder.canonicalize().unwrap();
         LISTENERS.lock().push((folder.clone(), Arc::new(listener)));

@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// A service that is started for a moment makes none.
 const FIRST_AFTER: Duration = Duration::from_secs(10);
 
-/// A running thread that makes what is due. It stops when it is dropped.
+/// A running thread that makes the archives that are due. It stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Archivist {
     error: Arc<Known>,

@@ -69,7 +69,7 @@ impl CheckJobs {
 }
 
 impl CheckJob {
-    /// Checks everything, keeps the report in the store and in the job, and tells the attendant of what is wrong.
+    /// Checks everything, keeps the report in the store and in the job, and reports the findings to the attendant.
     pub(crate) fn run(&self, store: &Store, attendant: &dyn Attendant) {
         let report = store.check_with(|done, of| {
             self.done.fetch_max(done, Ordering::Relaxed);

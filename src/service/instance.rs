@@ -101,7 +101,7 @@ impl Running {
 }
 
 impl Instance {
-    /// Opens or creates the store at `path`, then starts what works beside it.
+    /// Opens or creates the store at `path`, then starts the threads beside it.
     ///
     /// # Errors
     ///

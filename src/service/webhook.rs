@@ -54,7 +54,7 @@ impl FromStr for Webhook {
     }
 }
 
-/// Without what may be credentials: the user, and the values of the query.
+/// Without parts that may be credentials: the user, and the values of the query.
 impl fmt::Display for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, rest) = self.0.split_once("://").unwrap_or_default();

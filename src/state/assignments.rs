@@ -48,7 +48,7 @@ impl Stored for Assignment {
     const WHAT: &'static str = "an assignment";
 }
 
-/// The assignments. They are changed through the queue: by assign, claim, and what ends a claim.
+/// The assignments. Only the queue changes them: by assigning, claiming, and the end of a claim.
 pub struct Assignments<R> {
     records: R,
 }

@@ -164,7 +164,7 @@ impl<R: Records> Chat<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when its bytes are not what was written, `Io`.
+    /// `Damaged` when its bytes differ from the written ones, `Io`.
     pub fn get(&self, sequence: u64) -> Result<Option<Message>> {
         let payload = self.records.get(CollectionId::CHAT, &sequence_key(sequence))?;
         payload.map(|payload| codec::decode(&payload)).transpose()
@@ -176,7 +176,7 @@ impl<R: Records> Chat<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when a message's bytes are not what was written, `Io`.
+    /// `Damaged` when a message's bytes differ from the written ones, `Io`.
     pub fn list(&self, filter: &ChatFilter, page: Page) -> Result<Vec<Message>> {
         let prefixes = filter.prefixes();
         if prefixes.is_empty() || !self.records.is_now() {
@@ -271,7 +271,7 @@ impl Chat<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the stored bytes are not what was written, `Io`.
+    /// `Damaged` when the stored bytes differ from the written ones, `Io`.
     pub fn remove(&mut self, sequence: u64) -> Result<bool> {
         let there_was = self.records.remove(CollectionId::CHAT, &sequence_key(sequence))?;
         if there_was {

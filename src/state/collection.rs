@@ -94,7 +94,7 @@ impl<T: DeserializeOwned, R: Records> Collection<T, R> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the value is not a `T`, `Damaged` when its bytes are not what was written, `Io`.
+    /// `Invalid` when the value is not a `T`, `Damaged` when its bytes differ from the written ones, `Io`.
     pub fn get(&self, key: &str) -> Result<Option<T>> {
         let Some(id) = self.id else { return Ok(None) };
         let payload = self.records.get(id, key.as_bytes())?;
@@ -131,7 +131,7 @@ impl<T: DeserializeOwned, R: Records> Collection<T, R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the count's bytes are not what was written, `Io`.
+    /// `Damaged` when the count's bytes differ from the written ones, `Io`.
     pub fn count(&self) -> Result<u64> {
         self.id.map_or(Ok(0), |id| Ok(self.records.stats(id)?.count))
     }
@@ -169,7 +169,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
     ///
     /// `Invalid` when the collection is `schedules`, the key is empty or longer than 1,024 bytes, the value is longer than its [limit](crate#limits) or
     /// cannot be JSON (a map whose keys are not text), the collection contains another type, or there are 10,000
-    /// collections; `Damaged` when the overwritten bytes are not what was written; `Io`. JSON has no infinity and no `NaN`:
+    /// collections; `Damaged` when the overwritten bytes differ from the written ones; `Io`. JSON has no infinity and no `NaN`:
     /// they become `null`.
     ///
     /// # Examples
@@ -277,7 +277,7 @@ impl<T> Collection<T, &mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the removed bytes are not what was written, `Io`.
+    /// `Damaged` when the removed bytes differ from the written ones, `Io`.
     pub fn remove(&mut self, key: &str) -> Result<bool> {
         let there_was = self.id.map_or(Ok(false), |id| self.records.remove(id, key.as_bytes()))?;
         if there_was {
@@ -293,7 +293,7 @@ impl<T, R> fmt::Debug for Collection<T, R> {
     }
 }
 
-/// Refuses what cannot be the name of a user's collection.
+/// Refuses a text that cannot be the name of a user's collection.
 pub(crate) fn check_collection_name(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if name.is_empty() || name.len() > NAME_LEN_MAX || !name.bytes().all(fits) {

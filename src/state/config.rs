@@ -52,7 +52,7 @@ impl<R: Records> Config<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when its bytes are not what was written, `Io`.
+    /// `Damaged` when its bytes differ from the written ones, `Io`.
     pub fn get(&self, key: &str) -> Result<Option<Value>> {
         let payload = self.records.get(CollectionId::CONFIG, key.as_bytes())?;
         payload.map(|payload| read(key.as_bytes(), &payload)).transpose()
@@ -88,7 +88,7 @@ impl<R: Records> Config<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the count's bytes are not what was written, `Io`.
+    /// `Damaged` when the count's bytes differ from the written ones, `Io`.
     pub fn count(&self) -> Result<u64> {
         Ok(self.records.stats(CollectionId::CONFIG)?.count)
     }
@@ -98,7 +98,7 @@ impl<R: Records> Config<R> {
     ///
     /// # Errors
     ///
-    /// `Invalid` for a cursor that does not come from a page of this list. `Damaged` for a value that is not what was written.
+    /// `Invalid` for a cursor that does not come from a page of this list. `Damaged` for a value that differs from the written one.
     pub fn page(&self, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<(String, Value)>> {
         KeyedPage::read(&self.records, CollectionId::CONFIG, KeyRange::all(), (cursor, limit), read_row)
     }
@@ -110,7 +110,7 @@ impl Config<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when the key is empty, longer than 200 bytes, or contains control characters, or the value is longer than
-    /// its [limit](crate#limits) or nested too deeply; `Damaged` when the overwritten bytes are not what was written; `Io`.
+    /// its [limit](crate#limits) or nested too deeply; `Damaged` when the overwritten bytes differ from the written ones; `Io`.
     pub fn put(&mut self, key: &str, value: &Value) -> Result<()> {
         check_name("a config key", key)?;
         check_new("a config key", key, || Ok(self.records.get(CollectionId::CONFIG, key.as_bytes())?.is_some()))?;
@@ -124,7 +124,7 @@ impl Config<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the removed bytes are not what was written, `Io`.
+    /// `Damaged` when the removed bytes differ from the written ones, `Io`.
     pub fn remove(&mut self, key: &str) -> Result<bool> {
         let there_was = self.records.remove(CollectionId::CONFIG, key.as_bytes())?;
         if there_was {

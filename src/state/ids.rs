@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::limits;
 use crate::text::{printable, unfit_for_a_name};
 
-/// Refuses what cannot be a name. Keys are made of names with control characters between them.
+/// Refuses a text that cannot be a name. Keys are made of names with control characters between them.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
     if name.is_empty() {
         return Err(Error::invalid(format!("{what} must not be empty")));

@@ -55,7 +55,7 @@ impl Notes<&View> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when its bytes are not what was written, `Io`.
+    /// `Damaged` when its bytes differ from the written ones, `Io`.
     pub fn get(&self, name: &str) -> Result<Option<Value>> {
         self.records.collection(NOTES)?.get(&key(&self.bot, name))
     }

@@ -345,7 +345,7 @@ impl Registry<&mut WriteTx<'_>> {
     }
 }
 
-/// Refuses what no bot can be.
+/// Refuses a bot that breaks a rule.
 fn check(bot: &Bot) -> Result<()> {
     limits::count("specializations", bot.specializations.len(), limits::SPECIALIZATIONS)?;
     bot.specializations.iter().try_for_each(|name| check_name("a specialization", name))?;

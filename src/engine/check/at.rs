@@ -1,4 +1,4 @@
-//! One point: that all of it can be read, and is what its manifest says.
+//! One point: all of it can be read, and matches its manifest.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -45,7 +45,7 @@ pub(crate) fn check_at(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Res
 }
 
 impl Sums {
-    /// Follows a key to what it was, and reads that.
+    /// Follows a key to its state at the point, and reads that.
     fn record_at(&mut self, view: &View, row: &[u8]) -> Result<()> {
         let Some(found) = view.state(row)? else { return Ok(()) };
         let (place, frame) = (Place::of_record(row), found.frame(row)?);

@@ -1,4 +1,4 @@
-//! One record: its newest frame, every pre-image behind it, and what else belongs to it.
+//! One record: its newest frame, every pre-image behind it, and the other rows that belong to it.
 
 use super::Sums;
 use crate::engine::format::digest::Stats;

@@ -157,7 +157,7 @@ fn not_believed() -> Error {
 }
 
 impl Sums {
-    /// Compares what the rows add up to with what the store says of itself.
+    /// Compares the sums of the rows with the stored statistics and manifests.
     fn compare(&mut self, view: &View, members: &Members) -> Result<()> {
         self.stage(Table::Meta, |sums| sums.compare_statistics(view))?;
         self.stage(Table::Meta, |sums| sums.compare_epochs(view, members))?;

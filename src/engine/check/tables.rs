@@ -1,4 +1,4 @@
-//! Whole tables: what they say of the records and of each other.
+//! Whole tables: whether they agree with the records and with each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -30,7 +30,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The row of epochs must say what the tables of points say.
+    /// The row of epochs must agree with the tables of points.
     pub(super) fn compare_epochs(&mut self, view: &View, members: &Members) -> Result<()> {
         let Epochs { open, first, last, merging, dropping } = view.epochs();
         let ends = [members.retained.first(), members.retained.last()].map(|end| end.copied().unwrap_or_default());

@@ -24,7 +24,7 @@ pub(crate) enum Way {
     Redb,
 }
 
-/// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; gives what they made of it.
+/// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; returns these.
 /// `tick` gets the number of rows that are done.
 ///
 /// # Errors
@@ -68,7 +68,7 @@ fn all_of(view: &View, table: Table) -> Result<Vec<KeyRange>> {
     Ok(ends.map(|(start, end)| KeyRange { start, end, backward: false }).into_iter().collect())
 }
 
-/// Walks some of a range; gives what is left of it.
+/// Walks a part of a range; returns the rest.
 fn walk_range(
     view: &View,
     table: Table,
@@ -106,7 +106,7 @@ fn halves(range: &KeyRange, last: &[u8]) -> Vec<KeyRange> {
     halves.into_iter().filter(|half| !half.is_empty()).collect()
 }
 
-/// The key half-way between two, as numbers of eight bytes behind what they have in common.
+/// The key half-way between two, as numbers of eight bytes behind their common beginning.
 fn middle(low: &[u8], high: &[u8]) -> Vec<u8> {
     let common = low.iter().zip(high).take_while(|(low, high)| low == high).count();
     let number = |key: &[u8]| {

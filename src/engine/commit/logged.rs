@@ -171,7 +171,7 @@ impl Logged<'_> {
         Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events, is_for_disk, wakes })
     }
 
-    /// Writes what every commit has.
+    /// Writes the rows that every commit has.
     fn prepare(&self, manner: Manner, tx: &mut WriteTx<'_>) -> Result<()> {
         if matches!(manner, Manner::Shared(_)) && self.context.history.is_some() {
             tx.seal_commit()?;

@@ -79,7 +79,7 @@ pub(crate) fn decode_body<T: Stored>(body: &[u8]) -> Result<T> {
 ///
 /// # Errors
 ///
-/// As [`decode`], but for what is not read.
+/// As [`decode`], but without the rest of the bytes.
 pub(crate) fn decode_head<T: Stored>(bytes: &[u8]) -> Result<T> {
     match bytes.split_first() {
         Some((version, body)) if *version == T::VERSION => decode_head_body(body),

@@ -97,7 +97,7 @@ impl<'k> PreImageKey<'k> {
         bytes
     }
 
-    /// Writes the key as it is stored into a buffer, in place of what it held.
+    /// Writes the key as it is stored into a buffer, which is emptied first.
     pub(crate) fn write_to(self, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.part.to_key());

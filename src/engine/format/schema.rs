@@ -72,7 +72,7 @@ impl fmt::Display for Place<'_> {
 pub(crate) enum Table {
     /// `collection id ‖ key` → the record as it is now. Written by put, removed by remove.
     Live,
-    /// `segment epoch ‖ collection id ‖ key` → what the key was at the point before the segment. Written the first
+    /// `segment epoch ‖ collection id ‖ key` → the state of the key at the point before the segment. Written the first
     /// time that the key changes in the segment.
     PreImages,
     /// `collection id ‖ key` → an absent frame born when the key was removed. Written by remove while a point needs it.
@@ -83,7 +83,7 @@ pub(crate) enum Table {
     Commits,
     /// `point id` → epoch. Written and removed with the point's manifest.
     PointIds,
-    /// `backup id` → what the backup is of, its counts, size and checksum. Written by backup.
+    /// `backup id` → the kind of the backup, its counts, size and checksum. Written by backup.
     Backups,
     /// Derived from a record by its type, empty values. Written by put and remove themselves.
     Index,

@@ -27,7 +27,7 @@ const STEP: Duration = Duration::from_millis(8);
 const MARKED_AT_ONCE: usize = 256;
 
 impl Store {
-    /// Forgets points and finishes what that leaves to do. Points that are not retained are passed over.
+    /// Forgets points, and then merges and drops their rows. Points that are not retained are skipped.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl Store {
         self.forget_in_steps(&epochs, |tx, some| some.iter().rev().try_for_each(|epoch| tx.mark_forgotten(*epoch)))
     }
 
-    /// Marks points as forgotten in short transactions, and finishes what that leaves to do. `mark` is given some of
+    /// Marks points as forgotten in short transactions, then merges and drops their rows. `mark` gets some of
     /// them, ascending, and must begin with the newest.
     pub(crate) fn forget_in_steps(
         &self,

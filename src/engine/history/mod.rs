@@ -4,7 +4,7 @@
 //! * `pre_images`: the walk over them
 //! * `seal`: making points
 //! * `merge`: forgetting points
-//! * `tally`: what records add up to, now and at every point
+//! * `tally`: the counts and digests of records, now and at every point
 
 pub(super) mod members;
 pub(super) mod merge;

@@ -1,4 +1,4 @@
-//! Sums of records: of now, and of every point, because each step back along a chain says what its segment changed.
+//! Sums of records, for the present and for every point: each step back along a chain adds the change of its segment.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ impl Tally {
         self.live.entry(collection).or_default().merge(stats);
     }
 
-    /// Counts one step back: what a record was at the end of a segment, and what it was before.
+    /// Counts one step back: the state of a record at the end of a segment, and its state before.
     pub(crate) fn step_back(
         &mut self,
         segment: Epoch,

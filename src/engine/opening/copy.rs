@@ -179,7 +179,7 @@ mod tests {
             .unwrap();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            // Also when a copy is not what it must be.
+            // Also when a copy does not verify.
             let _stopping = Stop(&stop);
             for thread in 0..2u64 {
                 let (store, stop) = (&store, &stop);

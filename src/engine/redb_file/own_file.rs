@@ -108,7 +108,7 @@ pub(crate) fn within(len: u64, offset: u64, out: &mut [u8]) -> io::Result<&mut [
     Ok(there)
 }
 
-/// Refuses what is no store.
+/// Refuses a file that is not a store.
 pub(crate) fn not_a_store(path: &Path, why: &str) -> Error {
     Error::new(ErrorKind::NotAStore, format!("{} is not a store: {why}", path.display()))
 }

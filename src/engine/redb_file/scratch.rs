@@ -39,7 +39,7 @@ const PAGE: usize = 256;
 /// Where a fact was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Found {
-    /// In `live` or `tombstones`: it is what the record is now.
+    /// In `live` or `tombstones`: the present state of the record.
     Newest = 0,
     /// In `undo`.
     PreImage = 1,
@@ -99,7 +99,7 @@ impl Drop for ScratchFile {
 }
 
 impl Filling {
-    /// For what a file of that length holds; a large scratch is at `path`.
+    /// A scratch for the rows of a file of that length; a large one is at `path`.
     pub(in crate::engine) fn new(path: &Path, file_len: u64) -> Result<Self> {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE);

@@ -1,11 +1,11 @@
-//! Making a sound store of what is left of a damaged one. The damaged file is only read.
+//! Making a sound store from the rest of a damaged one. The damaged file is only read.
 //!
 //! * `salvage`: everything in the file's pages whose checksum matches
 //! * `scratch`: where that is kept, sorted by record
 //! * `timeline`: which rows a record needs, from the versions of it that are left
 //! * `rebuild`: the new store
 //! * `long`: values that are kept in pieces
-//! * `report`: what was lost
+//! * `report`: the losses
 
 mod long;
 mod rebuild;
@@ -25,7 +25,7 @@ pub(crate) use crate::engine::wal::LogIs;
 use crate::engine::wal::{FolderOfStore, recover};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Fills a new, empty store with all that is sound in the file at `from`, and says what was not.
+/// Fills a new, empty store with all sound data of the file at `from`, and reports the losses.
 ///
 /// # Errors
 ///

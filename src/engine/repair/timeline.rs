@@ -43,7 +43,7 @@ pub(super) fn steps(versions: &[Version], members: &Members) -> Vec<Step> {
     let mut steps = vec![if now.absent { Step::Tombstone(at) } else { Step::Live(at) }];
     // S2: a version that was born after the earliest point has a pre-image, and only such a version.
     while let Some(current) = versions.get(at).filter(|current| current.birth > first) {
-        // S1: the pre-image of a segment is what the key was at the point before it. Versions between leave nothing.
+        // S1: the pre-image of a segment is the key's state at the point before it. Versions between leave nothing.
         let segment = members.segment(current.birth);
         let then = before(members.before(segment));
         steps.push(Step::PreImage(segment, then));

@@ -6,7 +6,7 @@
 //!
 //! * `range`: which keys, and in which direction
 //! * `stored`: the rows of a transaction
-//! * `page`: collecting rows, and batches of them where they lie; `merging`: rows of a base and of what lies over it
+//! * `page`: collecting rows, and batches of them where they lie; `merging`: rows of a base and of the log over it
 //! * `row_ref`: a row where it lies
 //! * `paging`: going on from one page to the next
 

@@ -55,7 +55,7 @@ impl View {
         found.map(|bytes| self.follow(row, Found::new(row, bytes)?, at)).transpose()
     }
 
-    /// Follows the chain of pre-images until it reaches what the key was at a point.
+    /// Follows the chain of pre-images to the state of the key at a point.
     pub(super) fn follow(&self, row: &[u8], mut found: Found, at: Epoch) -> Result<Found> {
         while found.birth > at {
             found = self.step(row, &found)?;

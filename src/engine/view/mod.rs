@@ -93,7 +93,7 @@ impl View {
         self.at
     }
 
-    /// The open epoch and the ends of what is retained.
+    /// The open epoch, and the earliest and newest point.
     pub(crate) fn epochs(&self) -> Epochs {
         self.epochs
     }

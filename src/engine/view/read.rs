@@ -89,7 +89,7 @@ impl Records for View {
             };
             return part_of(range, limit, |range, limit| self.stored().part(Table::Live, range, limit), record);
         }
-        // Each is followed to what it was.
+        // Each is followed to its state at the point.
         let record = |(row, bytes): Row| {
             let found = self.follow(&row, Found::new(&row, bytes)?, self.at)?;
             let value = self.whole(&row, &found)?;

@@ -163,7 +163,7 @@ impl Log {
         synced.is_ok()
     }
 
-    /// The same for what was only seen: after a failed sync there is nothing uncertain about the caller's own writes.
+    /// The same for entries that the caller only saw: after a failed sync its own writes are not uncertain.
     ///
     /// # Errors
     ///
@@ -211,7 +211,7 @@ impl Log {
         self.give_up(error);
     }
 
-    /// Refuses to open the file again over what may be only in the system's cache.
+    /// Refuses to open the file again over pages that may be only in the system's cache.
     ///
     /// # Errors
     ///

@@ -29,7 +29,7 @@ struct State {
     moved: Moved,
 }
 
-/// How far what was appended has been moved.
+/// How much of the appended entries has been moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Moved {
     /// Not by any rest.

@@ -176,7 +176,7 @@ impl Log {
     }
 }
 
-/// Refuses to begin what the disk has no room for: redb refuses all further work, also reading, after a write that fails.
+/// Refuses to begin work for which the disk has no room: after a failed write, redb refuses all further work, also reading.
 ///
 /// # Errors
 ///

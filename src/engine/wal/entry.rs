@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Commit = 1,
     /// The last entry of a section.
     End = 2,
-    /// The same, and the next section has its name already: if that is missing, so is what was written behind this one.
+    /// The same, and the next section has its name already. If that section is missing, its entries are lost.
     EndBeforeNext = 3,
 }
 

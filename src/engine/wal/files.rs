@@ -1,4 +1,4 @@
-//! The files of the sections of one log: made ahead of need, one at a time, and removed once redb has what they hold.
+//! The files of the sections of one log: made ahead of need, one at a time, and removed once redb has their rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

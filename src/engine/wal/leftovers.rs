@@ -1,4 +1,4 @@
-//! The files of sections as an opening finds them, and what becomes of those that nobody needs.
+//! The files of sections as an opening finds them, and the removal of those that nobody needs.
 
 use super::entry;
 use super::folder::LogFolder;
@@ -55,7 +55,7 @@ fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Resu
     Ok(Some(to))
 }
 
-/// Removes what is left of the last log, and sets aside sections of others. Gives the names that these have now.
+/// Removes the rest of the last log, and sets aside sections of others. Returns the new names of these.
 pub(super) fn clear(folder: &dyn LogFolder, last: Option<LogId>) -> Result<Vec<String>> {
     folder.clear_unfinished()?;
     let mut aside = Vec::new();

@@ -95,7 +95,7 @@ impl Log {
         }
     }
 
-    /// Whether redb could not take what an opening found.
+    /// Whether redb could not take the rows that an opening found.
     pub(crate) fn waits_for_redb(&self) -> bool {
         matches!(self.writer.lock().stage, Stage::Recovered(_))
     }
@@ -134,7 +134,7 @@ impl Log {
         maps.iter().map(|map| map.bytes()).sum()
     }
 
-    /// Refuses to write what leads to a damaged page: redb would end all use of the file, also reading.
+    /// Refuses writes over a damaged page: redb would end all use of the file, also reading.
     pub(super) fn refuse_over_damage(&self) -> Result<()> {
         self.damage.as_ref().map_or(Ok(()), |damage| {
             let message = format!("the log cannot be moved into the file; run hivekeep repair: {damage}");

@@ -20,7 +20,7 @@ pub(crate) type Value = Option<Bytes>;
 /// The memory of a row in a map beside its key and value.
 const ROW_OVERHEAD: usize = 96;
 
-/// Rows that lie over others, and hide what these have under the same keys.
+/// Rows that lie over others, and hide those with the same keys.
 pub(crate) trait Layer {
     /// Whether it has anything of a table.
     fn touches(&self, table: Table) -> bool;
@@ -187,7 +187,7 @@ impl SectionMap {
         Self { section, content: RwLock::default() }
     }
 
-    /// Takes the rows of an entry: the only way in, for what this process writes and for what an opening finds.
+    /// Takes the rows of an entry: the only way in, for entries that this process writes and for those that an opening finds.
     ///
     /// # Errors
     ///

@@ -2,16 +2,16 @@
 //! moves into redb later. The option is `Sharing::Exclusive`. The first two commits and large ones go straight into
 //! redb.
 //!
-//! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: what fits in a file
+//! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: the entries of a file that fit
 //! * `row`: the row of `meta` that says up to where redb has the log
 //! * `maps`: the rows of entries that redb does not have, by number
 //! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
 //! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
 //! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
 //! * `checkpoint`, `bell`: moving whole sections into redb; `past`: work that goes past the log, and a close
-//! * `unsynced`: the thread that syncs what was answered before it was on the disk
+//! * `unsynced`: the thread that syncs entries of `Durability::System`
 //! * `status`, `kept`: the log as a person sees it; `of_store`: a store and its log
-//! * `search`: which entries of a log that is in use fit; `recover`: what an opening makes of them
+//! * `search`: which entries of a log that is in use fit; `recover`: moves them into redb at an opening
 
 mod appended;
 mod appending;

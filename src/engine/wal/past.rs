@@ -1,4 +1,4 @@
-//! Writing into redb what the log has: before work that goes past the log, and when the store is closed.
+//! Writing the rows of the log into redb: before work that goes past the log, and when the store is closed.
 //!
 //! Large work goes past the log: the section is ended, and one transaction of redb has the rows of memory and those of the
 //! work.
@@ -83,7 +83,7 @@ impl Log {
     /// As redb has them: then the log stays as well.
     pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
         let mut writer = self.lock();
-        // A page under what an opening found is damaged: it stays, for a repair.
+        // A page that would have to take the rows of the log is damaged: the log stays, for a repair.
         let stays = self.damage.is_some() && matches!(writer.stage, Stage::Recovered(_));
         match stays || self.has_failed() || context.only_looks {
             true => Ok(()),

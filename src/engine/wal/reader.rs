@@ -1,4 +1,5 @@
-//! Reading a section: the entries that fit, in their order, and what a later entry says of the place where they end.
+//! Reading a section: the entries that fit, in their order, and whether a later entry shows that the first that does not fit
+//! was synced.
 
 use super::entry::{self, Entry, Kind, Link};
 use super::id::LogId;

@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogIs {
     Used,
-    /// The store goes back to what its file has.
+    /// The store goes back to the state that its file has.
     LeftOut,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum LogIs {
 enum Files {
     /// They go.
     Remove,
-    /// They stay: what is at the path now may be another's.
+    /// They stay: the path may belong to another store now.
     Keep,
 }
 

@@ -167,7 +167,7 @@ impl Log {
         if before.is_some_and(|before| before.in_use) {
             return Err(not_of_this_file("another log is in use; open the store again"));
         }
-        // Before any name changes: what is at the path may be another's.
+        // Before any name changes: another store may have the path.
         context.place.refuse_moved()?;
         let id = LogId::fresh();
         *self.files.lock() = Files::default();

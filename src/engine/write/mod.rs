@@ -120,7 +120,7 @@ impl<'a> WriteTx<'a> {
         self.stored
     }
 
-    /// The open epoch and the ends of what is retained.
+    /// The open epoch, and the earliest and newest point.
     pub(crate) fn epochs(&self) -> Epochs {
         self.batch.epochs
     }

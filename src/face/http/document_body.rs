@@ -12,7 +12,7 @@ use crate::face::wire::fields::Fields;
 use crate::json::{self, Container, Pieces, Scalar};
 use crate::state::documents::{Prepared, Preparing};
 
-/// About what an element of a document takes beside its text: its place among the rows.
+/// About how many bytes an element of a document takes beside its text: its place among the rows.
 const ELEMENT: usize = 96;
 /// The fields that are documents.
 const DOCUMENTS: [&str; 4] = ["data", "registry_data", "queue_data", "assignments_data"];

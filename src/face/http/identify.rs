@@ -34,7 +34,7 @@ pub(super) fn identify(app: &App, ring: &KeyRing, caller: &Caller, request: &Ask
     }
 }
 
-/// Finds out who shows a key or the token; and what a session of theirs is to remember, if keys are asked for.
+/// Finds the holder of a key or of the token, and the data that a session keeps of it, if keys are required.
 pub(super) fn by_key(
     app: &App,
     ring: &KeyRing,

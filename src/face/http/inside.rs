@@ -47,7 +47,7 @@ struct Inside {
     answered: u32,
 }
 
-/// A folder that goes with what was made in it.
+/// A temporary folder, which is removed with its files.
 struct Folder(PathBuf);
 
 impl Drop for Folder {

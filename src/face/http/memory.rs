@@ -161,10 +161,10 @@ pub(super) async fn within_memory(State(memory): State<Memory>, request: Request
 }
 
 /// The body of an answer, and something that is dropped with it. It comes in pieces, of which the connection takes another
-/// once those before are with the system: so what is held is held for as long as the client does not read.
+/// once those before are with the system: so the memory is held for as long as the client does not read.
 pub(super) struct Holding<T> {
     body: Body,
-    /// The rest of what the body has given.
+    /// The rest of the piece that the body has given.
     rest: Bytes,
     _held: T,
 }

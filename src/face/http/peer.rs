@@ -46,7 +46,7 @@ struct Owed {
 /// The bytes of a connection, for the one who reads and writes HTTP. Shutting it down is left to [`Peer::settle`].
 pub(super) struct Wire(Peer);
 
-/// An answer that carries what is owed. It is handed over with its last piece.
+/// An answer that carries claims. They count as handed over with its last piece.
 struct Carrier {
     text: Option<Bytes>,
     peer: Peer,
@@ -110,7 +110,7 @@ impl Peer {
 
     /// Ends the connection once nobody reads or writes it any more. Claims that have not arrived are given back.
     pub(super) async fn settle(self, is_whole: bool) {
-        // Dropped with what is owed, if somebody still has a share of it.
+        // Dropped with the claims in it, if another part of the connection still has a share of it.
         let Some(Inner { mut stream, place, owed }) = Arc::into_inner(self.0) else { return };
         let owed = owed.into_inner();
         let ends = poll_fn(|context| stream.poll_shutdown(context)).await;

@@ -117,7 +117,7 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Name<T> {
     }
 }
 
-/// A page of what is numbered, while it is filled: each item as its JSON text, which takes less memory than a value.
+/// A page of numbered items, while it is filled: each item as its JSON text, which takes less memory than a value.
 #[derive(Debug)]
 pub(super) struct Filling {
     limit: usize,

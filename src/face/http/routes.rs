@@ -184,7 +184,7 @@ mod tests {
                 "/api/audit",
                 "/api/schedules",
             ];
-            // The decision of a claim, and what waits for a task: both are of now.
+            // The decision of a claim, and the dependents of a task: both are known for the present only.
             let is_of_now = ["/api/queue/{task}/why", "/api/queue/{task}/dependents"].contains(&route.path);
             let is_below = |path: &&str| {
                 route.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -35,7 +35,7 @@ impl Call {
         door::enter(&self.door, Access::Reads, work).await
     }
 
-    /// Reads what may be long.
+    /// Reads data that may be long.
     pub(super) async fn look_through<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Store) -> Result<R> + Send + 'static,

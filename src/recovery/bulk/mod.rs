@@ -139,7 +139,7 @@ impl Store {
             // It was stopped, or another process has continued it.
             return Ok(stored);
         }
-        // This may be further than what is stored, as looking alone is not.
+        // This may be further than the stored place, as looking alone is not stored.
         let mut progress = mine.progress.clone();
         let ids = view.queue().bulk_next(&mut progress)?;
         drop(view);

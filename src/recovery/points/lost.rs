@@ -106,7 +106,7 @@ impl View {
     }
 
     /// Whether the point of this view is known to have lost a record in a repair. The record then reads as absent,
-    /// although nobody knows what it was.
+    /// although its value is unknown.
     ///
     /// # Errors
     ///

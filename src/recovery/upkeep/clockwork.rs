@@ -36,7 +36,7 @@ pub(crate) fn start(store: Store, health: Arc<Mutex<Health>>, attendant: Arc<dyn
     })
 }
 
-/// Fires what is due. Returns the time until the next look.
+/// Fires all due times. Returns the time until the next look.
 fn look(store: &Store, firing: &mut Firing, known: &mut Option<String>, attendant: &dyn Attendant) -> Duration {
     match firing.look(store) {
         Ok(fired) => {

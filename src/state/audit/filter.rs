@@ -56,7 +56,7 @@ impl<R: Records> Audit<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when an entry's bytes are not what was written, `Io`.
+    /// `Damaged` when an entry's bytes differ from the written ones, `Io`.
     pub fn find(&self, filter: &AuditFilter, page: Page) -> Result<Vec<Entry>> {
         let entries =
             scan_rows(&self.records, Table::Audit, page.range(&[])).map(|row| codec::decode::<Entry>(&row?.1));

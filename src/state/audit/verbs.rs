@@ -59,7 +59,7 @@ impl<R: Records> Audit<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when its bytes are not what was written, `Io`.
+    /// `Damaged` when its bytes differ from the written ones, `Io`.
     pub fn get(&self, sequence: u64) -> Result<Option<Entry>> {
         let payload = self.records.row(Table::Audit, &sequence_key(sequence))?;
         payload.map(|payload| codec::decode(&payload)).transpose()
@@ -69,7 +69,7 @@ impl<R: Records> Audit<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when an entry's bytes are not what was written, `Io`.
+    /// `Damaged` when an entry's bytes differ from the written ones, `Io`.
     pub fn list(&self, page: Page) -> Result<Vec<Entry>> {
         let rows = self.records.rows(Table::Audit, &page.range(&[]), page.limit())?;
         rows.into_iter().map(|(_, payload)| codec::decode(&payload)).collect()
@@ -82,7 +82,7 @@ impl<R: Records> Audit<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when its bytes are not what was written, `Io`.
+    /// `Damaged` when its bytes differ from the written ones, `Io`.
     pub fn head(&self) -> Result<Link> {
         Ok(Trail::read(&self.records)?.head)
     }
@@ -134,7 +134,7 @@ impl Audit<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when an entry is missing or its bytes are not what was written, `Io`.
+    /// `Damaged` when an entry is missing or its bytes differ from the written ones, `Io`.
     pub fn purge(&mut self, time: Timestamp) -> Result<u64> {
         let mut chain = Trail::read(&self.records)?;
         let mut count = 0;

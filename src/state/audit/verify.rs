@@ -31,7 +31,7 @@ pub enum AuditFinding {
         /// Its number.
         sequence: u64,
     },
-    /// The entry's bytes are not what was written.
+    /// The entry's bytes differ from the written ones.
     Damaged {
         /// Its number.
         sequence: u64,

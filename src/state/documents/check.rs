@@ -316,7 +316,7 @@ mod tests {
     fn a_finding_names_the_row_that_is_wrong() {
         let (_dir, store, rows) = store();
         let key = |at: usize| rows[at].0.as_slice();
-        // The document, its bots B and C, its tasks 1 and 2, and what is empty.
+        // The document, its bots B and C, its tasks 1 and 2, and the empty container.
         let stray = [key(0), b"x"].concat();
         let deep = [key(7), &[1; 2 * ORDER][..]].concat();
         let abyss = [key(0), &[1; 129 * ORDER][..]].concat();

@@ -81,7 +81,7 @@ impl<R: Records> Keys<R> {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the bytes of a key are not what was written, `Io`.
+    /// `Damaged` when the bytes of a key differ from the written ones, `Io`.
     pub fn list(&self) -> Result<Vec<Key>> {
         let now = self.records.now();
         let mut uses: BTreeMap<_, _> = scan_rows(&self.records, Table::Meta, KeyRange::prefix(USE))

@@ -24,7 +24,7 @@ pub(crate) struct KeyHolder {
     pub(crate) created_at: Timestamp,
 }
 
-/// Why a text proves nobody. A client only learns what it could know of its own key.
+/// Why a text is not a valid secret. A client learns only facts about its own key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoHolder {
     /// It is the secret of no key, or of one that was revoked.

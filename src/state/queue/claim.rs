@@ -162,7 +162,7 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(claims)
     }
 
-    /// Claims tasks, and notes what was skipped because it is damaged. Returns whether the bot could hold more, too.
+    /// Claims tasks, and notes the damaged ones that were skipped. Returns whether the bot could hold more, too.
     pub(super) fn take(
         &mut self,
         bot: &BotId,

@@ -201,7 +201,7 @@ impl<R: Records> Queue<R> {
         Ok(counts)
     }
 
-    /// Done tasks, which are the most, are what is left.
+    /// Done tasks, which are the most, are the rest.
     fn counts_from_index(&self, stats: &Stats) -> Result<TaskCounts> {
         let mut counts = TaskCounts {
             scheduled: self.count_rows(keys::delayed())?,

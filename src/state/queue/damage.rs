@@ -17,7 +17,7 @@ const LOOK: usize = 256;
 pub(super) struct PassedOver(Option<Error>);
 
 impl PassedOver {
-    /// Unwraps what was read; none when it is damaged.
+    /// Unwraps a value that was read; none when it is damaged.
     pub(super) fn whole<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
         match read {
             Ok(whole) => Ok(Some(whole)),

@@ -29,7 +29,7 @@ pub struct Enqueued {
 
 #[cfg(feature = "cli")]
 impl Enqueued {
-    /// A row of what is answered to a batch, which would be long with whole tasks.
+    /// A task in the answer to a batch, which would be long with whole tasks.
     pub(crate) fn in_brief(&self) -> serde_json::Value {
         serde_json::json!({"id": self.task.id, "state": self.task.state, "existing": !self.is_new})
     }

@@ -84,7 +84,7 @@ impl Store {
 }
 
 impl Firing {
-    /// Fires what is due. A schedule that fails keeps no other from firing.
+    /// Fires all due times. A schedule that fails keeps no other from firing.
     pub(crate) fn look(&mut self, store: &Store) -> Result<Fired> {
         let view = store.view()?;
         self.read(&view)?;

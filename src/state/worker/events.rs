@@ -1,4 +1,4 @@
-//! The counts of a worker, and what it tells to those who watch it.
+//! The counts and the events of a worker.
 
 use std::time::Duration;
 

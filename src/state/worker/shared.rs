@@ -16,7 +16,7 @@ use crate::state::queue::{Claim, ClaimOptions, ClaimWait, Task, TaskState};
 use crate::state::worker::events::{WorkerCounts, WorkerEvent};
 use crate::state::worker::job::{Job, JobFailure};
 
-/// Hears of what happens.
+/// Gets the events.
 pub(crate) type Listener = Arc<dyn Fn(&WorkerEvent<'_>) + Send + Sync>;
 
 /// The pause after a failed call of the store.

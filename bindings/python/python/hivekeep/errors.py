@@ -80,7 +80,7 @@ class NewerFormat(HivekeepError):
 
 
 class Damaged(HivekeepError):
-    """Bytes were found that are not what was written. Nothing was returned as data."""
+    """Bytes were found that differ from the written ones. Nothing was returned as data."""
 
     kind = "damaged"
 

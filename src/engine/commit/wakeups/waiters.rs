@@ -17,7 +17,7 @@ use crate::engine::format::wakes::Wakes;
 pub(super) struct Waiters {
     waiting: BTreeMap<u64, Waits>,
     next: u64,
-    /// Counts what may concern waiting callers. One that begins to sleep looks again if it is higher than at its last look.
+    /// Counts changes that may concern waiting callers. One that begins to sleep looks again if it is higher than at its last look.
     news: u64,
 }
 

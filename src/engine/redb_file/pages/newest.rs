@@ -1,4 +1,4 @@
-//! Whether the newest commit of a file is what was written, as far as redb relies on it before it reads any row.
+//! Whether the pages of the newest commit are the written ones, as far as redb relies on them before it reads any row.
 
 use super::layout::{
     Header, LEAF, PageLink, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs, u32_at,
@@ -37,7 +37,7 @@ impl Pages<'_> {
         Ok(begins_soundly && self.own_tables_are_sound(slot.own_root)?)
     }
 
-    /// Whether every page of redb's own tables is what was written.
+    /// Whether every page of redb's own tables is the written one.
     fn own_tables_are_sound(&self, root: Option<PageLink>) -> Result<bool> {
         let Some(root) = root else { return Ok(true) };
         let walk = Walk::of(self, root)?;
@@ -62,7 +62,7 @@ impl Pages<'_> {
         Ok(true)
     }
 
-    /// A page, if it is what was written.
+    /// A page, if it is the written one.
     fn sound_page(&self, link: PageLink, widths: Widths) -> Result<Option<Vec<u8>>> {
         let place = self.place(link.page);
         let page = if place.bytes > PAGE_MAX as u64 { None } else { self.page(place)? };
@@ -70,12 +70,12 @@ impl Pages<'_> {
     }
 }
 
-/// A walk through trees that share no page. Behind a page that is not what was written it does not go on.
+/// A walk through trees that share no page. It stops behind a page that is not the written one.
 struct Walk<'a, 'b> {
     pages: &'a Pages<'b>,
     /// Pages do not overlap, so all of them together are not longer than the file, however often one leads to another.
     bytes_left: u64,
-    /// Whether every page was what was written.
+    /// Whether every page was the written one.
     sound: bool,
     /// Whether no page was too long or too deep, or one too many.
     ends: bool,

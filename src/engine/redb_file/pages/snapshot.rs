@@ -92,12 +92,12 @@ impl Snapshot {
         Ok((begin()?, None))
     }
 
-    /// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; gives what they made of it.
+    /// Calls `row` with every row of a table, in no order, each worker with a `T` of its own; returns these.
     /// `tick` gets the number of rows that are done.
     ///
     /// # Errors
     ///
-    /// The first error that `row` gives; `Damaged` when a page is not what it should be; `Io`.
+    /// The first error that `row` gives; `Damaged` when a page is damaged; `Io`.
     pub(crate) fn walk<T: Default + Send>(
         &self,
         table: Table,

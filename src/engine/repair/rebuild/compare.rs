@@ -1,4 +1,4 @@
-//! Comparing now and every point with what they were, and writing the rows that say what they are.
+//! Comparing the present and every point with their statistics before the damage, and writing the new statistics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::error::Result;
 const KEYS_MAX: usize = 100;
 
 impl Rebuild<'_> {
-    /// Compares now and every point with what they were, and writes what says what they are.
+    /// Compares the present and every point with their statistics before the damage, and writes the new statistics.
     pub(super) fn finish(mut self, points: Points) -> Result<RepairReport> {
         let now = self.tally.now().clone();
         self.compare_now(&now)?;
@@ -107,7 +107,7 @@ impl Rebuild<'_> {
         manifest.collections = there.into_iter().collect();
     }
 
-    /// A collection whose digests are what they were, now and at every point, has lost nothing, whatever was damaged.
+    /// A collection whose digests are unchanged, now and at every point, has lost nothing, whatever was damaged.
     fn drop_what_was_proved_whole(&mut self, commits: bool) {
         let report = &mut self.report;
         let of_points = report.partial.iter().flat_map(|point| &point.collections);

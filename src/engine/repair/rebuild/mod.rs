@@ -1,4 +1,4 @@
-//! The new store: every record with the rows that its versions need, every point with what it holds now, and the other
+//! The new store: every record with the rows that its versions need, every point with its present content, and the other
 //! tables as they were.
 //!
 //! * `found`: the points, collections and damaged records that the salvage found
@@ -82,7 +82,7 @@ struct Rebuild<'a> {
 }
 
 impl Rebuild<'_> {
-    /// Writes all rows of a record, and says what became of it.
+    /// Writes all rows of a record, and reports its outcome.
     fn record(&mut self, row: &[u8], mut facts: Vec<Fact>) -> Result<()> {
         let place = Place::of_record(row);
         let damaged = self.damaged.remove(row);

@@ -17,7 +17,7 @@ use crate::face::cli::target::TaskChange;
 use crate::text::counted_as;
 use crate::{BotId, Error, NewTask, Priority, Result, Task, TaskId, TaskState, parse_time, show_time};
 
-/// The maximum length of a file of tasks: a full batch, and what else is in its lines.
+/// The maximum length of a file of tasks: a full batch, and the other fields in its lines.
 const FILE_BYTES: u64 = 128 << 20;
 /// The arguments that say one task.
 const FIELDS: [&str; 11] = [

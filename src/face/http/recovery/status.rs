@@ -14,7 +14,7 @@ use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::service::instance::Instance;
 use crate::{Crash, Inventory, Kind, LastDrill, LogStatus, OutsideCopy, Result, TaskCounts};
 
-/// Bytes in what the replaced service called a megabyte.
+/// The bytes of a megabyte, as the replaced service counted it.
 const MEBIBYTE: f64 = 1_048_576.0;
 
 /// How recoverable the store is.

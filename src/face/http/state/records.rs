@@ -31,7 +31,7 @@ use crate::{
 
 /// Maximum number of audit entries that are looked at for a part of a page.
 const LOOKED: usize = 10_000;
-/// The order of what is numbered.
+/// The order of numbered items.
 const OLDEST: Field = optional("oldest", Flag, "whether the oldest come first; the newest first unless set");
 /// The answer to whatever is appended.
 const SEQUENCE: Gives = Gives::Fields(&[required("sequence", Number, "its sequence number")]);
@@ -260,7 +260,8 @@ async fn events(app: App, query: Query) -> Answer {
     .await
 }
 
-/// A page of what is numbered; the cursor is a number. A list may say at which number it stopped looking. It is read a few at a time, since they may be long.
+/// A page of numbered items; the cursor is a number. A list may say at which number it stopped looking. Items are read a few
+/// at a time, since they may be long.
 fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
     query: &Query,
     name: &'static str,

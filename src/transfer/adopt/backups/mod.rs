@@ -149,7 +149,7 @@ fn backup_mark(id: &str) -> Mark {
     Mark::new("backup", &[id.as_bytes()])
 }
 
-/// Reads and verifies a backup; none when it was taken before, or is not what it was.
+/// Reads and verifies a backup; none when it was taken before, or has changed.
 fn verified(taking: &mut Taking<'_, '_>, backup: Listed, before: &mut Before) -> Result<Option<NewBackup>> {
     let place = format!("backup {}", backup.id);
     let there = |id: &str, tx: &WriteTx<'_>| tx.row(Table::Backups, id.as_bytes()).map(|row| row.is_some());

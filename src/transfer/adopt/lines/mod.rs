@@ -41,7 +41,7 @@ pub(super) trait Record {
     /// `Invalid` before anything is written when something in it is too long.
     fn append(tx: &mut WriteTx<'_>, new: Self::New) -> Result<u64>;
 
-    /// Whether what was appended under that number is still there. Trails that are only ever purged say so for ever.
+    /// Whether the entry that was appended under that number is still there. Trails, which are only ever purged, always say so.
     fn is_there(_tx: &mut WriteTx<'_>, _number: u64) -> Result<bool> {
         Ok(true)
     }
