@@ -148,6 +148,7 @@ fn read(file: &dyn StorageBackend, log: &Overlay, sink: Sink<'_>) -> Result<Note
     };
     let mut pages = Pages::new(file)?;
     let tables = reader.tables(&mut pages)?;
+    // Epochs and points come first: they tell which pre-images still serve a point.
     let mut in_turn = Table::ALL;
     in_turn.sort_by_key(|table| !matches!(table, Table::Meta | Table::Points | Table::Commits));
     for table in in_turn {
@@ -156,6 +157,7 @@ fn read(file: &dyn StorageBackend, log: &Overlay, sink: Sink<'_>) -> Result<Note
             reader.served_after = reader.sink.served_after()?;
         }
         match tables.iter().find(|(name, _, _)| name == table.name()) {
+            // No sound page names the table, so any of its rows may be lost.
             None => reader.lost.spans.entry(table).or_default().push(Span::default()),
             Some((_, root, rows)) => {
                 reader.met = 0;
@@ -167,6 +169,7 @@ fn read(file: &dyn StorageBackend, log: &Overlay, sink: Sink<'_>) -> Result<Note
         }
         reader.rows_of_log(table)?;
     }
+    // The last copy but one is often on an unused page. Without a loss, such copies are only older.
     if !reader.lost.is_empty() {
         pages.scan(&mut |key, value| reader.left_behind(key, value))?;
     }
@@ -217,6 +220,7 @@ impl Reader<'_> {
                 // The report of a repair must not advise to run one.
                 let PreImageKey { part, row } =
                     PreImageKey::split(key).ok_or_else(|| Error::damaged("its key is short"))?;
+                // S7: it waits to be dropped.
                 if part <= self.served_after {
                     return Ok(());
                 }
@@ -272,6 +276,7 @@ impl Reader<'_> {
     /// it is; but its checksum does.
     fn left_behind(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         for table in Table::ALL {
+            // An older copy must not replace a sound row, nor one of the log, which is newer.
             if !self.lost.holds(table, key) || self.log.find(table, key).is_some() {
                 continue;
             }
@@ -303,6 +308,7 @@ impl Visitor for Reader<'_> {
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         let Some(table) = self.table else { return Ok(()) };
         self.met += 1;
+        // W1: the log has a newer value.
         if self.log.find(table, key).is_some() {
             return Ok(());
         }

@@ -102,10 +102,12 @@ impl Bell {
             if self.is_stopped() {
                 return Rung::Stopped;
             }
+            // A rest counts from the last append that was noticed.
             if self.has_appended.swap(false, Ordering::Relaxed) {
                 state.moved = Moved::No;
                 (rest_at, long_rest_at) = (Instant::now() + REST, Instant::now() + LONG_REST);
             }
+            // After a failure the pause comes first, whatever has rung.
             let left = pause.saturating_sub(begun.elapsed());
             if !left.is_zero() {
                 self.rung.wait_for(&mut state, left);
@@ -117,6 +119,7 @@ impl Bell {
             let (until, next, rung) = match state.moved {
                 Moved::No => (rest_at, Moved::Short, Rung::Rest),
                 Moved::Short => (long_rest_at, Moved::Long, Rung::LongRest),
+                // Redb has everything, so only an append or the end can wake the thread.
                 Moved::Long => {
                     self.rung.wait(&mut state);
                     continue;

@@ -43,9 +43,11 @@ fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Resu
         let rest = bytes.get(section::HEAD as usize..).unwrap_or_default();
         Ok(head.is_some() && entry::decode(rest).is_none() && rest.iter().all(|byte| *byte == 0))
     };
+    // Redb has the rows of the last log; an unused section has none.
     if is_known || is_unused()? {
         return folder.remove(section).map(|()| None);
     }
+    // Only a file that begins as a section does is taken for a log.
     if !section::is_one(&load(folder, section)?.unwrap_or_default()) {
         tracing::warn!(name = %folder.name(section), "a file that is no log has the name of a section of one");
         return Ok(None);

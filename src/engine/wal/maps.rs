@@ -125,7 +125,7 @@ pub(crate) struct SectionMap {
 #[derive(Debug, Default)]
 struct Content {
     tables: [BTreeMap<Bytes, Versions>; Table::COUNT],
-    /// For each table, how many rows more there are from each number on.
+    /// For each table, how many rows more than in the base there are from each number on, so that a count reads no rows.
     more: [Vec<(u64, i64)>; Table::COUNT],
     bytes: usize,
     /// The number and CRC of the entry with which the section ended.
@@ -161,6 +161,7 @@ impl Content {
     fn put(&mut self, number: u64, change: &Change<'_>) {
         let value = change.value.map(entry::shared);
         self.bytes += change.key.len() + change.value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
+        // W9: readers of earlier numbers still need the value before.
         if let Some(versions) = self.tables[change.table as usize].get_mut(change.key) {
             let before = std::mem::replace(&mut versions.newest, (number, value));
             versions.older.push(before);
@@ -328,6 +329,7 @@ impl WriteSet {
         self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
         let rows = &mut self.tables[table as usize];
         let was_there = rows.get(key).map_or(is_there, |written| written.was_there);
+        // It came and went within the closure, so the entry need not name it.
         if !was_there && value.is_none() {
             rows.remove(key);
             return;

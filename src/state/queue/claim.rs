@@ -169,6 +169,7 @@ impl Queue<&mut WriteTx<'_>> {
         options: &ClaimOptions,
         passed: &mut PassedOver,
     ) -> Result<(Vec<Claim>, bool)> {
+        // Expired claims and due tasks become ready first, or the queue would seem empty until the next upkeep.
         self.take_back_expired(HOUSEKEEPING_MAX, passed)?;
         self.make_due(HOUSEKEEPING_MAX, passed)?;
         let registered = self.records.registry().get(bot)?;
@@ -199,6 +200,7 @@ impl Queue<&mut WriteTx<'_>> {
             let (mut tasks, mut room) = (Vec::new(), PageRoom::default());
             for id in &heads {
                 if tasks.len() < count && !room.is_full() {
+                    // A damaged task must not stop the bots behind it.
                     let task = passed.whole(self.claimable(id, bot))?;
                     room.take(task.as_ref().filter(|_| count > 1).map_or(0, Task::weight));
                     tasks.extend(task);
@@ -340,6 +342,7 @@ impl<R: Records> Queue<R> {
                 };
                 rest = all.clone().from(&next);
             }
+            // Without a bot, both passes would be over the lanes of everybody.
             if bot.is_none() {
                 break;
             }

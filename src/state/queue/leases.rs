@@ -95,11 +95,14 @@ impl Queue<&mut WriteTx<'_>> {
     pub(crate) fn settle(&mut self, id: &TaskId) -> Result<bool> {
         let Some(task) = self.stored(id)? else { return Ok(false) };
         match task.state {
+            // Its bot no longer works on it.
             TaskState::Claimed => self.void_claim(id)?,
+            // The tasks that it waits for were not restored with it, and may be done.
             TaskState::Ready => {
                 let waiting_for = self.not_done(&task.waiting_for)?;
                 self.change(&task, Task { waiting_for, ..task.clone() }).map(drop)?;
             }
+            // Others may wait for it, as it was not done a moment ago.
             TaskState::Done => self.release_those_waiting_for(id)?,
             TaskState::Failed | TaskState::Dead | TaskState::Cancelled => {}
             // These are never stored.

@@ -199,12 +199,14 @@ impl Schedules<&View> {
 impl Schedules<&mut WriteTx<'_>> {
     /// Fires the due times of a schedule, and moves its position on.
     fn fire(&mut self, name: &ScheduleName) -> Result<Fired> {
+        // The schedule was removed: its position would hold back a new one of that name.
         let Some(payload) = self.record(name)? else {
             Position::remove(self.records, name)?;
             return Ok(Fired::default());
         };
         let schedule = Schedule::from_record(name.as_str().as_bytes(), &payload)?;
         let (now, position) = (as_stored(self.records.now()), Position::read(self.records, name)?);
+        // A new definition, also one that a restore has brought back, begins now: no due time of the past fires.
         let Some(mut position) = position.clone().filter(|position| position.is_of(&payload)) else {
             let begun = Position::begin(&payload, now, position);
             begun.put(self.records, name)?;
@@ -217,6 +219,7 @@ impl Schedules<&mut WriteTx<'_>> {
                 for at in due.fire {
                     tasks.extend(self.enqueue(&schedule, &mut position, at)?);
                 }
+                // In the transaction of the tasks, so that each due time fires once, in one process.
                 position.through = through;
                 position.put(self.records, name)?;
             }

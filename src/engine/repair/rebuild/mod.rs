@@ -86,9 +86,11 @@ impl Rebuild<'_> {
     fn record(&mut self, row: &[u8], mut facts: Vec<Fact>) -> Result<()> {
         let place = Place::of_record(row);
         let damaged = self.damaged.remove(row);
+        // V2: a piece is written with its long value.
         if place.collection == CollectionId::CHUNKS {
             return Ok(());
         }
+        // V1: a long value counts only if all of its pieces are there.
         long::drop_incomplete(&self.salvage.scratch, row, &mut facts)?;
         let scratch = &self.salvage.scratch;
         let versions: Vec<_> = facts.iter().map(|fact| version(fact.birth, fact.kind == Kind::Absent)).collect();
@@ -105,6 +107,7 @@ impl Rebuild<'_> {
             Some(Found::PreImage) => RepairOutcome::WentBack,
             Some(Found::LeftBehind) => RepairOutcome::FoundAgain,
             Some(Found::Newest) if past_is_whole && damaged.is_none() => return Ok(()),
+            // Its present value is sound, and an earlier version is not.
             Some(Found::Newest) => RepairOutcome::PastLost,
         };
         self.lose(row, outcome, newest.map(|newest| newest.birth).unwrap_or_default());
@@ -160,6 +163,7 @@ impl Rebuild<'_> {
                 Step::Live(_) => self.live(row, bytes, stats)?,
                 Step::Tombstone(_) => self.push(Table::Tombstones, row.to_vec(), bytes)?,
                 Step::PreImage(segment, at) => {
+                    // S1: without a version, the key counts as absent at the point, and the record may have lost its past.
                     whole &= at.is_some();
                     self.report.pre_images += 1;
                     self.push(Table::PreImages, pre_image_key(segment, row), bytes)?;
@@ -183,6 +187,7 @@ impl Rebuild<'_> {
         self.push(Table::Live, row.to_vec(), frame)?;
         let Some(rule) = rule else { return Ok(()) };
         match rule.keys(place.key, value.as_deref()) {
+            // X1: the index rows follow from the record.
             Ok(keys) => keys.into_iter().try_for_each(|key| self.push_payload(Table::Index, &key, &[])),
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 self.report.notes.push(format!("a record cannot be read: {error}"));
