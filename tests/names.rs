@@ -1,7 +1,8 @@
-//! Holds the names and words: one name means one thing, sentences begin with their subject, and pages name files that exist.
+//! Holds the names and words: one name means one thing, sentences begin with their subject, pages name files that exist, and
+//! comments cite invariants that exist.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -132,4 +133,45 @@ fn every_file_that_a_page_names_is_there() {
     }
     assert!(seen > 100, "only {seen} paths were found");
     assert!(missing.is_empty(), "pages name files that are not there:\n{}", missing.join("\n"));
+}
+
+/// The numbers of invariants in a text that may be cited, such as `S2`: a letter of FORMAT.md and digits, as a word.
+fn cited(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|one: char| !(one.is_ascii_alphanumeric() || one == '_'));
+    words.filter(|word| {
+        let (letter, number) = word.split_at_checked(1).unwrap_or_default();
+        "ADFSTVWX".contains(letter) && !number.is_empty() && number.len() < 3 && number.parse::<u8>().is_ok()
+    })
+}
+
+#[test]
+fn comments_cite_every_invariant_of_the_format_and_no_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let format = fs::read_to_string(root.join("src/engine/FORMAT.md")).unwrap();
+    // Its number is kept free.
+    let stated = format.lines().filter(|line| line.starts_with("* **") && !line.ends_with("*(not in use)*"));
+    let stated: Vec<_> = stated.filter_map(|line| line[4..].split_once(".**").map(|(number, _)| number)).collect();
+    assert!(stated.len() > 30, "only {stated:?} were found");
+    let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
+    let folders = ["engine", "state", "recovery", "transfer", "service"];
+    for path in folders.map(|folder| files(&root.join("src").join(folder), ".rs")).concat() {
+        let source = fs::read_to_string(&path).unwrap();
+        let comments = source.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
+        for (at, number) in comments.flat_map(|(at, line)| cited(line).map(move |number| (at, number))) {
+            match stated.contains(&number) {
+                true => drop(seen.insert(number.to_owned())),
+                false => wrong.push(format!("{}:{}: {number}", path.display(), at + 1)),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "FORMAT.md has no such invariant:\n{}", wrong.join("\n"));
+    // Priorities of tasks have the names of invariants of purged tasks.
+    let silent: Vec<_> = stated.iter().filter(|number| !number.starts_with('P') && !seen.contains(**number)).collect();
+    assert!(silent.is_empty(), "no comment says where these are kept: {silent:?}");
+}
+
+#[test]
+fn a_cited_invariant_is_seen_as_a_word_of_its_own() {
+    assert_eq!(cited("// S2 and S7: kept (W10), not s2.").collect::<Vec<_>>(), ["S2", "S7", "W10"]);
+    assert_eq!(cited("// S, S123, T_1, XS1, P0, SHA256 and 2 S").count(), 0);
 }

@@ -35,13 +35,14 @@ impl Sums {
             (Table::Tombstones, _) => self.find(table, row, "a tombstone has content"),
             (_, state) => self.content(view, place, state)?,
         }
+        // S6: no frame was born after the open epoch.
         if newest.birth > members.open {
             self.find(table, row, "a record was born in an epoch that has not begun");
         }
         self.chain(view, members, row, newest.birth, stats)
     }
 
-    /// A tombstone stays only while a point before it needs it, and never beside a live record.
+    /// S4: a tombstone stays only while a point before it needs it, and never beside a live record.
     fn tombstone(&mut self, view: &View, members: &Members, row: &[u8], removed: Epoch) -> Result<()> {
         if view.stored().get(Table::Live, row)?.is_some() {
             self.find(Table::Tombstones, row, "a record that exists is also marked as removed");
@@ -55,6 +56,7 @@ impl Sums {
 
     /// Whatever else belongs to a live record: the pieces of a long value, and its index rows.
     fn content(&mut self, view: &View, place: Place<'_>, state: State<'_>) -> Result<()> {
+        // V2: a piece belongs to a long value.
         if place.collection == CollectionId::CHUNKS && !belongs_to_a_value(view, place.key)? {
             self.find(Table::Live, &place.collection.row_key(place.key), "a piece belongs to no long value");
         }
@@ -63,6 +65,7 @@ impl Sums {
             return value::verify(place.collection, place.key, state, piece);
         };
         let payload = value::whole(place.collection, place.key, state, piece)?;
+        // X1: the index rows of the record are there. Rows that follow from no record are counted later.
         for key in rule.keys(place.key, payload.as_deref())? {
             self.index_rows += 1;
             if view.row(Table::Index, &key)?.is_none() {
@@ -83,12 +86,14 @@ impl Sums {
     ) -> Result<()> {
         let Some(&first) = members.retained.first() else { return Ok(()) };
         let place = Place::of_record(row);
+        // S2: down to the earliest point, each birth has a pre-image of its own.
         while birth > first {
             let segment = members.segment(birth);
             let bytes = self
                 .first_pre_image(view, members, row, segment)?
                 .ok_or_else(|| Error::damaged(format!("a pre-image is missing: segment={segment} {place}")))?;
             let before = frame::decode(place, &bytes)?;
+            // S2: it was born at or before the point before the segment, so births fall and the chain ends.
             if before.birth > members.before(segment) {
                 return Err(Error::damaged(format!("a pre-image is in the wrong segment: segment={segment} {place}")));
             }
@@ -100,7 +105,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The row that counts in a segment; those that it covers are verified by themselves.
+    /// The row that counts in a segment; those that it covers (S7) are verified by themselves.
     fn first_pre_image(
         &mut self,
         view: &View,

@@ -17,6 +17,7 @@ use crate::engine::view::View;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Sums {
+    /// D1: the stored statistics of each collection are those of its records.
     pub(super) fn compare_statistics(&mut self, view: &View) -> Result<()> {
         let stored: BTreeMap<_, _> = meta::all_stats(view)?.into_iter().collect();
         let collections: BTreeSet<_> = stored.keys().chain(self.tally.now().keys()).copied().collect();
@@ -30,7 +31,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The row of epochs must agree with the tables of points.
+    /// S6: the row of epochs must agree with the tables of points.
     pub(super) fn compare_epochs(&mut self, view: &View, members: &Members) -> Result<()> {
         let Epochs { open, first, last, merging, dropping } = view.epochs();
         let ends = [members.retained.first(), members.retained.last()].map(|end| end.copied().unwrap_or_default());
@@ -50,7 +51,7 @@ impl Sums {
         Ok(())
     }
 
-    /// From now back, segment by segment, every point's digests must be those of its manifest.
+    /// D2: from now back, segment by segment, every point's digests must be those of its manifest.
     pub(super) fn compare_points(&mut self, view: &View, members: &Members) -> Result<()> {
         for (point, there) in std::mem::take(&mut self.tally).points(members) {
             self.report.points += 1;
@@ -61,6 +62,7 @@ impl Sums {
                         let what = format!("the content of a point differs from its manifest: id={}", manifest.id);
                         self.find(Table::Points, &point.to_key(), what);
                     }
+                    // D3: its name leads to it.
                     if view.row(Table::PointIds, manifest.id.0.as_bytes())?.as_deref() != Some(&point.to_key()) {
                         self.find(Table::PointIds, manifest.id.0.as_bytes(), "the name of a point is missing");
                     }
@@ -73,7 +75,7 @@ impl Sums {
         Ok(())
     }
 
-    /// Every pre-image must have been met on a chain; when some were not, they are named.
+    /// S7: every pre-image must have been met on a chain; when some were not, they are named.
     pub(super) fn find_orphans(&mut self, view: &View, members: &Members) -> Result<()> {
         let met = self.report.pre_images + self.covered + self.waiting_to_be_dropped(view)?;
         if view.stored().count(Table::PreImages)? == met {
@@ -109,7 +111,7 @@ impl Sums {
         Ok(rows)
     }
 
-    /// Every row of the index must follow from a record; when there are more, they are named.
+    /// X1: every row of the index must follow from a record; when there are more, they are named.
     pub(super) fn compare_index(&mut self, view: &View) -> Result<()> {
         if view.stored().count(Table::Index)? <= self.index_rows {
             return Ok(());
@@ -147,7 +149,7 @@ impl Sums {
         });
         match read {
             Err(error) => self.find(table, key, error.to_string()),
-            // Only records have epochs.
+            // F2: only records have epochs.
             Ok(()) if frame::decode_compared(table.place(key), bytes).is_ok_and(|frame| frame.birth != Epoch(0)) => {
                 self.find(table, key, "a row outside of the records has a birth epoch");
             }

@@ -71,6 +71,7 @@ pub(crate) fn decode<'a>(place: Place<'_>, bytes: &'a [u8]) -> Result<Frame<'a>>
     let Some((body, stored)) = bytes.split_last_chunk::<CHECKSUM>() else {
         return Err(damaged(place, "too short"));
     };
+    // F1: no other bytes are ever returned as data.
     if checksum(place, body) != u32::from_le_bytes(*stored) {
         return Err(damaged(place, "its checksum does not match"));
     }
@@ -98,6 +99,7 @@ pub(crate) fn decode_compared<'a>(place: Place<'_>, bytes: &'a [u8]) -> Result<F
         ));
     }
     let state = match (tag, payload) {
+        // F3: an absent frame has no payload.
         (0, []) => State::Absent,
         (1, payload) => State::Present(payload),
         (2, payload) => State::Chunked(payload),

@@ -123,6 +123,7 @@ fn each_piece(
         met += bytes.len() as u64;
         each(&bytes);
     }
+    // V1: the length and the hash of all pieces together.
     if head_of(met, &hasher.finalize()) != head {
         return Err(damaged("its hash does not match"));
     }

@@ -211,7 +211,7 @@ impl<'a> WriteTx<'a> {
         Ok(self.batch.stats.entry(collection).or_default())
     }
 
-    /// Removes the index rows of what a record was and writes those of what it becomes.
+    /// X1: removes the index rows of the earlier record, and writes those of the new one.
     fn reindex(&mut self, collection: CollectionId, key: &[u8], new: Option<&[u8]>) -> Result<()> {
         let Some(rule) = self.context.index_rule(collection) else { return Ok(()) };
         let old = self.get(collection, key)?;
@@ -239,7 +239,7 @@ impl<'a> WriteTx<'a> {
         }
     }
 
-    /// Writes a row of an unversioned table.
+    /// Writes a row of an unversioned table (F2: its birth is 0).
     pub(crate) fn put_row(&mut self, table: Table, key: &[u8], payload: &[u8]) -> Result<()> {
         let mut bytes = Vec::new();
         frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
@@ -261,7 +261,7 @@ impl<'a> WriteTx<'a> {
         self.batch.is_for_disk = true;
     }
 
-    /// The next number of a counter: 1, 2, 3 and so on. It never goes back, whatever is restored.
+    /// The next number of a counter: 1, 2, 3 and so on. It never goes back, whatever is restored (S6).
     pub(crate) fn next(&mut self, counter: &'static str) -> Result<u64> {
         let current = match self.batch.counters.get(counter) {
             Some(current) => *current,

@@ -105,6 +105,7 @@ impl Audit<&mut WriteTx<'_>> {
 
     pub(super) fn append_for(&mut self, entry: NewEntry, asked_by: Option<AskedBy>) -> Result<u64> {
         entry.check()?;
+        // A1: its number is the next one, and it has the hash of the entry before.
         let mut chain = Trail::read(&self.records)?;
         let recorded = self.records.now();
         let entry = Entry {

@@ -1,4 +1,4 @@
-//! Checks whether the rows of documents fit together: each row has its parent, contains what its place requires, and the
+//! Checks whether the rows of documents fit together (T1): each row has its parent, contains what its place requires, and the
 //! number of rows is the one that the document states. The check goes row by row. It keeps only hashes of the names in
 //! the objects around a row in memory.
 

@@ -139,7 +139,7 @@ impl<R: Records> Queue<R> {
         Ok(self.remembered(id)?.map_or(TaskIs::Unknown, |remembered| TaskIs::Purged(remembered.state)))
     }
 
-    /// Reports rows of the memory that contradict each other, and a wrong count.
+    /// P1: reports rows of the memory that contradict each other, and a wrong count.
     pub(super) fn check_memory(&self, report: &mut dyn FnMut(String)) -> Result<()> {
         let (mut by_time, mut by_id) = (0u64, 0u64);
         for row in scan_rows(&self.records, Table::Meta, KeyRange::prefix(PURGED)) {
