@@ -1,5 +1,5 @@
-//! Holds the names and words: one name means one thing, sentences begin with their subject, pages name files that exist, and
-//! comments cite invariants that exist.
+//! Holds the names and words: one name means one thing, sentences begin with their subject, pages name files that exist,
+//! contents pages list their files, and comments cite invariants that exist.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -133,6 +133,56 @@ fn every_file_that_a_page_names_is_there() {
     }
     assert!(seen > 100, "only {seen} paths were found");
     assert!(missing.is_empty(), "pages name files that are not there:\n{}", missing.join("\n"));
+}
+
+/// The names in code spans of a text that may be modules, each part of a path such as `opening::slot`.
+fn spans(text: &str) -> impl Iterator<Item = &str> {
+    let spans = text.split('`').skip(1).step_by(2).flat_map(|span| span.split("::"));
+    spans.filter(|span| !span.is_empty() && span.chars().all(|one| one.is_ascii_lowercase() || one == '_'))
+}
+
+/// The names that the items of a contents page begin with: those before the colon.
+fn listed(page: &str) -> impl Iterator<Item = &str> {
+    page.lines().filter_map(|line| line.strip_prefix("* ")?.split_once(": ")).flat_map(|(names, _)| spans(names))
+}
+
+/// Whether a module holds tests alone.
+fn is_of_tests(name: &str) -> bool {
+    name == "tests" || name == "test" || name.ends_with("_test")
+}
+
+/// One file for each verb, and the page says so.
+const NOT_LISTED: &str = "face/cli";
+
+#[test]
+fn every_contents_page_lists_the_files_of_its_folder_and_no_others() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let pages: Vec<_> = files(&root, "mod.rs").into_iter().filter(|path| path.ends_with("mod.rs")).collect();
+    assert!(pages.len() > 40, "only {} pages were found", pages.len());
+    let mut wrong = Vec::new();
+    for path in pages {
+        let (folder, source) = (path.parent().unwrap(), fs::read_to_string(&path).unwrap());
+        let lines = source.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim_start);
+        let page = lines.collect::<Vec<_>>().join("\n");
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let modules = entries.filter(|path| path.is_dir() || path.extension().is_some_and(|ending| ending == "rs"));
+        let modules: BTreeSet<_> = modules.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        let named: BTreeSet<_> = spans(&page).collect();
+        let silent = modules.iter().map(String::as_str).filter(|name| {
+            *name != "mod" && !is_of_tests(name) && !named.contains(name) && !folder.ends_with(NOT_LISTED)
+        });
+        wrong.extend(silent.map(|name| format!("{}: {name} is not listed", folder.display())));
+        let gone = listed(&page).filter(|name| !modules.contains(*name));
+        wrong.extend(gone.map(|name| format!("{}: {name} is not there", folder.display())));
+    }
+    assert!(wrong.is_empty(), "contents pages:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_names_of_a_contents_page_are_those_before_its_colons() {
+    let page = "Two rooms: `attic`.\n* [`a_b`], `c::d`: of `e`\n  `f`: more\n* here: the rest\n* `Type`: none";
+    assert_eq!(listed(page).collect::<Vec<_>>(), ["a_b", "c", "d"]);
+    assert_eq!(spans(page).collect::<Vec<_>>(), ["attic", "a_b", "c", "d", "e", "f"]);
 }
 
 /// The numbers of invariants in a text that may be cited, such as `S2`: a letter of FORMAT.md and digits, as a word.

@@ -1,7 +1,6 @@
 //! Making a sound store from the rest of a damaged one. The damaged file is only read.
 //!
-//! * `salvage`: everything in the file's pages whose checksum matches
-//! * `scratch`: where that is kept, sorted by record
+//! * `salvage`: everything in the file's pages whose checksum matches, kept in `redb_file::scratch`, sorted by record
 //! * `timeline`: which rows a record needs, from the versions of it that are left
 //! * `rebuild`: the new store
 //! * `long`: values that are kept in pieces
