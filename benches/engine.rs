@@ -56,7 +56,7 @@ struct Fixture {
     _folder: TempDir,
 }
 
-/// A store with so many records.
+/// A store with a number of records.
 fn store(records: usize) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("h.redb")).unwrap();
@@ -77,7 +77,7 @@ fn put(store: &Store, number: usize, text: &str) {
     store.write(|tx| tx.collection(NAME)?.put(&key(number), &text.to_owned())).unwrap();
 }
 
-/// Changes records and makes a point, so many times. The records are different ones each time.
+/// Changes records and makes a point, a number of times. The records are different ones each time.
 fn points(store: &Store, records: usize, points: usize, changes: usize) -> Vec<Point> {
     let order = shuffled(records);
     let mut order = order.iter().cycle();
@@ -201,7 +201,7 @@ fn load_many(c: &mut Criterion) {
     }
 }
 
-/// Runs `writes` one-row writes on so many threads and gives how long they took together.
+/// Runs `writes` one-row writes on a number of threads, and returns the time that they took together.
 fn write_from(threads: usize, writes: u64, write: impl Fn(u64) + Sync) -> Duration {
     let next = AtomicU64::new(0);
     let started = Instant::now();

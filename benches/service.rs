@@ -113,7 +113,7 @@ fn task(number: usize) -> TaskId {
     TaskId::new(format!("task-{number:07}")).unwrap()
 }
 
-/// A store with so many tasks of about 272 bytes.
+/// A store with a number of tasks of about 272 bytes.
 fn store_of_tasks(count: usize) -> (TempDir, Store) {
     let (folder, store) = store();
     let payload = serde_json::json!({"title": "Inspect the greenhouse sensors", "notes": "x".repeat(150)});

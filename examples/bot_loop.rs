@@ -82,7 +82,7 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// Claims, works and completes until nothing is left, at most so many; gives what was done.
+/// Claims, works and completes until nothing is left, up to a limit; returns the tasks that it has done.
 fn work(store: &Store, bot: &BotId, most: usize) -> Outcome<Vec<String>> {
     let mut done = Vec::new();
     let options = ClaimOptions::default();

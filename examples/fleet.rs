@@ -1,5 +1,5 @@
 //! A fleet at work: three processes of four bots each take tasks from one file. One process is killed on purpose, and
-//! every task is done all the same, each exactly once.
+//! every task is done nevertheless, each exactly once.
 //!
 //!     cargo run --release --example fleet
 

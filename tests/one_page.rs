@@ -24,7 +24,7 @@ fn key(number: usize) -> String {
     format!("key {number:04}")
 }
 
-/// A closed store with so many records that its tree has branches.
+/// A closed store with enough records that its tree has branches.
 fn hive() -> Hive {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");

@@ -100,7 +100,7 @@ def test_an_undo_that_would_overwrite_later_work_names_it_first(browser):
         own.button("Undo").click()
         own.sees("config/limits", ".undo")
         assert service.get("/api/config/limits") == 3
-        own.button("Undo all the same", exact=False).click()
+        own.button("Undo anyway", exact=False).click()
         own.sees("Undone: 1 record changed", ".messages")
         assert service.get("/api/config/limits") == 2
         own.quiet("status of 409")

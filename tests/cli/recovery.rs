@@ -183,7 +183,7 @@ fn an_undo_refuses_to_overwrite_later_work_unless_forced() {
     hive.ok(&["put", "config", "limit", "7"]);
     let said = hive.refused(&["undo"], 1);
     assert!(said.contains("config/limit"), "{said}");
-    assert!(said.ends_with("hint: to undo it all the same: hivekeep undo --discard"), "{said}");
+    assert!(said.ends_with("hint: to undo it anyway: hivekeep undo --discard"), "{said}");
     hive.ok(&["undo", "--discard"]);
     assert_eq!(hive.ok(&["get", "config", "limit"]), "6\n");
     assert_eq!(Hive::new().refused(&["undo"], 13), "there is no restore to undo");

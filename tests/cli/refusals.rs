@@ -202,7 +202,7 @@ fn compact_needs_consent_if_others_would_wait() {
     let open = hive.open();
     assert_eq!(
         hive.refused(&["compact"], 11),
-        "other processes have the store open and would wait while it is compacted; to do it all the same: hivekeep \
+        "other processes have the store open and would wait while it is compacted; to do it anyway: hivekeep \
          compact --yes"
     );
     open.close().unwrap();

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::service::Service;
 use crate::util::Hive;
 
-/// Adds so many seconds to the time.
+/// Adds seconds to the time.
 const SHIM: &str = r#"
 #define _GNU_SOURCE
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-//! More bots than may wait: whoever does not wait is served all the same.
+//! More bots than may wait: requests that do not wait are served nevertheless.
 
 use std::io::Write;
 use std::net::TcpStream;

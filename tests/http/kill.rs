@@ -17,7 +17,7 @@ use crate::util::Hive;
 
 const ROUNDS: usize = 5;
 const WRITERS: usize = 3;
-/// The kill comes within so many milliseconds.
+/// The kill comes within this many milliseconds.
 const WITHIN: u64 = 600;
 
 /// The acknowledged writes of all clients in all rounds.
@@ -143,7 +143,7 @@ fn holds(service: &Service, acknowledged: &Acknowledged) {
     }
 }
 
-/// The JSON of an answer with the status 200 or 201; none when there was no answer any more.
+/// The JSON of an answer with the status 200 or 201; none when the answer did not come.
 fn try_ask(address: &str, method: &str, path: &str, body: &str) -> Option<Value> {
     let mut stream = TcpStream::connect(address).ok()?;
     let length = body.len();

@@ -1,4 +1,4 @@
-//! For whoever runs it: health, metrics, who may ask, configuration, failure.
+//! For operators: health, metrics, who may ask, configuration, failure.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -140,7 +140,7 @@ fn a_url_is_notified_of_a_failure_and_nothing_waits_for_its_response() {
     let event = service.get("/api/events").ok()["events"].take();
     let event = event.as_array().unwrap().iter().find(|event| event["event"] == "backup_failed").unwrap().clone();
     assert_eq!(event["details"]["error"], body["details"]["error"]);
-    // It has had no answer yet; the service goes on, and ends, all the same.
+    // It has had no answer yet; the service continues, and ends, nevertheless.
     service.put("/api/config/still", "\"works\"").ok();
     assert_eq!(service.stop("-TERM").0, Some(0));
     let said = hive.refused(&["serve", "--failure-url", "https://example.org"], 2);

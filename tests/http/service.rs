@@ -58,7 +58,7 @@ impl Service {
         Self::running(command)
     }
 
-    /// The same where the system gives it no more than so many descriptors.
+    /// The same with a limit of file descriptors.
     pub fn with_descriptors(hive: &Hive, descriptors: u32) -> Self {
         let serve = hive.command(&["serve", "--json", "--listen", "127.0.0.1:0"]);
         let mut command = Command::new("sh");

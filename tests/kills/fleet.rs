@@ -25,7 +25,7 @@ const MAX_ATTEMPTS: u32 = 4;
 const LEASE: Duration = Duration::from_millis(100);
 /// Longer than any lease lasts.
 const TOO_LONG: Duration = Duration::from_millis(150);
-/// Every so many a task fails whoever takes it.
+/// One in this many tasks fails, whichever bot takes it.
 const POISON: u64 = 20;
 /// The supervisor's channel to the processes.
 const ENOUGH: &str = "enough";

@@ -23,7 +23,7 @@ use std::time::Duration;
 use children::{spawn, wait_for};
 use knobs::scale;
 
-/// A child that nobody kills ends all the same.
+/// A child that nobody kills ends by itself.
 const LIFE: Duration = Duration::from_secs(300);
 
 /// Does nothing unless another test of this file started it.

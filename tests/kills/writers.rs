@@ -15,7 +15,7 @@ use crate::{Children, LIFE, Log, Numbers, ready};
 
 /// Kills of each of the two tests, times the scale.
 const KILLS: usize = 100;
-/// After so many, a new store is begun.
+/// After this many, a new store is begun.
 const KILLS_OF_STORE: usize = 20;
 const THREADS: usize = 8;
 const PROCESSES: usize = 3;

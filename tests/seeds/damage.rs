@@ -52,7 +52,7 @@ enum Content {
 impl Content {
     const ALL: [Self; 3] = [Self::All, Self::Long, Self::NotClosed];
 
-    /// For each so many mutations of the first store, one of this store is tried.
+    /// For this many mutations of the first store, one of this store is tried.
     fn one_of(self) -> usize {
         match self {
             Self::All => 1,

@@ -15,10 +15,10 @@ use crate::children::{self, COLUMNS, Tally, folder, on_all_cores, setting};
 
 /// The bits of a page. Those of one page are one job.
 const BITS: usize = PAGE * 8;
-/// One in so many bits is tried in a run of scale 1, and every one at this scale. An even step would always meet the same
+/// One in this many bits is tried in a run of scale 1, and every one at this scale. An even step would always meet the same
 /// bit of a byte.
 const SPREAD: usize = 4096;
-/// One in so many files in which something was found is repaired.
+/// One in this many files with a finding is repaired.
 const REPAIRED: usize = 16;
 
 /// The bits of a page that are tried.

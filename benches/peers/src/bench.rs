@@ -147,7 +147,7 @@ impl Bench {
         KINDS.iter().filter(|kind| self.has_engine(kind.name)).collect()
     }
 
-    /// Asks every subject so many times, in turns.
+    /// Asks every subject a number of times, in turns.
     pub fn rounds(
         &mut self,
         work: Work,
@@ -166,7 +166,7 @@ impl Bench {
         })
     }
 
-    /// Asks so many times, in turns; the engines are told apart by their place in the list.
+    /// Asks a number of times, in turns; the place in the list identifies the engine.
     pub fn in_turns(
         &mut self,
         work: Work,

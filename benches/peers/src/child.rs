@@ -55,7 +55,7 @@ pub fn record(number: u64, records: u64) -> u64 {
 fn write_until_killed(engine: &dyn Engine, records: u64) -> Result<()> {
     let mut writer = engine.writer()?;
     let mut out = std::io::stdout();
-    // A child whose parent is gone ends all the same.
+    // A child whose parent is gone ends nevertheless.
     for number in 1..1_000_000 {
         writer.commit(&[data::row(record(number, records), VERSION + number as u32)])?;
         writeln!(out, "{number}")?;

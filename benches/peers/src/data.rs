@@ -88,7 +88,7 @@ impl Model {
         row(number, self.0[number as usize])
     }
 
-    /// The numbers of so many records, each of them once when there are enough.
+    /// The numbers of some records, each of them once when there are enough.
     pub fn pick(&self, random: &mut Random, count: u64) -> Vec<u64> {
         let (start, records) = (random.below(self.records()), self.records());
         // Golden steps fall far from one another, so that nearly every record has a page of its own; one that shares no

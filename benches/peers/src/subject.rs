@@ -77,7 +77,7 @@ impl Subject {
         (numbers, rows)
     }
 
-    /// Changes so many records in one transaction, on the way to something else.
+    /// Changes a number of records in one transaction, on the way to something else.
     pub fn change(&mut self, count: u64) -> Result<Vec<u64>> {
         let (numbers, rows) = self.next_changes(count);
         if !rows.is_empty() {

@@ -78,7 +78,7 @@ fn hint_in_words(hint: &Hint) -> Option<&'static str> {
         Hint::NameStore => "name the path of a store, or let open() create one with create=True",
         Hint::ListPoints => "store.points(all=True) lists all restore points",
         Hint::AllowPartial { .. } => "look at the point first; partial=True restores what is left of it",
-        Hint::DiscardLaterWork => "store.undo_discarding() undoes it all the same",
+        Hint::DiscardLaterWork => "store.undo_discarding() undoes it anyway",
         Hint::NameCollection => "name one collection: only=[\"config\"], key=..",
         Hint::AllowDifferent => "allow_different=True takes the earlier task",
         Hint::AllowMissingDependencies => "allow_missing=True waits for tasks that are not enqueued yet",

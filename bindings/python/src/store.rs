@@ -78,7 +78,7 @@ impl Store {
         self.shared.store.is_closed()
     }
 
-    /// Opens the file anew, after a failure has closed it.
+    /// Opens the file again after a failure has closed it.
     fn reopen(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || self.shared.store.reopen())
     }

@@ -194,7 +194,7 @@ impl<'a> WriteTx<'a> {
     /// `NotCommitted` for such a transaction.
     pub(crate) fn refuse_half_done(&self) -> Result<()> {
         if self.half_done {
-            let message = "nothing was committed: a change failed half-way, and the transaction went on all the same";
+            let message = "nothing was committed: a change failed half-way, and the transaction continued";
             return Err(Error::new(ErrorKind::NotCommitted, message));
         }
         Ok(())

@@ -46,7 +46,7 @@ impl Compact {
         if self.yes || error.kind() != ErrorKind::Locked {
             return error;
         }
-        let message = "other processes have the store open and would wait while it is compacted; to do it all the same: \
+        let message = "other processes have the store open and would wait while it is compacted; to do it anyway: \
                        hivekeep compact --yes";
         Error::new(ErrorKind::Locked, message)
     }

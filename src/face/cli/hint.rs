@@ -9,7 +9,7 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::ListPoints => "hivekeep point list --all",
         Hint::AllowPartial { command } => return format!("hivekeep point show, then {command}"),
         Hint::AllowPartialImport => "to import what is left of it: --partial",
-        Hint::DiscardLaterWork => "to undo it all the same: hivekeep undo --discard",
+        Hint::DiscardLaterWork => "to undo it anyway: hivekeep undo --discard",
         Hint::PlanAgain => "plan it again: --dry-run",
         Hint::NameCollection => "--only COLLECTION --key KEY",
         Hint::AllowDifferent => "to take the earlier task: --allow-different",

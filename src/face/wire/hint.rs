@@ -7,7 +7,7 @@ const FIELDS: [(Hint, &str); 5] = [
     (Hint::AllowDifferent, "to take the earlier task: allow_different"),
     (Hint::AllowMissingDependencies, "to wait for tasks that are not enqueued yet: allow_missing_dependencies"),
     (Hint::PlanAgain, "plan it again: dry_run"),
-    (Hint::DiscardLaterWork, "to undo it all the same: discard"),
+    (Hint::DiscardLaterWork, "to undo it anyway: discard"),
     (Hint::ListPoints, "GET /api/points"),
 ];
 

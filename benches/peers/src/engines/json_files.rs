@@ -1,5 +1,5 @@
 //! The method that Hivekeep replaces: the state is in memory, and a backup is the whole of it as JSON in a file of its
-//! own, with its SHA-256 in an index file that is written anew each time. Here each file is synced too.
+//! own, with its SHA-256 in an index file that is written again each time. Here each file is synced too.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -40,7 +40,7 @@ struct Sqlite {
     points: u64,
 }
 
-/// A connection that goes back when it is not used any more.
+/// A connection that goes back once it is not used.
 struct Pooled<'a> {
     sqlite: &'a Sqlite,
     connection: Option<Connection>,

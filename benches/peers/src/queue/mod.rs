@@ -24,7 +24,7 @@ pub trait Queue: Sync {
     /// For the thread that asks.
     fn worker(&self, bot: usize) -> Result<Box<dyn Worker + '_>>;
 
-    /// Puts so many tasks in that are done.
+    /// Puts a number of done tasks in.
     fn add_done(&self, count: u64) -> Result<()>;
 
     fn count_done(&self) -> Result<u64>;
@@ -91,7 +91,7 @@ fn cycles(worker: &mut dyn Worker, more: &mut dyn FnMut() -> bool) -> Result<(Ve
     Ok((ids, claims))
 }
 
-/// The first task is claimed by itself. Then so many times: enqueue one, and complete the one that is held together with
+/// The first task is claimed by itself. Then, a number of times: enqueue one, and complete the one that is held together with
 /// claiming the next. Gives the ids that were claimed.
 fn joined_cycles(worker: &mut dyn Worker, count: usize) -> Result<Vec<String>> {
     worker.enqueue(1)?;

@@ -160,7 +160,7 @@ fn claim(subject: &mut Subject) -> Answer {
     Ok(times)
 }
 
-/// The time for a hundred tasks, so many in each claim.
+/// The time for a hundred tasks, with a number of tasks in each claim.
 fn claim_100(subject: &mut Subject, together: usize) -> Answer {
     let (times, tickets) = claims(subject, together)?;
     ensure!(tickets == CYCLES, "wrong number of tasks: {tickets}");
@@ -183,7 +183,7 @@ fn claims(subject: &mut Subject, together: usize) -> Result<(Vec<Duration>, usiz
     Ok((times, count))
 }
 
-/// One round of so many processes.
+/// One round of a number of processes.
 struct Ran {
     engine: &'static str,
     count: usize,

@@ -156,7 +156,7 @@ class Forked(HivekeepError, RuntimeError):
 
 
 class Moved(HivekeepError):
-    """The file is not at its path any more."""
+    """The file is no longer at its path."""
 
     kind = "moved"
 

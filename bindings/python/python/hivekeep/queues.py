@@ -207,7 +207,7 @@ class Claim:
             try:
                 self.fail(error.reason, retry=error.retry, delay=error.delay)
             except Invalid:
-                # The delay is refused. The task fails all the same.
+                # The delay is refused. The task fails nevertheless.
                 self.fail(error.reason, retry=error.retry)
         elif isinstance(error, Exception):
             self.fail(error)

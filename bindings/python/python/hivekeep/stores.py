@@ -197,7 +197,7 @@ class Store(_Writable):
             self._raw.close()
 
     def reopen(self) -> None:
-        """Opens the file anew, after a failure of the disk has closed it."""
+        """Opens the file again after a failure of the disk has closed it."""
         self._raw.reopen()
 
     def events(
@@ -268,7 +268,7 @@ class Store(_Writable):
         """The state as of a point, for a ``with`` block.
 
         :raises NotFound: when no point has that name.
-        :raises Gone: when the point is not kept any more.
+        :raises Gone: when the point is no longer kept.
         """
         return View._of(self, self._raw.recovery.at(selector_text(selector)))
 
@@ -562,7 +562,7 @@ def _opened(path: str, options: dict[str, Any]) -> Store:
 
 
 def _close_quietly(raw: _hivekeep.Store, claims: weakref.WeakSet[Claim]) -> None:
-    """Closes a store that nobody refers to any more, or at the end of the program."""
+    """Closes a store once nothing refers to it, or at the end of the program."""
     try:
         if not raw.is_closed():
             release_unbegun(claims)

@@ -27,7 +27,7 @@ Handler: TypeAlias = Callable[[Claim], JSON]
 
 _log = logging.getLogger("hivekeep.worker")
 _WAIT = 0.5
-"""A wait for a task lasts so many seconds at most, so that a worker that is to stop does."""
+"""A wait for a task lasts this many seconds at most, so that a worker that should stop does."""
 _TRANSIENT = frozenset({"locked", "full", "io", "not_committed", "uncertain", "reopen"})
 """Kinds of errors of the store after which a worker tries again."""
 _LONGEST_PAUSE = 5.0
@@ -95,7 +95,7 @@ class Worker:
 
         A worker that ended because the queue was empty may run again, and counts on.
 
-        :raises HivekeepError: when the store cannot be used any more, after the tasks that have begun are done.
+        :raises HivekeepError: when the store can no longer be used, after the tasks that have begun are done.
         """
         threads = [
             threading.Thread(target=self._work, name=f"hivekeep-worker-{number}", daemon=True)
@@ -237,7 +237,7 @@ class Worker:
                 self._reopen()
 
     def _reopen(self) -> None:
-        """Opens the file anew if a failure has closed it."""
+        """Opens the file again if a failure has closed it."""
         try:
             self._store.reopen()
         except HivekeepError as error:

@@ -65,7 +65,7 @@ function BotPage({ id }) {
   const chat = useLoad(`api/chat${query({ bot: id, limit: 20, at, preview: 2000 })}`);
   const audit = useLoad(`api/audit${query({ bot: id, limit: 20, preview: 200 })}`);
   return html`<${Head} title=${plain(id)} />
-    <div class="columns"><section><h2>Registration</h2>${bot.error?.status === 404 ? html`<p class="faint">This bot is not registered${at ? ' at this point' : ''}. It may claim tasks all the same.</p>`
+    <div class="columns"><section><h2>Registration</h2>${bot.error?.status === 404 ? html`<p class="faint">This bot is not registered${at ? ' at this point' : ''}. It may claim tasks nevertheless.</p>`
     : html`<${Loaded} of=${bot}>${(data) => html`<${Facts} rows=${facts(data)} />
       ${Object.keys(data.attributes).length > 0 && html`<h3>Attributes</h3><${Block} v=${data.attributes} label="attributes" />`}`}<//>`}</section>
     <section><h2>Its tasks</h2><${Rows} of=${tasks} list="assignments" none="It holds none." label="Tasks of this bot" head=${['Task', 'Hold', 'Since']}

@@ -14,7 +14,7 @@ const EVERY = 10000;
 /** Units of an interval. @type {[string, number][]} */
 const UNITS = [['day', 86400000], ['hour', 3600000], ['minute', 60000], ['second', 1000]];
 const MISSED = { last: 'the last one fires later', all: 'all of them fire later', none: 'none of them fires' };
-const OVERLAP = { allow: 'due times fire all the same', skip: 'due times are skipped' };
+const OVERLAP = { allow: 'due times fire anyway', skip: 'due times are skipped' };
 
 export function Schedules() {
   const name = useHive().route.path[1];

@@ -50,5 +50,5 @@ export function UndoBar() {
     }
   };
   return html`<section class="undo" aria-label="Undo"><p>Restored ${counted(kept.records, 'record')}. <button class="main" disabled=${busy} onClick=${undo(false)}>Undo</button> <button class="small" onClick=${close}>Close</button></p>
-    ${problem && html`<div class="note is-warn" role="alert"><p>${plain(problem.message)}</p>${problem.status === 409 && html`<button disabled=${busy} onClick=${undo(true)}>Undo all the same; a safety point keeps them</button>`}</div>`}</section>`;
+    ${problem && html`<div class="note is-warn" role="alert"><p>${plain(problem.message)}</p>${problem.status === 409 && html`<button disabled=${busy} onClick=${undo(true)}>Undo anyway; a safety point keeps them</button>`}</div>`}</section>`;
 }

@@ -76,7 +76,7 @@ class _Raw:
         return self._wire.closed
 
     def reopen(self) -> None:
-        """A service opens its store anew by itself."""
+        """A service opens its store again by itself."""
 
     def write(self, max_hold_ms: int, in_thread: bool) -> Any:
         raise refused("write", "update() of a mapping and enqueue_all() are one commit each")
@@ -132,7 +132,7 @@ class Store(stores.Store):
 
 
 def _close_quietly(wire: Wire, claims: weakref.WeakSet[Claim], process: int) -> None:
-    """Closes a store that nobody refers to any more, or at the end of the program."""
+    """Closes a store once nothing refers to it, or at the end of the program."""
     # The claims of a parent are not those of a forked child.
     if not wire.closed and process == os.getpid():
         release_unbegun(claims)

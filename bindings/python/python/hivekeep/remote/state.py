@@ -22,7 +22,7 @@ _MISSING = object()
 _BUILT_IN = frozenset({"", "assignments", "chat", "config", "documents", "queue", "registry"})
 """The names that no collection of a user may have, of those that a service would take."""
 _WAIT_MS = 30_000
-"""A wait for a task lasts so long in one request, because somebody on the way may close a connection that is silent."""
+"""A wait for a task lasts this long in one request, because somebody on the way may close a connection that is silent."""
 _BUSY_PAUSE = 1.0
 
 
@@ -60,7 +60,7 @@ class State:
 
 
 class _Part:
-    """A part of the state. ``gone`` raises once the view of it is closed or its point is not kept any more."""
+    """A part of the state. ``gone`` raises once the view of it is closed or its point is no longer kept."""
 
     def __init__(self, wire: Wire, at: str | None, gone: Callable[[], None]) -> None:
         self._wire, self._at, self._gone = wire, at, gone

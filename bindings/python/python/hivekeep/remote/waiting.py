@@ -37,7 +37,7 @@ class ClaimWait:
         self._task = loop.create_task(self._tell(told))
 
     def cancel(self) -> None:
-        """Ends the wait. The service sees that nobody is there any more, and gives back what it had claimed."""
+        """Ends the wait. The service sees that the client is gone, and gives back the claims."""
         self._task.cancel()
 
     async def _tell(self, told: Callable[[Any, BaseException | None], object]) -> None:
@@ -94,7 +94,7 @@ class ClaimWait:
         return self._wire.body_of(answer, False, _WHAT)
 
     async def _end(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer) -> None:
-        """Ends a request that nobody waits for any more, and gives back claims that were on their way already. The service
+        """Ends a request for which nobody waits, and gives back claims that were on their way already. The service
         gives back those that it sends later.
         """
         try:

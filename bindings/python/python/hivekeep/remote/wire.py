@@ -28,7 +28,7 @@ _PIECE = 256 << 10
 _HINTS = {
     "allow_different": "allow_different=True takes the earlier task",
     "allow_missing_dependencies": "allow_missing=True waits for tasks that are not enqueued yet",
-    "discard": "store.undo_discarding() undoes it all the same",
+    "discard": "store.undo_discarding() undoes it anyway",
     "GET /api/points": "store.points(all=True) lists all restore points",
     "dry_run": "plan it again",
 }
