@@ -64,7 +64,7 @@ def about(name: str, of: type) -> Iterator[str]:
     yield f"### {name}\n"
     yield text(of) + "\n"
     if bases:
-        yield f"It has all that {' and '.join(f'`{base}`' for base in bases)} has.\n"
+        yield f"It has everything that {' and '.join(f'`{base}`' for base in bases)} has.\n"
     if dataclasses.is_dataclass(of):
         for field in dataclasses.fields(of):
             yield f"* `{field.name}: {field.type}`"

@@ -147,7 +147,7 @@ class RestoreReport(Record):
 
 
 class Plan:
-    """A restore that is planned and not done. As text it says all that it would do."""
+    """A restore that is planned and not done. It prints everything that it would do."""
 
     point: Point
     """The point that it goes back to."""

@@ -87,9 +87,9 @@ def _names(what: str, names: Iterable[str]) -> list[str]:
 class Claim:
     """A claimed task. Its ``with`` block completes it with ``result``, and an exception fails it with its text.
 
-    A signal such as Ctrl-C releases it, as if it had never been claimed. A claim that nobody has begun goes back when
-    nobody refers to it any more. It is begun by its block, by its verbs, and by reading ``token``, which others may
-    need to go on with it.
+    A signal such as Ctrl-C releases it, as if it had never been claimed. A claim that nobody has begun goes back once
+    nothing refers to it. It is begun by its block, by its verbs, and by reading ``token``, which others may
+    need to continue with it.
     """
 
     id: str

@@ -93,7 +93,7 @@ const SIZES: Gives = Gives::Fields(&[
 
 const FULL_BACKUP: Shape = Shape {
     name: "FullBackup",
-    about: "a backup with all that is known of it",
+    about: "a backup with all known facts about it",
     base: Some(&shapes::BACKUP),
     fields: &[
         nullable("file_checksum", Text, "for an adopted file whose bytes differ from its checksum's text: its SHA-256"),
@@ -149,7 +149,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::GET,
         path: "/api/backups",
         needs: Needs::Reader,
-        about: "List the backups with all that is known of them, newest first",
+        about: "List the backups with all known facts about them, newest first",
         query: &[optional("kind", Text, "only this kind: registry, queue, bot_assignments or full"), LIMIT, CURSOR],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("backups", List(&Of(&FULL_BACKUP)), "the backups"), NEXT]),
