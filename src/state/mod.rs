@@ -7,8 +7,9 @@
 //! * `changes`: many changes of one collection, made together
 //!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
-//! it; `by_name`: any record as people put it; `unit`: records that are restored together; `heartbeats`: buffered, and not
-//! versioned; `keys`: who may call the service, not versioned either; `notes`: values of each bot, in a collection.
+//! it; `by_name`: any record as people put it; `restored_together`: records that are restored together; `heartbeats`:
+//! buffered, and not versioned; `keys`: who may call the service, not versioned either; `notes`: values of each bot, in a
+//! collection.
 
 pub(crate) mod assignments;
 pub(crate) mod audit;
@@ -25,9 +26,9 @@ pub(crate) mod notes;
 pub(crate) mod page;
 pub(crate) mod queue;
 pub(crate) mod registry;
+pub(crate) mod restored_together;
 pub(crate) mod schedules;
 pub(crate) mod show;
-pub(crate) mod unit;
 pub(crate) mod worker;
 
 use crate::engine::index::IndexRule;

@@ -9,10 +9,10 @@ use crate::face::cli::columns::KeyValue;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
+use crate::face::cli::message_filter::Which;
 use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
 use crate::face::cli::target::{Items, Seen};
-use crate::face::cli::which::Which;
 use crate::{Assignment, Error, Result, Selector};
 
 /// Show the records of a collection, or one of them

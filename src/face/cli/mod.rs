@@ -3,7 +3,7 @@
 //! * `args`: the arguments; `exit`: the exit codes; `hint`: the next step in an error, as an option
 //! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service;
 //!   `input`: files and standard input
-//! * `which`: the filters of `get` for chat and audit; `value`, `rules`: types of options
+//! * `message_filter`: the filters of `get` for chat and audit; `value`, `rules`: types of options
 //! * `output`, `table`, `columns`, `screen`, `shown`, `progress`: the output of verbs
 //! * `interrupt`: Ctrl-C in a verb that ends at once; `signals`: in a verb that cleans up first
 //! * the others: a verb, or a verb and its counterpart (`restore` and `undo`), with their options and output
@@ -32,6 +32,7 @@ mod key;
 mod log;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod message_filter;
 mod output;
 mod point;
 mod policy;
@@ -51,7 +52,6 @@ mod status;
 mod table;
 mod target;
 mod value;
-mod which;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

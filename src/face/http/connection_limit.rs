@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::face::http::places::Places;
+use crate::face::http::connection_slots::Places;
 
 /// Maximum number of connections, if the process may open enough files.
 const CONNECTIONS: usize = 2_048;

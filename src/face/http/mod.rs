@@ -1,4 +1,4 @@
-//! The service. A request passes `listen`, `server`, `places`, `date`, `peer`, `tls`, `middleware`, its handler, `app`,
+//! The service. A request passes `listen`, `server`, `connection_slots`, `date`, `peer`, `tls`, `middleware`, its handler, `app`,
 //! and then the store.
 //!
 //! * [`listen`]: the listening socket; [`tls`]: its certificate; [`stream`]: a stream of either kind of socket
@@ -12,7 +12,7 @@
 //!   [`openapi`]: the description of each, and the OpenAPI document made from it
 //! * [`access`], [`authority`]: the allowed hosts and origins; [`identify`], [`caller`]: who asks, by a key of the
 //!   store, by the [`token`] of the service or by one of the [`sessions`] of the page; [`client`]: the address of the
-//!   client; [`rates`]: rate limits; [`places`]: which connection is closed when all are taken; [`keys`]: the routes for
+//!   client; [`rates`]: rate limits; [`connection_slots`]: which connection is closed when all are taken; [`keys`]: the routes for
 //!   keys; [`me`]: those for the caller
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`document_body`]: the same for documents, which
 //!   are prepared for the store while they are parsed; [`query`]: path and query string; [`preview`]: shortened values in
@@ -32,6 +32,7 @@ mod body;
 mod caller;
 mod client;
 mod connection_limit;
+mod connection_slots;
 mod date;
 mod document_body;
 mod identify;
@@ -51,7 +52,6 @@ mod operations;
 #[cfg(feature = "page")]
 mod page;
 mod peer;
-mod places;
 mod preview;
 mod problem;
 mod prometheus;

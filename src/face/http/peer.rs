@@ -17,8 +17,8 @@ use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
+use crate::face::http::connection_slots::Place;
 use crate::face::http::memory::PIECE;
-use crate::face::http::places::Place;
 use crate::face::http::stream::Stream;
 use crate::face::parcel::Parcel;
 

@@ -25,7 +25,7 @@ use crate::recovery::bulk::job::{BulkJob, BulkState, ROW, Stored, StoredJobs};
 use crate::recovery::points::make::PointRequest;
 use crate::state::ids::TaskId;
 use crate::state::queue::{BulkAction, BulkProgress, TaskFilter};
-use crate::state::unit;
+use crate::state::restored_together;
 use crate::text::counted;
 
 /// The action in the audit trail, which has one entry for all tasks.
@@ -172,8 +172,8 @@ impl WriteTx<'_> {
     ///
     /// `Damaged`, `Io`.
     pub(crate) fn end_bulk_for_restore(&mut self, scope: &Scope) -> Result<()> {
-        let has_tasks =
-            scope.has_all_of(CollectionId::QUEUE) || scope.rows.iter().any(|row| unit::task_of_row(row).is_some());
+        let has_tasks = scope.has_all_of(CollectionId::QUEUE)
+            || scope.rows.iter().any(|row| restored_together::task_of_row(row).is_some());
         if let Some(running) = StoredJobs::of(self)?.running().filter(|_| has_tasks) {
             let reason = "a restore put tasks back".to_owned();
             self.end_bulk(&running.job.id.clone(), BulkState::Stopped, Some(reason))?;

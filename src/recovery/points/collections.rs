@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::recovery::points::names::{Names, names};
 use crate::state::audit::Entry;
 use crate::state::page::{KeyedPage, Page};
+use crate::state::restored_together;
 use crate::state::show::{Show, Shown};
-use crate::state::unit;
 
 /// The audit trail. It is not a versioned collection.
 const AUDIT: &str = "audit";
@@ -70,7 +70,7 @@ impl View {
             return entry.map(|entry| Ok(shown_entry(&entry)?.1)).transpose();
         }
         let id = self.collection_id(collection)?;
-        for key in unit::keys_of(id, key) {
+        for key in restored_together::keys_of(id, key) {
             if let Some(payload) = self.get(id, &key)? {
                 return Ok(Some(Show::new(self).record(id, &key, &payload)?.value));
             }

@@ -12,7 +12,7 @@ use crate::engine::value::in_frame;
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 use crate::recovery::points::names::names;
-use crate::state::unit;
+use crate::state::restored_together;
 
 /// The row keys of the records that one point is known to have lost in a repair.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +55,7 @@ impl Spared {
     /// Adds the assignments that follow from the tasks among them now.
     pub(crate) fn with_assignments<R: Records>(&self, records: &R) -> Result<Self> {
         let mut rows = self.0.clone();
-        unit::with_assignments(records, &mut rows)?;
+        restored_together::with_assignments(records, &mut rows)?;
         Ok(Self(rows))
     }
 
@@ -118,7 +118,7 @@ impl View {
 
     /// Whether a record of that name is among the lost ones.
     fn is_of_name(&self, lost: &LostRows, id: CollectionId, key: &str) -> bool {
-        unit::keys_of(id, key).iter().any(|key| lost.contains(&id.row_key(key)))
+        restored_together::keys_of(id, key).iter().any(|key| lost.contains(&id.row_key(key)))
     }
 
     /// Whether any point lost a record of that name.

@@ -15,8 +15,8 @@ use crate::recovery::points::names::names;
 use crate::recovery::points::point::Point;
 use crate::state::page::Page;
 use crate::state::queue::Task;
+use crate::state::restored_together;
 use crate::state::show::Show;
-use crate::state::unit;
 
 /// The most versions that are returned.
 const VERSIONS_MAX: usize = 1000;
@@ -170,7 +170,7 @@ impl View {
 
     /// The versions of the record that a name means, with at most one more than `limit`.
     fn chain(&self, id: CollectionId, name: &str, limit: usize) -> Result<Option<Chain>> {
-        for key in unit::keys_of(id, name) {
+        for key in restored_together::keys_of(id, name) {
             let chain = self.chain_of_row(id.row_key(&key), limit.clamp(1, VERSIONS_MAX))?;
             if chain.held.iter().any(|version| version.value.is_some()) {
                 return Ok(Some(chain));

@@ -17,9 +17,9 @@ use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::finished::Finished;
 use crate::recovery::restore::options::RestoreOptions;
 use crate::recovery::restore::plan::{Direction, RestorePlan, RestoreReport, Verified};
-use crate::recovery::restore::revert::{Revert, compare_digests, mend_partial, refuse_second_tasks};
 use crate::recovery::restore::safety::{Safety, outcome};
-use crate::state::unit;
+use crate::recovery::restore::writes::{Revert, compare_digests, mend_partial, refuse_second_tasks};
+use crate::state::restored_together;
 
 impl Store {
     /// Restores a point: everything, or the part that the options name. [`Store::undo`] undoes it.
@@ -111,7 +111,7 @@ impl WriteTx<'_> {
         }
         let mut scope = plan.scope.clone();
         // Since the plan was made, a task may have been assigned to another bot.
-        unit::with_assignments(self, &mut scope.rows)?;
+        restored_together::with_assignments(self, &mut scope.rows)?;
         let spared = plan.spared.with_assignments(self)?;
         let verb = if plan.is_undo() { "undo of" } else { "restore of" };
         // Sealed before the first change, so that `undo` goes back to exactly this state.

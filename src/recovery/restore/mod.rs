@@ -4,7 +4,7 @@
 //!
 //! * `options`, `plan`: options, plan and report. `planning` makes the plan: `scope` finds the point and the part of the state; `diff` gives what differs,
 //!   without what the point has lost (`points::lost`); `touched` and `finished` count it
-//! * `apply`: the transaction. `safety` seals its safety point, `revert` writes earlier frames by the pre-images since
+//! * `apply`: the transaction. `safety` seals its safety point, `writes` puts back earlier frames by the pre-images since
 //!   the point; then `apply` compares the digests of whole collections, mends documents, lets `queue::leases` void
 //!   claims, ends a bulk change, settles schedules, refuses second tasks, and appends the event. A restore that changes
 //!   nothing is aborted. `events::failures` writes its event, and that of a failure
@@ -20,11 +20,11 @@ pub(crate) mod finished;
 pub(crate) mod options;
 pub(crate) mod plan;
 mod planning;
-pub(crate) mod revert;
 pub(crate) mod safety;
 pub(crate) mod scope;
 pub(crate) mod touched;
 pub(crate) mod undo;
+pub(crate) mod writes;
 
 #[cfg(test)]
 mod finished_model_test;

@@ -17,12 +17,12 @@ use crate::recovery::restore::expect::state_of;
 use crate::recovery::restore::finished::{Fate, Finished};
 use crate::recovery::restore::options::RestoreOptions;
 use crate::recovery::restore::plan::{Direction, RestorePlan};
-use crate::recovery::restore::revert::second_task;
 use crate::recovery::restore::scope::{key_alone, target};
 use crate::recovery::restore::touched::Touched;
+use crate::recovery::restore::writes::second_task;
 use crate::state::ids::TaskId;
 use crate::state::queue::Task;
-use crate::state::unit;
+use crate::state::restored_together;
 
 /// The most points that are compared with the present state.
 const POINTS_COMPARED: usize = 1000;
@@ -64,7 +64,7 @@ impl Store {
         };
         let collection = names(view)?.of_record(name)?;
         let past = self.view_at(point.epoch)?;
-        let rows = unit::rows_of(&past, view, collection, key)?;
+        let rows = restored_together::rows_of(&past, view, collection, key)?;
         if let Some(rows) = rows {
             return Ok(Scope::of_rows(rows));
         }

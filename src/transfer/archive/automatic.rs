@@ -12,7 +12,7 @@ use super::export::ExportOptions;
 use super::hashed::sha256_of;
 use super::import_options::ImportOptions;
 use super::last::{LastArchive, Turn, hash, state, turn};
-use super::retain::{ArchivePolicy, name_of};
+use super::retention::{ArchivePolicy, name_of};
 use crate::clock::{self, as_stored, show_time};
 use crate::engine::commit::Outcome;
 use crate::engine::records::Records;

@@ -5,7 +5,7 @@
 //!   [`contents`] puts them together
 //! * [`import`] makes a new store from one, [`apply`] imports one into a store with [`merging`], both with [`import_options`]: [`read`] reads it strictly, [`expect`] knows
 //!   the next entry, [`valid`] checks each record
-//! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and [`retain`]
+//! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and [`retention`]
 //!   decides which are kept
 //! * [`manifest`] and [`layout`] are shared by writer and reader; [`progress`] counts for both
 //! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named at the end
@@ -32,7 +32,7 @@ mod progress;
 mod read;
 mod readable;
 mod record;
-mod retain;
+mod retention;
 mod seal;
 mod source;
 mod valid;
@@ -46,4 +46,4 @@ pub use self::import_options::ImportOptions;
 pub use self::last::LastArchive;
 pub(crate) use self::last::Outside;
 pub use self::manifest::{ArchiveManifest, ArchivedCollection, ArchivedLoss, ArchivedPoint, ArchivedTrail};
-pub use self::retain::ArchivePolicy;
+pub use self::retention::ArchivePolicy;

@@ -1,7 +1,7 @@
 //! `queue`: pushes, claims, finishes and lists tasks.
 //!
 //! * [`push`]: `push`, `assign` and `unassign`
-//! * [`claim`]: `claim`; [`held`]: verbs for a task that a bot holds
+//! * [`claim`]: `claim`; [`by_token`]: verbs for a task that a bot holds
 //! * [`bulk`]: all tasks of a filter; [`filter`]: its options
 //! * [`purge`]: removes finished tasks; [`memory`]: remembers them
 //! * [`why`]: explains why a task is not claimed
@@ -9,10 +9,10 @@
 //! * here: the list of verbs, `requeue`, `cancel` and `list`
 
 mod bulk;
+mod by_token;
 mod change;
 mod claim;
 mod filter;
-mod held;
 mod memory;
 mod purge;
 pub(in crate::face::cli) mod push;
@@ -23,9 +23,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use self::bulk::{Bulk, Which};
+use self::by_token::{Complete, Extend, Fail, Release};
 use self::claim::Claim;
 use self::filter::Filter;
-use self::held::{Complete, Extend, Fail, Release};
 use self::memory::Memory;
 use self::purge::Purge;
 use self::push::{Assign, Push, Unassign};

@@ -20,7 +20,7 @@ use crate::recovery::restore::touched::Touched;
 use crate::state::documents::mend_documents_within;
 use crate::state::ids::TaskId;
 use crate::state::queue::{Task, is_finished};
-use crate::state::unit;
+use crate::state::restored_together;
 
 /// A restore in progress.
 pub(crate) struct Revert<'p> {
@@ -153,7 +153,7 @@ impl<'p> Revert<'p> {
             return Ok(tx.queue().void_claims()? as u64);
         }
         let mut claims = 0;
-        for task in self.scope.rows.iter().filter_map(|row| unit::task_of_row(row)) {
+        for task in self.scope.rows.iter().filter_map(|row| restored_together::task_of_row(row)) {
             claims += u64::from(tx.queue().settle(&task)?);
         }
         Ok(claims)
@@ -214,7 +214,7 @@ pub(crate) fn mend_partial(
 ///
 /// `Conflict` then.
 pub(crate) fn refuse_second_tasks(tx: &mut WriteTx<'_>, scope: &Scope) -> Result<()> {
-    for id in scope.rows.iter().filter_map(|row| unit::task_of_row(row)) {
+    for id in scope.rows.iter().filter_map(|row| restored_together::task_of_row(row)) {
         let Some(task) = tx.queue().get(&id)? else { continue };
         if let Some(other) = tx.queue().other_with_key_of(&task)? {
             return Err(second_task(&task, &other));
