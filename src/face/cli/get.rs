@@ -9,7 +9,7 @@ use crate::face::cli::columns::KeyValue;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
-use crate::face::cli::message_filter::Which;
+use crate::face::cli::message_filter::MessageFilter;
 use crate::face::cli::output::Output;
 use crate::face::cli::table::Columns;
 use crate::face::cli::target::{Items, Seen};
@@ -46,7 +46,7 @@ pub(super) struct Get {
     #[arg(long, value_name = "N", requires = "versions", value_parser = input::at_least_one, default_value_t = 100)]
     limit: usize,
     #[command(flatten)]
-    which: Which,
+    filter: MessageFilter,
 }
 
 impl Get {
@@ -63,9 +63,9 @@ impl Get {
             Some(key) => one(&seen, collection, &self.collection, key, &mut context.out)?,
             None => {
                 if !matches!(collection, Collection::Chat | Collection::Audit) {
-                    self.which.refuse(&self.collection)?;
+                    self.filter.refuse(&self.collection)?;
                 }
-                all(&seen, target.now(), collection, &self.which, &mut context.out)?;
+                all(&seen, target.now(), collection, &self.filter, &mut context.out)?;
             }
         }
         Ok(Exit::Done)
@@ -99,13 +99,19 @@ impl<'n> Collection<'n> {
 }
 
 /// Every record of a collection, written as it is read.
-fn all(seen: &Seen<'_>, now: Timestamp, collection: Collection<'_>, which: &Which, out: &mut Output) -> Result<()> {
+fn all(
+    seen: &Seen<'_>,
+    now: Timestamp,
+    collection: Collection<'_>,
+    filter: &MessageFilter,
+    out: &mut Output,
+) -> Result<()> {
     match collection {
         Collection::Registry => seen.bots(|bots| keyed(out, bots, |bot| bot.id.to_string())),
         Collection::Queue => seen.all_tasks(|tasks| keyed(out, tasks, |task| task.id.to_string())),
         Collection::Assignments => seen.assignments(None, |list| assignments(out, list)),
-        Collection::Chat => out.list(which.messages(seen)?),
-        Collection::Audit => out.list(which.entries(seen, now)?),
+        Collection::Chat => out.list(filter.messages(seen)?),
+        Collection::Audit => out.list(filter.entries(seen, now)?),
         Collection::Documents => seen.documents(|documents| values(out, documents)),
         Collection::Other(name) => values(out, seen.records(name)?),
     }

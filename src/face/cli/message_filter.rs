@@ -14,7 +14,7 @@ const PAGE: usize = 256;
 /// Filters for numbered records.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options for chat and audit")]
-pub(super) struct Which {
+pub(super) struct MessageFilter {
     /// Show only the newest N, oldest of them first
     #[arg(long, value_name = "N", conflicts_with = "key")]
     newest: Option<NonZeroUsize>,
@@ -42,15 +42,15 @@ pub(super) struct Which {
 }
 
 /// Records to be shown.
-type Found<'a, T> = Box<dyn Iterator<Item = Result<T>> + 'a>;
+type Listed<'a, T> = Box<dyn Iterator<Item = Result<T>> + 'a>;
 
-impl Which {
+impl MessageFilter {
     /// The messages, oldest first.
     ///
     /// # Errors
     ///
     /// `Invalid` for a filter of the audit trail.
-    pub(super) fn messages<'a>(&self, seen: &'a Seen<'_>) -> Result<Found<'a, Message>> {
+    pub(super) fn messages<'a>(&self, seen: &'a Seen<'_>) -> Result<Listed<'a, Message>> {
         if let Some((name, _)) = self.of_the_trail().into_iter().find(|(_, given)| *given) {
             return Err(Error::invalid(format!("--{name} works with audit only: collection=chat")));
         }
@@ -74,7 +74,7 @@ impl Which {
     /// # Errors
     ///
     /// `Invalid` if a conversation is given, or something that is no time.
-    pub(super) fn entries<'a>(&self, seen: &'a Seen<'_>, now: Timestamp) -> Result<Found<'a, Entry>> {
+    pub(super) fn entries<'a>(&self, seen: &'a Seen<'_>, now: Timestamp) -> Result<Listed<'a, Entry>> {
         if self.conversation.is_some() {
             return Err(Error::invalid("the audit trail has no conversations; leave --conversation out"));
         }
@@ -109,7 +109,7 @@ impl Which {
     }
 
     /// The selected records, oldest first.
-    fn chosen<'a, T: 'a>(&self, list: impl Fn(Page) -> Result<Vec<T>> + 'a, number: fn(&T) -> u64) -> Found<'a, T> {
+    fn chosen<'a, T: 'a>(&self, list: impl Fn(Page) -> Result<Vec<T>> + 'a, number: fn(&T) -> u64) -> Listed<'a, T> {
         let within = |page: Page| self.before.map_or(page, |before| page.before(before));
         let Some(newest) = self.newest.map(NonZeroUsize::get) else {
             let first = within(Page::oldest(PAGE));

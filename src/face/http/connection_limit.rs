@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::face::http::connection_slots::Places;
+use crate::face::http::connection_slots::Slots;
 
 /// Maximum number of connections, if the process may open enough files.
 const CONNECTIONS: usize = 2_048;
@@ -17,7 +17,7 @@ const FEWEST: usize = 16;
 /// Semaphores for connections and waiting claims. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimit {
-    places: Places,
+    slots: Slots,
     /// One permit for each waiting claim; half as many as connections.
     waiting: Arc<Semaphore>,
     /// The same for clients that have closed their half and may be gone; an eighth.
@@ -35,15 +35,15 @@ impl ConnectionLimit {
 
     pub(super) fn new(connections: usize) -> Self {
         Self {
-            places: Places::new(connections),
+            slots: Slots::new(connections),
             waiting: Arc::new(Semaphore::new(connections / 2)),
             waiting_ended: Arc::new(Semaphore::new(connections / 8)),
         }
     }
 
-    /// The places of connections.
-    pub(super) fn places(&self) -> &Places {
-        &self.places
+    /// The slots of connections.
+    pub(super) fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     /// A permit to wait, if one is free.
@@ -58,7 +58,7 @@ impl ConnectionLimit {
 
     /// Whether so few permits are free that no client may keep an idle connection.
     pub(super) fn are_crowded(&self) -> bool {
-        self.places.are_crowded()
+        self.slots.are_crowded()
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
         let taken: Vec<_> = (0..7)
             .map(|taken| {
                 assert_eq!(limit.are_crowded(), taken > 6, "{taken}");
-                runtime.block_on(limit.places().place(Client::Others))
+                runtime.block_on(limit.slots().take(Client::Others))
             })
             .collect();
         assert!(limit.are_crowded());

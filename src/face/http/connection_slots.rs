@@ -1,9 +1,9 @@
-//! The places of connections: how many there are, who has them, and who loses one when all are taken.
+//! The slots of connections: how many there are, who has them, and who loses one when all are taken.
 //!
 //! A connection is idle while the service waits for the head of a request, and busy until its answer has been handed over.
-//! When all places are taken, a new connection gets that of an idle one: of the address with the most connections, the one
-//! that has been idle for the longest. So slow heads without end keep nobody out but themselves. The last places are kept
-//! for probes: requests that would take them are refused, as are those of an address that has half of all places.
+//! When all slots are taken, a new connection gets that of an idle one: of the address with the most connections, the one
+//! that has been idle for the longest. So slow heads without end keep nobody out but themselves. The last slots are kept
+//! for probes: requests that would take them are refused, as are those of an address that has half of all slots.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -17,27 +17,27 @@ use crate::face::http::client::Client;
 
 /// Timeout for the rest of a head once it has begun.
 pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// A connection that became idle just now keeps its place: its head may be on the way.
+/// A connection that became idle just now keeps its slot: its head may be on the way.
 const GRACE: Duration = Duration::from_millis(100);
 /// How long a connection that must end may still find that a request has come.
 const LAST_LOOK: Duration = Duration::from_millis(20);
-/// How often it is looked again for a place while all connections are busy or have just become idle.
+/// How often it is looked again for a slot while all connections are busy or have just become idle.
 const AGAIN: Duration = Duration::from_millis(10);
 /// How often an idle connection is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The places of all connections. Clones share them.
+/// The slots of all connections. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Places(Arc<Shared>);
+pub(super) struct Slots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     count: usize,
-    /// The places that only probes may be busy on.
+    /// The slots that only probes may be busy on.
     kept: usize,
     /// Read and written by connections as they begin, end, and change between idle and busy.
     taken: Mutex<Taken>,
-    /// A place has become free, or a connection idle.
+    /// A slot has become free, or a connection idle.
     freed: Notify,
 }
 
@@ -55,7 +55,7 @@ struct Taken {
 struct Crowd {
     count: usize,
     busy: usize,
-    /// The idle ones that keep their places, by how long they have been idle: a crowd of thousands is not searched for each
+    /// The idle ones that keep their slots, by how long they have been idle: a crowd of thousands is not searched for each
     /// connection that comes.
     idle: BTreeSet<(Instant, u64)>,
 }
@@ -64,7 +64,7 @@ struct Crowd {
 struct Entry {
     client: Client,
     state: State,
-    /// Another connection has its place, unless a request comes after all.
+    /// Another connection has its slot, unless a request comes after all.
     leaves: bool,
     ends: Arc<Notify>,
 }
@@ -79,13 +79,13 @@ enum State {
     Busy,
 }
 
-/// The place of a connection. Clones are of the same one; it is free again once the last is dropped.
+/// The slot of a connection. Clones are of the same one; it is free again once the last is dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Place(Arc<Own>);
+pub(super) struct Slot(Arc<Own>);
 
 #[derive(Debug)]
 struct Own {
-    places: Places,
+    slots: Slots,
     number: u64,
     client: Client,
     ends: Arc<Notify>,
@@ -93,26 +93,26 @@ struct Own {
 
 /// A request in progress, or the rest of its answer. The connection is idle again once it is dropped.
 #[derive(Debug)]
-pub(super) struct Busy(Place);
+pub(super) struct Busy(Slot);
 
-impl Places {
+impl Slots {
     pub(super) fn new(count: usize) -> Self {
         let shared = Shared { count, kept: count / 16, taken: Mutex::default(), freed: Notify::new() };
         Self(Arc::new(shared))
     }
 
-    /// A place for a new connection. Waits while all connections are busy.
-    pub(super) async fn place(&self, client: Client) -> Place {
+    /// A slot for a new connection. Waits while all connections are busy.
+    pub(super) async fn take(&self, client: Client) -> Slot {
         loop {
             let freed = self.0.freed.notified();
-            if let Some(place) = self.try_place(client, GRACE) {
-                return place;
+            if let Some(slot) = self.try_take(client, GRACE) {
+                return slot;
             }
             let _looks_again = tokio::time::timeout(AGAIN, freed).await;
         }
     }
 
-    fn try_place(&self, client: Client, grace: Duration) -> Option<Place> {
+    fn try_take(&self, client: Client, grace: Duration) -> Option<Slot> {
         let mut taken = self.0.taken.lock();
         if taken.count() >= self.0.count {
             let number = taken.longest_idle(grace)?;
@@ -126,17 +126,17 @@ impl Places {
         let crowd = taken.by_client.entry(client).or_default();
         crowd.count += 1;
         crowd.idle.insert((since, number));
-        Some(Place(Arc::new(Own { places: self.clone(), number, client, ends })))
+        Some(Slot(Arc::new(Own { slots: self.clone(), number, client, ends })))
     }
 
-    /// Whether so few places are free that no client may keep an idle connection.
+    /// Whether so few slots are free that no client may keep an idle connection.
     pub(super) fn are_crowded(&self) -> bool {
         self.0.taken.lock().count() > self.0.count - self.0.count / 4
     }
 }
 
 impl Taken {
-    /// How many places are taken.
+    /// How many slots are taken.
     fn count(&self) -> usize {
         self.by_number.len() - self.leaving
     }
@@ -201,10 +201,10 @@ impl Taken {
     }
 }
 
-impl Place {
-    /// A request begins. Without a place for it, only a probe may.
+impl Slot {
+    /// A request begins. Without a slot for it, only a probe may.
     pub(super) fn busy(&self, is_probe: bool) -> Option<Busy> {
-        let Shared { count, kept, taken, .. } = &*self.0.places.0;
+        let Shared { count, kept, taken, .. } = &*self.0.slots.0;
         let mut taken = taken.lock();
         let own = taken.by_client.get(&self.0.client).map(|crowd| crowd.busy).unwrap_or_default();
         let has_half = !self.0.client.is_local() && own >= count / 2;
@@ -217,13 +217,13 @@ impl Place {
 
     /// The first bytes of a head have come.
     pub(super) fn head_begins(&self) {
-        let mut taken = self.0.places.0.taken.lock();
+        let mut taken = self.0.slots.0.taken.lock();
         if let Some(Entry { state: State::Idle { begun, .. }, .. }) = taken.by_number.get_mut(&self.0.number) {
             begun.get_or_insert_with(Instant::now);
         }
     }
 
-    /// Resolves when the connection must end: another one got its place, or its head has taken too long.
+    /// Resolves when the connection must end: another one got its slot, or its head has taken too long.
     pub(super) async fn must_end(&self) {
         loop {
             if tokio::time::timeout(LOOK, self.0.ends.notified()).await.is_ok() {
@@ -236,7 +236,7 @@ impl Place {
     }
 
     fn leaves_or_is_late(&self) -> bool {
-        let taken = self.0.places.0.taken.lock();
+        let taken = self.0.slots.0.taken.lock();
         let Some(Entry { state, leaves, .. }) = taken.by_number.get(&self.0.number) else { return true };
         *leaves || matches!(state, State::Idle { begun: Some(begun), .. } if begun.elapsed() > HEAD_WITHIN)
     }
@@ -244,7 +244,7 @@ impl Place {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let shared = &self.0.0.places.0;
+        let shared = &self.0.0.slots.0;
         shared.taken.lock().end(self.0.0.number);
         shared.freed.notify_one();
     }
@@ -252,7 +252,7 @@ impl Drop for Busy {
 
 impl Drop for Own {
     fn drop(&mut self) {
-        let shared = &self.places.0;
+        let shared = &self.slots.0;
         shared.taken.lock().remove(self.number);
         shared.freed.notify_one();
     }
@@ -267,36 +267,36 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_gets_the_place_of_the_longest_idle_one_of_the_client_with_the_most() {
-        let places = Places::new(4);
+    fn a_new_connection_gets_the_slot_of_the_longest_idle_one_of_the_client_with_the_most() {
+        let slots = Slots::new(4);
         let (one, other) = (client(1), client(2));
-        let first = places.try_place(other, Duration::ZERO).unwrap();
-        let crowd: Vec<_> = (0..3).map(|_| places.try_place(one, Duration::ZERO).unwrap()).collect();
+        let first = slots.try_take(other, Duration::ZERO).unwrap();
+        let crowd: Vec<_> = (0..3).map(|_| slots.try_take(one, Duration::ZERO).unwrap()).collect();
         let busy = crowd[0].busy(false).unwrap();
-        let next = places.try_place(other, Duration::ZERO).unwrap();
-        let numbers = |places: &Places| {
-            let taken = places.0.taken.lock();
+        let next = slots.try_take(other, Duration::ZERO).unwrap();
+        let numbers = |slots: &Slots| {
+            let taken = slots.0.taken.lock();
             let stay = taken.by_number.iter().filter(|(_, entry)| !entry.leaves);
             let mut numbers: Vec<_> = stay.map(|(number, _)| *number).collect();
             numbers.sort_unstable();
             numbers
         };
-        assert_eq!(numbers(&places), [first.0.number, crowd[0].0.number, crowd[2].0.number, next.0.number]);
+        assert_eq!(numbers(&slots), [first.0.number, crowd[0].0.number, crowd[2].0.number, next.0.number]);
         let late = crowd[1].busy(false).unwrap();
-        assert_eq!(numbers(&places).len(), 5, "a request came after all");
+        assert_eq!(numbers(&slots).len(), 5, "a request came after all");
         drop((crowd, busy, late));
-        assert_eq!(numbers(&places), [first.0.number, next.0.number]);
-        assert_eq!(places.0.taken.lock().leaving, 0);
-        assert_eq!(places.0.taken.lock().busy, 0);
+        assert_eq!(numbers(&slots), [first.0.number, next.0.number]);
+        assert_eq!(slots.0.taken.lock().leaving, 0);
+        assert_eq!(slots.0.taken.lock().busy, 0);
     }
 
     #[test]
-    fn an_address_of_another_machine_has_half_of_the_places_at_most() {
-        let places = Places::new(8);
+    fn an_address_of_another_machine_has_half_of_the_slots_at_most() {
+        let slots = Slots::new(8);
         let other = Client::Address("10.0.0.1".parse().unwrap());
         let busy = |client| {
-            let place = places.try_place(client, Duration::ZERO).unwrap();
-            place.busy(false)
+            let slot = slots.try_take(client, Duration::ZERO).unwrap();
+            slot.busy(false)
         };
         let mut held: Vec<_> = (0..4).map(|_| busy(other).unwrap()).collect();
         assert!(busy(other).is_none());
@@ -304,21 +304,21 @@ mod tests {
         held.pop();
         assert!(busy(other).is_some());
         drop(held);
-        assert!(places.0.taken.lock().by_client.is_empty());
+        assert!(slots.0.taken.lock().by_client.is_empty());
     }
 
     #[test]
-    fn the_last_places_are_kept_for_probes_and_nobody_gets_the_place_of_a_busy_connection() {
-        let places = Places::new(32);
-        let all: Vec<_> = (0..32).map(|_| places.try_place(client(1), Duration::ZERO).unwrap()).collect();
-        let mut busy: Vec<_> = all.iter().filter_map(|place| place.busy(false)).collect();
+    fn the_last_slots_are_kept_for_probes_and_nobody_gets_the_slot_of_a_busy_connection() {
+        let slots = Slots::new(32);
+        let all: Vec<_> = (0..32).map(|_| slots.try_take(client(1), Duration::ZERO).unwrap()).collect();
+        let mut busy: Vec<_> = all.iter().filter_map(|slot| slot.busy(false)).collect();
         assert_eq!(busy.len(), 30);
         let probe = all[31].busy(true);
         assert!(probe.is_some() && all[30].busy(false).is_none());
         let last = all[30].busy(true);
-        assert!(places.try_place(client(2), Duration::ZERO).is_none());
+        assert!(slots.try_take(client(2), Duration::ZERO).is_none());
         drop(busy.pop());
-        assert!(places.try_place(client(2), Duration::ZERO).is_some());
+        assert!(slots.try_take(client(2), Duration::ZERO).is_some());
         drop((probe, last));
     }
 }

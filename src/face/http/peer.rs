@@ -17,7 +17,7 @@ use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-use crate::face::http::connection_slots::Place;
+use crate::face::http::connection_slots::Slot;
 use crate::face::http::memory::PIECE;
 use crate::face::http::stream::Stream;
 use crate::face::parcel::Parcel;
@@ -31,7 +31,7 @@ pub(super) struct Peer(Arc<Inner>);
 
 struct Inner {
     stream: Stream,
-    place: Place,
+    slot: Slot,
     /// Claims on their way to the client, in order. Written by handlers, and by the connection as it writes.
     owed: Mutex<Vec<Owed>>,
 }
@@ -53,14 +53,14 @@ struct Carrier {
 }
 
 impl Peer {
-    pub(super) fn new(stream: Stream, place: Place) -> Self {
+    pub(super) fn new(stream: Stream, slot: Slot) -> Self {
         stream.without_delay();
-        Self(Arc::new(Inner { stream, place, owed: Mutex::default() }))
+        Self(Arc::new(Inner { stream, slot, owed: Mutex::default() }))
     }
 
-    /// The place of the connection.
-    pub(super) fn place(&self) -> &Place {
-        &self.0.place
+    /// The slot of the connection.
+    pub(super) fn slot(&self) -> &Slot {
+        &self.0.slot
     }
 
     pub(super) fn wire(&self) -> Wire {
@@ -111,13 +111,13 @@ impl Peer {
     /// Ends the connection once nobody reads or writes it any more. Claims that have not arrived are given back.
     pub(super) async fn settle(self, is_whole: bool) {
         // Dropped with the claims in it, if another part of the connection still has a share of it.
-        let Some(Inner { mut stream, place, owed }) = Arc::into_inner(self.0) else { return };
+        let Some(Inner { mut stream, slot, owed }) = Arc::into_inner(self.0) else { return };
         let owed = owed.into_inner();
         let ends = poll_fn(|context| stream.poll_shutdown(context)).await;
         if owed.is_empty() || !is_whole || ends.is_err() || owed.iter().any(|owed| !owed.handed) {
             return;
         }
-        let last = Self::new(stream, place);
+        let last = Self::new(stream, slot);
         if tokio::time::timeout(RESET_WITHIN, last.broken()).await.is_err() {
             deliver(owed);
         }
@@ -137,7 +137,7 @@ impl AsyncRead for Wire {
             match stream.try_read(into.initialize_unfilled()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => {
-                    self.0.place().head_begins();
+                    self.0.slot().head_begins();
                     return Poll::Ready(read.map(|length| into.advance(length)));
                 }
             }

@@ -21,7 +21,7 @@ use crate::Result;
 use crate::face::http::app::{App, Live, told};
 use crate::face::http::client::{Address, Client};
 use crate::face::http::connection_limit::ConnectionLimit;
-use crate::face::http::connection_slots::{HEAD_WITHIN, Place};
+use crate::face::http::connection_slots::{HEAD_WITHIN, Slot};
 use crate::face::http::date;
 use crate::face::http::listen::{Accepting, Listener};
 use crate::face::http::memory::Holding;
@@ -123,13 +123,13 @@ struct Serving {
     stopping: watch::Receiver<bool>,
 }
 
-/// Accepts connections. Each gets a place; where all are taken, it waits for one.
+/// Accepts connections. Each gets a slot; where all are taken, it waits for one.
 async fn accept(listener: &Accepting, limit: &ConnectionLimit, serving: &Serving, connections: &mut JoinSet<()>) {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                let place = limit.places().place(Client::of(Some(address))).await;
-                connections.spawn(connection(stream, place, address, serving.clone()));
+                let slot = limit.slots().take(Client::of(Some(address))).await;
+                connections.spawn(connection(stream, slot, address, serving.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -140,11 +140,11 @@ async fn accept(listener: &Accepting, limit: &ConnectionLimit, serving: &Serving
     }
 }
 
-async fn connection(stream: Stream, place: Place, address: Address, serving: Serving) {
+async fn connection(stream: Stream, slot: Slot, address: Address, serving: Serving) {
     if !date::can_be_written() {
         return date::refuse(stream).await;
     }
-    let peer = Peer::new(stream, place);
+    let peer = Peer::new(stream, slot);
     // A client that takes nothing of its answer would hold the connection, and the answer in memory, for ever.
     let mut wire = TimeoutStream::new(peer.wire());
     wire.set_write_timeout(Some(serving.app.limits().silence));
@@ -160,7 +160,7 @@ async fn connection(stream: Stream, place: Place, address: Address, serving: Ser
                 }
             }
         } => ended,
-        () = peer.place().must_end() => None,
+        () = peer.slot().must_end() => None,
     };
     if let Some(Err(error)) = &ended {
         tracing::debug!(%error, "a connection failed");
@@ -177,7 +177,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Option<hyper::Result<()>> {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        let busy = peer.place().busy(is_probe(request.uri().path()));
+        let busy = peer.slot().busy(is_probe(request.uri().path()));
         request.extensions_mut().insert(peer.clone());
         request.extensions_mut().insert(address);
         let answer = router.call(request);
@@ -206,7 +206,7 @@ async fn serve_http<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Whether a request is answered on the last places too.
+/// Whether a request is answered on the last slots too.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/livez" | "/readyz" | "/metrics")
 }

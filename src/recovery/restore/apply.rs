@@ -18,7 +18,7 @@ use crate::recovery::restore::finished::Finished;
 use crate::recovery::restore::options::RestoreOptions;
 use crate::recovery::restore::plan::{Direction, RestorePlan, RestoreReport, Verified};
 use crate::recovery::restore::safety::{Safety, outcome};
-use crate::recovery::restore::writes::{Revert, compare_digests, mend_partial, refuse_second_tasks};
+use crate::recovery::restore::writes::{RestoreWrites, compare_digests, mend_partial, refuse_second_tasks};
 use crate::state::restored_together;
 
 impl Store {
@@ -116,8 +116,8 @@ impl WriteTx<'_> {
         let verb = if plan.is_undo() { "undo of" } else { "restore of" };
         // Sealed before the first change, so that `undo` goes back to exactly this state.
         let safety = Safety::seal(self, format!("before the {verb} {}", plan.point))?;
-        let mut revert = Revert::new(plan.point.epoch, &scope, &spared, plan.options.keep_finished);
-        revert.run(self, safety.epoch)?;
+        let mut writes = RestoreWrites::new(plan.point.epoch, &scope, &spared, plan.options.keep_finished);
+        writes.run(self, safety.epoch)?;
         // D4: for whole collections, and before anything else changes them.
         if let Some(manifest) = &manifest
             && scope.is_whole()
@@ -127,15 +127,15 @@ impl WriteTx<'_> {
         // T1: a document that lost rows in a repair is made whole from those that are left.
         let mended = mend_partial(self, &scope, manifest.as_ref(), &plan.point)?;
         // Claims of the past belong to bots that no longer work on them. An undo is exact, so its claims stay.
-        let claims_returned = if plan.is_undo() { 0 } else { revert.settle(self)? };
+        let claims_returned = if plan.is_undo() { 0 } else { writes.settle(self)? };
         // A bulk change that goes on would change tasks that were just put back.
         self.end_bulk_for_restore(&scope)?;
         // No due time of the past fires again.
         self.schedules().settle()?;
         // Two tasks with one idempotency key would do the same work twice.
         refuse_second_tasks(self, &scope)?;
-        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = revert.finished;
-        let mut collections = revert.touched(&names);
+        let Finished { run_again: tasks_run_again, forgotten: tasks_forgotten, .. } = writes.finished;
+        let mut collections = writes.touched(&names);
         let undo = safety.finish(self, plan.undoes(self.epochs().open, scope))?;
         // Records that were written and came out as before do not count.
         if undo.is_none() {

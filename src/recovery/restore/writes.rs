@@ -23,7 +23,7 @@ use crate::state::queue::{Task, is_finished};
 use crate::state::restored_together;
 
 /// A restore in progress.
-pub(crate) struct Revert<'p> {
+pub(crate) struct RestoreWrites<'p> {
     pub(crate) from: Epoch,
     pub(crate) scope: &'p Scope,
     /// The part of the scope that stays as it is.
@@ -40,7 +40,7 @@ pub(crate) struct Revert<'p> {
     tasks: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-impl<'p> Revert<'p> {
+impl<'p> RestoreWrites<'p> {
     /// Reverts to the point `from`.
     pub(crate) fn new(from: Epoch, scope: &'p Scope, spared: &'p Spared, keep_finished: bool) -> Self {
         let (finished, touched) = (Finished::new(keep_finished), Touched::default());

@@ -5,8 +5,8 @@
 //!   [`contents`] puts them together
 //! * [`import`] makes a new store from one, [`apply`] imports one into a store with [`merging`], both with [`import_options`]: [`read`] reads it strictly, [`expect`] knows
 //!   the next entry, [`valid`] checks each record
-//! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and [`retention`]
-//!   decides which are kept
+//! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and
+//!   [`retention`] decides which are kept
 //! * [`manifest`] and [`layout`] are shared by writer and reader; [`progress`] counts for both
 //! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named at the end
 

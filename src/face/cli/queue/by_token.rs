@@ -21,7 +21,7 @@ Examples:
   hivekeep queue extend task-1 --token 17 --lease 5m")]
 pub(super) struct Extend {
     #[command(flatten)]
-    claim: Held,
+    claim: ClaimedTask,
     /// The new lease, from now
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "30s")]
     lease: Duration,
@@ -39,7 +39,7 @@ Examples:
   hivekeep queue complete task-1 --token 17 --result '{\"tests\": 12}'")]
 pub(super) struct Complete {
     #[command(flatten)]
-    claim: Held,
+    claim: ClaimedTask,
     /// The result, or - to read it from standard input
     #[arg(long, value_name = "JSON", allow_negative_numbers = true)]
     result: Option<String>,
@@ -63,7 +63,7 @@ Examples:
   hivekeep queue fail task-1 --token 17 --error 'no such branch' --no-retry")]
 pub(super) struct Fail {
     #[command(flatten)]
-    claim: Held,
+    claim: ClaimedTask,
     /// The reason
     #[arg(long, value_name = "TEXT", default_value = Task::NO_REASON)]
     error: String,
@@ -82,12 +82,12 @@ Examples:
   hivekeep queue release task-1 --token 17")]
 pub(super) struct Release {
     #[command(flatten)]
-    claim: Held,
+    claim: ClaimedTask,
 }
 
 /// A claimed task, and its token.
 #[derive(Debug, Args)]
-struct Held {
+struct ClaimedTask {
     /// The task
     id: TaskId,
     /// The token of the claim
@@ -97,14 +97,14 @@ struct Held {
 
 impl Extend {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let Held { id, token } = self.claim;
+        let ClaimedTask { id, token } = self.claim;
         change(context, &id, TaskChange::Extend(token, self.lease))
     }
 }
 
 impl Complete {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let Held { id, token } = self.claim;
+        let ClaimedTask { id, token } = self.claim;
         let result = self.result.map_or(Ok(Value::Null), |text| input::json(&text))?;
         if !self.claim_next {
             return change(context, &id, TaskChange::Complete(token, result));
@@ -128,7 +128,7 @@ fn show(context: &mut Context, ended: &Completed) -> Result<()> {
 
 impl Fail {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let Held { id, token } = self.claim;
+        let ClaimedTask { id, token } = self.claim;
         let retry = match self.delay {
             _ if self.no_retry => Retry::Never,
             Some(delay) => Retry::After(delay),
@@ -140,7 +140,7 @@ impl Fail {
 
 impl Release {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let Held { id, token } = self.claim;
+        let ClaimedTask { id, token } = self.claim;
         change(context, &id, TaskChange::Release(token))
     }
 }
