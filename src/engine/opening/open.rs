@@ -172,8 +172,8 @@ fn writing(path: &Path, source: Error) -> Error {
 
 /// The processes that have the store open, as far as they wrote it down.
 fn living(path: &Path) -> String {
-    let presence = SessionLocks::look(path).ok().flatten();
-    let living = presence.and_then(|presence| presence.living().ok()).unwrap_or_default();
+    let session_locks = SessionLocks::look(path).ok().flatten();
+    let living = session_locks.and_then(|locks| locks.living().ok()).unwrap_or_default();
     if living.is_empty() { "another process".to_owned() } else { living.join(", ") }
 }
 

@@ -40,7 +40,7 @@ impl Options {
         }
         let in_use = in_use(path).unwrap_or(false);
         let (opened, own_name) = open::open(path, &self)?;
-        let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|presence| presence.is_none());
+        let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|locks| locks.is_none());
         // A caller that opens it again waits by itself, while nothing else has to.
         let options = self.clone().lock_timeout(Duration::ZERO);
         let (alone, name) = (options.clone(), own_name.clone());

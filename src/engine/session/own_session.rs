@@ -23,15 +23,15 @@ pub(crate) struct OwnSession {
 
 #[derive(Debug)]
 struct State {
-    presence: SessionLocks,
+    session_locks: SessionLocks,
     looked: Instant,
 }
 
 impl OwnSession {
     /// A session whose byte was locked; `who` names its process in messages.
-    pub(crate) fn new(store: &Path, presence: SessionLocks, session: u64, who: String) -> Self {
-        announce(&presence, session, &who);
-        let state = State { presence, looked: Instant::now() };
+    pub(crate) fn new(store: &Path, session_locks: SessionLocks, session: u64, who: String) -> Self {
+        announce(&session_locks, session, &who);
+        let state = State { session_locks, looked: Instant::now() };
         Self { store: store.to_path_buf(), session, who, state: Mutex::new(state) }
     }
 
@@ -43,13 +43,13 @@ impl OwnSession {
             return;
         }
         state.looked = Instant::now();
-        if !state.presence.is_moved() || !store_is_there() {
+        if !state.session_locks.is_moved() || !store_is_there() {
             return;
         }
         match self.take_anew() {
-            Ok(Some(presence)) => {
+            Ok(Some(session_locks)) => {
                 tracing::warn!("the file of sessions was removed or replaced; this process is in the new one");
-                state.presence = presence;
+                state.session_locks = session_locks;
             }
             Ok(None) => {
                 tracing::error!(session = self.session, "another process has locked the byte of this process's session")
@@ -60,18 +60,18 @@ impl OwnSession {
 
     /// Locks the byte in the file that has the name now; none when another process has it.
     fn take_anew(&self) -> Result<Option<SessionLocks>> {
-        let presence = SessionLocks::open(&self.store)?;
-        if !presence.hold(self.session)? {
+        let session_locks = SessionLocks::open(&self.store)?;
+        if !session_locks.hold(self.session)? {
             return Ok(None);
         }
-        presence.write_holder(self.session)?;
-        announce(&presence, self.session, &self.who);
-        Ok(Some(presence))
+        session_locks.write_holder(self.session)?;
+        announce(&session_locks, self.session, &self.who);
+        Ok(Some(session_locks))
     }
 }
 
-fn announce(presence: &SessionLocks, session: u64, who: &str) {
-    if let Err(error) = presence.announce(session, who) {
+fn announce(session_locks: &SessionLocks, session: u64, who: &str) {
+    if let Err(error) = session_locks.announce(session, who) {
         tracing::warn!(%error, "messages cannot name this process");
     }
 }
@@ -87,9 +87,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = folder.path().join("h.redb");
         let sessions = folder.path().join("h.redb.sessions");
-        let presence = SessionLocks::open(&store).unwrap();
-        assert!(presence.hold(7).unwrap());
-        let held = OwnSession::new(&store, presence, 7, "process 12 (bot)".into());
+        let session_locks = SessionLocks::open(&store).unwrap();
+        assert!(session_locks.hold(7).unwrap());
+        let held = OwnSession::new(&store, session_locks, 7, "process 12 (bot)".into());
         for round in 0..3 {
             let is_seen = || SessionLocks::open_existing(&store).is_some_and(|other| other.is_held(7).unwrap());
             assert!(is_seen(), "round {round}");

@@ -31,7 +31,7 @@ const LEAVE_BLINDLY: Duration = Duration::from_micros(100);
 pub(crate) struct WriterLine {
     store: PathBuf,
     /// Opened when it is first needed: a store that is just being made has no file of sessions yet.
-    presence: OnceLock<SessionLocks>,
+    session_locks: OnceLock<SessionLocks>,
     /// When a caller of this process last gave up waiting in the line.
     stood_still: Mutex<Option<Instant>>,
 }
@@ -78,25 +78,25 @@ impl Streak {
 
 impl WriterLine {
     pub(crate) fn new(store: &Path) -> Self {
-        Self { store: store.to_path_buf(), presence: OnceLock::new(), stood_still: Mutex::new(None) }
+        Self { store: store.to_path_buf(), session_locks: OnceLock::new(), stood_still: Mutex::new(None) }
     }
 
-    fn presence(&self) -> Option<&SessionLocks> {
-        if self.presence.get().is_none() {
+    fn session_locks(&self) -> Option<&SessionLocks> {
+        if self.session_locks.get().is_none() {
             let opened = SessionLocks::open_existing(&self.store)?;
-            return Some(self.presence.get_or_init(|| opened));
+            return Some(self.session_locks.get_or_init(|| opened));
         }
-        self.presence.get()
+        self.session_locks.get()
     }
 
     /// Whether another process is in a line that moves; no if that is unknown.
     fn somebody_waits(&self) -> bool {
-        self.presence().is_some_and(|presence| !self.stands_still() && presence.somebody_waits())
+        self.session_locks().is_some_and(|locks| !self.stands_still() && locks.somebody_waits())
     }
 
     /// Leaves redb's lock free for a moment if it is unknown whether another process waits for it.
     fn leave_blindly(&self) {
-        if self.presence().is_none() {
+        if self.session_locks().is_none() {
             sleep(LEAVE_BLINDLY);
         }
     }
@@ -124,7 +124,7 @@ impl WriterLine {
 
     /// Waits for redb's lock behind the line.
     fn wait_in_line(&self) -> Waiting<'_> {
-        let mut waiting = Waiting { in_line: self.presence().is_some(), ..self.wait() };
+        let mut waiting = Waiting { in_line: self.session_locks().is_some(), ..self.wait() };
         waiting.go_forward();
         waiting
     }
@@ -142,7 +142,7 @@ impl Waiting<'_> {
 
     /// Waits a moment, in line.
     pub(crate) fn a_moment(&mut self) {
-        self.in_line = self.line.presence().is_some();
+        self.in_line = self.line.session_locks().is_some();
         let was_next = self.is_next();
         self.go_forward();
         if self.place == Some(0) {
@@ -154,12 +154,12 @@ impl Waiting<'_> {
 
     /// Moves forward as far as possible.
     fn go_forward(&mut self) {
-        let Some(presence) = self.line.presence() else { return };
+        let Some(session_locks) = self.line.session_locks() else { return };
         while let Some(next) = self.place.unwrap_or(PLACES).checked_sub(1)
-            && presence.take_place(next)
+            && session_locks.take_place(next)
         {
             if let Some(place) = self.place.replace(next) {
-                presence.leave_place(place);
+                session_locks.leave_place(place);
             }
             self.moved = Instant::now();
         }
@@ -172,9 +172,9 @@ impl Drop for Waiting<'_> {
             *self.line.stood_still.lock() = Some(Instant::now());
         }
         if let Some(place) = self.place
-            && let Some(presence) = self.line.presence()
+            && let Some(session_locks) = self.line.session_locks()
         {
-            presence.leave_place(place);
+            session_locks.leave_place(place);
         }
     }
 }

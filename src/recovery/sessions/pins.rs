@@ -24,13 +24,13 @@ impl Store {
         let now = self.clock().now();
         let oldest = self.views().oldest().filter(|since| clock::after(*since, LONG) <= now);
         if let Some(session) = self.session().filter(|_| oldest != told)
-            && let Some(presence) = SessionLocks::open_existing(self.path())
+            && let Some(session_locks) = SessionLocks::open_existing(self.path())
         {
             if let Some(since) = oldest {
                 tracing::warn!(%since, "a view has been open for long; the file grows until it is dropped");
             }
             let since = oldest.map(|since| format!("{SINCE}{}", since.strftime(MINUTE))).unwrap_or_default();
-            if let Err(error) = presence.announce(session.0, &who(&since)) {
+            if let Err(error) = session_locks.announce(session.0, &who(&since)) {
                 tracing::warn!(%error, "other processes cannot learn of a view that has been open for long");
             }
         }
@@ -40,7 +40,7 @@ impl Store {
     /// The living processes with a view that has been open for long, for messages, with the time since when.
     #[cfg(any(feature = "transfer", test))]
     pub(crate) fn long_readers(&self) -> Vec<String> {
-        let living = SessionLocks::open_existing(self.path()).and_then(|presence| presence.living().ok());
+        let living = SessionLocks::open_existing(self.path()).and_then(|locks| locks.living().ok());
         living.unwrap_or_default().into_iter().filter(|who| who.contains(SINCE)).collect()
     }
 }

@@ -93,15 +93,15 @@ impl Store {
     /// Starts this process's session: finds crashes of others first, then writes the session's row and locks its byte.
     /// The session ends when the store is closed, or dropped outside of a panic. Returns the crashes.
     pub(crate) fn begin_session(&self) -> Result<Vec<Session>> {
-        let presence = SessionLocks::open(self.path())?;
+        let session_locks = SessionLocks::open(self.path())?;
         let (id, crashed) = self.alone(|tx| {
             // A living process locks its byte in the new file within a second. The next look notices a dead one.
-            let crashed = if self.cannot_see_others() { Vec::new() } else { tx.notice_crashes(&presence)? };
+            let crashed = if self.cannot_see_others() { Vec::new() } else { tx.notice_crashes(&session_locks)? };
             // If a store was removed while a process had it open, the byte of the same number may still be locked.
             let id = loop {
                 let id = SessionId(tx.next(COUNTER)?);
-                if presence.hold(id.0)? {
-                    presence.write_holder(id.0)?;
+                if session_locks.hold(id.0)? {
+                    session_locks.write_holder(id.0)?;
                     break id;
                 }
             };
@@ -118,7 +118,7 @@ impl Store {
             tx.put_session(&session)?;
             Ok(Outcome::Commit((id, crashed)))
         })?;
-        let held = Arc::new(OwnSession::new(self.path(), presence, id.0, who("")));
+        let held = Arc::new(OwnSession::new(self.path(), session_locks, id.0, who("")));
         self.set_session(id.0, &held);
         self.at_close(Box::new(move |tx| {
             // Held as long as this may have to be tried again.
@@ -174,13 +174,13 @@ impl Store {
         if self.view()?.dead_sessions(self.path(), self.session())?.is_empty() {
             return Ok(Vec::new());
         }
-        let presence = SessionLocks::open(self.path())?;
+        let session_locks = SessionLocks::open(self.path())?;
         let own = self.session();
         self.alone(|tx| {
             if let Some(own) = own {
                 tx.keep_alive(own)?;
             }
-            tx.notice_crashes(&presence).map(Outcome::Commit)
+            tx.notice_crashes(&session_locks).map(Outcome::Commit)
         })
     }
 
@@ -251,7 +251,7 @@ impl Store {
 
 impl WriteTx<'_> {
     /// Ends sessions whose processes are gone, and returns the tasks that were claimed in them.
-    fn notice_crashes(&mut self, presence: &SessionLocks) -> Result<Vec<Session>> {
+    fn notice_crashes(&mut self, session_locks: &SessionLocks) -> Result<Vec<Session>> {
         let now = self.now();
         let state = state_of_the_dead(self, self.context.stale_mark, now)?;
         let mut crashed = Vec::new();
@@ -262,7 +262,7 @@ impl WriteTx<'_> {
                 }
                 continue;
             }
-            if presence.lives(session.id.0)? {
+            if session_locks.lives(session.id.0)? {
                 continue;
             }
             session.ended_at = Some(now);
@@ -331,15 +331,15 @@ impl View {
             return Ok(open);
         }
         // A look creates no file. Without a file no session is alive.
-        let presence = SessionLocks::look(store)?;
-        let is_held = |session: SessionId| presence.as_ref().map_or(Ok(false), |presence| presence.is_held(session.0));
+        let session_locks = SessionLocks::look(store)?;
+        let is_held = |session: SessionId| session_locks.as_ref().map_or(Ok(false), |locks| locks.is_held(session.0));
         // If this process is not in the file either, the file is a new one and says nothing about other processes.
         if own.is_some_and(|own| !is_held(own).unwrap_or(true)) {
             tracing::warn!("the file of sessions was replaced; crashes are noticed again once the store is reopened");
             return Ok(Vec::new());
         }
-        if let Some(presence) = presence {
-            let lives = open.iter().map(|session| presence.lives(session.id.0)).collect::<Result<Vec<_>>>()?;
+        if let Some(session_locks) = session_locks {
+            let lives = open.iter().map(|session| session_locks.lives(session.id.0)).collect::<Result<Vec<_>>>()?;
             let mut lives = lives.into_iter();
             open.retain(|_| lives.next() == Some(false));
         }

@@ -261,7 +261,7 @@ pub(super) fn clock(store: &Store, named: &[Point], sessions: &[Session]) -> Dia
 
 /// The processes that have the store open.
 pub(super) fn sharing(store: &Store) -> Result<DiagnosisLine> {
-    let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
+    let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |locks| locks.living())?;
     Ok(if !living.is_empty() {
         DiagnosisLine::ok("sharing", format!("open in {}", living.join(", ")))
     } else if open::in_use(store.path())? {
@@ -337,7 +337,7 @@ pub(super) fn schedules(store: &Store, view: &View) -> Result<DiagnosisLine> {
         let what = format!("the clock was ahead, so {name} does not fire before {until}");
         return Ok(DiagnosisLine::warn(topic, what, advice));
     }
-    let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |presence| presence.living())?;
+    let living = SessionLocks::look(store.path())?.map_or(Ok(Vec::new()), |locks| locks.living())?;
     if living.is_empty() && !open::in_use(store.path())? {
         return Ok(DiagnosisLine::warn(topic, format!("no process has the store open to fire {shown}"), advice));
     }
