@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// The work that is left.
 pub(crate) struct Pool<W> {
     state: Mutex<State<W>>,
-    turn: Condvar,
+    /// Notified when pieces are given back, and when a worker has done its piece.
+    changed: Condvar,
 }
 
 struct State<W> {
@@ -23,7 +24,7 @@ struct Busy<'a, W>(&'a Pool<W>);
 
 impl<W: Send> Pool<W> {
     pub(crate) fn of(waiting: Vec<W>) -> Self {
-        Self { state: Mutex::new(State { waiting, busy: 0 }), turn: Condvar::new() }
+        Self { state: Mutex::new(State { waiting, busy: 0 }), changed: Condvar::new() }
     }
 
     /// Does every piece, each worker with an `S` of its own; returns these.
@@ -65,14 +66,14 @@ impl<W: Send> Pool<W> {
     /// Gives back parts of the piece that was taken.
     pub(crate) fn give_back(&self, rest: impl IntoIterator<Item = W>) {
         self.state.lock().waiting.extend(rest);
-        self.turn.notify_all();
+        self.changed.notify_all();
     }
 
     /// A piece of work; none once everything has been done.
     fn take(&self) -> Option<(W, Busy<'_, W>)> {
         let mut state = self.state.lock();
         while state.waiting.is_empty() && state.busy > 0 {
-            self.turn.wait(&mut state);
+            self.changed.wait(&mut state);
         }
         let work = state.waiting.pop()?;
         state.busy += 1;
@@ -83,7 +84,7 @@ impl<W: Send> Pool<W> {
 impl<W> Drop for Busy<'_, W> {
     fn drop(&mut self) {
         self.0.state.lock().busy -= 1;
-        self.0.turn.notify_all();
+        self.0.changed.notify_all();
     }
 }
 

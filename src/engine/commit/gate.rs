@@ -38,7 +38,8 @@ const MOST_IN_BATCH: usize = 256;
 /// The queue of writers of one open store.
 pub(crate) struct Gate {
     state: Mutex<State>,
-    turn: Condvar,
+    /// Notified when the state has changed in a way that may let a waiting caller go on.
+    changed: Condvar,
     commits: Arc<Commits>,
     sink: SinkSlot,
     /// The log, in a store that one process has for itself.
@@ -55,7 +56,7 @@ impl Gate {
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::default(),
-            turn: Condvar::new(),
+            changed: Condvar::new(),
             commits: Arc::default(),
             sink: SinkSlot::default(),
             log: RwLock::default(),
@@ -192,7 +193,7 @@ impl Gate {
         if let Err(failed) = Failed::of(begun) {
             // The leader of a batch may be waiting for this caller, who will not join.
             state.waiting -= 1;
-            self.turn.notify_all();
+            self.changed.notify_all();
             return failed.tell();
         }
         let batch = state.batch;
@@ -217,7 +218,7 @@ impl Gate {
             // It has no changes in the batch.
             Some(_) => {}
             // The batch was ended because of this closure: its members learn that.
-            None => drop(self.turn.notify_all()),
+            None => drop(self.changed.notify_all()),
         }
         let ended = self.finish(state, context, batch, joined);
         match ran {
@@ -234,7 +235,7 @@ impl Gate {
         context: &Context,
         arrived: Instant,
     ) -> Result<()> {
-        // One caller at a time uses the transaction. Work alone goes before a new batch, unless it has just had its turn.
+        // One caller at a time uses the transaction. Work alone goes before a new batch, unless it has just gone.
         while state.busy || (state.open.is_none() && state.alone_waiting > 0 && !state.others_first()) {
             self.wait(state, context, arrived)?;
         }
@@ -273,7 +274,7 @@ impl Gate {
     ) -> Result<Transaction> {
         let begun = context.begin_write(handle, arrived, streak, &|| {
             self.state.lock().shut_out = true;
-            self.turn.notify_all();
+            self.changed.notify_all();
         });
         // From here on this process does its own work, however long it takes.
         self.state.lock().shut_out = false;
@@ -285,11 +286,11 @@ impl Gate {
     fn wait(&self, state: &mut MutexGuard<'_, State>, context: &Context, arrived: Instant) -> Result<()> {
         match arrived.checked_add(context.lock_timeout) {
             Some(until) if state.shut_out => {
-                if self.turn.wait_until(state, until).timed_out() && state.shut_out {
+                if self.changed.wait_until(state, until).timed_out() && state.shut_out {
                     return Err(locked(context.lock_timeout));
                 }
             }
-            _ => self.turn.wait(state),
+            _ => self.changed.wait(state),
         }
         Ok(())
     }
@@ -299,7 +300,7 @@ impl Gate {
         state.busy = true;
         let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(work)));
         state.busy = false;
-        self.turn.notify_all();
+        self.changed.notify_all();
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
@@ -314,7 +315,7 @@ impl Gate {
         }
         // Nobody is answered before the sync that makes the batch durable.
         while state.ended < batch {
-            self.turn.wait(&mut state);
+            self.changed.wait(&mut state);
         }
         state.told(batch)
     }
@@ -374,7 +375,7 @@ impl Gate {
         }
         state.alone_waiting -= 1;
         if state.poisoned || waited.is_err() {
-            self.turn.notify_all();
+            self.changed.notify_all();
             return waited.and_then(|()| Err(poisoned()));
         }
         let streak = state.streak.at_the_next_write();
@@ -401,7 +402,7 @@ impl Gate {
             Err(_) => {}
         }
         state.alone_after = state.batch + u64::from(state.waiting > 0);
-        self.turn.notify_all();
+        self.changed.notify_all();
         drop(state);
         done.unwrap_or_else(|panic| resume_unwind(panic))
     }

@@ -246,12 +246,12 @@ impl Waiter {
         self.commits.state.lock().waiters.looks(self.number)
     }
 
-    /// Ends the turn of the caller, because it took something or there was nothing for anybody.
-    pub(crate) fn turn_is_over(&self) {
-        self.commits.state.lock().waiters.turn_is_over(self.number);
+    /// Consumes the notification of the caller, because it took something or there was nothing for anybody.
+    pub(crate) fn consume_notification(&self) {
+        self.commits.state.lock().waiters.consume_notification(self.number);
     }
 
-    /// Passes the turn on, because there was something, but not for this caller.
+    /// Passes the notification on, because there was something, but not for this caller.
     pub(crate) fn pass_on(&self) {
         let next = self.commits.state.lock().waiters.pass_on(self.number);
         next.into_iter().for_each(Sleeper::wake);

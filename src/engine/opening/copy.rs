@@ -123,8 +123,8 @@ fn verify(copy: &Path) -> Result<()> {
 /// Keeps writers out. Where ranges cannot be locked, only one process can have the file open anyway.
 fn lock(file: &OwnFile, path: &Path) -> Result<()> {
     let byte = Bound::Included(WRITER);
-    let (begun, turn) = (Instant::now(), WriterLine::new(path));
-    let mut waiting = turn.wait();
+    let (begun, line) = (Instant::now(), WriterLine::new(path));
+    let mut waiting = line.wait();
     while let Ok(false) = file.try_lock_shared_range(byte, byte) {
         if begun.elapsed() > PATIENCE {
             return Err(Error::new(ErrorKind::Locked, format!("{} is being written to; try again", path.display())));

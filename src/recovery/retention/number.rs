@@ -83,16 +83,16 @@ pub(super) fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
         .iter_mut()
         .filter(|case| case.is_kept() && case.age >= policy.floor && !case.is_protected())
         .map(|case| {
-            let turn = match case.point.class {
-                _ if minutes.is_left_by(case.point) => Turn::OfAMinute(Reverse(case.point.epoch)),
-                _ if hours.is_left_by(case.point) => Turn::OfAnHour(Reverse(case.point.epoch)),
-                Class::Automatic => Turn::Automatic(case.point.epoch),
-                Class::Manual | Class::Safety => Turn::Manual(case.point.epoch),
+            let rank = match case.point.class {
+                _ if minutes.is_left_by(case.point) => Rank::OfAMinute(Reverse(case.point.epoch)),
+                _ if hours.is_left_by(case.point) => Rank::OfAnHour(Reverse(case.point.epoch)),
+                Class::Automatic => Rank::Automatic(case.point.epoch),
+                Class::Manual | Class::Safety => Rank::Manual(case.point.epoch),
             };
-            (turn, case)
+            (rank, case)
         })
         .collect();
-    order.sort_by_key(|(turn, _)| *turn);
+    order.sort_by_key(|(rank, _)| *rank);
     for (_, case) in order.into_iter().take(over) {
         case.fate = Fate::Forget(Reason::OverCap(cap));
     }
@@ -100,7 +100,7 @@ pub(super) fn cut(policy: &Policy, cases: &mut [&mut Case<'_>]) {
 
 /// The order in which points over the cap go; the least goes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
+enum Rank {
     /// Another one of its minute stays.
     OfAMinute(Reverse<Epoch>),
     /// Another one of its hour stays.

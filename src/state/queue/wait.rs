@@ -66,11 +66,11 @@ impl ClaimWait {
         let for_others = waiter.looks();
         let claims = match store.claim_if_any(&self.bot, &self.options, for_others)? {
             Found::Claims(claims) => {
-                waiter.turn_is_over();
+                waiter.consume_notification();
                 claims
             }
             Found::Nothing => {
-                waiter.turn_is_over();
+                waiter.consume_notification();
                 Vec::new()
             }
             Found::NothingForIt => {
@@ -110,7 +110,7 @@ impl Store {
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
     ///
     /// A commit of this process wakes waiting bots at once: as many as it made tasks ready, the longest waiting first. A
-    /// bot that cannot do the task passes its turn on. One thread for all waiting bots notices within 20 ms the commits
+    /// bot that cannot do the task passes its notification on. One thread for all waiting bots notices within 20 ms the commits
     /// of other processes, tasks that come due, and leases that end; then one bot looks, and wakes as many others as tasks are
     /// ready. Waiting costs no write transaction, so many bots may wait.
     ///

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::export::ExportOptions;
 use super::hashed::sha256_of;
 use super::import_options::ImportOptions;
-use super::last::{LastArchive, Turn, hash, state, turn};
+use super::last::{LastAndNext, LastArchive, hash, last_and_next, state};
 use super::retention::{ArchivePolicy, name_of};
 use crate::clock::{self, as_stored, show_time};
 use crate::engine::commit::Outcome;
@@ -89,7 +89,7 @@ impl Store {
     /// ```
     pub fn auto_archive(&self, schedule: &ArchiveSchedule) -> Result<Option<LastArchive>> {
         let view = self.view()?;
-        let before = turn(&view)?;
+        let before = last_and_next(&view)?;
         if !before.is_due(view.now(), schedule.every) {
             return Ok(None);
         }
@@ -100,7 +100,7 @@ impl Store {
             return Ok(None);
         }
         drop(view);
-        if !self.take_turn(&before, schedule)? {
+        if !self.claim_archive(&before, schedule)? {
             return Ok(None);
         }
         let made = self.moment().and_then(|moment| self.make_archive(&moment, schedule));
@@ -134,9 +134,9 @@ impl Store {
     }
 
     /// Whether this process makes the archive.
-    fn take_turn(&self, before: &Turn, schedule: &ArchiveSchedule) -> Result<bool> {
+    fn claim_archive(&self, before: &LastAndNext, schedule: &ArchiveSchedule) -> Result<bool> {
         self.alone(|tx| {
-            if turn(tx)? != *before {
+            if last_and_next(tx)? != *before {
                 return Ok(Outcome::Abort(false));
             }
             before.due(clock::after(tx.now(), schedule.every)).put(tx)?;
@@ -171,7 +171,7 @@ impl Store {
             "state_at": show_time(made.state_at), "opened": made.opened,
         });
         self.write(|tx| {
-            Turn::new(schedule.next(moment.at, begun.elapsed()), Some(made.clone()), moment.hash).put(tx)?;
+            LastAndNext::new(schedule.next(moment.at, begun.elapsed()), Some(made.clone()), moment.hash).put(tx)?;
             tx.events().append(EventKind::ArchiveVerified, details)
         })?;
         Ok(made)

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::transfer::archives;
 
 /// The row in `meta`.
-const LAST: MetaRow<Turn> = MetaRow::new(b"auto archive");
+const LAST: MetaRow<LastAndNext> = MetaRow::new(b"auto archive");
 
 /// The newest automatic archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl Outside {
 
 /// The time of the next archive, and the result of the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Turn {
+pub(super) struct LastAndNext {
     /// In microseconds since 1970; no archive is made before this time.
     due_at: i64,
     pub(super) last: Option<LastArchive>,
@@ -74,7 +74,7 @@ pub(super) struct Turn {
     pub(super) state: [u8; 32],
 }
 
-impl Stored for Turn {
+impl Stored for LastAndNext {
     const VERSION: u8 = 2;
     const WHAT: &'static str = "the last automatic archive";
 
@@ -103,10 +103,10 @@ struct FirstLast {
 
 impl Stored for First {
     const VERSION: u8 = 1;
-    const WHAT: &'static str = Turn::WHAT;
+    const WHAT: &'static str = LastAndNext::WHAT;
 }
 
-impl From<First> for Turn {
+impl From<First> for LastAndNext {
     /// The age of the state in an archive of an earlier version is unknown, so another one is due.
     fn from(first: First) -> Self {
         let last = first.last.map(|FirstLast { file, at, restore_id, sha256, bytes, verified }| LastArchive {
@@ -142,19 +142,19 @@ impl Store {
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub fn last_archive(&self) -> Result<Option<LastArchive>> {
-        Ok(turn(&self.view()?)?.last.filter(LastArchive::is_there))
+        Ok(last_and_next(&self.view()?)?.last.filter(LastArchive::is_there))
     }
 
     /// The newest automatic archive, if its file exists, and whether something has changed since.
     pub(crate) fn outside(&self) -> Result<Option<Outside>> {
         let view = self.view()?;
-        let turn = turn(&view)?;
-        let Some(last) = turn.last.filter(LastArchive::is_there) else { return Ok(None) };
-        Ok(Some(Outside { last, changed_since: turn.state != state(&view)? }))
+        let last_and_next = last_and_next(&view)?;
+        let Some(last) = last_and_next.last.filter(LastArchive::is_there) else { return Ok(None) };
+        Ok(Some(Outside { last, changed_since: last_and_next.state != state(&view)? }))
     }
 }
 
-impl Turn {
+impl LastAndNext {
     pub(super) fn new(due: Timestamp, last: Option<LastArchive>, state: [u8; 32]) -> Self {
         Self { due_at: due.as_microsecond(), last, state }
     }
@@ -175,7 +175,7 @@ impl Turn {
     }
 }
 
-pub(super) fn turn<R: Records>(records: &R) -> Result<Turn> {
+pub(super) fn last_and_next<R: Records>(records: &R) -> Result<LastAndNext> {
     Ok(LAST.read(records)?.unwrap_or_default())
 }
 
@@ -214,10 +214,10 @@ mod tests {
             encrypted: false,
             opened: true,
         };
-        let turn = Turn { due_at: 2, last: Some(last), state: [0; 32] };
+        let last_and_next = LastAndNext { due_at: 2, last: Some(last), state: [0; 32] };
         let golden = [&b"\x02\x04\x01\x01f\x02\x01r\x01s\x09\x01\x02\x00\x01"[..], &[0; 32]].concat();
-        assert_eq!(codec::encode(&turn).unwrap(), golden);
-        assert_eq!(codec::decode::<Turn>(&golden).unwrap(), turn);
-        assert_eq!(codec::decode::<Turn>(b"\x01\x04\x01\x01f\x02\x01r\x01s\x09\x01").unwrap(), turn);
+        assert_eq!(codec::encode(&last_and_next).unwrap(), golden);
+        assert_eq!(codec::decode::<LastAndNext>(&golden).unwrap(), last_and_next);
+        assert_eq!(codec::decode::<LastAndNext>(b"\x01\x04\x01\x01f\x02\x01r\x01s\x09\x01").unwrap(), last_and_next);
     }
 }

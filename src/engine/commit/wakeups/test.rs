@@ -82,7 +82,7 @@ fn a_turn_that_is_not_used_passes_to_the_next_that_has_not_looked_since() {
     // It is gone before it has looked.
     drop(crowd.waiting.remove(1));
     assert_eq!(crowd.woken(), [1], "who was the third");
-    crowd.waiting[1].0.turn_is_over();
+    crowd.waiting[1].0.consume_notification();
     crowd.waiting[1].0.pass_on();
     assert_eq!(crowd.woken(), [0; 0], "it took what there was");
 }

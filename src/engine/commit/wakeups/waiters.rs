@@ -1,7 +1,7 @@
 //! The callers that wait, and which of them a commit wakes: as many as it made tasks ready, the longest waiting first.
 //!
-//! A woken caller has a *turn*. If it takes nothing, because the task is not for it or because it is gone, its turn passes
-//! to the next caller that has not looked since. So a task wakes one caller, and a task that only the last caller may take
+//! A woken caller has a *notification*. If it takes nothing, because the task is not for it or because it is gone, its
+//! notification passes to the next caller that has not looked since. So a task wakes one caller, and a task that only the last caller may take
 //! wakes each of them once.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ struct Waits {
     seen: u64,
     /// While it sleeps: how it is woken.
     sleeps: Option<Sleeper>,
-    turn: Option<Turn>,
+    notification: Option<Notification>,
 }
 
 /// A way to wake a caller.
@@ -38,9 +38,9 @@ pub(super) enum Sleeper {
     Task(Waker),
 }
 
-/// The right to look for one thing first.
+/// A notification of one thing: its caller looks for that first.
 #[derive(Clone)]
-struct Turn {
+struct Notification {
     news: u64,
     /// The only callers for whom it is.
     name: Option<Vec<u8>>,
@@ -76,14 +76,14 @@ impl Waiters {
     pub(super) fn come(&mut self, name: &[u8]) -> u64 {
         let number = self.next;
         self.next += 1;
-        self.waiting.insert(number, Waits { name: name.to_vec(), seen: self.news, sleeps: None, turn: None });
+        self.waiting.insert(number, Waits { name: name.to_vec(), seen: self.news, sleeps: None, notification: None });
         number
     }
 
-    /// Removes a caller. Its turn passes on.
+    /// Removes a caller. Its notification passes on.
     pub(super) fn leave(&mut self, number: u64) -> Option<Sleeper> {
-        let turn = self.waiting.remove(&number)?.turn?;
-        self.give(turn)
+        let notification = self.waiting.remove(&number)?.notification?;
+        self.give(notification)
     }
 
     /// Notes that a caller looks now. Says whether it looks for others too.
@@ -91,28 +91,28 @@ impl Waiters {
         let news = self.news;
         let Some(waits) = self.waiting.get_mut(&number) else { return false };
         (waits.seen, waits.sleeps) = (news, None);
-        // One does, however often the turn passes on.
-        waits.turn.as_mut().is_some_and(|turn| std::mem::take(&mut turn.for_others))
+        // One does, however often the notification passes on.
+        waits.notification.as_mut().is_some_and(|notification| std::mem::take(&mut notification.for_others))
     }
 
-    /// Notes that a caller took something, or that there was nothing for anybody: its turn is over.
-    pub(super) fn turn_is_over(&mut self, number: u64) {
+    /// Notes that a caller took something, or that there was nothing for anybody: its notification is consumed.
+    pub(super) fn consume_notification(&mut self, number: u64) {
         if let Some(waits) = self.waiting.get_mut(&number) {
-            waits.turn = None;
+            waits.notification = None;
         }
     }
 
-    /// Passes the turn of a caller for whom there was nothing to the next one.
+    /// Passes the notification of a caller for whom there was nothing to the next one.
     pub(super) fn pass_on(&mut self, number: u64) -> Option<Sleeper> {
-        let turn = self.waiting.get_mut(&number)?.turn.take()?;
-        self.give(turn)
+        let notification = self.waiting.get_mut(&number)?.notification.take()?;
+        self.give(notification)
     }
 
     /// Lets a caller sleep, unless there is something to look at.
     pub(super) fn sleep(&mut self, number: u64, sleeper: Sleeper) -> bool {
         let news = self.news;
         let Some(waits) = self.waiting.get_mut(&number) else { return false };
-        let sleeps = waits.turn.is_none() && waits.seen == news;
+        let sleeps = waits.notification.is_none() && waits.seen == news;
         waits.sleeps = sleeps.then_some(sleeper);
         sleeps
     }
@@ -144,24 +144,24 @@ impl Waiters {
         for (name, count) in named.chain([(None, wakes.anybody)]) {
             for number in 0..count {
                 let for_others = wakes.from_others && name.is_none() && number == 0;
-                let Some(sleeper) = self.give(Turn { news, name: name.clone(), for_others }) else { break };
+                let Some(sleeper) = self.give(Notification { news, name: name.clone(), for_others }) else { break };
                 woken.push(sleeper);
             }
         }
         woken
     }
 
-    /// Gives a turn to the first sleeping caller that has not looked since. If there is none, everybody has looked, or is
+    /// Gives a notification to the first sleeping caller that has not looked since. If there is none, everybody has looked, or is
     /// about to.
-    fn give(&mut self, turn: Turn) -> Option<Sleeper> {
+    fn give(&mut self, notification: Notification) -> Option<Sleeper> {
         let is_for = |waits: &&mut Waits| {
             waits.sleeps.is_some()
-                && waits.seen < turn.news
-                && turn.name.as_ref().is_none_or(|name| *name == waits.name)
+                && waits.seen < notification.news
+                && notification.name.as_ref().is_none_or(|name| *name == waits.name)
         };
         let waits = self.waiting.values_mut().find(is_for)?;
         let sleeper = waits.sleeps.take();
-        waits.turn = Some(turn);
+        waits.notification = Some(notification);
         sleeper
     }
 }
