@@ -225,7 +225,7 @@ impl Guard {
                 tx.end_guard(&plan.point, &back)?;
                 Ok(outcome(back, |back| back.undo.is_some()))
             });
-            back = done.inspect_err(|error| store.tell_of_failed_plan(&plan, error))?;
+            back = done.inspect_err(|error| store.append_failed_plan(&plan, error))?;
         }
         if back.undo.is_none() {
             // Nothing changed, so the transaction was aborted or never began.

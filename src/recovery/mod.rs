@@ -86,7 +86,7 @@ impl Options {
         if let Some(log) = self.event_log.as_deref().filter(|_| !self.read_only) {
             store.log_events(log)?;
         }
-        store.tell_of_log();
+        store.append_log_news();
         Ok(store)
     }
 }

@@ -70,7 +70,7 @@ impl Failed {
     }
 
     /// Returns the error, or continues the panic, to the caller.
-    pub(super) fn tell<R>(self) -> Result<R> {
+    pub(super) fn resume<R>(self) -> Result<R> {
         match self {
             Self::Returned(error) => Err(error),
             Self::Panicked(panic) => resume_unwind(panic),
@@ -144,7 +144,7 @@ fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &Si
     transaction.commit().map_err(uncertain)?;
     // The event log gets only events that are on the disk.
     if has_events {
-        sink.tell();
+        sink.notify();
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ pub(super) struct State {
     pub(super) batch: u64,
     /// The newest batch whose commit has ended, with success or failure.
     pub(super) ended: u64,
-    /// Failed batches whose members have not all been told yet.
+    /// Failed batches whose members have not all been answered yet.
     pub(super) failures: Vec<Failure>,
     /// One caller works without the mutex: it waits to begin a transaction, commits one, or works alone.
     pub(super) busy: bool,
@@ -39,7 +39,7 @@ pub(super) struct State {
 pub(super) struct Failure {
     batch: u64,
     error: Arc<Error>,
-    untold: usize,
+    unanswered: usize,
 }
 
 impl State {
@@ -59,7 +59,7 @@ impl State {
         if let Err(error) = ended {
             self.poisoned |= !matches!(error.kind(), ErrorKind::NotCommitted | ErrorKind::Moved);
             if members > 0 {
-                self.failures.push(Failure { batch, error: Arc::new(error), untold: members });
+                self.failures.push(Failure { batch, error: Arc::new(error), unanswered: members });
             }
         }
     }
@@ -73,13 +73,13 @@ impl State {
         self.end(self.batch, members, Err(Error::new(ErrorKind::NotCommitted, message)));
     }
 
-    /// Tells one member how its batch ended.
-    pub(super) fn told(&mut self, batch: u64) -> Result<()> {
+    /// The result of a batch, for one of its members.
+    pub(super) fn result_of(&mut self, batch: u64) -> Result<()> {
         let Some(at) = self.failures.iter().position(|failure| failure.batch == batch) else { return Ok(()) };
         let Some(failure) = self.failures.get_mut(at) else { return Ok(()) };
-        failure.untold = failure.untold.saturating_sub(1);
+        failure.unanswered = failure.unanswered.saturating_sub(1);
         let error = Error::new(failure.error.kind(), failure.error.to_string()).with_source(failure.error.clone());
-        if failure.untold == 0 {
+        if failure.unanswered == 0 {
             self.failures.swap_remove(at);
         }
         Err(error)

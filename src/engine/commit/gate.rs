@@ -68,7 +68,7 @@ impl Gate {
         &self.commits
     }
 
-    /// Told of committed events.
+    /// Notified of committed events.
     pub(crate) fn sink(&self) -> &SinkSlot {
         &self.sink
     }
@@ -156,12 +156,12 @@ impl Gate {
             return Err(poisoned());
         }
         handle.refuse_unless_writable()?;
-        let told = self.commits.told();
+        let notified = self.commits.newest_notified();
         let (result, wakes) = Logged { log, handle, context, sink: &self.sink }.write(manner, work)?;
         match (wakes, manner) {
             (None, _) => {}
-            (Some(wakes), Manner::Shared(_)) => self.commits.tell_of(&wakes, told),
-            (Some(_), Manner::Alone(_)) => self.commits.tell(),
+            (Some(wakes), Manner::Shared(_)) => self.commits.wake(&wakes, notified),
+            (Some(_), Manner::Alone(_)) => self.commits.wake_all(),
         }
         Ok(result)
     }
@@ -194,7 +194,7 @@ impl Gate {
             // The leader of a batch may be waiting for this caller, who will not join.
             state.waiting -= 1;
             self.changed.notify_all();
-            return failed.tell();
+            return failed.resume();
         }
         let batch = state.batch;
         let ran = match state.open.as_mut() {
@@ -208,7 +208,7 @@ impl Gate {
         if handle.guard().has_forked() {
             // The closure has forked, and this is the child. Unlocking the mutex could wait for a thread of the parent.
             mem::forget(state);
-            return ran.map_or_else(Failed::tell, |_| Err(forked()));
+            return ran.map_or_else(Failed::resume, |_| Err(forked()));
         }
         drop(writing);
         state.waiting -= 1;
@@ -223,7 +223,7 @@ impl Gate {
         let ended = self.finish(state, context, batch, joined);
         match ran {
             Ok(result) => ended.map(|()| result),
-            Err(failed) => failed.tell(),
+            Err(failed) => failed.resume(),
         }
     }
 
@@ -317,7 +317,7 @@ impl Gate {
         while state.ended < batch {
             self.changed.wait(&mut state);
         }
-        state.told(batch)
+        state.result_of(batch)
     }
 
     /// Whether this caller commits the batch: the last one that arrived, once it has waited and nobody else is about to join.
@@ -342,14 +342,14 @@ impl Gate {
     fn commit(&self, state: &mut MutexGuard<'_, State>, context: &Context) {
         let Some(open) = state.open.take() else { return };
         let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
-        let (wakes, told) = (open.shared.wakes.clone(), self.commits.told());
+        let (wakes, notified) = (open.shared.wakes.clone(), self.commits.newest_notified());
         state.expected = members.max(state.expected.saturating_sub(1)).max(1);
         let ended = self.apart(state, || catch_unwind(AssertUnwindSafe(|| commit(open, context, &self.sink))));
-        // The members of this batch must be told, even if committing it panicked.
+        // The members of this batch must be answered, even if committing it panicked.
         let ended = ended.unwrap_or_else(|_| Err(uncertain(Error::damaged("committing panicked"))));
         state.streak.wrote_since(begun);
         if changed && ended.is_ok() {
-            self.commits.tell_of(&wakes, told);
+            self.commits.wake(&wakes, notified);
         }
         state.end(batch, members, ended);
     }
@@ -395,7 +395,7 @@ impl Gate {
         state.busy = false;
         state.streak.wrote_since(begun);
         match &done {
-            Ok(Ok(_)) => self.commits.tell(),
+            Ok(Ok(_)) => self.commits.wake_all(),
             // Nobody knows what is on the disk, so nobody writes over it.
             Ok(Err(error)) => state.poisoned |= error.kind() == ErrorKind::Uncertain,
             // The work panicked, and its transaction was aborted.

@@ -132,7 +132,7 @@ impl Logged<'_> {
         }
         // The event log gets only events that are on the disk.
         if has_events {
-            self.sink.tell();
+            self.sink.notify();
         }
         Ok((result, written.map(|(_, wakes, _)| wakes)))
     }

@@ -55,10 +55,10 @@ impl SinkSlot {
         self.get().filter(|_| tx.batch.has_events).map_or(Ok(()), |sink| sink.committing(tx))
     }
 
-    /// Tells of events that were committed.
-    pub(crate) fn tell(&self) {
+    /// Notifies the sink of events that were committed.
+    pub(crate) fn notify(&self) {
         let Some(sink) = self.get() else { return };
-        // The callers whose commit this was are still to be told.
+        // The callers whose commit this was are still to be answered.
         if catch_unwind(AssertUnwindSafe(|| sink.committed())).is_err() {
             tracing::error!("writing the event log panicked");
         }

@@ -21,7 +21,7 @@ use crate::engine::redb_file::pages::Pages;
 use crate::engine::session::process::Process;
 use crate::error::Result;
 
-/// Knows the callers that wait, and tells them of commits and of due times.
+/// Knows the callers that wait, and wakes them after commits and at due times.
 ///
 /// Commits of this process wake them at once. While somebody waits, a [`Watch`] notices other processes and due times.
 #[derive(Default)]
@@ -53,8 +53,8 @@ struct Published {
 
 impl Published {
     /// Whether there is at most one commit since that one.
-    fn is_next_to(&self, told: Option<u64>) -> bool {
-        self.newest.is_some() && told.is_some() && (told == self.newest || told == self.before)
+    fn is_next_to(&self, notified: Option<u64>) -> bool {
+        self.newest.is_some() && notified.is_some() && (notified == self.newest || notified == self.before)
     }
 }
 
@@ -83,43 +83,43 @@ impl Commits {
     }
 
     /// Wakes all waiting callers after a commit of this process.
-    pub(crate) fn tell(&self) {
-        self.tell_of(&Wakes::everybody(), None);
+    pub(crate) fn wake_all(&self) {
+        self.wake(&Wakes::everybody(), None);
     }
 
-    /// The newest commit of which waiting callers were notified, as [`tell_of`](Self::tell_of) needs it for the next one.
-    pub(crate) fn told(&self) -> Option<u64> {
+    /// The newest commit of which waiting callers were notified, as [`wake`](Self::wake) needs it for the next one.
+    pub(crate) fn newest_notified(&self) -> Option<u64> {
         self.state.lock().newest
     }
 
-    /// Wakes the callers that a commit of this process concerns. If it is not the only one since `told`, which was asked for
+    /// Wakes the callers that a commit of this process concerns. If it is not the only one since `notified`, which was asked for
     /// before it was made, another process may have made the others, and one caller looks for what they have left.
-    pub(crate) fn tell_of(&self, wakes: &Wakes, told: Option<u64>) {
+    pub(crate) fn wake(&self, wakes: &Wakes, notified: Option<u64>) {
         let watch = self.watch();
         // Read before they are woken, so they see every commit up to this one, whoever made it.
         let published = watch.map(|watch| watch.published());
-        self.wake(|state| {
+        self.wake_by(|state| {
             state.has_committed = true;
             wakes.due.into_iter().for_each(|time| state.wake_at(time));
             let Some(published) = published else { return Some(wakes.clone()) };
             state.newest = published.newest;
-            Some(if published.is_next_to(told) { wakes.clone() } else { wakes.clone().or_of_others() })
+            Some(if published.is_next_to(notified) { wakes.clone() } else { wakes.clone().or_of_others() })
         });
     }
 
     /// Wakes all waiting callers after a change that is no commit.
     pub(crate) fn look_again(&self) {
-        self.wake(|_| Some(Wakes::everybody()));
+        self.wake_by(|_| Some(Wakes::everybody()));
     }
 
     /// Wakes a waiting caller at that time.
-    pub(crate) fn tell_at(&self, time: Timestamp) {
+    pub(crate) fn wake_at(&self, time: Timestamp) {
         self.state.lock().wake_at(time);
     }
 
     /// Wakes more callers, as many as there is something for.
-    pub(crate) fn tell_more(&self, anybody: u64) {
-        self.wake(|_| Some(Wakes { anybody, ..Wakes::default() }));
+    pub(crate) fn wake_more(&self, anybody: u64) {
+        self.wake_by(|_| Some(Wakes { anybody, ..Wakes::default() }));
     }
 
     /// Registers one more waiting caller. `start` starts the thread if it does not run.
@@ -166,10 +166,10 @@ impl Commits {
     /// newest commit it is one, which looks for how many there is something. For a due time it is one, whose look makes ready
     /// what is due, and whose commit wakes the others.
     fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
-        self.wake(|state| {
+        self.wake_by(|state| {
             // Without a number the callers have to look themselves.
             let committed = newest.is_none() || newest > state.newest;
-            // An older one was read before a commit of this process was told.
+            // An older one was read before a commit of this process was notified.
             state.newest = newest.max(state.newest);
             if went_back {
                 return Some(Wakes::everybody());
@@ -186,11 +186,11 @@ impl Commits {
         });
     }
 
-    fn wake(&self, news: impl FnOnce(&mut State) -> Option<Wakes>) {
+    fn wake_by(&self, news: impl FnOnce(&mut State) -> Option<Wakes>) {
         let mut state = self.state.lock();
         let Some(wakes) = news(&mut state) else { return };
         state.count += 1;
-        let woken = state.waiters.told(&wakes);
+        let woken = state.waiters.woken_by(&wakes);
         drop(state);
         woken.into_iter().for_each(Sleeper::wake);
     }
@@ -220,7 +220,7 @@ pub(crate) struct Waiter {
     commits: Arc<Commits>,
     process: Process,
     number: u64,
-    told: Arc<Condvar>,
+    woken: Arc<Condvar>,
 }
 
 impl Waiter {
@@ -237,11 +237,11 @@ impl Waiter {
         shared: Option<&Path>,
     ) -> Result<Self> {
         let number = commits.come(name, || Watch::start(commits, clock, shared))?;
-        Ok(Self { commits: commits.clone(), process: Process::current(), number, told: Arc::default() })
+        Ok(Self { commits: commits.clone(), process: Process::current(), number, woken: Arc::default() })
     }
 
     /// Notes that the caller looks now. Later notifications make it look again. Says whether it is to look for how many there
-    /// is something, and to [tell](Commits::tell_more) them.
+    /// is something, and to [wake](Commits::wake_more) them.
     pub(crate) fn looks(&self) -> bool {
         self.commits.state.lock().waiters.looks(self.number)
     }
@@ -260,19 +260,19 @@ impl Waiter {
     /// Sleeps until there is something to look at, or until then. Says whether there is something to look at.
     pub(crate) fn sleep(&self, until: Option<Instant>) -> bool {
         let mut state = self.commits.state.lock();
-        if !state.waiters.sleep(self.number, Sleeper::Thread(self.told.clone())) {
+        if !state.waiters.sleep(self.number, Sleeper::Thread(self.woken.clone())) {
             return true;
         }
         let mut is_over = false;
         while state.waiters.is_asleep(self.number) && !is_over {
             match until {
-                None => self.told.wait(&mut state),
-                Some(until) => is_over = self.told.wait_until(&mut state, until).timed_out(),
+                None => self.woken.wait(&mut state),
+                Some(until) => is_over = self.woken.wait_until(&mut state, until).timed_out(),
             }
         }
-        let is_told = !state.waiters.is_asleep(self.number);
+        let is_woken = !state.waiters.is_asleep(self.number);
         state.waiters.is_awake(self.number);
-        is_told
+        is_woken
     }
 }
 

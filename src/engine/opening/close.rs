@@ -44,7 +44,7 @@ impl Store {
         self.inner.gate.end_log();
         self.inner.closing.lock().clear();
         // Waiting callers find out that there is nothing to wait for.
-        self.commits().tell();
+        self.commits().wake_all();
         closed
     }
 

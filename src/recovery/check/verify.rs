@@ -66,11 +66,11 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn check_with(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
-        self.told(self.verify_all(progress))
+        self.reported(self.verify_all(progress))
     }
 
-    fn told(&self, checked: Result<CheckReport>) -> Result<CheckReport> {
-        self.tell_of_check(&checked);
+    fn reported(&self, checked: Result<CheckReport>) -> Result<CheckReport> {
+        self.append_check(&checked);
         checked
     }
 
@@ -112,7 +112,7 @@ impl Store {
                 if !is_partial(&view)? {
                     check_the_documents(&view, &mut report)?;
                 }
-                self.told(Ok(report))
+                self.reported(Ok(report))
             }
         }
     }
@@ -153,7 +153,7 @@ impl Store {
             }
             written => written.map_err(|error| files::failed(&place, error))?,
         }
-        self.told(Ok(report))
+        self.reported(Ok(report))
     }
 
     /// Verifies the checksum of every page of the file. The writers of all processes wait for it: 1 to 2 s per GB.

@@ -43,7 +43,8 @@ impl Store {
     pub fn restore_data(&self, id: &str) -> Result<Value> {
         let backup = self.backup_to_restore(id)?;
         let data = self.data_to_restore(&backup)?;
-        self.doing("restore_data", Some(id.to_owned())).tell([(EventKind::RestoreSuccessful, backup_details(&backup))]);
+        self.doing("restore_data", Some(id.to_owned()))
+            .append_events([(EventKind::RestoreSuccessful, backup_details(&backup))]);
         Ok(data)
     }
 
@@ -71,12 +72,12 @@ impl Store {
 
     fn backup_to_restore(&self, id: &str) -> Result<Backup> {
         let found = self.view().and_then(|view| backup_row(&view, id)?.ok_or_else(|| no_backup(id)));
-        found.inspect_err(|error| self.tell_of_failed_restore(json!({"backup_id": id}), None, error))
+        found.inspect_err(|error| self.append_failed_restore(json!({"backup_id": id}), None, error))
     }
 
     fn data_to_restore(&self, backup: &Backup) -> Result<Value> {
         let failed = |reason, error: &Error| {
-            self.tell_of_failed_restore(json!({"backup_id": backup.backup_id}), reason, error);
+            self.append_failed_restore(json!({"backup_id": backup.backup_id}), reason, error);
         };
         match self.view_at(backup.epoch).and_then(|view| content(&view, backup)) {
             Ok(Some(data)) => Ok(data),
@@ -86,17 +87,17 @@ impl Store {
     }
 
     /// Appends the event of a plan that failed.
-    pub(crate) fn tell_of_failed_plan(&self, plan: &RestorePlan, error: &Error) {
+    pub(crate) fn append_failed_plan(&self, plan: &RestorePlan, error: &Error) {
         let mut details = json!({"point": plan.point.to_string(), "is_undo": plan.is_undo()});
         if let Some(details) = details.as_object_mut() {
             details.extend(plan.backup.iter().map(|id| ("backup_id".into(), id.as_str().into())));
         }
-        self.tell_of_failed_restore(details, None, error);
+        self.append_failed_restore(details, None, error);
     }
 
     /// Appends the events of a failed restore, and of the damage that it found. A restore that was refused because of
     /// its arguments has no event.
-    pub(crate) fn tell_of_failed_restore(&self, details: Value, reason: Option<&str>, error: &Error) {
+    pub(crate) fn append_failed_restore(&self, details: Value, reason: Option<&str>, error: &Error) {
         use ErrorKind::{Damaged, Full, Gone, Io, NotFound};
         if !matches!(error.kind(), NotFound | Damaged | Gone | Full | Io) {
             return;
@@ -105,26 +106,26 @@ impl Store {
         details.insert("error".into(), error.to_string().into());
         let damage = (error.kind() == Damaged).then(|| (EventKind::CorruptionDetected, details.clone().into()));
         details.insert("reason".into(), reason.unwrap_or(error.kind().as_str()).into());
-        self.tell(damage.into_iter().chain([(EventKind::RestoreFailed, details.into())]));
+        self.append_events(damage.into_iter().chain([(EventKind::RestoreFailed, details.into())]));
     }
 
     /// Appends the event of damage that a check found, or of a check that could not run.
-    pub(crate) fn tell_of_check(&self, checked: &Result<CheckReport>) {
+    pub(crate) fn append_check(&self, checked: &Result<CheckReport>) {
         match checked {
             Ok(report) if report.is_sound() => {}
             Ok(report) => {
                 let details = json!({"found": report.found, "first": report.findings.first()});
-                self.tell([(EventKind::CorruptionDetected, details)]);
+                self.append_events([(EventKind::CorruptionDetected, details)]);
             }
             Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Io) => {
-                self.tell([(EventKind::CheckFailed, json!({"error": error.to_string()}))]);
+                self.append_events([(EventKind::CheckFailed, json!({"error": error.to_string()}))]);
             }
             Err(_) => {}
         }
     }
 
     /// Appends the events of a log that the opening took up or set aside.
-    pub(crate) fn tell_of_log(&self) {
+    pub(crate) fn append_log_news(&self) {
         let news = self.take_log_news();
         let taken = news.taken.map(|log| {
             let since = log.since.to_string();
@@ -133,13 +134,13 @@ impl Store {
         let aside = news.set_aside.into_iter().map(|name| (EventKind::LogSetAside, json!({"path": name})));
         let events: Vec<_> = taken.into_iter().chain(aside).collect();
         if !events.is_empty() {
-            self.tell(events);
+            self.append_events(events);
         }
     }
 
     /// Appends events of failures. If they cannot be written, as on a full disk, they go to the log. A store that was
     /// opened read-only is not written to.
-    pub(crate) fn tell(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {
+    pub(crate) fn append_events(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {
         if self.only_looks() {
             return;
         }

@@ -57,7 +57,7 @@ impl Store {
         details: Value,
     ) -> Result<RestoreReport> {
         let plan = self.plan_restore(selector, options);
-        self.apply(&plan.inspect_err(|error| self.tell_of_failed_restore(details, None, error))?)
+        self.apply(&plan.inspect_err(|error| self.append_failed_restore(details, None, error))?)
     }
 
     /// Applies a plan to the present state: one transaction, with a safety point in it. A restore that changes nothing
@@ -76,9 +76,9 @@ impl Store {
         let done = self.verified(plan).and_then(|verified| {
             store.alone(|tx| tx.restore(plan, verified).map(|report| outcome(report, |report| report.undo.is_some())))
         });
-        let report = done.inspect_err(|error| self.tell_of_failed_plan(plan, error))?;
+        let report = done.inspect_err(|error| self.append_failed_plan(plan, error))?;
         if report.undo.is_none() {
-            store.tell([plan.event(&report, &[])]);
+            store.append_events([plan.event(&report, &[])]);
         }
         Ok(report)
     }

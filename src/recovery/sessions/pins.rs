@@ -19,11 +19,11 @@ const MINUTE: &str = "%Y-%m-%dT%H:%MZ";
 
 impl Store {
     /// The time since which a view of this process has been open, if that is long. Announces it when it differs from
-    /// `told`.
-    pub(crate) fn tell_of_long_view(&self, told: Option<Timestamp>) -> Option<Timestamp> {
+    /// `announced`.
+    pub(crate) fn announce_long_view(&self, announced: Option<Timestamp>) -> Option<Timestamp> {
         let now = self.clock().now();
         let oldest = self.views().oldest().filter(|since| clock::after(*since, LONG) <= now);
-        if let Some(session) = self.session().filter(|_| oldest != told)
+        if let Some(session) = self.session().filter(|_| oldest != announced)
             && let Some(session_locks) = SessionLocks::open_existing(self.path())
         {
             if let Some(since) = oldest {
@@ -59,14 +59,14 @@ mod tests {
         let other = Store::options().session(false).open(&path).unwrap();
         let view = store.view().unwrap();
         clock.advance(LONG / 2);
-        let mut told = store.tell_of_long_view(None);
-        assert_eq!((told, other.long_readers().len()), (None, 0));
+        let mut announced = store.announce_long_view(None);
+        assert_eq!((announced, other.long_readers().len()), (None, 0));
         clock.advance(LONG);
-        told = store.tell_of_long_view(told);
+        announced = store.announce_long_view(announced);
         let readers = other.long_readers();
         assert!(readers[0].contains(", reading since 2026-01-02T03:04Z"), "{readers:?}");
         drop(view);
-        assert_eq!(store.tell_of_long_view(told), None);
+        assert_eq!(store.announce_long_view(announced), None);
         assert!(other.long_readers().is_empty());
     }
 }

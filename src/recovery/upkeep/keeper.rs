@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// After this long without a failure, the next one is handled at once.
 const CALM: Duration = Duration::from_secs(10);
 /// A failure like the last one is reported again after this long.
-const TELL_AGAIN: Duration = Duration::from_secs(10 * 60);
+const REPORT_AGAIN: Duration = Duration::from_secs(10 * 60);
 /// With less free space than this, nothing optional is written.
 const ROOM: u64 = 1 << 20;
 
@@ -93,8 +93,14 @@ impl Keeper {
     /// `Io` when no thread can be started.
     pub fn start(store: Store, give_up_after: Option<Duration>, attendant: Arc<dyn Attendant>) -> Result<Self> {
         let shared = Arc::<Shared>::default();
-        let mut work =
-            Opening { store, give_up_after, attendant, shared: shared.clone(), pace: Pace::default(), told: None };
+        let mut work = Opening {
+            store,
+            give_up_after,
+            attendant,
+            shared: shared.clone(),
+            pace: Pace::default(),
+            last_report: None,
+        };
         let thread = Background::start("hivekeep-keeper", move |stop| work.run(stop))?;
         Ok(Self { shared, thread })
     }
@@ -156,7 +162,7 @@ struct Opening {
     shared: Arc<Shared>,
     pace: Pace,
     /// The last report, and its time.
-    told: Option<(String, Instant)>,
+    last_report: Option<(String, Instant)>,
 }
 
 impl Opening {
@@ -176,7 +182,7 @@ impl Opening {
             let just_told = known.cause.take().filter(|(_, at)| at.elapsed() < CALM);
             just_told.map_or_else(|| "a failure has closed the store's file".to_owned(), |(cause, _)| cause)
         };
-        self.tell_once(&cause);
+        self.report_once(&cause);
         loop {
             if stop.pause(self.pace.before_the_next()) || self.store.is_closed() {
                 return false;
@@ -222,21 +228,21 @@ impl Opening {
             "the store was opened again; nothing that was acknowledged is lost"
         );
         // An event at the start of the failure could not have been written.
-        let is_new = self.told.as_ref().is_some_and(|(told, at)| told == cause && at.elapsed() <= closed + LOOK);
+        let is_new = self.last_report.as_ref().is_some_and(|(last, at)| last == cause && at.elapsed() <= closed + LOOK);
         if !is_new || free_space(self.store.path()).is_some_and(|free| free < ROOM) {
             return;
         }
         let details = json!({"error": cause, "closed_ms": u64::try_from(closed.as_millis()).unwrap_or(u64::MAX)});
-        self.store.tell([(EventKind::StoreReopened, details)]);
+        self.store.append_events([(EventKind::StoreReopened, details)]);
     }
 
     /// Reports the failure, unless the same one was reported recently.
-    fn tell_once(&mut self, cause: &str) {
-        if self.told.as_ref().is_some_and(|(told, at)| told == cause && at.elapsed() < TELL_AGAIN) {
+    fn report_once(&mut self, cause: &str) {
+        if self.last_report.as_ref().is_some_and(|(last, at)| last == cause && at.elapsed() < REPORT_AGAIN) {
             return;
         }
-        self.told = Some((cause.to_owned(), Instant::now()));
-        self.store.tell_failure(Work::Reopen, cause);
+        self.last_report = Some((cause.to_owned(), Instant::now()));
+        self.store.append_failure(Work::Reopen, cause);
         self.attendant.failed(Work::Reopen, cause);
     }
 }

@@ -216,7 +216,7 @@ impl Worker {
             return Ok(());
         }
         self.alive = Wait::new(now, KEEP_ALIVE);
-        self.long_view = self.store.tell_of_long_view(self.long_view);
+        self.long_view = self.store.announce_long_view(self.long_view);
         self.store.session().map_or(Ok(()), |session| self.store.write(|tx| tx.keep_alive(session)))
     }
 

@@ -107,7 +107,7 @@ pub(crate) fn note(
 ) {
     let error = error.map(|error| error.to_string());
     if let Some(error) = error.as_deref().filter(|error| Some(*error) != known.as_deref()) {
-        store.tell_failure(work, error);
+        store.append_failure(work, error);
         attendant.failed(work, error);
     }
     *known = error;
@@ -115,11 +115,11 @@ pub(crate) fn note(
 
 impl Store {
     /// Reports a failure: in the log, and, if possible, as an event.
-    pub(crate) fn tell_failure(&self, work: Work, error: &str) {
+    pub(crate) fn append_failure(&self, work: Work, error: &str) {
         tracing::error!(work = work.as_str(), error, "work failed");
         if let Some(event) = work.event() {
             // On a full disk the event cannot be written either. The log and the health contain the failure anyway.
-            self.tell([(event, json!({"error": error}))]);
+            self.append_events([(event, json!({"error": error}))]);
         }
     }
 }

@@ -156,11 +156,11 @@ impl Store {
             // Any of the tasks may be for one of those who wait. It may take one of them itself.
             let waiting = self.commits().waiting();
             let ready = view.queue().records.rows(Table::Index, &keys::ready().range(), waiting)?.len();
-            self.commits().tell_more(u64::try_from(ready.saturating_sub(1)).unwrap_or(u64::MAX));
+            self.commits().wake_more(u64::try_from(ready.saturating_sub(1)).unwrap_or(u64::MAX));
         }
         let next = view.queue().next_due()?;
         if let Some(next) = next {
-            self.commits().tell_at(next);
+            self.commits().wake_at(next);
         }
         let is_due = next.is_some_and(|next| next <= view.now());
         if !is_due && !view.queue().may_have_work_for(bot, options)? {

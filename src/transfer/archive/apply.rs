@@ -183,20 +183,20 @@ impl Store {
         let import = |tx: &mut WriteTx<'_>| tx.import(plan, &progress);
         let store = self.doing("import", Some(plan.file.display().to_string()));
         let done = store.alone(|tx| import(tx).map(|report| outcome(report, |report| report.undo.is_some())));
-        let report = done.inspect_err(|error| self.tell_of_failed_import(plan, error))?;
+        let report = done.inspect_err(|error| self.append_failed_import(plan, error))?;
         if report.undo.is_none() {
-            store.tell([(EventKind::Imported, report.details())]);
+            store.append_events([(EventKind::Imported, report.details())]);
         }
         Ok(report)
     }
 
     /// Appends the event of an import that failed after the archive was verified.
-    fn tell_of_failed_import(&self, plan: &ImportPlan, error: &Error) {
+    fn append_failed_import(&self, plan: &ImportPlan, error: &Error) {
         if !matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Full | ErrorKind::Io) {
             return;
         }
         let details = json!({"file": plan.file.to_string_lossy(), "error": error.to_string()});
-        self.tell([(EventKind::ImportFailed, details)]);
+        self.append_events([(EventKind::ImportFailed, details)]);
     }
 }
 

@@ -236,7 +236,7 @@ impl Store {
             audit_entries: manifest.audit.as_ref().map_or(0, |audit| audit.count),
             point: manifest.point,
         };
-        self.tell_archived(&report, options.automatic)?;
+        self.append_archived(&report, options.automatic)?;
         Ok(report)
     }
 
@@ -254,7 +254,7 @@ impl Store {
         self.view()?.point(epoch)
     }
 
-    fn tell_archived(&self, report: &ExportReport, automatic: bool) -> Result<()> {
+    fn append_archived(&self, report: &ExportReport, automatic: bool) -> Result<()> {
         // A later reader may have another working directory.
         let file = std::path::absolute(&report.file)?;
         let details = json!({

@@ -45,9 +45,9 @@ impl Crowd {
     }
 
     /// Tells of a commit that is the only one.
-    fn tell(&self, wakes: &Wakes) {
+    fn wake(&self, wakes: &Wakes) {
         let commits = self.hive.store.commits();
-        commits.tell_of(wakes, commits.told());
+        commits.wake(wakes, commits.newest_notified());
     }
 
     /// The callers that were woken since the last call.
@@ -61,7 +61,7 @@ impl Crowd {
 fn a_commit_wakes_as_many_as_it_has_something_for_and_the_longest_waiting_first() {
     let crowd = Crowd::new(5);
     let tell = |wakes: Wakes| {
-        crowd.tell(&wakes);
+        crowd.wake(&wakes);
         crowd.woken()
     };
     assert_eq!(tell(of(0)), [0; 0]);
@@ -73,7 +73,7 @@ fn a_commit_wakes_as_many_as_it_has_something_for_and_the_longest_waiting_first(
 #[test]
 fn a_turn_that_is_not_used_passes_to_the_next_that_has_not_looked_since() {
     let mut crowd = Crowd::new(4);
-    crowd.tell(&of(1));
+    crowd.wake(&of(1));
     assert_eq!(crowd.woken(), [0]);
     // There was something, but not for it.
     crowd.waiting[0].0.looks();
@@ -92,7 +92,7 @@ fn a_caller_that_looks_while_a_commit_is_announced_looks_again() {
     let crowd = Crowd::new(1);
     let (waiter, _) = &crowd.waiting[0];
     waiter.looks();
-    crowd.tell(&of(1));
+    crowd.wake(&of(1));
     // It would wait for ever.
     waiter.sleep(None);
     waiter.looks();
@@ -200,13 +200,13 @@ fn a_commit_that_concerns_nobody_wakes_nobody_unless_another_process_has_committ
     };
     // The watch may look between a commit and its being told, and wakes them then.
     assert!((0..20).any(slept_through));
-    let told = store.commits().told();
+    let notified = store.commits().newest_notified();
     put(store, 1);
     put(&other, 2);
-    store.commits().tell_of(&of(0), told);
+    store.commits().wake(&of(0), notified);
     assert_eq!(crowd.woken(), [0], "the other commit may concern somebody");
     assert!(crowd.waiting[0].0.looks() && !crowd.waiting[0].0.looks(), "one looks for all others");
-    store.commits().tell_more(1);
+    store.commits().wake_more(1);
     assert_eq!(crowd.woken(), [1]);
 }
 
@@ -214,8 +214,8 @@ fn a_commit_that_concerns_nobody_wakes_nobody_unless_another_process_has_committ
 fn a_due_time_and_a_clock_that_is_set_back_wake_waiting_callers() {
     let hive = fixture(Store::options());
     let _waiting = hive.store.waiting(b"").unwrap();
-    hive.store.commits().tell_at(time(1020));
-    hive.store.commits().tell_at(time(1010));
+    hive.store.commits().wake_at(time(1020));
+    hive.store.commits().wake_at(time(1010));
     hive.clock.set(time(1009));
     assert_eq!(hive.news_of_a_while(), 0);
     assert_eq!(hive.news_of(|| hive.clock.set(time(1010))), 1);

@@ -130,7 +130,7 @@ impl Waiters {
     }
 
     /// The callers to wake for a transaction.
-    pub(super) fn told(&mut self, wakes: &Wakes) -> Vec<Sleeper> {
+    pub(super) fn woken_by(&mut self, wakes: &Wakes) -> Vec<Sleeper> {
         if wakes.is_nobody() {
             return Vec::new();
         }
