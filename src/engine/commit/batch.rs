@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Instant;
 
+use super::failures::uncertain;
 use super::sink::SinkSlot;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::Transaction;
@@ -181,16 +182,4 @@ pub(super) fn alone<R>(
             resume_unwind(panic)
         }
     }
-}
-
-/// A failed commit may still have reached the disk: 3.8% of the measured ones had.
-pub(super) fn uncertain(error: Error) -> Error {
-    let message = format!(
-        "the commit failed, and it is unknown whether it reached the disk; open the store again and look: {error}"
-    );
-    Error::new(ErrorKind::Uncertain, message).with_source(error)
-}
-
-pub(super) fn poisoned() -> Error {
-    Error::new(ErrorKind::Reopen, "an earlier commit failed, so writes are refused until the store is opened again")
 }

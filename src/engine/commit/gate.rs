@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
-use super::batch::{Failed, OpenBatch, Outcome, Size, alone, batch_of, commit, poisoned, uncertain};
+use super::batch::{Failed, OpenBatch, Outcome, Size, alone, batch_of, commit};
 use super::callers::State;
+use super::failures::{poisoned, uncertain};
 use super::logged::{Logged, Manner};
 use super::reentrancy::Writing;
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};

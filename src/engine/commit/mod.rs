@@ -5,11 +5,13 @@
 //!   end: a point of the commit if every commit is kept, the common rows, the name of the file, the sync
 //! * `logged`: a write of a store that has a log; `work`: the work of a transaction without its result
 //! * `sink`: hears of events before and after their commit, for the event log; `wakeups`: wakes those who wait for a commit
+//! * `failures`: the errors of a commit that failed
 //! * `reentrancy`: a write inside of a write is refused
 //! * `locks`: the locks that writers queue at
 
 mod batch;
 mod callers;
+pub(super) mod failures;
 mod gate;
 pub(super) mod locks;
 mod logged;

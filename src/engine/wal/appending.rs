@@ -10,7 +10,8 @@ use super::log::Log;
 use super::maps::WriteSet;
 use super::unsynced::SyncAll;
 use super::writer::{Ended, OpenSection, Stage, Writer};
-use crate::error::{Error, ErrorKind, Result};
+use crate::engine::commit::failures::{poisoned, uncertain};
+use crate::error::{Error, Result};
 
 impl Log {
     /// Appends a commit, and gives its number; none when it has no place in the section. It is durable once
@@ -117,7 +118,7 @@ impl Log {
             }
             // W5: the sync begins after everything up to `newest` was written.
             let (newest, Some(file)) = (appended.newest, appended.file.clone()) else {
-                return Err(uncertain(Arc::new(Error::damaged("nothing was appended to the log"))));
+                return Err(uncertain(Error::damaged("nothing was appended to the log")));
             };
             appended.is_syncing = true;
             drop(appended);
@@ -238,18 +239,7 @@ impl Log {
     pub(crate) fn refuse_failed(&self) -> Result<()> {
         match &self.appended.lock().failure {
             None => Ok(()),
-            Some(failure) => Err(Error::new(
-                ErrorKind::Reopen,
-                "an earlier commit failed, so writes are refused until the store is opened again",
-            )
-            .with_source(failure.clone())),
+            Some(failure) => Err(poisoned().with_source(failure.clone())),
         }
     }
-}
-
-fn uncertain(error: Arc<Error>) -> Error {
-    let message = format!(
-        "the commit failed, and it is unknown whether it reached the disk; open the store again and look: {error}"
-    );
-    Error::new(ErrorKind::Uncertain, message).with_source(error)
 }
