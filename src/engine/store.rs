@@ -184,7 +184,9 @@ impl Store {
 
     /// A view as of a retained epoch.
     pub(crate) fn view_at(&self, epoch: Epoch) -> Result<View> {
-        self.with_handle(|handle| View::new(self.inner.context.clone(), self.inner.gate.rows(handle)?, epoch))
+        self.with_handle(|handle| {
+            View::new(self.inner.context.clone(), self.inner.gate.log_slot().rows(handle)?, epoch)
+        })
     }
 
     /// A view of the present for callers that read all of it. Where possible it also reads the pages of the file directly.
@@ -192,8 +194,8 @@ impl Store {
         self.with_handle(|handle| {
             // A store that is not shared begins to read from memory, which may be behind the file.
             let (rows, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
-                true => Snapshot::with(self.path(), || self.inner.gate.rows(handle))?,
-                false => (self.inner.gate.rows(handle)?, None),
+                true => Snapshot::with(self.path(), || self.inner.gate.log_slot().rows(handle))?,
+                false => (self.inner.gate.log_slot().rows(handle)?, None),
             };
             let view = View::new(self.inner.context.clone(), rows, Epoch::NOW)?;
             Ok(view.with_snapshot(snapshot))

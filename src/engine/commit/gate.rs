@@ -3,19 +3,16 @@
 //!
 //! redb allows one write transaction at a time, until its commit has synced. Callers queue meanwhile. The last caller of a
 //! batch waits for as many callers as the batch before had, so that threads which write back to back share one commit.
-//!
-//! The file is long because the steps of a caller, and the reasons for their order, are read together.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
-
 use super::batch::{Failed, OpenBatch, Outcome, Size, alone, batch_of, commit};
 use super::callers::State;
 use super::failures::{poisoned, uncertain};
+use super::log_slot::LogSlot;
 use super::logged::{Logged, Manner};
 use super::reentrancy::Writing;
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard, yield_now};
@@ -24,10 +21,9 @@ use crate::engine::commit::wakeups::Commits;
 use crate::engine::opening::context::Context;
 use crate::engine::options::Durability;
 use crate::engine::redb_file::{Handle, Transaction, locked};
-use crate::engine::rows::ReadRows;
 use crate::engine::session::process::forked;
 use crate::engine::session::writer_line::Streak;
-use crate::engine::wal::{Checkpointer, Log, Mover, Overlay};
+use crate::engine::wal::Log;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -43,14 +39,7 @@ pub(crate) struct Gate {
     changed: Condvar,
     commits: Arc<Commits>,
     sink: SinkSlot,
-    /// The log, in a store that one process has for itself.
-    log: RwLock<Option<Tended>>,
-}
-
-/// A log, and the thread that moves its sections.
-struct Tended {
-    log: Arc<Log>,
-    checkpointer: Option<Checkpointer>,
+    log: LogSlot,
 }
 
 impl Gate {
@@ -60,7 +49,7 @@ impl Gate {
             changed: Condvar::new(),
             commits: Arc::default(),
             sink: SinkSlot::default(),
-            log: RwLock::default(),
+            log: LogSlot::default(),
         }
     }
 
@@ -92,55 +81,12 @@ impl Gate {
 
     /// The log, if the store has one.
     pub(crate) fn log(&self) -> Option<Arc<Log>> {
-        self.log.read().as_ref().map(|tended| tended.log.clone())
+        self.log.get()
     }
 
-    /// Gives the store that was just opened its log, and, with a mover, a thread that moves it.
-    pub(crate) fn set_log(&self, log: Option<Log>, mover: Option<&Mover>) {
-        let new = log.map(|log| {
-            let log = Arc::new(log);
-            let checkpointer = mover.map(|mover| Checkpointer::begin(&log, mover));
-            Tended { log, checkpointer }
-        });
-        let old = mem::replace(&mut *self.log.write(), new);
-        old.iter().for_each(|old| old.log.unsynced.stop());
-        if let Some(checkpointer) = old.and_then(|old| old.checkpointer) {
-            checkpointer.stop();
-        }
-    }
-
-    /// Ends the thread of the log.
-    pub(crate) fn end_log(&self) {
-        let ended = self.log.write().as_mut().and_then(|tended| {
-            tended.log.unsynced.stop();
-            tended.checkpointer.take()
-        });
-        if let Some(checkpointer) = ended {
-            checkpointer.join();
-        }
-    }
-
-    /// Forgets the log in a forked child, which does not have its thread.
-    pub(crate) fn forget_log(&self) {
-        if let Some(mut log) = self.log.try_write() {
-            mem::forget(log.take());
-        }
-    }
-
-    /// The rows of now.
-    pub(crate) fn rows(&self, handle: &Handle) -> Result<ReadRows> {
-        match self.log() {
-            Some(log) => log.rows(handle),
-            None => Ok(ReadRows::new(handle.begin_read()?, Overlay::none())),
-        }
-    }
-
-    /// Moves the log into redb before the file is closed.
-    pub(crate) fn close_log(&self, handle: &Handle, context: &Context) -> Result<()> {
-        match self.log().filter(|_| !handle.is_spent()) {
-            Some(log) => log.close(handle, context),
-            None => Ok(()),
-        }
+    /// The place of the log, and its thread.
+    pub(crate) fn log_slot(&self) -> &LogSlot {
+        &self.log
     }
 
     /// A write of a store that has a log.

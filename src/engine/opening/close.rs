@@ -36,12 +36,12 @@ impl Store {
         drop(slot);
         let closed = closed.and(moved.unwrap_or(Ok(()))).and(match content {
             Content::Open(handle) => {
-                let emptied = self.inner.gate.close_log(&handle, self.inner.context());
+                let emptied = self.inner.gate.log_slot().close(&handle, self.inner.context());
                 emptied.and(handle.close())
             }
             Content::Lost | Content::Closed => Ok(()),
         });
-        self.inner.gate.end_log();
+        self.inner.gate.log_slot().end();
         self.inner.closing.lock().clear();
         // Waiting callers find out that there is nothing to wait for.
         self.commits().wake_all();
@@ -94,13 +94,13 @@ impl Drop for Inner {
     /// a minute.
     fn drop(&mut self) {
         if self.slot.refuse_forked().is_err() {
-            return self.gate.forget_log();
+            return self.gate.log_slot().forget();
         }
         // Its thread first: it must make no section beside the close.
-        self.gate.end_log();
+        self.gate.log_slot().end();
         if !std::thread::panicking() && self.slot.is_open() {
             let last = |handle: &Handle| {
-                self.write_last_with_patience(handle).and(self.gate.close_log(handle, self.context()))
+                self.write_last_with_patience(handle).and(self.gate.log_slot().close(handle, self.context()))
             };
             if let Err(error) = self.slot.with(last) {
                 tracing::warn!(%error, "the store was dropped, and its end could not be written");
