@@ -6,11 +6,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::contents::{contents, export_collection, export_trail};
+use super::draft::Place;
 use super::hashed::Hashed;
 use super::layout;
 use super::manifest::ArchivedPoint;
 use super::pack::{Packer, Packing};
-use super::place::Place;
 use super::progress::Count;
 use super::seal::{Keys, Seal};
 use super::source::Source;

@@ -8,13 +8,14 @@
 //! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and
 //!   [`retention`] decides which are kept
 //! * [`manifest`] and [`layout`] are shared by writer and reader; [`progress`] counts for both
-//! * [`pack`], [`seal`], [`hashed`] and [`place`] are the file: compressed, encrypted, hashed, named at the end
+//! * [`pack`], [`seal`], [`hashed`] and [`draft`] are the file: compressed, encrypted, hashed, named at the end
 
 mod apply;
 #[cfg(test)]
 mod apply_test;
 mod automatic;
 mod contents;
+mod draft;
 mod expect;
 mod export;
 mod folder;
@@ -27,7 +28,6 @@ mod line;
 mod manifest;
 mod merging;
 mod pack;
-mod place;
 mod progress;
 mod read;
 mod readable;

@@ -1,13 +1,13 @@
 //! The store of a verb: a file here, or one that a service keeps. A verb parses and renders; the methods here have both
 //! ways to what it asks for.
 //!
-//! * [`place`]: which of the two `--store` names
+//! * [`location`]: which of the two `--store` names
 //! * [`records`], [`queue`], [`bulk`], [`schedules`], [`points`], [`restore`], [`keys`], [`whole`]: the methods, by topic;
 //!   [`seen`]: those of a point
 
 mod bulk;
 mod keys;
-mod place;
+mod location;
 mod points;
 mod queue;
 mod records;
@@ -18,7 +18,7 @@ mod whole;
 
 use jiff::Timestamp;
 
-pub(in crate::face::cli) use self::place::Place;
+pub(in crate::face::cli) use self::location::Place;
 pub(in crate::face::cli) use self::points::SizedPoint;
 pub(in crate::face::cli) use self::queue::{Claimed, TaskChange};
 pub(in crate::face::cli) use self::restore::{Planned, RestoreAsked};
