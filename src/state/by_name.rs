@@ -10,7 +10,7 @@ use crate::state::documents::DocumentId;
 use crate::state::registry::Bot;
 
 /// A record that may be put and removed by name.
-enum Place {
+enum NamedRecord {
     Bot,
     Config,
     Document(DocumentId),
@@ -40,10 +40,10 @@ impl WriteTx<'_> {
     /// ```
     pub fn put_record(&mut self, collection: &str, key: &str, value: &Value) -> Result<()> {
         match place(collection, key)? {
-            Place::Bot => self.registry().put(&bot(key, value)?),
-            Place::Config => self.config().put(key, value),
-            Place::Document(id) => self.documents().put(id.kind(), id.source(), value).map(drop),
-            Place::Own => self.collection::<Value>(collection)?.put(key, value),
+            NamedRecord::Bot => self.registry().put(&bot(key, value)?),
+            NamedRecord::Config => self.config().put(key, value),
+            NamedRecord::Document(id) => self.documents().put(id.kind(), id.source(), value).map(drop),
+            NamedRecord::Own => self.collection::<Value>(collection)?.put(key, value),
         }
     }
 
@@ -54,23 +54,23 @@ impl WriteTx<'_> {
     /// As [`put_record`](Self::put_record).
     pub fn remove_record(&mut self, collection: &str, key: &str) -> Result<bool> {
         match place(collection, key)? {
-            Place::Bot => self.registry().remove(&key.parse()?),
-            Place::Config => self.config().remove(key),
-            Place::Document(id) => self.documents().remove(id.kind(), id.source()),
-            Place::Own => self.collection::<Value>(collection)?.remove(key),
+            NamedRecord::Bot => self.registry().remove(&key.parse()?),
+            NamedRecord::Config => self.config().remove(key),
+            NamedRecord::Document(id) => self.documents().remove(id.kind(), id.source()),
+            NamedRecord::Own => self.collection::<Value>(collection)?.remove(key),
         }
     }
 }
 
-fn place(collection: &str, key: &str) -> Result<Place> {
+fn place(collection: &str, key: &str) -> Result<NamedRecord> {
     match collection {
-        "registry" => Ok(Place::Bot),
-        "config" => Ok(Place::Config),
-        "documents" => key.parse().map(Place::Document),
+        "registry" => Ok(NamedRecord::Bot),
+        "config" => Ok(NamedRecord::Config),
+        "documents" => key.parse().map(NamedRecord::Document),
         "queue" | "assignments" | "bot_assignments" | "chat" | "audit" => Err(Error::invalid(format!(
             "the records of this collection have operations of their own; use those: collection={collection}"
         ))),
-        _ => Ok(Place::Own),
+        _ => Ok(NamedRecord::Own),
     }
 }
 

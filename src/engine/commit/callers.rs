@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The permissions of the callers. A thread reads and writes the fields while it holds the mutex.
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct Callers {
     /// The transaction that closures are running in now.
     pub(super) open: Option<OpenBatch>,
     /// The number of the newest batch.
@@ -42,7 +42,7 @@ pub(super) struct Failure {
     unanswered: usize,
 }
 
-impl State {
+impl Callers {
     /// Whether work alone has to let a batch go first, so that it does not starve the others.
     pub(super) fn others_first(&self) -> bool {
         self.waiting > 0 && self.ended < self.alone_after

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Failed, OpenBatch, Outcome, Size, alone, batch_of, commit};
-use super::callers::State;
+use super::callers::Callers;
 use super::failures::{poisoned, uncertain};
 use super::log_slot::LogSlot;
 use super::logged::{Logged, Manner};
@@ -34,7 +34,7 @@ const MOST_IN_BATCH: usize = 256;
 
 /// The queue of writers of one open store.
 pub(crate) struct Gate {
-    state: Mutex<State>,
+    state: Mutex<Callers>,
     /// Notified when the state has changed in a way that may let a waiting caller go on.
     changed: Condvar,
     commits: Arc<Commits>,
@@ -177,7 +177,7 @@ impl Gate {
     /// Opens a transaction for a new batch when none is open, once nobody keeps this caller from it.
     fn begin(
         &self,
-        state: &mut MutexGuard<'_, State>,
+        state: &mut MutexGuard<'_, Callers>,
         handle: &Handle,
         context: &Context,
         arrived: Instant,
@@ -230,7 +230,7 @@ impl Gate {
 
     /// Waits until something has changed. While another process keeps this one from writing, no caller waits for longer
     /// than it would alone.
-    fn wait(&self, state: &mut MutexGuard<'_, State>, context: &Context, arrived: Instant) -> Result<()> {
+    fn wait(&self, state: &mut MutexGuard<'_, Callers>, context: &Context, arrived: Instant) -> Result<()> {
         match arrived.checked_add(context.lock_timeout) {
             Some(until) if state.shut_out => {
                 if self.changed.wait_until(state, until).timed_out() && state.shut_out {
@@ -243,7 +243,7 @@ impl Gate {
     }
 
     /// Does work without the mutex. The other callers wait until it has ended, even by a panic.
-    fn apart<R>(&self, state: &mut MutexGuard<'_, State>, work: impl FnOnce() -> R) -> R {
+    fn apart<R>(&self, state: &mut MutexGuard<'_, Callers>, work: impl FnOnce() -> R) -> R {
         state.busy = true;
         let done = MutexGuard::unlocked(state, || catch_unwind(AssertUnwindSafe(work)));
         state.busy = false;
@@ -252,7 +252,7 @@ impl Gate {
     }
 
     /// Commits the batch, or waits until another caller has.
-    fn finish(&self, mut state: MutexGuard<'_, State>, context: &Context, batch: u64, joined: bool) -> Result<()> {
+    fn finish(&self, mut state: MutexGuard<'_, Callers>, context: &Context, batch: u64, joined: bool) -> Result<()> {
         if self.leads(&mut state, batch) {
             self.commit(&mut state, context);
         }
@@ -268,7 +268,7 @@ impl Gate {
     }
 
     /// Whether this caller commits the batch: the last one that arrived, once it has waited and nobody else is about to join.
-    fn leads(&self, state: &mut MutexGuard<'_, State>, batch: u64) -> bool {
+    fn leads(&self, state: &mut MutexGuard<'_, Callers>, batch: u64) -> bool {
         let Some(came) = state.members_of(batch) else { return false };
         // A full batch is not kept waiting, and work alone is not kept out by callers that are not there yet.
         if came >= MOST_IN_BATCH || state.alone_waiting > 0 && state.waiting == 0 {
@@ -286,7 +286,7 @@ impl Gate {
     }
 
     /// Ends the open batch: syncs it when it changed anything.
-    fn commit(&self, state: &mut MutexGuard<'_, State>, context: &Context) {
+    fn commit(&self, state: &mut MutexGuard<'_, Callers>, context: &Context) {
         let Some(open) = state.open.take() else { return };
         let (batch, begun, members, changed) = (state.batch, open.begun, open.members, open.shared.changed);
         let (wakes, notified) = (open.shared.wakes.clone(), self.commits.newest_notified());

@@ -26,11 +26,11 @@ use crate::error::Result;
 /// Commits of this process wake them at once. While somebody waits, a [`Watch`] notices other processes and due times.
 #[derive(Default)]
 pub(crate) struct Commits {
-    state: Mutex<State>,
+    state: Mutex<Wakeups>,
 }
 
 #[derive(Default)]
-struct State {
+struct Wakeups {
     /// Counts commits and due times.
     count: u64,
     has_committed: bool,
@@ -58,7 +58,7 @@ impl Published {
     }
 }
 
-impl State {
+impl Wakeups {
     fn wake_at(&mut self, time: Timestamp) {
         self.due = self.due.into_iter().chain([time]).min();
     }
@@ -186,7 +186,7 @@ impl Commits {
         });
     }
 
-    fn wake_by(&self, news: impl FnOnce(&mut State) -> Option<Wakes>) {
+    fn wake_by(&self, news: impl FnOnce(&mut Wakeups) -> Option<Wakes>) {
         let mut state = self.state.lock();
         let Some(wakes) = news(&mut state) else { return };
         state.count += 1;

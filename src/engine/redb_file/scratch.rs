@@ -38,7 +38,7 @@ const PAGE: usize = 256;
 
 /// Where a fact was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Found {
+pub(in crate::engine) enum FactSource {
     /// In `live` or `tombstones`: the present state of the record.
     Newest = 0,
     /// In `undo`.
@@ -51,15 +51,15 @@ pub(in crate::engine) enum Found {
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Fact {
     pub(in crate::engine) birth: Epoch,
-    pub(in crate::engine) found: Found,
-    pub(in crate::engine) kind: Kind,
+    pub(in crate::engine) found: FactSource,
+    pub(in crate::engine) kind: ContentKind,
     /// Its frame, unless those of the record are too long to be kept together.
     frame: Option<Vec<u8>>,
 }
 
 /// The kind of content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Kind {
+pub(in crate::engine) enum ContentKind {
     Absent,
     Whole,
     /// The head of a value, and the number of its pieces.
@@ -126,14 +126,14 @@ impl Filling {
 
 impl Sink<'_> {
     /// Notes the state of a record. If two facts have the same epoch, the pre-image is the one that a point saw.
-    pub(in crate::engine) fn fact(&mut self, row: &[u8], birth: Epoch, found: Found, frame: &[u8]) -> Result<()> {
-        if found == Found::LeftBehind && self.facts.get((row, birth.0))?.is_some() {
+    pub(in crate::engine) fn fact(&mut self, row: &[u8], birth: Epoch, found: FactSource, frame: &[u8]) -> Result<()> {
+        if found == FactSource::LeftBehind && self.facts.get((row, birth.0))?.is_some() {
             return Ok(());
         }
         // A fact that is both the newest and a pre-image stays the newest.
         let before = self.facts.get((row, birth.0))?.map(|before| before.value().to_vec());
-        let newest = before.as_ref().is_some_and(|before| before.first() == Some(&(Found::Newest as u8)));
-        let found = if newest { Found::Newest } else { found };
+        let newest = before.as_ref().is_some_and(|before| before.first() == Some(&(FactSource::Newest as u8)));
+        let found = if newest { FactSource::Newest } else { found };
         let value = [&[found as u8], frame].concat();
         self.facts.insert((row, birth.0), value.as_slice())?;
         Ok(())
@@ -254,14 +254,14 @@ impl Scratch {
 fn fact(record: &[u8], birth: u64, value: &[u8], keep: bool) -> Result<Option<Fact>> {
     let Some((found, bytes)) = value.split_first() else { return Ok(None) };
     let found = match found {
-        0 => Found::Newest,
-        1 => Found::PreImage,
-        _ => Found::LeftBehind,
+        0 => FactSource::Newest,
+        1 => FactSource::PreImage,
+        _ => FactSource::LeftBehind,
     };
     let kind = match frame::decode(Place::of_record(record), bytes)?.state {
-        State::Absent => Kind::Absent,
-        State::Present(_) => Kind::Whole,
-        state @ State::Chunked(_) => Kind::Long(value::pieces_of(state)),
+        State::Absent => ContentKind::Absent,
+        State::Present(_) => ContentKind::Whole,
+        state @ State::Chunked(_) => ContentKind::Long(value::pieces_of(state)),
     };
     Ok(Some(Fact { birth: Epoch(birth), found, kind, frame: keep.then(|| bytes.to_vec()) }))
 }

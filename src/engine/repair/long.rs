@@ -5,7 +5,7 @@ use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame::{self, State};
 use crate::engine::format::schema::{CollectionId, Place};
 use crate::engine::format::value;
-use crate::engine::redb_file::scratch::{Fact, Kind, Scratch};
+use crate::engine::redb_file::scratch::{ContentKind, Fact, Scratch};
 use crate::error::{ErrorKind, Result};
 
 /// A piece as a version of its value needs it.
@@ -20,7 +20,7 @@ pub(super) struct PieceVersion {
 pub(super) fn drop_incomplete(scratch: &Scratch, record: &[u8], facts: &mut Vec<Fact>) -> Result<()> {
     let mut whole = Vec::with_capacity(facts.len());
     for fact in &*facts {
-        whole.push(!matches!(fact.kind, Kind::Long(_)) || is_whole(scratch, record, fact)?);
+        whole.push(!matches!(fact.kind, ContentKind::Long(_)) || is_whole(scratch, record, fact)?);
     }
     let mut whole = whole.into_iter();
     facts.retain(|_| whole.next().unwrap_or_default());
@@ -59,8 +59,8 @@ pub(super) fn most_pieces(facts: &[Fact]) -> u32 {
 
 fn pieces(fact: &Fact) -> u32 {
     match fact.kind {
-        Kind::Long(pieces) => pieces,
-        Kind::Absent | Kind::Whole => 0,
+        ContentKind::Long(pieces) => pieces,
+        ContentKind::Absent | ContentKind::Whole => 0,
     }
 }
 

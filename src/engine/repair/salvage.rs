@@ -15,7 +15,7 @@ use crate::engine::format::schema::{Place, Table};
 use crate::engine::meta;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::redb_file::pages::{PageLink, PagePlace, Pages, Span, Visitor};
-use crate::engine::redb_file::scratch::{Filling, Found, Scratch, Sink};
+use crate::engine::redb_file::scratch::{FactSource, Filling, Scratch, Sink};
 use crate::engine::wal::{Layer, Overlay};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -213,9 +213,9 @@ impl Reader<'_> {
 
     /// Takes a row where it stands, if it is sound there.
     fn take(&mut self, table: Table, key: &[u8], value: &[u8], left_behind: bool) -> Result<()> {
-        let as_found = |found| if left_behind { Found::LeftBehind } else { found };
+        let as_found = |found| if left_behind { FactSource::LeftBehind } else { found };
         match table {
-            Table::Live | Table::Tombstones => self.fact(key, value, as_found(Found::Newest)),
+            Table::Live | Table::Tombstones => self.fact(key, value, as_found(FactSource::Newest)),
             Table::PreImages => {
                 // The report of a repair must not advise to run one.
                 let PreImageKey { part, row } =
@@ -224,7 +224,7 @@ impl Reader<'_> {
                 if part <= self.served_after {
                     return Ok(());
                 }
-                self.fact(row, value, as_found(Found::PreImage))
+                self.fact(row, value, as_found(FactSource::PreImage))
             }
             // Rows that follow from records are derived again.
             Table::Index | Table::PointIds => Ok(()),
@@ -235,7 +235,7 @@ impl Reader<'_> {
         }
     }
 
-    fn fact(&mut self, record: &[u8], value: &[u8], found: Found) -> Result<()> {
+    fn fact(&mut self, record: &[u8], value: &[u8], found: FactSource) -> Result<()> {
         let birth = frame::decode(Place::of_record(record), value)?.birth;
         self.notes.newest = self.notes.newest.max(birth);
         Ok(self.sink.fact(record, birth, found, value)?)

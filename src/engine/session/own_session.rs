@@ -18,11 +18,11 @@ pub(crate) struct OwnSession {
     store: PathBuf,
     session: u64,
     who: String,
-    state: Mutex<State>,
+    state: Mutex<HeldLocks>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HeldLocks {
     session_locks: SessionLocks,
     looked: Instant,
 }
@@ -31,7 +31,7 @@ impl OwnSession {
     /// A session whose byte was locked; `who` names its process in messages.
     pub(crate) fn new(store: &Path, session_locks: SessionLocks, session: u64, who: String) -> Self {
         announce(&session_locks, session, &who);
-        let state = State { session_locks, looked: Instant::now() };
+        let state = HeldLocks { session_locks, looked: Instant::now() };
         Self { store: store.to_path_buf(), session, who, state: Mutex::new(state) }
     }
 

@@ -18,12 +18,12 @@ const STEPS_BEFORE_LOADING: u32 = 64;
 
 /// The stored bytes of a key's frame, whose checksum has been compared, with its birth.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct StoredFrame {
     pub(crate) birth: Epoch,
     bytes: Vec<u8>,
 }
 
-impl Found {
+impl StoredFrame {
     pub(super) fn new(row: &[u8], bytes: Vec<u8>) -> Result<Self> {
         let birth = frame::decode(Place::of_record(row), &bytes)?.birth;
         Ok(Self { birth, bytes })
@@ -41,22 +41,22 @@ fn broken_chain(row: &[u8]) -> Error {
 
 impl View {
     /// The state of a key at the view's point, with its birth.
-    pub(crate) fn state(&self, row: &[u8]) -> Result<Option<Found>> {
+    pub(crate) fn state(&self, row: &[u8]) -> Result<Option<StoredFrame>> {
         self.state_at(row, self.at)
     }
 
     /// The state of a key at a point of this view's past.
-    pub(crate) fn state_at(&self, row: &[u8], at: Epoch) -> Result<Option<Found>> {
+    pub(crate) fn state_at(&self, row: &[u8], at: Epoch) -> Result<Option<StoredFrame>> {
         let found = match self.stored().get(Table::Live, row)? {
             Some(bytes) => Some(bytes),
             None if at == Epoch::NOW => None,
             None => self.stored().get(Table::Tombstones, row)?,
         };
-        found.map(|bytes| self.follow(row, Found::new(row, bytes)?, at)).transpose()
+        found.map(|bytes| self.follow(row, StoredFrame::new(row, bytes)?, at)).transpose()
     }
 
     /// Follows the chain of pre-images to the state of the key at a point.
-    pub(super) fn follow(&self, row: &[u8], mut found: Found, at: Epoch) -> Result<Found> {
+    pub(super) fn follow(&self, row: &[u8], mut found: StoredFrame, at: Epoch) -> Result<StoredFrame> {
         while found.birth > at {
             found = self.step(row, &found)?;
         }
@@ -64,13 +64,13 @@ impl View {
     }
 
     /// The state before; none when no point has seen another.
-    pub(crate) fn before(&self, row: &[u8], found: &Found) -> Result<Option<Found>> {
+    pub(crate) fn before(&self, row: &[u8], found: &StoredFrame) -> Result<Option<StoredFrame>> {
         let was_seen = self.epochs.any_point() && found.birth > self.epochs.first;
         was_seen.then(|| self.step(row, found)).transpose()
     }
 
-    fn step(&self, row: &[u8], found: &Found) -> Result<Found> {
-        let earlier = Found::new(row, self.pre_image(row, found.birth)?)?;
+    fn step(&self, row: &[u8], found: &StoredFrame) -> Result<StoredFrame> {
+        let earlier = StoredFrame::new(row, self.pre_image(row, found.birth)?)?;
         // S2: births along a chain strictly fall, so that a damaged chain ends too.
         if earlier.birth >= found.birth {
             let place = Place::of_record(row);

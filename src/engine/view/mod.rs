@@ -9,7 +9,7 @@ mod read;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 
-pub(crate) use self::chain::Found;
+pub(crate) use self::chain::StoredFrame;
 use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::point::Manifest;
 use crate::engine::format::schema::Table;

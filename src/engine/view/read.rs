@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Found, View};
+use super::{StoredFrame, View};
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::{CollectionId, Place, Table};
@@ -16,7 +16,7 @@ use crate::error::{ErrorKind, Result};
 type VisitReadable<'v> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<()> + 'v;
 
 impl View {
-    fn whole(&self, row: &[u8], found: &Found) -> Result<Option<Vec<u8>>> {
+    fn whole(&self, row: &[u8], found: &StoredFrame) -> Result<Option<Vec<u8>>> {
         let place = Place::of_record(row);
         value::whole(place.collection, place.key, found.frame(row)?.state, |piece| {
             self.get(CollectionId::CHUNKS, piece)
@@ -38,7 +38,7 @@ impl View {
             let Some((last, _)) = rows.last() else { return Ok(()) };
             range = range.after(last);
             for (row, bytes) in rows {
-                let found = Found::new(&row, bytes).and_then(|found| self.follow(&row, found, self.at));
+                let found = StoredFrame::new(&row, bytes).and_then(|found| self.follow(&row, found, self.at));
                 match found.and_then(|found| self.whole(&row, &found)) {
                     Ok(None) => {}
                     Ok(Some(payload)) => visit(Place::of_record(&row).key, Some(&payload))?,
@@ -84,14 +84,14 @@ impl Records for View {
         let range = range.within(collection);
         if self.at == Epoch::NOW {
             let record = |(row, bytes): Row| {
-                let value = self.whole(&row, &Found::new(&row, bytes)?)?;
+                let value = self.whole(&row, &StoredFrame::new(&row, bytes)?)?;
                 Ok(Some((Place::of_record(&row).key.to_vec(), value.unwrap_or_default())))
             };
             return part_of(range, limit, |range, limit| self.stored().part(Table::Live, range, limit), record);
         }
         // Each is followed to its state at the point.
         let record = |(row, bytes): Row| {
-            let found = self.follow(&row, Found::new(&row, bytes)?, self.at)?;
+            let found = self.follow(&row, StoredFrame::new(&row, bytes)?, self.at)?;
             let value = self.whole(&row, &found)?;
             Ok(value.map(|value| (Place::of_record(&row).key.to_vec(), value)))
         };

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::entry::{self, Kind, Link};
+use super::entry::{self, EntryKind, Link};
 use super::log::Log;
 use super::maps::WriteSet;
 use super::unsynced::SyncAll;
@@ -32,7 +32,7 @@ impl Log {
         let number = writer.number + 1;
         let half = open.length / 2;
         let was_emptier = open.place < half;
-        let bytes = self.put(open, number, Kind::Commit, &rows)?;
+        let bytes = self.put(open, number, EntryKind::Commit, &rows)?;
         if was_emptier && open.place >= half {
             // The next section is made while there is room in this one.
             self.bell.ring_full();
@@ -65,7 +65,7 @@ impl Log {
         let number = writer.number + 1;
         // The kind of the end says whether an opening must find the next section.
         let has_next = self.files.try_lock().is_some_and(|files| files.is_ahead(open.id, open.section + 1));
-        self.put(open, number, if has_next { Kind::EndBeforeNext } else { Kind::End }, &[])?;
+        self.put(open, number, if has_next { EntryKind::EndBeforeNext } else { EntryKind::End }, &[])?;
         open.map.end(number, open.crc);
         // Sections become as long as the commits need: making one and ending it costs some ten syncs.
         if open.place < open.length / 8 {
@@ -83,7 +83,7 @@ impl Log {
     }
 
     /// W3: one write in place, under the write lock.
-    fn put(&self, open: &mut OpenSection, number: u64, kind: Kind, rows: &[u8]) -> Result<Vec<u8>> {
+    fn put(&self, open: &mut OpenSection, number: u64, kind: EntryKind, rows: &[u8]) -> Result<Vec<u8>> {
         let synced = self.appended.lock().durable;
         let link = Link { id: open.id, section: open.section, number, chain: open.crc, synced };
         let (bytes, crc) = entry::encode(kind, &link, rows)?;

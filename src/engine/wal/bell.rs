@@ -14,7 +14,7 @@ pub(super) const LONG_REST: Duration = Duration::from_secs(30);
 /// Wakes the thread.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
-    state: Mutex<State>,
+    state: Mutex<BellState>,
     rung: Condvar,
     /// Something was appended since the thread looked.
     has_appended: AtomicBool,
@@ -23,7 +23,7 @@ pub(crate) struct Bell {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BellState {
     is_full: bool,
     /// The work that the rests since the last append have done.
     moved: Moved,

@@ -17,7 +17,7 @@ const WAS_THERE: u8 = 1;
 const HAS_VALUE: u8 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Commit = 1,
     /// The last entry of a section.
     End = 2,
@@ -39,7 +39,7 @@ pub(super) struct Link {
 
 /// A row that a commit changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Change<'a> {
+pub(super) struct RowChange<'a> {
     pub(super) table: Table,
     pub(super) key: &'a [u8],
     /// Whether the key was there before.
@@ -51,7 +51,7 @@ pub(super) struct Change<'a> {
 /// An entry whose own CRC is right.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     pub(super) link: Link,
     pub(super) crc: u32,
     pub(super) len: usize,
@@ -64,7 +64,7 @@ pub(super) fn len_with(rows: usize) -> u64 {
 }
 
 /// Adds a row to those of an entry; says whether it can be told in one.
-pub(super) fn push(rows: &mut Vec<u8>, change: &Change<'_>) -> bool {
+pub(super) fn push(rows: &mut Vec<u8>, change: &RowChange<'_>) -> bool {
     let Ok(key_len) = u16::try_from(change.key.len()) else { return false };
     let flags = u8::from(change.was_there) * WAS_THERE + u8::from(change.value.is_some()) * HAS_VALUE;
     rows.extend_from_slice(&[change.table as u8, flags]);
@@ -83,7 +83,7 @@ pub(super) fn push(rows: &mut Vec<u8>, change: &Change<'_>) -> bool {
 /// # Errors
 ///
 /// `Invalid` for rows that are longer than an entry can be.
-pub(super) fn encode(kind: Kind, link: &Link, rows: &[u8]) -> Result<(Vec<u8>, u32)> {
+pub(super) fn encode(kind: EntryKind, link: &Link, rows: &[u8]) -> Result<(Vec<u8>, u32)> {
     let too_long = || Error::invalid(format!("a commit is too long for the log: bytes={}", rows.len()));
     let len = u32::try_from(HEAD + rows.len()).map_err(|_| too_long())?;
     let mut bytes = Vec::with_capacity(HEAD + rows.len());
@@ -119,9 +119,9 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Entry<'_>> {
     let mut fields = Fields(bytes);
     let len = usize::try_from(u32::from_le_bytes(fields.array()?)).ok()?;
     let kind = match fields.array()? {
-        [1, 0, 0, 0] => Kind::Commit,
-        [2, 0, 0, 0] => Kind::End,
-        [3, 0, 0, 0] => Kind::EndBeforeNext,
+        [1, 0, 0, 0] => EntryKind::Commit,
+        [2, 0, 0, 0] => EntryKind::End,
+        [3, 0, 0, 0] => EntryKind::EndBeforeNext,
         _ => return None,
     };
     let link = Link {
@@ -142,7 +142,7 @@ impl<'a> Entry<'a> {
     /// # Errors
     ///
     /// Every error that `each` returns; `Damaged` for rows that no writer makes.
-    pub(super) fn each_change(&self, mut each: impl FnMut(Change<'a>)) -> Result<()> {
+    pub(super) fn each_change(&self, mut each: impl FnMut(RowChange<'a>)) -> Result<()> {
         let mut fields = Fields(self.rows);
         while !fields.0.is_empty() {
             let wrong =
@@ -169,7 +169,7 @@ impl<'a> Fields<'a> {
         Some(bytes)
     }
 
-    fn change(&mut self) -> Option<Change<'a>> {
+    fn change(&mut self) -> Option<RowChange<'a>> {
         let [table, flags] = self.array()?;
         let table = *Table::ALL.get(usize::from(table))?;
         if flags & !(WAS_THERE | HAS_VALUE) != 0 {
@@ -182,7 +182,7 @@ impl<'a> Fields<'a> {
         };
         let key = self.bytes(key_len)?;
         let value = value_len.map(|len| self.bytes(len).ok_or(())).transpose().ok()?;
-        Some(Change { table, key, was_there: flags & WAS_THERE != 0, value })
+        Some(RowChange { table, key, was_there: flags & WAS_THERE != 0, value })
     }
 }
 
@@ -226,17 +226,17 @@ mod tests {
         Link { id: ID, section: 3, number: 9, chain: 0x0102_0304, synced: 8 }
     }
 
-    fn changes() -> [Change<'static>; 2] {
+    fn changes() -> [RowChange<'static>; 2] {
         [
-            Change { table: Table::Live, key: b"ab", was_there: true, value: Some(b"hi") },
-            Change { table: Table::Meta, key: b"c", was_there: true, value: None },
+            RowChange { table: Table::Live, key: b"ab", was_there: true, value: Some(b"hi") },
+            RowChange { table: Table::Meta, key: b"c", was_there: true, value: None },
         ]
     }
 
     fn commit() -> Vec<u8> {
         let mut rows = Vec::new();
         assert!(changes().iter().all(|change| push(&mut rows, change)));
-        encode(Kind::Commit, &link(), &rows).unwrap().0
+        encode(EntryKind::Commit, &link(), &rows).unwrap().0
     }
 
     #[test]
@@ -250,14 +250,14 @@ mod tests {
     fn an_entry_reads_as_it_was_written() {
         let bytes = [commit(), vec![0; 9]].concat();
         let entry = decode(&bytes).unwrap();
-        assert_eq!((entry.kind, entry.link, entry.len), (Kind::Commit, link(), bytes.len() - 9));
+        assert_eq!((entry.kind, entry.link, entry.len), (EntryKind::Commit, link(), bytes.len() - 9));
         assert_eq!(claimed_len(&bytes, ID), Some(entry.len));
         assert_eq!(claimed_len(&bytes, LogId([8; 16])), None);
         let mut read = Vec::new();
         entry.each_change(|change| read.push(change)).unwrap();
         assert_eq!(read, changes());
-        let end = encode(Kind::End, &link(), b"").unwrap().0;
-        assert_eq!(decode(&end).unwrap().kind, Kind::End);
+        let end = encode(EntryKind::End, &link(), b"").unwrap().0;
+        assert_eq!(decode(&end).unwrap().kind, EntryKind::End);
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn rows_that_no_writer_makes_are_damage() {
         let of = |rows: &[u8]| {
-            let bytes = encode(Kind::Commit, &link(), rows).unwrap().0;
+            let bytes = encode(EntryKind::Commit, &link(), rows).unwrap().0;
             decode(&bytes).unwrap().each_change(drop)
         };
         for wrong in [&[14, 0, 0, 0][..], &[0, 4, 0, 0], &[0, 0, 1, 0], &[0, 2, 0, 0, 1, 0, 0, 0], &[0]] {
@@ -288,8 +288,8 @@ mod tests {
     #[test]
     fn a_key_that_is_too_long_for_an_entry_is_not_put_into_one() {
         let key = vec![0; 65536];
-        let change = Change { table: Table::Meta, key: &key, was_there: false, value: None };
+        let change = RowChange { table: Table::Meta, key: &key, was_there: false, value: None };
         assert!(!push(&mut Vec::new(), &change));
-        assert!(push(&mut Vec::new(), &Change { key: &key[1..], ..change }));
+        assert!(push(&mut Vec::new(), &RowChange { key: &key[1..], ..change }));
     }
 }

@@ -60,7 +60,7 @@ pub(super) struct Head {
 
 /// The state in which an opening leaves the log.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum OpenedLog {
     /// Redb has everything.
     Empty,
     /// Rows that redb could not take, and why, or was not to take.
@@ -69,10 +69,10 @@ pub(super) enum Found {
 
 impl Log {
     /// The log of a store that was just opened, and whose row is this.
-    pub(super) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: Found, options: &Options) -> Self {
+    pub(super) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: OpenedLog, options: &Options) -> Self {
         let known = wal.map_or(0, |wal| wal.number);
         let (maps, number, stage, id, damage) = match (found, wal) {
-            (Found::Unsaved { maps, number, error }, Some(wal)) => {
+            (OpenedLog::Unsaved { maps, number, error }, Some(wal)) => {
                 let damage = error.filter(|error| error.kind() == ErrorKind::Damaged).map(Arc::new);
                 (maps, number, Stage::Recovered(wal), Some(wal.id), damage)
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::entry::{self, Change, Entry};
+use super::entry::{self, Entry, RowChange};
 use super::id::LogId;
 use crate::engine::format::schema::Table;
 use crate::engine::rows::KeyRange;
@@ -158,7 +158,7 @@ impl Versions {
 }
 
 impl Content {
-    fn put(&mut self, number: u64, change: &Change<'_>) {
+    fn put(&mut self, number: u64, change: &RowChange<'_>) {
         let value = change.value.map(entry::shared);
         self.bytes += change.key.len() + change.value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
         // W9: readers of earlier numbers still need the value before.
@@ -348,7 +348,7 @@ impl WriteSet {
         for (table, rows) in Table::ALL.iter().zip(&self.tables) {
             for (key, written) in rows {
                 let value = written.value.as_deref();
-                let change = Change { table: *table, key, was_there: written.was_there, value };
+                let change = RowChange { table: *table, key, was_there: written.was_there, value };
                 if !entry::push(&mut bytes, &change) {
                     return None;
                 }
@@ -406,7 +406,7 @@ mod tests {
     fn a_page_shows_no_deletion_of_a_row_that_came_and_went_within_the_section() {
         let map = SectionMap::new(1);
         let put = |number, key, was_there, value| {
-            map.content.write().put(number, &Change { table: Table::Index, key, was_there, value });
+            map.content.write().put(number, &RowChange { table: Table::Index, key, was_there, value });
         };
         let keys = |number| {
             let page = map.page_at(number, Table::Index, &KeyRange::all(), 10);

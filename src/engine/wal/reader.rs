@@ -1,7 +1,7 @@
 //! Reading a section: the entries that fit, in their order, and whether a later entry shows that the first that does not fit
 //! was synced.
 
-use super::entry::{self, Entry, Kind, Link};
+use super::entry::{self, Entry, EntryKind, Link};
 use super::id::LogId;
 use super::section;
 use crate::error::{Error, Result};
@@ -49,14 +49,14 @@ pub(super) fn read<'b>(
     while !tail.has_ended {
         let rest = usize::try_from(tail.place).ok().and_then(|place| bytes.get(place..)).unwrap_or_default();
         let Some(entry) = entry::decode(rest).filter(|entry| fits(&entry.link, id, &tail)) else { break };
-        if entry.kind == Kind::Commit {
+        if entry.kind == EntryKind::Commit {
             commit(&entry)?;
         }
         tail.number = entry.link.number;
         tail.crc = entry.crc;
         tail.place += entry.len as u64;
-        tail.has_ended = entry.kind != Kind::Commit;
-        tail.has_next = entry.kind == Kind::EndBeforeNext;
+        tail.has_ended = entry.kind != EntryKind::Commit;
+        tail.has_next = entry.kind == EntryKind::EndBeforeNext;
     }
     Ok(tail)
 }
@@ -121,9 +121,9 @@ mod tests {
         let mut bytes = section::Head { id: ID, section: 1, length: 4096 }.encode();
         let (mut chain, mut places) = (ID.first_chain(), Vec::new());
         for number in 1..=commits + u64::from(ended) {
-            let kind = if number > commits { Kind::End } else { Kind::Commit };
+            let kind = if number > commits { EntryKind::End } else { EntryKind::Commit };
             let link = Link { id: ID, section: 1, number, chain, synced: synced(number) };
-            let rows = if kind == Kind::Commit { &[13, 0, 1, 0, number as u8][..] } else { &[] };
+            let rows = if kind == EntryKind::Commit { &[13, 0, 1, 0, number as u8][..] } else { &[] };
             let (entry, crc) = encode(kind, &link, rows).unwrap();
             places.push(bytes.len());
             bytes.extend_from_slice(&entry);

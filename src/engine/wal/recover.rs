@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use super::folder::LogFolder;
 use super::leftovers::clear_or_say;
-use super::log::Found;
+use super::log::OpenedLog;
 use super::maps::Overlay;
 use super::past::apply;
 use super::row::Wal;
-use super::search::{Damage, Read, find};
+use super::search::{Damage, UnsavedRows, find};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::options::Options;
@@ -84,14 +84,14 @@ fn settle(
     files: Files,
     only_looks: bool,
     begin: &dyn Fn() -> Result<Transaction>,
-) -> Result<(Option<Wal>, Found, LogNews)> {
+) -> Result<(Option<Wal>, OpenedLog, LogNews)> {
     let before = row(handle)?;
-    let Some(wal) = before.filter(|wal| wal.in_use) else { return Ok((before, Found::Empty, LogNews::default())) };
+    let Some(wal) = before.filter(|wal| wal.in_use) else { return Ok((before, OpenedLog::Empty, LogNews::default())) };
     let mut news = LogNews::default();
     // A reader changes no file: it reads the rows of the log from memory.
     if only_looks {
-        let Read { maps, number } = find(folder, &wal, Damage::Refused)?;
-        return Ok((before, Found::Unsaved { maps, number, error: None }, news));
+        let UnsavedRows { maps, number } = find(folder, &wal, Damage::Refused)?;
+        return Ok((before, OpenedLog::Unsaved { maps, number, error: None }, news));
     }
     let transaction = begin()?;
     // Only in a write transaction is it seen for certain: a process may have been killed in the commit.
@@ -101,7 +101,7 @@ fn settle(
         other => {
             drop(rows);
             transaction.abort()?;
-            return Ok((other, Found::Empty, news));
+            return Ok((other, OpenedLog::Empty, news));
         }
     };
     let found = match find(folder, &wal, Damage::Refused) {
@@ -112,7 +112,7 @@ fn settle(
             return Err(error);
         }
     };
-    let Read { maps, number } = found;
+    let UnsavedRows { maps, number } = found;
     let entries = number.saturating_sub(wal.number);
     news.taken = Some(TakenLog { sections: maps.len() as u64, entries, since: wal.at() });
     let emptied = wal.emptied(number, wal.at());
@@ -133,12 +133,12 @@ fn settle(
             if files == Files::Remove {
                 news.set_aside = clear_or_say(folder, Some(wal.id));
             }
-            Ok((Some(emptied), Found::Empty, news))
+            Ok((Some(emptied), OpenedLog::Empty, news))
         }
         // W12: the child must not go on with the log of its parent.
         Err(error) if error.kind() == ErrorKind::Forked => Err(error),
         // They are read from memory: on a full disk, and where a page that would have to be written is damaged.
-        Err(error) => Ok((Some(wal), Found::Unsaved { maps, number, error: Some(error) }, news)),
+        Err(error) => Ok((Some(wal), OpenedLog::Unsaved { maps, number, error: Some(error) }, news)),
     }
 }
 
@@ -200,11 +200,11 @@ pub(in crate::engine) fn take_up(
     let begin = || handle.begin_alone(options.lock_timeout, options.is_alone());
     let (wal, found, mut news) = settle(&handle, &*folder, files, options.read_only, &begin)?;
     // A reader looks at the log through memory, and removes nothing.
-    if options.read_only && matches!(found, Found::Unsaved { .. }) {
+    if options.read_only && matches!(found, OpenedLog::Unsaved { .. }) {
         let log = Some(super::Log::new(folder, wal, found, options));
         return Ok(TakenUp { handle, log, news });
     }
-    if let Found::Unsaved { error: Some(error), .. } = &found {
+    if let OpenedLog::Unsaved { error: Some(error), .. } = &found {
         let id = handle.id();
         // Redb refuses all further work by this handle after a write that failed.
         handle.give_up();

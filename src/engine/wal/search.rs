@@ -16,7 +16,7 @@ const MOST_BYTES: u64 = 256 << 20;
 
 /// The rows of a log that redb does not have.
 #[derive(Debug, Default)]
-pub(super) struct Read {
+pub(super) struct UnsavedRows {
     pub(super) maps: Vec<Arc<SectionMap>>,
     /// The number of the last entry.
     pub(super) number: u64,
@@ -48,7 +48,7 @@ impl Damage<'_> {
 /// # Errors
 ///
 /// `Damaged` for a log that cannot be the one of the row, or has damage, where that is refused.
-pub(super) fn find(folder: &dyn LogFolder, wal: &Wal, mut damage: Damage<'_>) -> Result<Read> {
+pub(super) fn find(folder: &dyn LogFolder, wal: &Wal, mut damage: Damage<'_>) -> Result<UnsavedRows> {
     let mine = sections_of(folder, wal, &mut damage)?;
     let tail = Tail::begin(wal.section + 1, wal.number, wal.chain);
     read_sections(folder, &mine, wal.id, tail, &mut damage)
@@ -60,8 +60,8 @@ fn read_sections(
     id: LogId,
     begin: Tail,
     damage: &mut Damage<'_>,
-) -> Result<Read> {
-    let (mut tail, mut found, mut total) = (begin, Read { maps: Vec::new(), number: begin.number }, 0);
+) -> Result<UnsavedRows> {
+    let (mut tail, mut found, mut total) = (begin, UnsavedRows { maps: Vec::new(), number: begin.number }, 0);
     let mut was_named = false;
     loop {
         let section = tail.section;

@@ -15,12 +15,12 @@ const SOON: Duration = Duration::from_millis(50);
 /// Whether something was answered that is not on the disk yet.
 #[derive(Debug)]
 pub(crate) struct Unsynced {
-    state: Mutex<State>,
+    state: Mutex<UnsyncedState>,
     noted: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct UnsyncedState {
     thread: Thread,
     /// The first answer since the last sync began.
     since: Option<Instant>,
@@ -40,7 +40,7 @@ enum Thread {
 impl Unsynced {
     pub(super) fn new(has_threads: bool) -> Self {
         let thread = if has_threads { Thread::NotBegun } else { Thread::NotWanted };
-        Self { state: Mutex::new(State { thread, since: None, is_stopped: false }), noted: Condvar::new() }
+        Self { state: Mutex::new(UnsyncedState { thread, since: None, is_stopped: false }), noted: Condvar::new() }
     }
 
     /// Notes an answer, and begins the thread that syncs, unless it runs. Says whether somebody will sync it.

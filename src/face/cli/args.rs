@@ -35,7 +35,7 @@ use crate::face::cli::schedule::ScheduleArgs;
 #[cfg(feature = "http")]
 use crate::face::cli::serve::Serve;
 use crate::face::cli::status::Status;
-use crate::face::cli::target::Place;
+use crate::face::cli::target::StoreLocation;
 use crate::face::remote::Access;
 
 /// The state store of a fleet of bots: one file, restore points in one commit, every restore undoable
@@ -73,8 +73,8 @@ pub(super) struct Global {
     /// The store's file, or the service that keeps it: http://HOST:PORT, https://HOST:PORT or unix:PATH [default:
     /// hivekeep.redb]
     #[arg(long, global = true, value_name = "PATH|URL", env = "HIVEKEEP_STORE",
-        value_parser = OsStringValueParser::new().try_map(Place::read))]
-    pub(super) store: Option<Place>,
+        value_parser = OsStringValueParser::new().try_map(StoreLocation::read))]
+    pub(super) store: Option<StoreLocation>,
     /// The file with the key for the service
     #[arg(long, global = true, value_name = "FILE", env = "HIVEKEEP_KEY_FILE", help_heading = OVER_A_SERVICE)]
     key_file: Option<PathBuf>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::duration;
 use crate::face::cli::output::Output;
-use crate::face::cli::target::{Place, Seen, Target};
+use crate::face::cli::target::{Seen, StoreLocation, Target};
 use crate::face::remote::{Access, Client};
 use crate::{Error, Options, Resolved, Result, Selector, Store, show_time};
 
@@ -34,18 +34,18 @@ pub(super) struct Context {
     pub(super) is_named: bool,
     /// The output for data and messages.
     pub(super) out: Output,
-    place: Place,
+    place: StoreLocation,
     access: Access,
 }
 
 impl Context {
-    pub(super) fn new(store: Option<Place>, access: Access, out: Output) -> Self {
+    pub(super) fn new(store: Option<StoreLocation>, access: Access, out: Output) -> Self {
         #[cfg(feature = "http")]
         let is_named = store.is_some();
         let place = store.unwrap_or_default();
         let path = match &place {
-            Place::File(path) => path.clone(),
-            Place::Service(_) => PathBuf::new(),
+            StoreLocation::File(path) => path.clone(),
+            StoreLocation::Service(_) => PathBuf::new(),
         };
         Self {
             path,
@@ -60,8 +60,8 @@ impl Context {
     /// Refuses a verb, or an option of one, that needs the file of the store, where a service keeps it.
     pub(super) fn needs_file(&self, what: &str, why: &str) -> Result<()> {
         match &self.place {
-            Place::File(_) => Ok(()),
-            Place::Service(address) => Err(Error::invalid(format!(
+            StoreLocation::File(_) => Ok(()),
+            StoreLocation::Service(address) => Err(Error::invalid(format!(
                 "{what} does not work over a service: {why}; run it where the file is, with its path in --store: \
                  store={address}"
             ))),
@@ -70,7 +70,7 @@ impl Context {
 
     /// Whether a service keeps the store.
     pub(super) fn is_remote(&self) -> bool {
-        matches!(self.place, Place::Service(_))
+        matches!(self.place, StoreLocation::Service(_))
     }
 
     /// How verbs open the store: without creating it, and without a session, since a verb ends soon.
@@ -81,8 +81,8 @@ impl Context {
     /// The client of the service.
     fn client(&self) -> Result<Option<Client>> {
         match &self.place {
-            Place::File(_) => Ok(None),
-            Place::Service(address) => Client::new(address, &self.access).map(Some),
+            StoreLocation::File(_) => Ok(None),
+            StoreLocation::Service(address) => Client::new(address, &self.access).map(Some),
         }
     }
 

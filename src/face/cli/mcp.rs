@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
-use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, Work};
+use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, StoreWork};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::mcp::stdio;
 use crate::face::signals::Signals;
@@ -103,7 +103,7 @@ impl Door for Local {
         self.rights.clone()
     }
 
-    fn enter(&self, _access: Access, work: Work) -> Boxed<Result<(), RefusedCall>> {
+    fn enter(&self, _access: Access, work: StoreWork) -> Boxed<Result<(), RefusedCall>> {
         let store = self.store.clone();
         Box::pin(async move {
             let done = tokio::task::spawn_blocking(move || work(&store)).await;

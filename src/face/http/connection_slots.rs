@@ -63,14 +63,14 @@ struct Crowd {
 #[derive(Debug)]
 struct Entry {
     client: Client,
-    state: State,
+    state: ConnectionState,
     /// Another connection has its slot, unless a request comes after all.
     leaves: bool,
     ends: Arc<Notify>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ConnectionState {
     /// Waiting for a head; since when, and when its first byte came.
     Idle {
         since: Instant,
@@ -121,7 +121,7 @@ impl Slots {
         let (number, ends) = (taken.next, Arc::new(Notify::new()));
         taken.next += 1;
         let since = Instant::now();
-        let state = State::Idle { since, begun: None };
+        let state = ConnectionState::Idle { since, begun: None };
         taken.by_number.insert(number, Entry { client, state, leaves: false, ends: ends.clone() });
         let crowd = taken.by_client.entry(client).or_default();
         crowd.count += 1;
@@ -153,7 +153,8 @@ impl Taken {
     /// Lets an idle connection leave.
     fn evict(&mut self, number: u64) {
         let Some(entry) = self.by_number.get_mut(&number) else { return };
-        if let (State::Idle { since, .. }, Some(crowd)) = (entry.state, self.by_client.get_mut(&entry.client)) {
+        if let (ConnectionState::Idle { since, .. }, Some(crowd)) = (entry.state, self.by_client.get_mut(&entry.client))
+        {
             crowd.idle.remove(&(since, number));
         }
         entry.leaves = true;
@@ -164,7 +165,9 @@ impl Taken {
     /// A request of an idle connection begins.
     fn begin(&mut self, number: u64) {
         let Some(entry) = self.by_number.get_mut(&number) else { return };
-        let State::Idle { since, .. } = std::mem::replace(&mut entry.state, State::Busy) else { return };
+        let ConnectionState::Idle { since, .. } = std::mem::replace(&mut entry.state, ConnectionState::Busy) else {
+            return;
+        };
         self.leaving -= usize::from(std::mem::take(&mut entry.leaves));
         self.busy += 1;
         if let Some(crowd) = self.by_client.get_mut(&entry.client) {
@@ -175,9 +178,11 @@ impl Taken {
 
     /// A connection is idle again.
     fn end(&mut self, number: u64) {
-        let Some(entry) = self.by_number.get_mut(&number).filter(|entry| entry.state == State::Busy) else { return };
+        let Some(entry) = self.by_number.get_mut(&number).filter(|entry| entry.state == ConnectionState::Busy) else {
+            return;
+        };
         let since = Instant::now();
-        entry.state = State::Idle { since, begun: None };
+        entry.state = ConnectionState::Idle { since, begun: None };
         self.busy -= 1;
         if let Some(crowd) = self.by_client.get_mut(&entry.client) {
             crowd.idle.insert((since, number));
@@ -191,7 +196,7 @@ impl Taken {
         let Some(Entry { client, state, leaves, .. }) = self.by_number.remove(&number) else { return };
         self.leaving -= usize::from(leaves);
         let Some(crowd) = self.by_client.get_mut(&client) else { return };
-        if let State::Idle { since, .. } = state {
+        if let ConnectionState::Idle { since, .. } = state {
             crowd.idle.remove(&(since, number));
         }
         crowd.count -= 1;
@@ -218,7 +223,8 @@ impl Slot {
     /// The first bytes of a head have come.
     pub(super) fn head_begins(&self) {
         let mut taken = self.0.slots.0.taken.lock();
-        if let Some(Entry { state: State::Idle { begun, .. }, .. }) = taken.by_number.get_mut(&self.0.number) {
+        if let Some(Entry { state: ConnectionState::Idle { begun, .. }, .. }) = taken.by_number.get_mut(&self.0.number)
+        {
             begun.get_or_insert_with(Instant::now);
         }
     }
@@ -238,7 +244,7 @@ impl Slot {
     fn leaves_or_is_late(&self) -> bool {
         let taken = self.0.slots.0.taken.lock();
         let Some(Entry { state, leaves, .. }) = taken.by_number.get(&self.0.number) else { return true };
-        *leaves || matches!(state, State::Idle { begun: Some(begun), .. } if begun.elapsed() > HEAD_WITHIN)
+        *leaves || matches!(state, ConnectionState::Idle { begun: Some(begun), .. } if begun.elapsed() > HEAD_WITHIN)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{BotId, ClaimOptions, Point, PointRequest, Result, Role, Store};
 pub(in crate::face) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Work on the store, for the caller.
-pub(in crate::face) type Work = Box<dyn FnOnce(&Store) -> Result<()> + Send>;
+pub(in crate::face) type StoreWork = Box<dyn FnOnce(&Store) -> Result<()> + Send>;
 
 /// Makes a restore point, if the disk has room for one.
 pub(in crate::face) type MakePoint = Box<dyn FnOnce(&Store, PointRequest) -> Result<Point> + Send>;
@@ -56,7 +56,7 @@ pub(in crate::face) trait Door: Send + Sync {
     fn rights(&self) -> Rights;
 
     /// Does work on a thread that may block.
-    fn enter(&self, access: Access, work: Work) -> Boxed<Result<(), RefusedCall>>;
+    fn enter(&self, access: Access, work: StoreWork) -> Boxed<Result<(), RefusedCall>>;
 
     /// The options of claims unless the caller says otherwise.
     fn claim_options(&self) -> ClaimOptions;

@@ -61,9 +61,9 @@ impl Lines {
             let (mut input, mut line) = (io::stdin().lock(), Vec::new());
             while let Ok(Some(read)) = next_line(&mut input, &mut line) {
                 let message = match read {
-                    Read::Line if line.trim_ascii().is_empty() => continue,
-                    Read::Line => parsed(&line),
-                    Read::TooLong => Err(too_long()),
+                    LineRead::Line if line.trim_ascii().is_empty() => continue,
+                    LineRead::Line => parsed(&line),
+                    LineRead::TooLong => Err(too_long()),
                 };
                 let taken = match message {
                     Ok(message) => tell.blocking_send(*message).is_ok(),
@@ -116,13 +116,13 @@ fn write_line(text: &[u8]) -> io::Result<()> {
 
 /// A line, which is in the buffer then, or one that was too long for it.
 #[derive(Debug, PartialEq)]
-enum Read {
+enum LineRead {
     Line,
     TooLong,
 }
 
 /// Reads up to the end of the next line; none at the end of the input. A last line without an end is one.
-fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Read>> {
+fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<LineRead>> {
     line.clear();
     let (mut is_too_long, mut is_empty) = (false, true);
     loop {
@@ -131,7 +131,7 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<
             part => part?,
         };
         if part.is_empty() {
-            return Ok((!is_empty).then_some(if is_too_long { Read::TooLong } else { Read::Line }));
+            return Ok((!is_empty).then_some(if is_too_long { LineRead::TooLong } else { LineRead::Line }));
         }
         is_empty = false;
         let end = part.iter().position(|byte| *byte == b'\n');
@@ -145,7 +145,7 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<
         let taken = text.len() + usize::from(end.is_some());
         input.consume(taken);
         if end.is_some() {
-            return Ok(Some(if is_too_long { Read::TooLong } else { Read::Line }));
+            return Ok(Some(if is_too_long { LineRead::TooLong } else { LineRead::Line }));
         }
     }
 }
@@ -161,7 +161,11 @@ mod tests {
         let mut input = io::BufReader::with_capacity(7, text.as_bytes());
         let (mut line, mut lines) = (Vec::new(), Vec::new());
         while let Some(read) = next_line(&mut input, &mut line).unwrap() {
-            lines.push(if read == Read::Line { String::from_utf8(line.clone()).unwrap() } else { "too long".into() });
+            lines.push(if read == LineRead::Line {
+                String::from_utf8(line.clone()).unwrap()
+            } else {
+                "too long".into()
+            });
         }
         assert_eq!(lines, ["a", "too long", "b", "", "last"]);
     }

@@ -17,7 +17,8 @@ const PAGE: usize = 256;
 /// Stores a document. Returns the numbers of changed records.
 pub(super) fn put(tx: &mut WriteTx<'_>, id: &DocumentId, layout: &Layout) -> Result<Written> {
     let stored = rows::read(tx, id, Some(layout))?;
-    let mut change = Change { tx, old: stored.as_ref(), new: layout, key: rows::key(id), written: Written::default() };
+    let mut change =
+        DocumentUpdate { tx, old: stored.as_ref(), new: layout, key: rows::key(id), written: Written::default() };
     change.document().map_err(|error| error.context(format!("document {id}")))?;
     Ok(change.written)
 }
@@ -38,7 +39,7 @@ pub(super) fn remove(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<bool> {
 }
 
 /// The change of a document from its stored rows to its new ones.
-struct Change<'t, 'w, 'l> {
+struct DocumentUpdate<'t, 'w, 'l> {
     tx: &'t mut WriteTx<'w>,
     old: Option<&'l Stored<'l>>,
     new: &'l Layout,
@@ -47,7 +48,7 @@ struct Change<'t, 'w, 'l> {
     written: Written,
 }
 
-impl<'l> Change<'_, '_, 'l> {
+impl<'l> DocumentUpdate<'_, '_, 'l> {
     /// Changes all rows.
     fn document(&mut self) -> Result<()> {
         let (old, new) = (self.old.map(|old| &old.root), &self.new.root);

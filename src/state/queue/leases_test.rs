@@ -12,7 +12,7 @@ use crate::engine::store::Store;
 use crate::error::ErrorKind;
 use crate::state::ids::SessionId;
 use crate::state::queue::verbs_test::{bot, id, named};
-use crate::state::queue::wait::Found;
+use crate::state::queue::wait::LookResult;
 use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, Retry, Task, TaskState};
 use crate::testkit::checked_store::{Fixture, time};
 
@@ -134,7 +134,7 @@ fn who_waits_for_work_notices_that_the_clock_went_back_and_once_is_enough() {
     hive.claim_one("ant");
     hive.clock.set(time(0));
     let look =
-        || !matches!(hive.store.claim_if_any(&bot("bee"), &ClaimOptions::default(), false), Ok(Found::Claims(_)));
+        || !matches!(hive.store.claim_if_any(&bot("bee"), &ClaimOptions::default(), false), Ok(LookResult::Claims(_)));
     assert!(look());
     assert_eq!(hive.task("a").holder.unwrap().deadline, time(30));
     let commits = hive.store.commits().count();

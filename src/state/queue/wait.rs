@@ -65,15 +65,15 @@ impl ClaimWait {
         };
         let for_others = waiter.looks();
         let claims = match store.claim_if_any(&self.bot, &self.options, for_others)? {
-            Found::Claims(claims) => {
+            LookResult::Claims(claims) => {
                 waiter.consume_notification();
                 claims
             }
-            Found::Nothing => {
+            LookResult::Nothing => {
                 waiter.consume_notification();
                 Vec::new()
             }
-            Found::NothingForIt => {
+            LookResult::NothingForIt => {
                 waiter.pass_on();
                 Vec::new()
             }
@@ -150,7 +150,7 @@ impl Store {
 
     /// Claims only if a read-only look finds a task. Arranges that the waiting bot is woken when the next task comes
     /// due, and wakes the others if it looks `for_others` too.
-    pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions, for_others: bool) -> Result<Found> {
+    pub(super) fn claim_if_any(&self, bot: &BotId, options: &ClaimOptions, for_others: bool) -> Result<LookResult> {
         let view = self.view()?;
         if for_others {
             // Any of the tasks may be for one of those who wait. It may take one of them itself.
@@ -165,11 +165,11 @@ impl Store {
         let is_due = next.is_some_and(|next| next <= view.now());
         if !is_due && !view.queue().may_have_work_for(bot, options)? {
             let is_there = !view.queue().records.rows(Table::Index, &keys::ready().range(), 1)?.is_empty();
-            return Ok(if is_there { Found::NothingForIt } else { Found::Nothing });
+            return Ok(if is_there { LookResult::NothingForIt } else { LookResult::Nothing });
         }
         drop(view);
         let claims = self.claim(bot, options)?;
-        Ok(if claims.is_empty() { Found::NothingForIt } else { Found::Claims(claims) })
+        Ok(if claims.is_empty() { LookResult::NothingForIt } else { LookResult::Claims(claims) })
     }
 
     pub(super) fn claim(&self, bot: &BotId, options: &ClaimOptions) -> Result<Vec<Claim>> {
@@ -178,7 +178,7 @@ impl Store {
 }
 
 /// The result of a look.
-pub(super) enum Found {
+pub(super) enum LookResult {
     Claims(Vec<Claim>),
     /// No task is ready.
     Nothing,

@@ -157,10 +157,10 @@ pub(crate) const ENOSPC: i32 = 28;
 
 /// The disk; clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Disk(Arc<Mutex<State>>);
+pub(crate) struct Disk(Arc<Mutex<DiskState>>);
 
 #[derive(Debug, Default)]
-struct State {
+struct DiskState {
     /// As a process reads it.
     seen: DiskContent,
     /// As of the last syncs, and the changes since then.
@@ -200,7 +200,7 @@ impl Disk {
     /// A disk that holds this, all of it durable.
     pub(crate) fn of(content: DiskContent) -> Self {
         let numbers = content.names.values().copied().max().unwrap_or(STORE);
-        let state = State { seen: content.clone(), synced: Synced::of(content), numbers, ..State::default() };
+        let state = DiskState { seen: content.clone(), synced: Synced::of(content), numbers, ..DiskState::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -317,7 +317,7 @@ impl DiskFile {
         Ok(())
     }
 
-    fn state(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+    fn state(&self) -> io::Result<parking_lot::MutexGuard<'_, DiskState>> {
         if self.cut_off.load(Ordering::Relaxed) {
             return Err(io::Error::from_raw_os_error(EIO));
         }
@@ -325,7 +325,7 @@ impl DiskFile {
     }
 }
 
-impl State {
+impl DiskState {
     /// Counts an operation down to the fault; gives the fault when it strikes this one.
     fn strikes(&mut self, kind: Operation) -> Option<Fault> {
         let fault = self.fault.as_mut().filter(|fault| fault.kind == kind)?;

@@ -33,7 +33,7 @@ pub(crate) struct Run {
     pub(crate) marks: Vec<Mark>,
     acknowledged: Vec<Acknowledged>,
     /// The content of the disk after each sync, and before the first.
-    states: Vec<State>,
+    states: Vec<StateAt>,
 }
 
 /// A step has returned: all that it did is durable.
@@ -50,7 +50,7 @@ pub(crate) struct Mark {
     fingerprint: u64,
 }
 
-struct State {
+struct StateAt {
     /// The number of requests after which it is there, whatever is lost of the later ones.
     at: usize,
     fingerprint: u64,
@@ -125,12 +125,12 @@ impl Run {
     }
 
     /// Opens what is on the disk after so many requests, and compares it with the model.
-    fn state(&self, at: usize, synced: &Synced) -> State {
+    fn state(&self, at: usize, synced: &Synced) -> StateAt {
         let store = self.open(&Disk::of(synced.durable.clone()));
         let model = Model::read(&store).unwrap();
         self.compare(at, &model);
         assert_sound(&store);
-        State { at, fingerprint: fingerprint(&store.view().unwrap()).unwrap(), synced: synced.clone() }
+        StateAt { at, fingerprint: fingerprint(&store.view().unwrap()).unwrap(), synced: synced.clone() }
     }
 
     /// Compares the content after so many requests with the model before and after the step that was in progress.
@@ -150,7 +150,7 @@ impl Run {
     }
 
     /// The state that is there for certain after so many requests.
-    fn state_before(&self, at: usize) -> &State {
+    fn state_before(&self, at: usize) -> &StateAt {
         &self.states[self.states.partition_point(|state| state.at <= at) - 1]
     }
 
@@ -185,7 +185,7 @@ impl Run {
 
     /// The states that a cut after so many requests may leave: that of the last sync and that of the next. Where there is a
     /// log, a sync of one file is no end of what is done in another, so that may be any until the step has ended.
-    fn allowed(&self, state: &State, at: usize) -> Vec<u64> {
+    fn allowed(&self, state: &StateAt, at: usize) -> Vec<u64> {
         let end = self.marks.iter().map(|mark| mark.at).find(|end| *end >= at).filter(|_| self.mode.log).unwrap_or(at);
         let later = self.states.iter().filter(|next| next.at > at);
         let next = later.clone().take(1).chain(later.take_while(|next| next.at <= end));

@@ -20,14 +20,14 @@ use super::input::PART_MAX;
 use super::marks::Mark;
 use super::members;
 use super::report::AdoptThing;
-use super::work::{Seen, Taking, Work};
+use super::work::{FileWork, Seen, Taking};
 use crate::engine::records::Records;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{NewTask, Priority};
 
 /// A task from a file, with the parts that were changed.
-struct Read {
+struct ReadTask {
     task: NewTask,
     /// Whether it waits for others. A finished task does not.
     waits: bool,
@@ -49,7 +49,7 @@ enum Status {
 }
 
 /// Adopts `{"backlog": [{..}, ..], ..}`.
-pub(super) fn adopt(work: &mut Work<'_>) -> Result<()> {
+pub(super) fn adopt(work: &mut FileWork<'_>) -> Result<()> {
     let Some(mut members) = work.object()? else { return Ok(()) };
     let Some(Value::Array(tasks)) = members.shift_remove("backlog") else {
         work.file.problem("", "it has no field backlog with an array", false);
@@ -104,7 +104,7 @@ fn take(taking: &mut Taking<'_, '_>, index: usize, task: Value, in_file: &BTreeS
 fn enqueue(
     taking: &mut Taking<'_, '_>,
     place: &str,
-    mut read: Read,
+    mut read: ReadTask,
     text: &str,
     in_file: &BTreeSet<TaskId>,
 ) -> Result<()> {
@@ -143,7 +143,7 @@ fn enqueue(
 /// # Errors
 ///
 /// `Invalid` when its status is unknown. To guess whether work remains would be wrong.
-fn read(id: &TaskId, mut members: Map<String, Value>, zone: &TimeZone, now: Timestamp) -> Result<Read> {
+fn read(id: &TaskId, mut members: Map<String, Value>, zone: &TimeZone, now: Timestamp) -> Result<ReadTask> {
     let status = status(members.get("status"))?;
     members.shift_remove("id");
     let mut problems = Vec::new();
@@ -171,7 +171,7 @@ fn read(id: &TaskId, mut members: Map<String, Value>, zone: &TimeZone, now: Time
     let written = members.shift_remove("dependencies");
     let dependencies = dependencies(written.as_ref(), &mut problems);
     let waits = status != Status::Done;
-    Ok(Read { task, waits, dependencies, written, attributes: members, problems })
+    Ok(ReadTask { task, waits, dependencies, written, attributes: members, problems })
 }
 
 fn status(status: Option<&Value>) -> Result<Status> {

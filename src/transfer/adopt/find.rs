@@ -18,7 +18,7 @@ pub(super) const NOT_KNOWN: &str = "unknown file";
 
 /// The files to adopt, and the other ones.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundFiles {
     pub(super) files: Vec<(AdoptSource, PathBuf)>,
     pub(super) skipped: Vec<AdoptSkipped>,
     pub(super) problems: Vec<AdoptProblem>,
@@ -31,8 +31,8 @@ pub(super) struct Found {
 /// # Errors
 ///
 /// `NotFound` when there is nothing at a path. Nothing has been adopted then.
-pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Found> {
-    let mut found = Found::default();
+pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<FoundFiles> {
+    let mut found = FoundFiles::default();
     for path in paths.iter().map(AsRef::as_ref) {
         let metadata = metadata(path)?;
         if metadata.is_dir() {
@@ -48,7 +48,7 @@ pub(super) fn find<P: AsRef<Path>>(paths: &[P]) -> Result<Found> {
     Ok(found)
 }
 
-impl Found {
+impl FoundFiles {
     /// Adds a named file. An unknown file is a problem here, because it was named on purpose.
     fn named(&mut self, path: &Path, is_file: bool) {
         let place = path.display().to_string();
@@ -140,7 +140,7 @@ fn metadata(path: &Path) -> Result<fs::Metadata> {
 mod tests {
     use super::*;
 
-    fn names(found: &Found, root: &Path) -> Vec<String> {
+    fn names(found: &FoundFiles, root: &Path) -> Vec<String> {
         found.files.iter().map(|(_, path)| path.strip_prefix(root).unwrap().display().to_string()).collect()
     }
 

@@ -27,7 +27,7 @@ use std::path::Path;
 
 use self::find::find;
 use self::report::{AdoptReport, AdoptSkipped};
-use self::work::Work;
+use self::work::FileWork;
 use crate::engine::store::Store;
 use crate::error::Result;
 
@@ -73,7 +73,7 @@ impl Store {
         let mut report =
             AdoptReport { time_zone, skipped: found.skipped, problems: found.problems, ..AdoptReport::default() };
         for (source, path) in found.files {
-            let mut work = Work::new(&store, options, &path, source);
+            let mut work = FileWork::new(&store, options, &path, source);
             adopt_file(&mut work)?;
             report.skipped.append(&mut work.skipped);
             match work.foreign {
@@ -86,7 +86,7 @@ impl Store {
     }
 }
 
-fn adopt_file(work: &mut Work<'_>) -> Result<()> {
+fn adopt_file(work: &mut FileWork<'_>) -> Result<()> {
     match work.file.source {
         AdoptSource::Registry => registry::adopt_registry(work),
         AdoptSource::Bots => registry::adopt_bots(work),

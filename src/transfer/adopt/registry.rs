@@ -11,7 +11,7 @@ use super::input::PART_MAX;
 use super::marks::Mark;
 use super::members;
 use super::report::AdoptThing;
-use super::work::{Seen, Taking, Work};
+use super::work::{FileWork, Seen, Taking};
 use crate::error::{ErrorKind, Result};
 use crate::state::ids::BotId;
 use crate::state::registry::Bot;
@@ -20,13 +20,13 @@ use crate::state::registry::Bot;
 const SIGNS: [&str; 4] = ["bot_id", "role", "status", "port"];
 
 /// A bot from a file, with notes for people.
-struct Read {
+struct ReadBot {
     bot: Bot,
     notes: Vec<String>,
 }
 
 /// Adopts `{"bots": {ID: {..}}, ..}`.
-pub(super) fn adopt_registry(work: &mut Work<'_>) -> Result<()> {
+pub(super) fn adopt_registry(work: &mut FileWork<'_>) -> Result<()> {
     let Some(mut members) = work.object()? else { return Ok(()) };
     match members.shift_remove("bots") {
         Some(Value::Object(bots)) => take_all(work, bots, members),
@@ -38,7 +38,7 @@ pub(super) fn adopt_registry(work: &mut Work<'_>) -> Result<()> {
 }
 
 /// Adopts `{ID: {..}, ..}`, if the file has this form. A file of that name may be something else.
-pub(super) fn adopt_bots(work: &mut Work<'_>) -> Result<()> {
+pub(super) fn adopt_bots(work: &mut FileWork<'_>) -> Result<()> {
     let Some(mut members) = work.object()? else { return Ok(()) };
     if let Some(Value::Object(bots)) = members.get_mut("bots") {
         let bots = std::mem::take(bots);
@@ -54,7 +54,7 @@ pub(super) fn adopt_bots(work: &mut Work<'_>) -> Result<()> {
     take_all(work, bots, rest)
 }
 
-fn take_all(work: &mut Work<'_>, bots: Map<String, Value>, rest: Map<String, Value>) -> Result<()> {
+fn take_all(work: &mut FileWork<'_>, bots: Map<String, Value>, rest: Map<String, Value>) -> Result<()> {
     work.load("all bots", |taking| {
         taking.members = rest;
         bots.into_iter().try_for_each(|(name, value)| take(taking, &name, value))
@@ -75,7 +75,7 @@ fn take(taking: &mut Taking<'_, '_>, name: &str, value: Value) -> Result<()> {
         return Ok(());
     }
     let Value::Object(members) = value else { return Ok(()) };
-    let Read { bot, notes } = read(id, members, &taking.options.time_zone);
+    let ReadBot { bot, notes } = read(id, members, &taking.options.time_zone);
     notes.into_iter().for_each(|note| taking.file.note(format!("{place}: {note}")));
     match taking.tx.registry().get(&bot.id)? {
         None => match taking.tx.registry().put_as_it_is(&bot) {
@@ -93,7 +93,7 @@ fn take(taking: &mut Taking<'_, '_>, name: &str, value: Value) -> Result<()> {
 }
 
 /// The bot in an object.
-fn read(id: BotId, mut members: Map<String, Value>, zone: &TimeZone) -> Read {
+fn read(id: BotId, mut members: Map<String, Value>, zone: &TimeZone) -> ReadBot {
     if members.get("bot_id").and_then(Value::as_str) == Some(id.as_str()) {
         members.shift_remove("bot_id");
     }
@@ -118,7 +118,7 @@ fn read(id: BotId, mut members: Map<String, Value>, zone: &TimeZone) -> Read {
         last_heartbeat,
         ..Bot::new(id)
     };
-    Read { bot: Bot { attributes: members, ..bot }, notes }
+    ReadBot { bot: Bot { attributes: members, ..bot }, notes }
 }
 
 /// Adds missing fields to an existing bot. Its own fields stay, and differences in the file are reported.

@@ -22,7 +22,7 @@ const KEPT_BYTES_MAX: usize = 256 << 10;
 const KEPT_MAX: usize = 10_000;
 
 /// The work on one file.
-pub(super) struct Work<'a> {
+pub(super) struct FileWork<'a> {
     pub(super) store: &'a Store,
     pub(super) options: &'a AdoptOptions,
     pub(super) path: &'a Path,
@@ -54,7 +54,7 @@ pub(super) enum Seen {
     Before,
 }
 
-impl<'a> Work<'a> {
+impl<'a> FileWork<'a> {
     pub(super) fn new(store: &'a Store, options: &'a AdoptOptions, path: &'a Path, source: AdoptSource) -> Self {
         let file = AdoptedFile::new(path, source);
         Self { store, options, path, file, skipped: Vec::new(), foreign: None, kept: 0 }

@@ -10,13 +10,13 @@ use crate::files::{self, Draft, Replace, Rights};
 
 /// A file that becomes the archive. To drop it before removes it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ArchiveDraft {
     draft: Draft,
     target: PathBuf,
     replace: bool,
 }
 
-impl Place {
+impl ArchiveDraft {
     /// Prepares to write an archive, and removes temporary files of killed processes for that name.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// As [`Place::new`], for files that were created in the meantime.
+    /// As [`ArchiveDraft::new`], for files that were created in the meantime.
     pub(super) fn name(self) -> Result<()> {
         refuse_target(&self.target, self.replace)?;
         let replace = if self.replace { Replace::Yes } else { Replace::No };
@@ -89,7 +89,7 @@ mod tests {
     fn a_file_gets_its_name_only_once_it_is_finished() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.tar.gz");
-        let (place, mut file) = Place::new(&target, false, Rights::new_at(&target)).unwrap();
+        let (place, mut file) = ArchiveDraft::new(&target, false, Rights::new_at(&target)).unwrap();
         file.write_all(b"all").unwrap();
         assert!(!target.exists());
         place.name().unwrap();
@@ -103,13 +103,16 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.tar.gz");
-        let (place, _file) = Place::new(&target, false, Rights::new_at(&target)).unwrap();
+        let (place, _file) = ArchiveDraft::new(&target, false, Rights::new_at(&target)).unwrap();
         place.name().unwrap();
         assert_eq!(fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
         let link = folder.path().join("link.tar.gz");
         symlink(folder.path().join("nothing"), &link).unwrap();
         for replace in [false, true] {
-            assert_eq!(Place::new(&link, replace, Rights::new_at(&link)).unwrap_err().kind(), ErrorKind::Invalid);
+            assert_eq!(
+                ArchiveDraft::new(&link, replace, Rights::new_at(&link)).unwrap_err().kind(),
+                ErrorKind::Invalid
+            );
         }
     }
 
@@ -118,12 +121,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("a.tar.gz");
         fs::write(&target, b"old").unwrap();
-        assert_eq!(Place::new(&target, false, Rights::new_at(&target)).unwrap_err().kind(), ErrorKind::Conflict);
-        let (place, mut file) = Place::new(&target, true, Rights::new_at(&target)).unwrap();
+        assert_eq!(ArchiveDraft::new(&target, false, Rights::new_at(&target)).unwrap_err().kind(), ErrorKind::Conflict);
+        let (place, mut file) = ArchiveDraft::new(&target, true, Rights::new_at(&target)).unwrap();
         file.write_all(b"new").unwrap();
         drop(place);
         assert_eq!(fs::read(&target).unwrap(), b"old", "what is dropped changes nothing");
-        let (place, mut file) = Place::new(&target, true, Rights::new_at(&target)).unwrap();
+        let (place, mut file) = ArchiveDraft::new(&target, true, Rights::new_at(&target)).unwrap();
         file.write_all(b"new").unwrap();
         place.name().unwrap();
         assert_eq!((fs::read(&target).unwrap(), files(folder.path()).len()), (b"new".to_vec(), 1));

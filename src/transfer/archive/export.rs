@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::contents::{contents, export_collection, export_trail};
-use super::draft::Place;
+use super::draft::ArchiveDraft;
 use super::hashed::Hashed;
 use super::layout;
 use super::manifest::ArchivedPoint;
@@ -207,7 +207,7 @@ impl Store {
         let packing = Packing::of_name(file, options.seal.encrypts())?;
         // A wrong request makes no point.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;
-        let (place, opened) = Place::new(file, options.replace, Rights::of_content(self.path()))?;
+        let (place, opened) = ArchiveDraft::new(file, options.replace, Rights::of_content(self.path()))?;
         let mut source = Source::new(self, self.point_to_archive(options)?)?;
         let (manifest, ids) = contents(self, &source, &options.only)?;
         let packer = Packer::new(packing, Hashed::new(opened), &options.seal)?;

@@ -25,7 +25,7 @@ use crate::engine::format::keys::pre_image_key;
 use crate::engine::format::schema::{CollectionId, Place, Table};
 use crate::engine::history::members::Members;
 use crate::engine::history::tally::{Tally, stats_of};
-use crate::engine::redb_file::scratch::{Fact, Found, Kind};
+use crate::engine::redb_file::scratch::{ContentKind, Fact, FactSource};
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 
@@ -93,7 +93,7 @@ impl Rebuild<'_> {
         // V1: a long value counts only if all of its pieces are there.
         long::drop_incomplete(&self.salvage.scratch, row, &mut facts)?;
         let scratch = &self.salvage.scratch;
-        let versions: Vec<_> = facts.iter().map(|fact| version(fact.birth, fact.kind == Kind::Absent)).collect();
+        let versions: Vec<_> = facts.iter().map(|fact| version(fact.birth, fact.kind == ContentKind::Absent)).collect();
         let past_is_whole = self.versions(row, &versions, |at| match facts.get(at) {
             Some(fact) => Frame::of(row, scratch.frame(row, fact)?.into_owned()),
             None => Ok(Frame::never(row)),
@@ -104,11 +104,11 @@ impl Rebuild<'_> {
         let newest = facts.last();
         let outcome = match newest.map(|newest| newest.found) {
             None => RepairOutcome::Lost,
-            Some(Found::PreImage) => RepairOutcome::WentBack,
-            Some(Found::LeftBehind) => RepairOutcome::FoundAgain,
-            Some(Found::Newest) if past_is_whole && damaged.is_none() => return Ok(()),
+            Some(FactSource::PreImage) => RepairOutcome::WentBack,
+            Some(FactSource::LeftBehind) => RepairOutcome::FoundAgain,
+            Some(FactSource::Newest) if past_is_whole && damaged.is_none() => return Ok(()),
             // Its present value is sound, and an earlier version is not.
-            Some(Found::Newest) => RepairOutcome::PastLost,
+            Some(FactSource::Newest) => RepairOutcome::PastLost,
         };
         self.lose(row, outcome, newest.map(|newest| newest.birth).unwrap_or_default());
         Ok(())

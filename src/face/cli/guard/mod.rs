@@ -63,7 +63,7 @@ pub(super) struct Guard {
 }
 
 /// The result of the command and the check.
-enum Work {
+enum CommandResult {
     Passed,
     NotStarted(io::Error),
     Failed { reason: String, exit: Exit },
@@ -91,17 +91,17 @@ impl Guard {
             context.out.aside(format_args!("restore point {point}; running {command}"));
         }
         match self.work(context, &signals, &point) {
-            Work::Passed => {
+            CommandResult::Passed => {
                 context.change(|store| guard.pass(store))?;
                 self.say(context, &point, Exit::Done, None, None)
             }
-            Work::NotStarted(error) => {
+            CommandResult::NotStarted(error) => {
                 context.change(|store| guard.call_off(store))?;
                 let missing = error.kind() == io::ErrorKind::NotFound;
                 let reason = format!("the command could not be started: {error}: {command}");
                 self.say(context, &point, Exit::Other(if missing { 127 } else { 126 }), Some(&reason), None)
             }
-            Work::Failed { reason, exit } => {
+            CommandResult::Failed { reason, exit } => {
                 let back = roll_back(context, guard, &reason)?;
                 self.say(context, &point, exit, Some(&reason), Some(&back))
             }
@@ -114,27 +114,29 @@ impl Guard {
         words.join(" ")
     }
 
-    fn work(&self, context: &Context, signals: &Signals, point: &PointId) -> Work {
-        let Some((name, arguments)) = self.command.split_first() else { return Work::Passed };
+    fn work(&self, context: &Context, signals: &Signals, point: &PointId) -> CommandResult {
+        let Some((name, arguments)) = self.command.split_first() else { return CommandResult::Passed };
         let mut command = program(name);
         command.args(arguments);
         with_store(&mut command, context, point);
         match child::run(&mut command, signals, None) {
-            Err(error) => Work::NotStarted(error),
+            Err(error) => CommandResult::NotStarted(error),
             Ok(Ended::Well) => {
-                self.check.as_ref().map_or(Work::Passed, |check| self.check(check, context, signals, point))
+                self.check.as_ref().map_or(CommandResult::Passed, |check| self.check(check, context, signals, point))
             }
             Ok(Ended::Interrupted(signal)) => interrupted(signal),
-            Ok(Ended::TooLate) => Work::Failed { reason: "the command was killed".to_owned(), exit: Exit::Failed },
+            Ok(Ended::TooLate) => {
+                CommandResult::Failed { reason: "the command was killed".to_owned(), exit: Exit::Failed }
+            }
             Ok(Ended::Failed(code)) => {
-                Work::Failed { reason: format!("the command failed: code={code}"), exit: Exit::Other(code) }
+                CommandResult::Failed { reason: format!("the command failed: code={code}"), exit: Exit::Other(code) }
             }
         }
     }
 
     /// Runs the check until it succeeds or its timeout is over.
-    fn check(&self, check: &str, context: &Context, signals: &Signals, point: &PointId) -> Work {
-        let failed = |reason: String| Work::Failed { reason, exit: Exit::Failed };
+    fn check(&self, check: &str, context: &Context, signals: &Signals, point: &PointId) -> CommandResult {
+        let failed = |reason: String| CommandResult::Failed { reason, exit: Exit::Failed };
         let deadline = self.check_timeout.map(|timeout| Instant::now() + timeout);
         loop {
             let mut command = shell(check);
@@ -143,7 +145,7 @@ impl Guard {
             command.stdin(Stdio::null()).stdout(io::stderr());
             match child::run(&mut command, signals, deadline) {
                 Err(error) => return failed(format!("the check could not be started: {error}")),
-                Ok(Ended::Well) => return Work::Passed,
+                Ok(Ended::Well) => return CommandResult::Passed,
                 Ok(Ended::Interrupted(signal)) => return interrupted(signal),
                 Ok(Ended::TooLate) => return failed("the check did not end in time".to_owned()),
                 Ok(Ended::Failed(code)) => {
@@ -215,8 +217,8 @@ fn roll_back(context: &Context, guard: crate::Guard, reason: &str) -> Result<Rol
     })
 }
 
-fn interrupted(signal: i32) -> Work {
-    Work::Failed { reason: format!("interrupted: signal={signal}"), exit: Exit::Other(code_of(signal)) }
+fn interrupted(signal: i32) -> CommandResult {
+    CommandResult::Failed { reason: format!("interrupted: signal={signal}"), exit: Exit::Other(code_of(signal)) }
 }
 
 /// Tells a command the path of the store and the point that guards it.

@@ -12,12 +12,12 @@ const STORE: &str = "hivekeep.redb";
 
 /// A file, or the address of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::face::cli) enum Place {
+pub(in crate::face::cli) enum StoreLocation {
     File(PathBuf),
     Service(Address),
 }
 
-impl Place {
+impl StoreLocation {
     /// Reads an argument. Text that begins like an address must be one.
     ///
     /// # Errors
@@ -32,13 +32,13 @@ impl Place {
     }
 }
 
-impl Default for Place {
+impl Default for StoreLocation {
     fn default() -> Self {
         Self::File(STORE.into())
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),

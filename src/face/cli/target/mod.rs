@@ -18,7 +18,7 @@ mod whole;
 
 use jiff::Timestamp;
 
-pub(in crate::face::cli) use self::location::Place;
+pub(in crate::face::cli) use self::location::StoreLocation;
 pub(in crate::face::cli) use self::points::SizedPoint;
 pub(in crate::face::cli) use self::queue::{Claimed, TaskChange};
 pub(in crate::face::cli) use self::restore::{Planned, RestoreAsked};

@@ -6,7 +6,7 @@ use tokio::runtime::Runtime;
 
 use super::*;
 use crate::face::http::rates::Who;
-use crate::face::mcp::door::{Access, Boxed, MakePoint, Rights, Work};
+use crate::face::mcp::door::{Access, Boxed, MakePoint, Rights, StoreWork};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::{ClaimOptions, NewTask, Role, Store, Task};
 
@@ -18,7 +18,7 @@ impl Door for Direct {
         Rights { role: Role::Admin, bot: None, sees_tokens: true }
     }
 
-    fn enter(&self, _access: Access, work: Work) -> Boxed<Result<(), RefusedCall>> {
+    fn enter(&self, _access: Access, work: StoreWork) -> Boxed<Result<(), RefusedCall>> {
         let store = self.0.clone();
         Box::pin(async move { tokio::task::spawn_blocking(move || work(&store)).await.unwrap().map_err(Into::into) })
     }

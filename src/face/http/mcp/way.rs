@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::face::http::app::App;
 use crate::face::http::caller::Caller;
 use crate::face::http::memory::Charge;
-use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, Work};
+use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, StoreWork};
 use crate::face::mcp::refused_call::{self, RefusedCall};
 use crate::{ClaimOptions, Role};
 
@@ -35,7 +35,7 @@ impl Door for Way {
         Rights { role, bot: self.app.own_bot(), sees_tokens: !asks_for_keys }
     }
 
-    fn enter(&self, access: Access, work: Work) -> Boxed<Result<(), RefusedCall>> {
+    fn enter(&self, access: Access, work: StoreWork) -> Boxed<Result<(), RefusedCall>> {
         let app = self.app.clone();
         Box::pin(async move {
             let (actor, next) = (app.caller().map(|caller| caller.actor().way("mcp")), Arc::new(Mutex::new(None)));

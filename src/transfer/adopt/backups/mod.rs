@@ -20,7 +20,7 @@ use super::input;
 use super::marks::Mark;
 use super::report::{AdoptSkipped, AdoptThing};
 use super::source::AdoptSource;
-use super::work::{Seen, Taking, Work};
+use super::work::{FileWork, Seen, Taking};
 use crate::engine::point::{Origin, PointId};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
@@ -37,7 +37,7 @@ const BATCH_BYTES: u64 = 64 << 20;
 type Before = BTreeMap<(Kind, String), Option<Value>>;
 
 /// Takes over an index with the files beside it.
-pub(super) fn adopt(work: &mut Work<'_>) -> Result<()> {
+pub(super) fn adopt(work: &mut FileWork<'_>) -> Result<()> {
     let folder = work.path.parent().unwrap_or(Path::new("")).to_path_buf();
     let Some(members) = work.object()? else {
         skip_files(work, &folder, &BTreeSet::new());
@@ -80,7 +80,7 @@ fn label(batch: &[Sealing]) -> String {
 }
 
 /// The JSON files beside an index that it does not list are none of its backups.
-fn skip_files(work: &mut Work<'_>, folder: &Path, listed: &BTreeSet<String>) {
+fn skip_files(work: &mut FileWork<'_>, folder: &Path, listed: &BTreeSet<String>) {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file())) {

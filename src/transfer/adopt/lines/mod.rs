@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::input::{self, Line};
 use super::marks::{Mark, Occurrences};
 use super::report::AdoptThing;
-use super::work::{Seen, Taking, Work};
+use super::work::{FileWork, Seen, Taking};
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 use crate::json;
@@ -58,7 +58,7 @@ pub(super) struct From<'a> {
 }
 
 /// Takes over the lines of a file, a batch in each transaction.
-pub(super) fn adopt<R: Record>(work: &mut Work<'_>) -> Result<()> {
+pub(super) fn adopt<R: Record>(work: &mut FileWork<'_>) -> Result<()> {
     let path = work.path;
     let mut lines = match input::lines(path, work.options.max_file_bytes) {
         Ok(lines) => lines,
