@@ -125,7 +125,7 @@ forward_records!(&R, &mut R);
 mod tests {
     use super::*;
     use crate::engine::commit::Outcome;
-    use crate::engine::rows::{PAGE, PAGE_BYTES};
+    use crate::engine::rows::{PAGE_BYTES, ROWS_PER_READ};
     use crate::engine::store::Store;
     use crate::engine::write::WriteTx;
 
@@ -155,7 +155,7 @@ mod tests {
                     expected.reverse();
                 }
                 let short = |(key, payload): Row| (key, payload.len());
-                let mut part = records.part(collection, &range, PAGE).unwrap();
+                let mut part = records.part(collection, &range, ROWS_PER_READ).unwrap();
                 let bytes_of = |(key, payload): &Row| key.len() + payload.len();
                 let last = part.pop().map_or(0, |row| bytes_of(&row));
                 assert!(part.iter().map(bytes_of).sum::<usize>() < PAGE_BYTES && last > 0);

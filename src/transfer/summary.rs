@@ -24,7 +24,7 @@ use crate::text::counted;
 use crate::transfer::archive::LastArchive;
 
 /// The number of rows that are read at a time.
-const PAGE: usize = 512;
+const ROWS_PER_READ: usize = 512;
 
 /// The content of a store in numbers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -229,7 +229,7 @@ fn history_weight(view: &View) -> Result<Weight> {
     for table in [Table::PreImages, Table::Tombstones, Table::Points, Table::Commits] {
         let mut range = KeyRange::all();
         loop {
-            let page = view.stored().page(table, &range, PAGE)?;
+            let page = view.stored().page(table, &range, ROWS_PER_READ)?;
             let Some((last, _)) = page.last() else { break };
             range = range.after(last);
             weight.rows += page.len() as u64;

@@ -19,8 +19,8 @@ use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Rows read at a time.
-const PAGE: usize = 128;
+/// Rows that one step of a merge reads.
+const ROWS_PER_STEP: usize = 128;
 /// A transaction of a merge ends after this long, so that no writer waits for more than a few times that.
 const STEP: Duration = Duration::from_millis(8);
 /// This many points are marked in one transaction.
@@ -70,7 +70,7 @@ impl Store {
             let until = Instant::now() + STEP;
             let mut more = true;
             while more && Instant::now() < until {
-                more = tx.drop_some(PAGE)? || tx.merge_some(PAGE)?;
+                more = tx.drop_some(ROWS_PER_STEP)? || tx.merge_some(ROWS_PER_STEP)?;
             }
             Ok(Outcome::Commit(more))
         })

@@ -10,8 +10,8 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 
-/// Rows read at a time, or fewer where they are long.
-const PAGE: usize = 512;
+/// Pre-images read at a time, or fewer where they are long.
+const PRE_IMAGES_PER_READ: usize = 512;
 
 /// The keys of the pre-images in `(after, through]`.
 pub(crate) fn pre_images_between(after: Epoch, through: Epoch) -> KeyRange {
@@ -62,13 +62,13 @@ pub(crate) trait PreImages {
 
 impl PreImages for View {
     fn some_pre_images(&self, range: &KeyRange) -> Result<Vec<Row>> {
-        self.stored().part(Table::PreImages, range, PAGE)
+        self.stored().part(Table::PreImages, range, PRE_IMAGES_PER_READ)
     }
 }
 
 impl PreImages for WriteTx<'_> {
     fn some_pre_images(&self, range: &KeyRange) -> Result<Vec<Row>> {
-        self.stored().part(Table::PreImages, range, PAGE)
+        self.stored().part(Table::PreImages, range, PRE_IMAGES_PER_READ)
     }
 }
 

@@ -34,7 +34,7 @@ const CACHE: usize = 16 << 20;
 /// The frames of one record that are kept in memory together; others are read when they are needed.
 const FRAMES_MAX: usize = 1 << 20;
 /// Facts and rows that are handed over at a time.
-const PAGE: usize = 256;
+const FACTS_PER_READ: usize = 256;
 
 /// Where a fact was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,7 +219,7 @@ impl Scratch {
         Ok(collections)
     }
 
-    /// Calls `each` with at most [`PAGE`] rows of a table at a time.
+    /// Calls `each` with at most [`FACTS_PER_READ`] rows of a table at a time.
     pub(in crate::engine) fn rows(
         &self,
         table: Table,
@@ -231,7 +231,7 @@ impl Scratch {
         for row in opened.range((number, &[][..])..(number + 1, &[][..]))? {
             let (key, value) = row?;
             page.push((key.value().1.to_vec(), value.value().to_vec()));
-            if page.len() == PAGE {
+            if page.len() == FACTS_PER_READ {
                 each(&page)?;
                 page.clear();
             }

@@ -17,6 +17,6 @@ mod range;
 mod row_ref;
 mod stored;
 
-pub(crate) use self::paging::{BatchSize, FIRST_PAGE, PAGE, PAGE_BYTES, is_full, next_page, paged, part_of};
+pub(crate) use self::paging::{BatchSize, FIRST_PAGE, PAGE_BYTES, ROWS_PER_READ, is_full, next_page, paged, part_of};
 pub(crate) use self::range::{KeyRange, Row, foreign_cursor};
 pub(crate) use self::stored::{IntoRedb, ReadRows, WriteRows};

@@ -4,7 +4,7 @@ use super::range::{KeyRange, Row};
 use crate::error::Result;
 
 /// How many rows are fetched at a time in a scan.
-pub(crate) const PAGE: usize = 256;
+pub(crate) const ROWS_PER_READ: usize = 256;
 /// A page ends once its rows have this many bytes.
 pub(crate) const PAGE_BYTES: usize = 4 << 20;
 /// The first page has this many rows, as nothing is known of their length.
@@ -94,7 +94,7 @@ pub(crate) fn paged(
 /// How many rows the page behind these has, if they are as long.
 fn next_limit(rows: &[Row]) -> usize {
     let bytes: usize = rows.iter().map(bytes_of).sum();
-    (PAGE_BYTES * rows.len()).checked_div(bytes).unwrap_or(PAGE).clamp(1, PAGE)
+    (PAGE_BYTES * rows.len()).checked_div(bytes).unwrap_or(ROWS_PER_READ).clamp(1, ROWS_PER_READ)
 }
 
 #[cfg(test)]
@@ -117,8 +117,8 @@ mod tests {
         let met: Vec<u8> = paged(KeyRange::all(), fetch).map(|row| row.unwrap().0[0]).collect();
         assert_eq!(met, (0..200).collect::<Vec<_>>());
         let asked = asked.into_inner();
-        assert_eq!((asked[0], asked[1]), (FIRST_PAGE, PAGE));
+        assert_eq!((asked[0], asked[1]), (FIRST_PAGE, ROWS_PER_READ));
         assert!(next_limit(&all[100..]) <= PAGE_BYTES >> 20);
-        assert_eq!((next_limit(&[]), next_limit(&[(vec![0; 9 << 20], Vec::new())])), (PAGE, 1));
+        assert_eq!((next_limit(&[]), next_limit(&[(vec![0; 9 << 20], Vec::new())])), (ROWS_PER_READ, 1));
     }
 }

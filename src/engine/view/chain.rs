@@ -10,7 +10,7 @@ use crate::engine::format::keys::pre_image_key;
 use crate::engine::format::schema::{Place, Table};
 use crate::engine::history::members::Members;
 use crate::engine::meta;
-use crate::engine::rows::{BatchSize, KeyRange, PAGE, PAGE_BYTES};
+use crate::engine::rows::{BatchSize, KeyRange, PAGE_BYTES, ROWS_PER_READ};
 use crate::error::{Error, Result};
 
 /// After this many steps along chains, the retained points are read into memory once instead of looked up each time.
@@ -154,7 +154,7 @@ impl View {
     /// The epochs that a table of points has rows of.
     pub(crate) fn epochs_of(&self, table: Table) -> Result<Vec<Epoch>> {
         let mut epochs = Vec::new();
-        let size = BatchSize { rows: PAGE, bytes: PAGE_BYTES };
+        let size = BatchSize { rows: ROWS_PER_READ, bytes: PAGE_BYTES };
         self.stored.each_batch(table, KeyRange::all(), size, |rows| {
             for row in rows {
                 let epoch = Epoch::split_key(row.key()).map(|(epoch, _)| epoch);

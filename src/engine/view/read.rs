@@ -9,7 +9,7 @@ use crate::engine::format::schema::{CollectionId, Place, Table};
 use crate::engine::format::value;
 use crate::engine::meta;
 use crate::engine::records::{Records, scan};
-use crate::engine::rows::{KeyRange, PAGE, Row, is_full, part_of};
+use crate::engine::rows::{KeyRange, ROWS_PER_READ, Row, is_full, part_of};
 use crate::error::{ErrorKind, Result};
 
 /// A callback for each key and its payload, if that can be read.
@@ -32,8 +32,8 @@ impl View {
         let mut range = KeyRange::all().within(collection);
         loop {
             let rows = match self.at {
-                Epoch::NOW => self.stored().part(Table::Live, &range, PAGE)?,
-                _ => self.past_candidates(&range, PAGE)?,
+                Epoch::NOW => self.stored().part(Table::Live, &range, ROWS_PER_READ)?,
+                _ => self.past_candidates(&range, ROWS_PER_READ)?,
             };
             let Some((last, _)) = rows.last() else { return Ok(()) };
             range = range.after(last);

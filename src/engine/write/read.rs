@@ -10,7 +10,7 @@ use crate::engine::format::frame::{self, State};
 use crate::engine::format::schema::{CollectionId, Place, Table};
 use crate::engine::meta;
 use crate::engine::records::{Records, Visit};
-use crate::engine::rows::{BatchSize, KeyRange, PAGE, PAGE_BYTES, Row, part_of};
+use crate::engine::rows::{BatchSize, KeyRange, PAGE_BYTES, ROWS_PER_READ, Row, part_of};
 use crate::error::Result;
 
 impl Records for WriteTx<'_> {
@@ -38,7 +38,7 @@ impl Records for WriteTx<'_> {
 
     /// Without a copy of any row, as long documents are gone through within a transaction that others wait for.
     fn each(&self, collection: CollectionId, range: KeyRange, visit: &mut Visit<'_>) -> Result<()> {
-        let size = BatchSize { rows: PAGE, bytes: PAGE_BYTES };
+        let size = BatchSize { rows: ROWS_PER_READ, bytes: PAGE_BYTES };
         self.stored.each_batch(Table::Live, range.within(collection), size, |rows| {
             for row in rows {
                 let place = Place::of_record(row.key());

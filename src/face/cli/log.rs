@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 /// The same over a service.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The number of events that are read at a time.
-const PAGE: usize = 256;
+const EVENTS_PER_READ: usize = 256;
 
 /// Show what happened: restores, backups, crashes, damage
 ///
@@ -68,6 +68,6 @@ fn follow(context: &mut Context, target: &Target, mut events: Vec<Event>) -> Res
         context.out.flush()?;
         last = events.last().map_or(last, |event| event.sequence);
         SystemClock.sleep(if context.is_remote() { ASK_EVERY } else { LOOK_EVERY });
-        events = target.events(Page::oldest(PAGE).after(last))?;
+        events = target.events(Page::oldest(EVENTS_PER_READ).after(last))?;
     }
 }

@@ -9,7 +9,7 @@ use crate::face::cli::target::Seen;
 use crate::{AuditFilter, BotId, ChatFilter, Entry, Error, Message, Page, Result, Selector};
 
 /// The number of messages and entries that are read at a time.
-const PAGE: usize = 256;
+const MESSAGES_PER_READ: usize = 256;
 
 /// Filters for numbered records.
 #[derive(Debug, Args)]
@@ -112,10 +112,10 @@ impl MessageFilter {
     fn chosen<'a, T: 'a>(&self, list: impl Fn(Page) -> Result<Vec<T>> + 'a, number: fn(&T) -> u64) -> Listed<'a, T> {
         let within = |page: Page| self.before.map_or(page, |before| page.before(before));
         let Some(newest) = self.newest.map(NonZeroUsize::get) else {
-            let first = within(Page::oldest(PAGE));
+            let first = within(Page::oldest(MESSAGES_PER_READ));
             return Box::new(in_pages(first, Page::after, list, number));
         };
-        let first = within(Page::newest(newest.min(PAGE)));
+        let first = within(Page::newest(newest.min(MESSAGES_PER_READ)));
         let mut found: Vec<_> = in_pages(first, Page::before, list, number).take(newest).collect();
         found.reverse();
         Box::new(found.into_iter())

@@ -14,8 +14,8 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
 use crate::{Error, KeyedPage, Result, Selector};
 
-/// Length of a page unless set.
-const PAGE: usize = 100;
+/// The limit of a page unless one is given.
+const DEFAULT_LIMIT: usize = 100;
 /// Maximum length of a page.
 const LONGEST_PAGE: usize = 1_000;
 /// A page ends behind the item with which it has this many bytes.
@@ -83,7 +83,7 @@ impl Query {
 
     /// The length of the page.
     pub(super) fn limit(&self) -> Result<usize> {
-        Ok(self.limit_or(PAGE)?.min(LONGEST_PAGE))
+        Ok(self.limit_or(DEFAULT_LIMIT)?.min(LONGEST_PAGE))
     }
 
     /// The number that is asked for, or `unset`.
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_page_is_never_too_long_and_a_limit_of_zero_is_refused() {
-        for (asked, limit) in [("1", 1), ("5", 5), ("99999999999", LONGEST_PAGE), ("", PAGE)] {
+        for (asked, limit) in [("1", 1), ("5", 5), ("99999999999", LONGEST_PAGE), ("", DEFAULT_LIMIT)] {
             assert_eq!(query(&[("limit", asked)]).limit().unwrap(), limit);
         }
         let refused = |limit| query(&[("limit", limit)]).limit().unwrap_err().to_string();

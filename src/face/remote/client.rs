@@ -28,8 +28,8 @@ const TRIES: u32 = 3;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The pause where the service asks for none.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The length of the pages that are read.
-const PAGE: usize = 1_000;
+/// The most items that one request asks for.
+const ITEMS_PER_REQUEST: usize = 1_000;
 
 /// The number of pages of a list that may have no item. A service looks at thousands of records for each.
 const EMPTY_PAGES: u32 = 1_000;
@@ -129,7 +129,7 @@ impl Client {
 
     /// The items of a list, which is read page by page.
     pub(in crate::face) fn list(&self, ask: Ask, name: &'static str) -> impl Iterator<Item = Result<Value>> {
-        self.pages(ask, name, PAGE, None).flat_map(|page| match page {
+        self.pages(ask, name, ITEMS_PER_REQUEST, None).flat_map(|page| match page {
             Ok(items) => items.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         })
@@ -146,7 +146,8 @@ impl Client {
         let (mut next, mut empty) = (Some(cursor), 0);
         std::iter::from_fn(move || {
             let cursor = next.take()?;
-            let asked = ask.clone().with("limit", Some(length.clamp(1, PAGE))).with("cursor", cursor.as_ref());
+            let asked =
+                ask.clone().with("limit", Some(length.clamp(1, ITEMS_PER_REQUEST))).with("cursor", cursor.as_ref());
             let page = self.ask(&asked).and_then(|mut page| {
                 let items = page.get_mut(name).map(Value::take);
                 let (Some(Value::Array(items)), Some(behind)) = (items, page.get("next")) else {

@@ -25,7 +25,7 @@ const MOST: u64 = 100_000;
 /// The window for points that another process left, when no process has stored a window.
 const WINDOW: Duration = Duration::from_secs(3600);
 /// The number of rows that one read fetches.
-const PAGE: usize = 256;
+const COMMITS_PER_READ: usize = 256;
 
 /// Starts the thread. It ends with the last clone of the store, or when the store is closed.
 pub(crate) fn keep(store: &Store, window: Duration) -> Result<()> {
@@ -80,7 +80,7 @@ impl View {
         let mut old = Vec::new();
         let mut range = KeyRange::all();
         loop {
-            let page = self.rows(Table::Commits, &range, PAGE)?;
+            let page = self.rows(Table::Commits, &range, COMMITS_PER_READ)?;
             let before = old.len();
             for (key, bytes) in &page {
                 if over > 0 || codec::decode::<Commit>(bytes)?.at < cutoff {

@@ -27,7 +27,7 @@ const POINTS_ASKED: usize = 64;
 /// The most audit entries that are read to find who changed a record.
 const AUDIT_READ: usize = 10_000;
 /// The number of entries that one read fetches.
-const PAGE: usize = 500;
+const ENTRIES_PER_READ: usize = 500;
 
 /// A value that a record had for a time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -283,11 +283,11 @@ impl View {
 
     /// The audit entries about a record, newest first.
     fn told_of(&self, path: &str, key: &str, since: Option<Timestamp>) -> Result<Vec<Told>> {
-        let (mut told, mut page) = (Vec::new(), Page::newest(PAGE));
-        for _ in 0..AUDIT_READ / PAGE {
+        let (mut told, mut page) = (Vec::new(), Page::newest(ENTRIES_PER_READ));
+        for _ in 0..AUDIT_READ / ENTRIES_PER_READ {
             let entries = self.audit().list(page)?;
             let Some(last) = entries.last().map(|entry| (entry.sequence, entry.recorded)) else { break };
-            let is_over = entries.len() < PAGE || since.is_some_and(|since| last.1 < since);
+            let is_over = entries.len() < ENTRIES_PER_READ || since.is_some_and(|since| last.1 < since);
             let about =
                 |target: &Option<String>| target.as_deref().is_some_and(|target| target == path || target == key);
             told.extend(
@@ -299,7 +299,7 @@ impl View {
             if is_over {
                 break;
             }
-            page = Page::newest(PAGE).before(last.0);
+            page = Page::newest(ENTRIES_PER_READ).before(last.0);
         }
         Ok(told)
     }

@@ -13,7 +13,7 @@ use crate::state::page::Page;
 use crate::text::counted;
 
 /// The events that are read at a time.
-const PAGE: usize = 256;
+const EVENTS_PER_READ: usize = 256;
 /// The most events that are read to find the number of tasks that a crash returned.
 const EVENTS_READ: usize = 10_000;
 
@@ -102,18 +102,18 @@ impl Store {
 impl View {
     /// The number of tasks that the noticed crash of a session returned, from its event.
     fn tasks_returned(&self, session: &Session) -> Result<u64> {
-        let (mut page, mut read) = (Page::newest(PAGE), 0);
+        let (mut page, mut read) = (Page::newest(EVENTS_PER_READ), 0);
         while read < EVENTS_READ {
             let events = self.events().list(page)?;
-            read += PAGE;
+            read += EVENTS_PER_READ;
             for event in &events {
                 let is_it = event.kind == EventKind::CrashDetected && event.details["session"] == session.id.0;
                 if is_it {
                     return Ok(event.details["tasks_returned"].as_u64().unwrap_or_default());
                 }
             }
-            let Some(last) = events.last().filter(|_| events.len() == PAGE) else { break };
-            page = Page::newest(PAGE).before(last.sequence);
+            let Some(last) = events.last().filter(|_| events.len() == EVENTS_PER_READ) else { break };
+            page = Page::newest(EVENTS_PER_READ).before(last.sequence);
         }
         Ok(0)
     }

@@ -12,7 +12,7 @@ use crate::limits;
 /// If at most one in this many elements has changed in its place, the elements are not aligned.
 const MOSTLY: usize = 8;
 /// The number of rows that are removed at a time.
-const PAGE: usize = 256;
+const ROWS_PER_REMOVAL: usize = 256;
 
 /// Stores a document. Returns the numbers of changed records.
 pub(super) fn put(tx: &mut WriteTx<'_>, id: &DocumentId, layout: &Layout) -> Result<Written> {
@@ -28,7 +28,7 @@ pub(super) fn remove(tx: &mut WriteTx<'_>, id: &DocumentId) -> Result<bool> {
     let range = KeyRange::prefix(&rows::key(id));
     let mut any = false;
     loop {
-        let page = tx.part(CollectionId::DOCUMENTS, &range, PAGE)?;
+        let page = tx.part(CollectionId::DOCUMENTS, &range, ROWS_PER_REMOVAL)?;
         if page.is_empty() {
             return Ok(any);
         }

@@ -105,16 +105,16 @@ impl Model {
 
 /// A hash of every row of every table, byte by byte, but for what a store holds of its log.
 pub(crate) fn fingerprint(view: &View) -> Result<u64> {
-    const PAGE: usize = 1024;
+    const ROWS_PER_READ: usize = 1024;
     let mut hasher = DefaultHasher::new();
     for table in Table::ALL {
         let mut range = KeyRange::all();
         loop {
-            let page = view.stored().page(table, &range, PAGE)?;
+            let page = view.stored().page(table, &range, ROWS_PER_READ)?;
             let is_of_log = |key: &[u8]| table == Table::Meta && [meta::WAL, meta::FORMAT].contains(&key);
             page.iter().filter(|(key, _)| !is_of_log(key)).for_each(|row| row.hash(&mut hasher));
             match page.last() {
-                Some((last, _)) if page.len() == PAGE => range = range.after(last),
+                Some((last, _)) if page.len() == ROWS_PER_READ => range = range.after(last),
                 _ => break,
             }
         }

@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-const PAGE: usize = 4096;
+const PAGE_SIZE: usize = 4096;
 
-type Page = Arc<[u8; PAGE]>;
+type Page = Arc<[u8; PAGE_SIZE]>;
 
 /// A length, and the pages below it. A page that was never written has no place, and reads as zeroes.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +29,11 @@ impl Image {
 
     /// Cuts off, or adds zeroes.
     pub(crate) fn set_len(&mut self, len: usize) {
-        self.pages.resize(len.div_ceil(PAGE), None);
+        self.pages.resize(len.div_ceil(PAGE_SIZE), None);
         if len < self.len
-            && let Some(Some(last)) = self.pages.get_mut(len / PAGE)
+            && let Some(Some(last)) = self.pages.get_mut(len / PAGE_SIZE)
         {
-            Arc::make_mut(last)[len % PAGE..].fill(0);
+            Arc::make_mut(last)[len % PAGE_SIZE..].fill(0);
         }
         self.len = len;
     }
@@ -45,8 +45,8 @@ impl Image {
         }
         let mut done = 0;
         while done < out.len() {
-            let (page, within) = ((offset + done) / PAGE, (offset + done) % PAGE);
-            let part = (PAGE - within).min(out.len() - done);
+            let (page, within) = ((offset + done) / PAGE_SIZE, (offset + done) % PAGE_SIZE);
+            let part = (PAGE_SIZE - within).min(out.len() - done);
             match &self.pages[page] {
                 Some(bytes) => out[done..done + part].copy_from_slice(&bytes[within..within + part]),
                 None => out[done..done + part].fill(0),
@@ -63,9 +63,9 @@ impl Image {
         }
         let mut done = 0;
         while done < data.len() {
-            let (page, within) = ((offset + done) / PAGE, (offset + done) % PAGE);
-            let part = (PAGE - within).min(data.len() - done);
-            let bytes = self.pages[page].get_or_insert_with(|| Arc::new([0; PAGE]));
+            let (page, within) = ((offset + done) / PAGE_SIZE, (offset + done) % PAGE_SIZE);
+            let part = (PAGE_SIZE - within).min(data.len() - done);
+            let bytes = self.pages[page].get_or_insert_with(|| Arc::new([0; PAGE_SIZE]));
             Arc::make_mut(bytes)[within..within + part].copy_from_slice(&data[done..done + part]);
             done += part;
         }
@@ -73,7 +73,7 @@ impl Image {
 
     /// So many pages of those that a write would touch have no place yet.
     pub(crate) fn new_pages(&self, offset: usize, len: usize) -> usize {
-        let touched = offset / PAGE..(offset + len).div_ceil(PAGE);
+        let touched = offset / PAGE_SIZE..(offset + len).div_ceil(PAGE_SIZE);
         touched.filter(|page| self.pages.get(*page).is_none_or(Option::is_none)).count()
     }
 }
@@ -89,11 +89,11 @@ mod tests {
         let mut copies = Vec::new();
         for step in 0..400 {
             if choices.once_in(6) {
-                let len = choices.below(5 * PAGE);
+                let len = choices.below(5 * PAGE_SIZE);
                 image.set_len(len);
                 plain.resize(len, 0);
             } else {
-                let (offset, len) = (choices.below(4 * PAGE), choices.below(2 * PAGE));
+                let (offset, len) = (choices.below(4 * PAGE_SIZE), choices.below(2 * PAGE_SIZE));
                 image.write(offset, &vec![step as u8; len]);
                 plain.resize(plain.len().max(offset + len), 0);
                 plain[offset..offset + len].fill(step as u8);

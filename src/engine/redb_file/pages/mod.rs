@@ -29,7 +29,7 @@ use crate::error::Result;
 use crate::limits::RECORD_BYTES;
 
 /// The least that redb reads or writes; longer pages are this times a power of two.
-const PAGE: u64 = 4096;
+const PAGE_SIZE: u64 = 4096;
 /// Deeper is no tree of redb's, whose branches have a hundred children.
 const DEPTH_MAX: usize = 24;
 /// No page is longer: a leaf of one row of the greatest length, with its frame and key, which redb gives the next power of
@@ -45,7 +45,7 @@ const MEND_BEGINNING: usize = 256;
 const SUSPECTS_MAX: usize = 16;
 /// The most bytes that are hashed to mend pages, which takes about half a minute: 2,000 pages of the usual length, each of
 /// whose bits is tried. A file may be made so that it would take days.
-const MEND_BYTES_MAX: u64 = 2000 * 8 * PAGE * PAGE;
+const MEND_BYTES_MAX: u64 = 2000 * 8 * PAGE_SIZE * PAGE_SIZE;
 
 /// The pages of one file.
 pub(crate) struct Pages<'a> {
@@ -139,8 +139,8 @@ impl<'a> Pages<'a> {
 
     /// The rows of everything in the file that looks like a leaf, whether it is in use or was left behind.
     pub(crate) fn scan(&self, row: &mut EachPair<'_>) -> Result<()> {
-        for offset in (PAGE..self.len).step_by(PAGE as usize) {
-            let bytes = (self.len - offset).min(PAGE);
+        for offset in (PAGE_SIZE..self.len).step_by(PAGE_SIZE as usize) {
+            let bytes = (self.len - offset).min(PAGE_SIZE);
             let Some(page) = self.page(PagePlace { offset, bytes })? else { continue };
             if page.first() != Some(&LEAF) {
                 continue;
@@ -184,7 +184,7 @@ impl<'a> Pages<'a> {
         let alike = self.elsewhere.get().map(Vec::as_slice).unwrap_or_default();
         let alike = alike.iter().skip(alike.partition_point(|(start, _)| *start < start_of(expected)));
         for (_, number) in alike.take_while(|(start, _)| *start == start_of(expected)) {
-            let found = self.page(PagePlace { offset: number * PAGE, bytes: PAGE })?;
+            let found = self.page(PagePlace { offset: number * PAGE_SIZE, bytes: PAGE_SIZE })?;
             if let Some(found) = found.filter(|found| checksum(found) == Some(expected)) {
                 *page = found;
                 return Ok(true);
@@ -197,8 +197,8 @@ impl<'a> Pages<'a> {
     fn checksums(&self) -> Result<Vec<(u64, u64)>> {
         // The length of a file says nothing of how much of it is there.
         let mut checksums = Vec::new();
-        for number in 1..self.len.div_ceil(PAGE) {
-            let page = self.page(PagePlace { offset: number * PAGE, bytes: PAGE })?;
+        for number in 1..self.len.div_ceil(PAGE_SIZE) {
+            let page = self.page(PagePlace { offset: number * PAGE_SIZE, bytes: PAGE_SIZE })?;
             checksums.extend(page.as_deref().and_then(checksum).map(|checksum| (start_of(checksum), number)));
         }
         checksums.sort_unstable();
@@ -210,8 +210,8 @@ impl<'a> Pages<'a> {
         let order = number >> 59;
         let index = number & (0x000F_FFFF >> order.min(20));
         let region = (number >> 20) & 0x000F_FFFF;
-        let bytes = PAGE << order.min(20);
-        let offset = PAGE.saturating_add(region << 32).saturating_add(index.saturating_mul(bytes));
+        let bytes = PAGE_SIZE << order.min(20);
+        let offset = PAGE_SIZE.saturating_add(region << 32).saturating_add(index.saturating_mul(bytes));
         PagePlace { offset, bytes }
     }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::layout::{
     BRANCH, FoundTable, LEAF, PageLink, PagePlace, SECOND_COUNTS, Span, children, count, links, pairs, table_of,
 };
-use super::{DEPTH_MAX, PAGE, PAGE_MAX, Pages};
+use super::{DEPTH_MAX, PAGE_MAX, PAGE_SIZE, Pages};
 use crate::engine::format::schema::Table;
 use crate::engine::pool::Pool;
 use crate::engine::redb_file::OwnFile;
@@ -26,10 +26,10 @@ const ATTEMPTS: usize = 8;
 /// The bytes of leaves side by side that are read at a time; at least one leaf.
 const RUN: u64 = 256 << 10;
 /// A gap of up to this many bytes between two of them is read too, as that costs less than another read.
-const BETWEEN: u64 = 2 * PAGE;
+const BETWEEN: u64 = 2 * PAGE_SIZE;
 /// The leaves below this many bytes of branches are put in order before they are read: 200,000 of them, for which the ends of
 /// their keys are kept in memory. Few of the stores of tests have as many.
-const GATHERED: u64 = if cfg!(test) { 2 * PAGE } else { 8 << 20 };
+const GATHERED: u64 = if cfg!(test) { 2 * PAGE_SIZE } else { 8 << 20 };
 /// The number of branches and leaves that a worker takes at a time.
 const BRANCHES_AT_ONCE: usize = 16;
 const LEAVES_AT_ONCE: usize = 512;

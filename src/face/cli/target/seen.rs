@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The number of tasks that are read at a time.
-const PAGE: usize = 256;
+const TASKS_PER_READ: usize = 256;
 /// The longest page of a service.
 const LONGEST_PAGE: usize = 1_000;
 
@@ -251,8 +251,8 @@ fn tasks_here(view: &View, filter: TaskFilter, aging: Option<Duration>) -> impl 
     let pages = std::iter::from_fn(move || {
         let from: Option<String> = cursor.take()?;
         let page = match aging {
-            Some(_) => view.queue().ready_page(&options, from.as_deref(), PAGE),
-            None => view.queue().filtered_page(&filter, from.as_deref(), PAGE),
+            Some(_) => view.queue().ready_page(&options, from.as_deref(), TASKS_PER_READ),
+            None => view.queue().filtered_page(&filter, from.as_deref(), TASKS_PER_READ),
         };
         cursor = page.as_ref().ok().and_then(|page| page.next.clone()).map(Some);
         Some(page)

@@ -37,7 +37,7 @@ use crate::state::page::Page;
 use crate::text::EscapedJson;
 
 /// The events that are written at a time.
-const PAGE: usize = 256;
+const EVENTS_PER_WRITE: usize = 256;
 /// The time that a writer waits for another process that writes to the file.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -351,7 +351,7 @@ fn last_line(end: &End, view: &View, from: u64) -> Result<(Option<u64>, Vec<u8>)
 }
 
 fn after(view: &View, sequence: u64) -> Result<Vec<Event>> {
-    view.events().list(Page::oldest(PAGE).after(sequence))
+    view.events().list(Page::oldest(EVENTS_PER_WRITE).after(sequence))
 }
 
 /// The line of an event. Characters that a terminal would interpret are escaped.

@@ -198,7 +198,7 @@ fn a_tree_that_leads_astray_is_an_error() {
     let children = usize::from(u16::from_le_bytes([good[at + 2], good[at + 3]])) + 1;
     let number = |child: usize| at + 8 + 16 * children + 8 * child;
     let own_number = {
-        let place = (at as u64 - PAGE) / PAGE;
+        let place = (at as u64 - PAGE_SIZE) / PAGE_SIZE;
         place.to_le_bytes()
     };
     let wrong: [(&str, Change<'_>); 6] = [
