@@ -14,13 +14,13 @@ from weakref import WeakSet
 from hivekeep import _hivekeep
 from hivekeep.errors import HivekeepError, Invalid
 from hivekeep.mappings import JSON
+from hivekeep.pages import PAGE, items
 from hivekeep.records import Enqueued, Priority, Task, TaskCounts, TaskState, Why
 from hivekeep.times import Duration, Time, from_text, to_ms, to_text
 
 __all__ = ["Claim", "NewTask", "Queue", "QueueView", "TaskFailed"]
 
 LEASE: Duration = 30
-_PAGE = 256
 _ERROR_MAX = 16_000
 
 
@@ -261,12 +261,8 @@ class QueueView:
 
     def list(self, state: TaskState | None = None) -> Iterator[Task]:
         """The tasks by id, or those in one state in the order of that state, read page by page."""
-        raw, cursor, more = self._raw.at_once(), None, True
-        while more:
-            page = raw.page(state, cursor, _PAGE)
-            yield from map(Task._from_json, page["tasks"])
-            cursor = page["next"]
-            more = cursor is not None
+        raw = self._raw.at_once()
+        yield from map(Task._from_json, items(lambda cursor: raw.page(state, cursor, PAGE), "tasks"))
 
     def __iter__(self) -> Iterator[Task]:
         return self.list()

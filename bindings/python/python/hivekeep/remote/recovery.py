@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from hivekeep.errors import Conflict, Invalid, NotFound, _of_kind
+from hivekeep.errors import Conflict, Invalid, Io, NotFound, _of_kind
+from hivekeep.pages import items
 from hivekeep.remote.exchange import path_of
 from hivekeep.remote.state import State, refused
 from hivekeep.remote.wire import Wire
@@ -15,6 +16,8 @@ __all__ = ["Plan", "Recovery", "Upkeep", "View"]
 
 _PAGE_MAX = 1000
 _LOOK_EVERY = 0.1
+_PATIENCE = 10
+"""Work of the service that stands still is watched for so many times as long as an answer may take."""
 
 
 class View:
@@ -110,13 +113,19 @@ class Recovery:
     def backup_data(self, id: str) -> Any:
         return self._wire.ask("POST", path_of("api", "disaster-recovery", "restore", id), {}, again=True)["data"]
 
-    def _pages(self, path: str, name: str, **query: object) -> Iterable[Any]:
-        cursor, more = None, True
-        while more:
-            answer = self._wire.ask("GET", path, query={"limit": _PAGE_MAX, "cursor": cursor, **query})
-            yield from answer[name]
-            cursor = answer["next"]
-            more = cursor is not None
+    def _pages(self, path: str, name: str, **query: object) -> Iterator[Any]:
+        """A list as a whole. All of its pages together are no longer than one answer may be."""
+        left = self._wire.max_answer
+
+        def page(cursor: str | None) -> Any:
+            nonlocal left
+            answer = self._wire.ask_bytes("GET", path, query={"limit": _PAGE_MAX, "cursor": cursor, **query})
+            left -= len(answer)
+            if left < 0:
+                raise self._wire.too_long()
+            return self._wire.json.read(answer)
+
+        return items(page, name)
 
 
 class Plan:
@@ -157,7 +166,11 @@ class Upkeep:
         if at is not None:
             raise refused("check of a point", "check it where the store is")
         job = self._wire.ask("POST", "/api/check", {}, again=True)
+        done, idle = None, 0.0
         while job["state"] == "running":
+            done, idle = job["done"], idle + _LOOK_EVERY if job["done"] == done else 0.0
+            if idle >= self._wire.timeout * _PATIENCE:
+                raise Io(f"the service makes no progress with the check, and may go on with it later: waited_s={idle:.0f}")
             self._sleep(_LOOK_EVERY)
             job = self._wire.ask("GET", path_of("api", "check", job["id"]))
         if job["state"] == "failed":

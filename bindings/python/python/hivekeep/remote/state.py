@@ -11,6 +11,7 @@ from typing import Any
 
 from hivekeep import _hivekeep
 from hivekeep.errors import Conflict, HivekeepError, Invalid, Locked, NotFound, NotSupported
+from hivekeep.pages import Walk, not_understood
 from hivekeep.remote.exchange import path_of
 from hivekeep.remote.waiting import ClaimWait
 from hivekeep.remote.wire import Wire
@@ -125,11 +126,18 @@ class Mapping(_Part):
             answer = self._read("collections", self._name, cursor=cursor, limit=min(limit, _PAGE_MAX))
         except NotFound:
             return page, False
+        last = page[-1][0] if page else start if behind else None
         for record in answer["records"]:
             # Texts are in the order of their bytes, which is that of their characters.
             if end is not None and record["key"] >= end:
                 return page, False
-            page.append((record["key"], record["value"]))
+            # Each record is behind the one before, so that a walk ends.
+            if last is not None and record["key"] <= last:
+                raise not_understood("a page goes on before its beginning")
+            last = record["key"]
+            page.append((last, record["value"]))
+        if answer["next"] is not None and not page:
+            raise not_understood("a page without records goes on")
         return page, answer["next"] is not None
 
     def put(self, key: str, value: Any) -> None:
@@ -385,18 +393,24 @@ class _Numbered(_Part):
         for number in (after, before, page["limit"]):
             if number is not None and not 0 <= number < 1 << 64:
                 raise Invalid(f"a number is out of range: {number}")
-        cursor: object = after if oldest else before
-        ask, more = functools.partial(self._read, path, oldest="true" if oldest else None, **query), True
-        while more:
+        first, last = (after, before) if oldest else (before, after)
+        cursor: object = first
+        ask, walk = functools.partial(self._read, path, oldest="true" if oldest else None, **query), Walk()
+        while True:
             answer = ask(cursor=cursor, limit=max(min(page["limit"], _PAGE_MAX), 1))
             for row in answer[name]:
-                if oldest and before is not None and row["sequence"] >= before:
+                number = row["sequence"]
+                if last is not None and (number >= last if oldest else number <= last):
                     return
-                if not oldest and after is not None and row["sequence"] <= after:
-                    return
+                # Each row is behind the one before, so that a walk ends.
+                if first is not None and (number <= first if oldest else number >= first):
+                    raise not_understood("a page goes on before its beginning")
+                first = number
                 yield row
+            if answer["next"] is None:
+                return
+            walk.go_on(len(answer[name]), cursor, answer["next"])
             cursor = answer["next"]
-            more = cursor is not None
 
 
 def _limited(limit: int, rows: Iterator[Any]) -> Iterator[Any]:

@@ -279,7 +279,7 @@ class Wire:
     def lost(self, error: BaseException, again: bool, what: str) -> Exception:
         """The exception of a request whose answer did not come."""
         if isinstance(error, TooLong):
-            return Invalid(f"the answer is too long; ask for less, or raise max_answer: bytes={self.max_answer}")
+            return self.too_long()
         if not again:
             return Uncertain(
                 f"the answer did not come, and the service may have done it; look before you do it again: {error}: "
@@ -288,6 +288,10 @@ class Wire:
         if isinstance(error, TimeoutError):
             return Locked(f"the service did not answer in time; try again: request={what!r} service={self.address.shown}")
         return _NotDone(Io(f"the answer did not come: {error}: request={what!r} service={self.address.shown}"))
+
+    def too_long(self) -> Invalid:
+        """The exception of an answer that is longer than may be read."""
+        return Invalid(f"the answer is too long; ask for less, or raise max_answer: bytes={self.max_answer}")
 
     def _connections(self) -> _Idle:
         if self._idle.process != os.getpid():
