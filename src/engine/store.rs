@@ -122,11 +122,16 @@ impl Store {
     }
 
     fn write_in_a_batch(&self, work: TransactionWork<'_>) -> Result<()> {
-        let durability = self.durability.unwrap_or(self.inner.context.durability);
+        let durability = self.durability();
         self.recorded(work, &|work| {
             let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
             self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, durability, closure))
         })
+    }
+
+    /// When a write of this handle is answered.
+    pub fn durability(&self) -> Durability {
+        self.durability.unwrap_or(self.inner.context.durability)
     }
 
     /// A handle whose writes are answered at that moment, whatever the store was opened with.
@@ -139,6 +144,7 @@ impl Store {
     /// # let dir = tempfile::tempdir().unwrap();
     /// let store = Store::options().sharing(Sharing::Exclusive).open(dir.path().join("h.redb"))?;
     /// let soon = store.with_durability(Durability::System);
+    /// assert_eq!((soon.durability(), store.durability()), (Durability::System, Durability::Disk));
     /// soon.write(|tx| tx.config().put("progress", &serde_json::json!(7)))?;
     /// // This one, and with it every write before it, survives a power cut.
     /// store.write(|tx| tx.config().put("done", &serde_json::json!(true)))?;

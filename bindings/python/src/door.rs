@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, ThreadId};
 
-use hivekeep::{Error, ErrorKind, Result, Store, View, WriteTx};
+use hivekeep::{Durability, Error, ErrorKind, Result, Store, View, WriteTx};
 use pyo3::prelude::*;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,15 +15,21 @@ use crate::value::Numbers;
 /// An open store, and how its values become Python objects.
 pub(crate) struct Shared {
     pub(crate) store: Store,
-    pub(crate) numbers: Numbers,
+    pub(crate) numbers: Arc<Numbers>,
     /// The threads that are inside of a `with store.write()`. A write of one of them past its transaction would wait for
     /// that transaction, and so for itself.
-    writing: Mutex<Vec<ThreadId>>,
+    writing: Arc<Mutex<Vec<ThreadId>>>,
 }
 
 impl Shared {
     pub(crate) fn new(store: Store, numbers: Numbers) -> Self {
-        Self { store, numbers, writing: Mutex::default() }
+        Self { store, numbers: Arc::new(numbers), writing: Arc::default() }
+    }
+
+    /// The same store, whose writes are answered at that moment.
+    pub(crate) fn with_durability(&self, durability: Durability) -> Self {
+        let store = self.store.with_durability(durability);
+        Self { store, numbers: self.numbers.clone(), writing: self.writing.clone() }
     }
 
     /// Notes that this thread is inside of a transaction, until [`Shared::leave`].
@@ -132,7 +138,7 @@ impl Past {
 }
 
 impl Door {
-    pub(crate) fn numbers(&self) -> &Numbers {
+    pub(crate) fn numbers(&self) -> &Arc<Numbers> {
         match self {
             Self::Store(shared) => &shared.numbers,
             Self::Transaction(steps) => &steps.shared().numbers,

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hivekeep::{Options, Sharing, VerifyOnOpen};
+use hivekeep::{Durability, Options, Sharing, VerifyOnOpen};
 use pyo3::prelude::*;
 
-use crate::call::{detached, exception};
+use crate::call::{detached, exception, parsed};
 use crate::door::{Door, Past, Shared};
 use crate::recovery::Recovery;
 use crate::state::State;
@@ -17,7 +17,7 @@ use crate::value::Numbers;
 
 /// Opens a store, or creates one.
 #[pyfunction]
-#[pyo3(signature = (path, *, create, read_only, exclusive, verify, cache_bytes, lock_timeout_ms, history_ms, session, parse_float))]
+#[pyo3(signature = (path, *, create, read_only, exclusive, durability, verify, cache_bytes, lock_timeout_ms, history_ms, session, parse_float))]
 #[expect(clippy::too_many_arguments, reason = "they have names in Python, where one function calls this")]
 pub(crate) fn open(
     py: Python<'_>,
@@ -25,6 +25,7 @@ pub(crate) fn open(
     create: bool,
     read_only: bool,
     exclusive: bool,
+    durability: &str,
     verify: Option<bool>,
     cache_bytes: usize,
     lock_timeout_ms: u64,
@@ -32,10 +33,16 @@ pub(crate) fn open(
     session: bool,
     parse_float: Option<Py<PyAny>>,
 ) -> PyResult<Store> {
+    let durability = parsed(py, durability)?;
+    if durability == Durability::System && !exclusive {
+        let message = "durability=\"system\" needs a log, which a store has with exclusive=True";
+        return Err(exception(py, ("invalid", message.to_owned(), None::<&str>)));
+    }
     let options = hivekeep::Store::options()
         .create(create)
         .read_only(read_only)
         .sharing(if exclusive { Sharing::Exclusive } else { Sharing::Shared })
+        .durability(durability)
         .verify_on_open(verify_of(verify))
         .cache_bytes(cache_bytes)
         .lock_timeout(Duration::from_millis(lock_timeout_ms))
@@ -81,6 +88,18 @@ impl Store {
     /// Opens the file again after a failure has closed it.
     fn reopen(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || self.shared.store.reopen())
+    }
+
+    /// When a write is answered.
+    #[getter]
+    fn durability(&self) -> &'static str {
+        self.shared.store.durability().as_str()
+    }
+
+    /// The same store, whose writes are answered at that moment.
+    fn with_durability(&self, py: Python<'_>, durability: &str) -> PyResult<Self> {
+        let durability = parsed(py, durability)?;
+        Ok(Self { shared: Arc::new(self.shared.with_durability(durability)) })
     }
 
     /// Begins a transaction, which this thread is inside of if `in_thread`.

@@ -124,6 +124,8 @@ def test_a_verb_that_no_service_has_is_refused_by_its_name(serve: Serve) -> None
         calls: dict[str, Callable[[], object]] = {
             "write": lambda: store.write().__enter__(),
             "view": store.view,
+            "with_durability": lambda: store.with_durability("system"),
+            "durability": lambda: store.durability,
             "guard": lambda: store.guard("x").__enter__(),
             "documents": lambda: store.documents.get("a", "b"),
             "chat.remove": lambda: store.chat.remove(1),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import hivekeep
-from hivekeep import errors
+from hivekeep import aio, errors
 
 
 pytestmark = pytest.mark.local
@@ -108,3 +111,66 @@ def test_a_name_with_bytes_that_are_no_unicode_can_be_opened(tmp_path: Path) -> 
     with hivekeep.open(os.fsdecode(path)) as store:
         store.config["a"] = 1
         assert os.fsencode(store.path) == path
+
+
+def test_a_store_answers_writes_from_the_system_where_that_is_chosen(path: Path) -> None:
+    with pytest.raises(hivekeep.Invalid, match="exclusive=True"):
+        hivekeep.open(path, durability="system")
+    with pytest.raises(hivekeep.Invalid, match="disk or system"):
+        hivekeep.open(path, exclusive=True, durability="soon")  # type: ignore[arg-type]
+    with hivekeep.open(path, exclusive=True, durability="system") as store:
+        assert (store.durability, store.with_durability("disk").durability) == ("system", "disk")
+        lines = "import pickle, sys; print(pickle.load(sys.stdin.buffer).durability)"
+        copy = pickle.dumps(store)
+    told = subprocess.run([sys.executable, "-c", lines], input=copy, capture_output=True, check=True)
+    assert told.stdout == b"system\n"
+
+
+def test_two_durabilities_of_a_store_are_one_open_store(path: Path) -> None:
+    store = hivekeep.open(path, exclusive=True)
+    soon = store.with_durability("system")
+    assert (store.durability, soon.durability) == ("disk", "system")
+    soon.config["a"] = 1
+    assert store.config["a"] == 1
+    with soon.write() as tx:
+        tx.config["b"] = 2
+        with pytest.raises(hivekeep.Conflict, match="inside of a transaction"):
+            store.config["c"] = 3
+    # The file stays open for the one that is left.
+    del store
+    gc.collect()
+    assert soon.config["b"] == 2
+    soon.close()
+    assert soon.closed
+    hivekeep.open(path, exclusive=True).close()
+
+
+def test_two_durabilities_of_a_store_for_asyncio_are_one_open_store(path: Path) -> None:
+    async def run() -> None:
+        async with aio.open(path, exclusive=True) as store:
+            soon = store.with_durability("system")
+            assert soon.durability == "system"
+            async with soon.write() as tx:
+                await tx.config.put("a", 1)
+                with pytest.raises(hivekeep.Conflict, match="inside of a transaction"):
+                    await store.config.put("b", 2)
+            assert await store.config.get("a") == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace counts the syncs")
+@pytest.mark.parametrize("durability", ["disk", "system"])
+def test_a_write_for_the_system_waits_for_no_sync(durability: str, path: Path, tmp_path: Path) -> None:
+    lines = f"""
+import hivekeep
+with hivekeep.open({str(path)!r}, exclusive=True, durability={durability!r}) as store:
+    for number in range(300):
+        store.config["a"] = number
+"""
+    command = ["strace", "-f", "-c", "-e", "trace=fdatasync", "-o", str(tmp_path / "counts"), sys.executable, "-c", lines]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("strace may not look at processes here")
+    counts = [line.split() for line in (tmp_path / "counts").read_text().splitlines() if line.endswith("fdatasync")]
+    syncs = int(counts[0][3]) if counts else 0
+    assert syncs >= 300 if durability == "disk" else syncs < 150, syncs

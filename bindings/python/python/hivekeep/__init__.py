@@ -86,7 +86,7 @@ from hivekeep.records import (
     Why,
 )
 from hivekeep.schedules import Schedules, SchedulesView
-from hivekeep.stores import Store, Transaction, View, open
+from hivekeep.stores import Durability, Store, Transaction, View, open
 from hivekeep.times import Duration, Time
 from hivekeep.workers import Handler, Worker, WorkerCounts
 
@@ -114,6 +114,7 @@ __all__ = [
     "Diff",
     "Documents",
     "DocumentsView",
+    "Durability",
     "Duration",
     "Enqueued",
     "Event",

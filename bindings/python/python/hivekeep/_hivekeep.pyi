@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 __all__ = [
     "Audit",
@@ -39,6 +39,7 @@ def open(
     create: bool,
     read_only: bool,
     exclusive: bool,
+    durability: str,
     verify: bool | None,
     cache_bytes: int,
     lock_timeout_ms: int,
@@ -53,6 +54,9 @@ class Store:
     def close(self) -> None: ...
     def is_closed(self) -> bool: ...
     def reopen(self) -> None: ...
+    @property
+    def durability(self) -> Literal["disk", "system"]: ...
+    def with_durability(self, durability: str) -> Store: ...
     def write(self, max_hold_ms: int, in_thread: bool) -> Transaction: ...
     def view(self) -> View: ...
     @property

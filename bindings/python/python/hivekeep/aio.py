@@ -703,6 +703,11 @@ class Store(_Writable[stores.Store]):
         """Whether the file is closed."""
         return self._sync.closed
 
+    @property
+    def durability(self) -> stores.Durability:
+        """When a write is answered."""
+        return self._sync.durability
+
     close = _changing(stores.Store.close)
     reopen = _twin(stores.Store.reopen)
     events = _twin(stores.Store.events)
@@ -727,6 +732,10 @@ class Store(_Writable[stores.Store]):
     acknowledge_crashes = _changing(stores.Store.acknowledge_crashes)
     upkeep = _changing(stores.Store.upkeep)
     fire_schedules = _changing(stores.Store.fire_schedules)
+
+    def with_durability(self, durability: stores.Durability) -> Store:
+        """The same store, whose writes are answered at that moment; see :meth:`hivekeep.Store.with_durability`."""
+        return Store(self._sync.with_durability(durability), self._ways)
 
     def write(self, *, max_hold: Duration = 10) -> Transaction:
         """A transaction, for an ``async with`` block; see :meth:`hivekeep.Store.write`."""

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from hivekeep import _hivekeep, fleets, forks, logs
 from hivekeep.errors import HivekeepError
@@ -45,9 +45,15 @@ from hivekeep.schedules import Schedules, SchedulesView
 from hivekeep.times import Duration, to_ms
 from hivekeep.workers import Handler, Worker, WorkerCounts
 
-__all__ = ["Store", "Transaction", "View", "open"]
+__all__ = ["Durability", "Store", "Transaction", "View", "open"]
 
 T = TypeVar("T")
+
+Durability: TypeAlias = Literal["disk", "system"]
+"""When a write is answered. ``"disk"``: once it is on the disk, so that a power cut does not take it. ``"system"``: once the
+system has it, so that the end of the process does not take it; it is on the disk within about 100 ms, and a power cut takes
+the newest writes only. Claims, restore points and restores are always on the disk.
+"""
 
 
 def open(
@@ -56,6 +62,7 @@ def open(
     create: bool = True,
     read_only: bool = False,
     exclusive: bool = False,
+    durability: Durability = "disk",
     verify: bool | None = None,
     cache_bytes: int = 64 << 20,
     lock_timeout: Duration = 10,
@@ -69,6 +76,8 @@ def open(
 
     :param create: whether to create a store that does not exist.
     :param read_only: changes nothing, and joins a store that others write to.
+    :param exclusive: whether this process has the store for itself. A commit is then one sync instead of two.
+    :param durability: the moment in which a write is answered; see :data:`Durability`. Other than ``"disk"`` needs ``exclusive``.
     :param verify: whether to compare the checksum of every page now; by itself it does so with small files.
     :param lock_timeout: how long to wait for another process's write before :class:`~hivekeep.Locked`.
     :param history: keeps every commit of that length of time as a point, to be read by its time.
@@ -80,6 +89,7 @@ def open(
         "create": create,
         "read_only": read_only,
         "exclusive": exclusive,
+        "durability": durability,
         "verify": verify,
         "cache_bytes": cache_bytes,
         "lock_timeout_ms": to_ms(lock_timeout),
@@ -149,7 +159,7 @@ class _Writable(_Readable):
 class Store(_Writable):
     """An open store. It may be used from every thread, and is closed at the end of its ``with`` block.
 
-    Every change is on the disk when its call returns. To pickle a store is to send its path: it is opened again where
+    Every change is on the disk when its call returns, unless another ``durability`` was chosen. To pickle a store is to send its path: it is opened again where
     it is unpickled.
     """
 
@@ -168,6 +178,7 @@ class Store(_Writable):
         forks.watch(store)
         return store
 
+    _first: Store | None = None
     _options: dict[str, Any]
     _close: weakref.finalize[..., Any]
     _schedulers: list[Scheduler]
@@ -199,6 +210,31 @@ class Store(_Writable):
     def reopen(self) -> None:
         """Opens the file again after a failure of the disk has closed it."""
         self._raw.reopen()
+
+    @property
+    def durability(self) -> Durability:
+        """When a write is answered."""
+        return self._raw.durability
+
+    def with_durability(self, durability: Durability) -> Store:
+        """The same open store, whose writes are answered at that moment, whatever it was opened with.
+
+        ::
+
+            soon = store.with_durability("system")
+            soon.config["progress"] = 7
+            # This one, and with it every write before it, survives a power cut.
+            store.config["done"] = True
+
+        Both are closed together. It has no effect in a store that was not opened ``exclusive``.
+        """
+        store = type(self).__new__(type(self))
+        store._raw = self._raw.with_durability(durability)
+        store._options = {**self._options, "durability": durability}
+        store._claims, store._schedulers, store._close = self._claims, self._schedulers, self._close
+        # The file is closed when nobody refers to the first one any more.
+        store._first = self
+        return store
 
     def events(
         self, *, oldest: bool = False, after: int | None = None, before: int | None = None, limit: int = 100

@@ -78,6 +78,13 @@ class _Raw:
     def reopen(self) -> None:
         """A service opens its store again by itself."""
 
+    @property
+    def durability(self) -> Any:
+        raise refused("durability", "it is the service's: hivekeep serve --durability")
+
+    def with_durability(self, durability: str) -> Any:
+        raise refused("with_durability", "hivekeep serve --exclusive --durability system answers all writes so")
+
     def write(self, max_hold_ms: int, in_thread: bool) -> Any:
         raise refused("write", "update() of a mapping and enqueue_all() are one commit each")
 
