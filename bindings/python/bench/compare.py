@@ -89,6 +89,27 @@ def cycles(**options: Any) -> Contender:
     return make
 
 
+def worker_cycles(**options: Any) -> Contender:
+    """A worker at work: it completes a task and claims the next one in the same commit, as `store.worker` does."""
+
+    @contender
+    def make(folder: Path) -> Iterator[Step]:
+        with hivekeep.open(folder / "queue.redb", **options) as store:
+            queue = store.queue
+            queue.enqueue(PAYLOAD)
+            (held,) = queue.claim("BOT-1")
+
+            def step(number: int) -> None:
+                nonlocal held
+                queue.enqueue(PAYLOAD)
+                (held,) = held.complete_and_claim(number)
+
+            yield step
+            held.complete()
+
+    return make
+
+
 @contender
 def persist_queue(folder: Path) -> Iterator[Step]:
     import persistqueue
@@ -208,6 +229,17 @@ GROUPS = [
         {
             "hivekeep": cycles(),
             "hivekeep, exclusive": cycles(exclusive=True),
+            "persist-queue: put, get, ack": persist_queue,
+            "huey: enqueue, dequeue": huey_cycle,
+        },
+        against("persist-queue: put, get, ack", "below 1") + against("huey: enqueue, dequeue", "below 1"),
+    ),
+    Group(
+        "task, at a worker: enqueue, complete and claim the next",
+        20,
+        {
+            "hivekeep": worker_cycles(),
+            "hivekeep, exclusive": worker_cycles(exclusive=True),
             "persist-queue: put, get, ack": persist_queue,
             "huey: enqueue, dequeue": huey_cycle,
         },

@@ -201,6 +201,25 @@ def test_a_claim_without_a_wait_that_is_cancelled_goes_back(opens: Opens) -> Non
     run(work())
 
 
+def test_a_task_is_completed_and_the_next_one_claimed_which_goes_back_when_that_is_cancelled(opens: Opens) -> None:
+    async def work() -> None:
+        async with opens() as store:
+            for number in range(3):
+                await store.queue.enqueue(number)
+            (first,) = await store.queue.claim("BOT-1")
+            (second,) = await first.complete_and_claim("done", lease="1h")
+            assert second.payload == 1
+            running = asyncio.create_task(second.complete_and_claim())
+            await asyncio.sleep(0)
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+            await without_claims(store)
+            assert (await store.queue.counts()).done == 2
+
+    run(work())
+
+
 def test_a_cancelled_block_of_a_claim_releases_it(opens: Opens) -> None:
     async def hold(store: aio.Store) -> None:
         async for claim in store.queue.tasks("BOT-1"):

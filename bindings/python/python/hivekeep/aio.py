@@ -241,6 +241,21 @@ class Claim(_Twin[queues.Claim]):
     release = _changing(queues.Claim.release)
     extend = _changing(queues.Claim.extend)
 
+    async def complete_and_claim(self, result: JSON = None, **options: Any) -> Sequence[Claim]:
+        """Completes the task and claims the bot's next ones; see :meth:`hivekeep.Claim.complete_and_claim`. When it is
+        cancelled, these go back.
+        """
+        self._ways.refuse_inside()
+        running = asyncio.ensure_future(self._ways.run(lambda: self._sync.complete_and_claim(result, **options)))
+        try:
+            following = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            if running.exception() is None:
+                await self._ways.run(lambda: queues.release_unbegun(running.result()))
+            raise
+        return [Claim(claim, self._ways) for claim in following]
+
     async def __aenter__(self) -> Claim:
         self._sync.__enter__()
         return self

@@ -148,6 +148,25 @@ class Claim:
         self._ended = True
         return task
 
+    def complete_and_claim(
+        self,
+        result: JSON = None,
+        *,
+        limit: int = 1,
+        lease: Duration = LEASE,
+        max_concurrent: int | None = None,
+        aging: Duration | None = None,
+    ) -> Sequence[Claim]:
+        """Completes the task and claims the bot's next ones, in the same commit; see :meth:`Queue.claim`.
+
+        :raises Conflict: when the lease has ended and the task was given on. Then nothing is claimed.
+        """
+        self._begun = True
+        options = claim_options(limit, lease, max_concurrent, aging)
+        fields = self._raw.complete_and_claim(self.id, self._token, result, options)["claims"]
+        self._ended = True
+        return [Claim._of(self._queue, self.bot, each) for each in fields]
+
     def fail(self, error: str | BaseException, *, retry: bool = True, delay: Duration | None = None) -> Task:
         """Fails the task. It is tried again later, unless ``retry`` is false or it has no attempt left.
 
@@ -226,7 +245,7 @@ class Claim:
         return f"<hivekeep.Claim of {self.id!r} by {self.bot!r}, attempt {self.attempt}>"
 
 
-def release_unbegun(claims: WeakSet[Claim]) -> None:
+def release_unbegun(claims: Iterable[Claim]) -> None:
     """Gives back the claims that nobody has begun."""
     for claim in list(claims):
         claim._release_unless_begun()
