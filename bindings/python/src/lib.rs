@@ -44,6 +44,8 @@ mod _hivekeep {
     #[pymodule_export]
     use crate::queue::Queue;
     #[pymodule_export]
+    use crate::queue::TaskFields;
+    #[pymodule_export]
     use crate::recovery::Guard;
     #[pymodule_export]
     use crate::recovery::Plan;

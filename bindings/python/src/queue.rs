@@ -1,6 +1,7 @@
 //! The task queue.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hivekeep::{BotId, Claim, ClaimOptions, ClaimWait, Enqueued, NewTask, Retry, Task, TaskId, Token};
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use crate::call::{detached, parsed, parsed_or_none, raised, waited};
 use crate::door::{self, Door, read_json};
-use crate::value::{given, to_json, to_object};
+use crate::value::{Numbers, given, to_json, to_object};
 use crate::waiting;
 
 /// A task to enqueue.
@@ -93,14 +94,24 @@ impl Queue {
     }
 
     /// Changes a task whose id is known.
-    fn change<'py>(
+    fn change(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         id: &str,
         verb: impl FnOnce(hivekeep::Queue<&mut hivekeep::WriteTx<'_>>, &TaskId) -> hivekeep::Result<Task> + Send + 'static,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<TaskFields> {
         let id: TaskId = parsed(py, id)?;
-        self.door.write_json(py, move |tx| verb(tx.queue(), &id))
+        let task = self.door.write(py, move |tx| verb(tx.queue(), &id))?;
+        Ok(self.fields(task))
+    }
+
+    fn fields(&self, task: Task) -> TaskFields {
+        TaskFields { task, numbers: self.door.numbers().clone() }
+    }
+
+    /// An enqueued task, whether it is new, and the fields in which an earlier one differs.
+    fn pushed(&self, Enqueued { task, is_new, differs }: Enqueued) -> (TaskFields, bool, Vec<&'static str>) {
+        (self.fields(task), is_new, differs)
     }
 
     /// An answer with claims, as Python objects. Claims that cannot become any go back, so that they are not held for
@@ -123,26 +134,25 @@ impl Queue {
 #[pymethods]
 impl Queue {
     /// Enqueues a task, and tells whether it is new.
-    fn enqueue<'py>(
+    fn enqueue(
         &self,
-        py: Python<'py>,
-        #[pyo3(from_py_with = given)] task: Wanted<'py>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        py: Python<'_>,
+        #[pyo3(from_py_with = given)] task: Wanted<'_>,
+    ) -> PyResult<(TaskFields, bool, Vec<&'static str>)> {
         let task = task.into_task(py)?;
-        self.door.write_json(py, move |tx| tx.queue().enqueue_once(task).map(Pushed::from))
+        let enqueued = self.door.write(py, move |tx| tx.queue().enqueue_once(task))?;
+        Ok(self.pushed(enqueued))
     }
 
     /// Enqueues many tasks, all of them or none.
-    fn enqueue_all<'py>(
+    fn enqueue_all(
         &self,
-        py: Python<'py>,
-        #[pyo3(from_py_with = given)] tasks: Vec<Wanted<'py>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+        py: Python<'_>,
+        #[pyo3(from_py_with = given)] tasks: Vec<Wanted<'_>>,
+    ) -> PyResult<Vec<(TaskFields, bool, Vec<&'static str>)>> {
         let tasks: Vec<NewTask> = tasks.into_iter().map(|task| task.into_task(py)).collect::<PyResult<_>>()?;
-        self.door.write_json(py, move |tx| {
-            let tasks = tx.queue().enqueue_all(tasks)?;
-            Ok(tasks.into_iter().map(Pushed::from).collect::<Vec<_>>())
-        })
+        let enqueued = self.door.write(py, move |tx| tx.queue().enqueue_all(tasks))?;
+        Ok(enqueued.into_iter().map(|one| self.pushed(one)).collect())
     }
 
     /// Claims tasks, and waits for the first one.
@@ -186,13 +196,7 @@ impl Queue {
     }
 
     /// Completes a task.
-    fn complete<'py>(
-        &self,
-        py: Python<'py>,
-        id: &str,
-        token: u64,
-        result: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    fn complete(&self, py: Python<'_>, id: &str, token: u64, result: &Bound<'_, PyAny>) -> PyResult<TaskFields> {
         let result = to_json(result)?;
         self.change(py, id, move |mut queue, id| queue.complete(id, Token(token), result))
     }
@@ -213,15 +217,15 @@ impl Queue {
     }
 
     /// Fails a task.
-    fn fail<'py>(
+    fn fail(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         id: &str,
         token: u64,
         error: String,
         retry: bool,
         delay_ms: Option<u64>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<TaskFields> {
         let retry = match delay_ms {
             _ if !retry => Retry::Never,
             Some(delay) => Retry::After(Duration::from_millis(delay)),
@@ -231,28 +235,28 @@ impl Queue {
     }
 
     /// Extends a lease, from now.
-    fn extend<'py>(&self, py: Python<'py>, id: &str, token: u64, lease_ms: u64) -> PyResult<Bound<'py, PyAny>> {
+    fn extend(&self, py: Python<'_>, id: &str, token: u64, lease_ms: u64) -> PyResult<TaskFields> {
         let lease = Duration::from_millis(lease_ms);
         self.change(py, id, move |mut queue, id| queue.extend(id, Token(token), lease))
     }
 
     /// Releases a task as if it had not been claimed.
-    fn release<'py>(&self, py: Python<'py>, id: &str, token: u64) -> PyResult<Bound<'py, PyAny>> {
+    fn release(&self, py: Python<'_>, id: &str, token: u64) -> PyResult<TaskFields> {
         self.change(py, id, move |mut queue, id| queue.release(id, Token(token)))
     }
 
     /// Cancels a task.
-    fn cancel<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn cancel(&self, py: Python<'_>, id: &str) -> PyResult<TaskFields> {
         self.change(py, id, |mut queue, id| queue.cancel(id))
     }
 
     /// Makes a failed, dead or cancelled task ready again.
-    fn requeue<'py>(&self, py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn requeue(&self, py: Python<'_>, id: &str) -> PyResult<TaskFields> {
         self.change(py, id, |mut queue, id| queue.requeue(id))
     }
 
     /// Assigns a task to one bot, or to any.
-    fn assign<'py>(&self, py: Python<'py>, id: &str, bot: Option<&str>) -> PyResult<Bound<'py, PyAny>> {
+    fn assign(&self, py: Python<'_>, id: &str, bot: Option<&str>) -> PyResult<TaskFields> {
         let bot: Option<BotId> = parsed_or_none(py, bot)?;
         self.change(py, id, move |mut queue, id| match &bot {
             Some(bot) => queue.assign(id, bot),
@@ -320,16 +324,18 @@ impl Queue {
     }
 }
 
-/// The result of an enqueue.
-#[derive(Serialize)]
-struct Pushed {
+/// A task that was written. Its fields become Python objects when somebody looks at them, which most callers do not.
+#[pyclass(frozen, module = "hivekeep._hivekeep")]
+pub(crate) struct TaskFields {
     task: Task,
-    new: bool,
-    differs: Vec<&'static str>,
+    numbers: Arc<Numbers>,
 }
 
-impl From<Enqueued> for Pushed {
-    fn from(Enqueued { task, is_new, differs }: Enqueued) -> Self {
-        Self { task, new: is_new, differs }
+#[pymethods]
+impl TaskFields {
+    /// The fields by their names.
+    fn read<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let fields = door::json(&self.task).map_err(|error| raised(py, &error))?;
+        self.numbers.to_python(py, &fields)
     }
 }

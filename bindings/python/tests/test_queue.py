@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import gc
 import os
+import pickle
 import signal
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -148,6 +153,55 @@ def test_verbs_of_a_claim_end_it_and_the_block_does_nothing_more(store: hivekeep
     assert [store.queue[f"t{number}"].state for number in range(4)] == ["done", "scheduled", "ready", "ready"]
     with pytest.raises(hivekeep.Conflict):
         first.complete()
+
+
+def test_a_task_is_completed_and_the_next_one_claimed_in_one_commit(store: hivekeep.Store) -> None:
+    for number in range(4):
+        store.queue.enqueue(number)
+    (first,) = store.queue.claim("BOT-1")
+    (second,) = first.complete_and_claim("done", lease="1h")
+    assert (store.queue[first.id].state, store.queue[first.id].result) == ("done", "done")
+    assert (second.payload, second.bot, second.attempt) == (1, "BOT-1", 1)
+    assert second.deadline - datetime.now(timezone.utc) > timedelta(minutes=59)
+    assert [claim.payload for claim in second.complete_and_claim(limit=5)] == [2, 3]
+    # Nobody has begun these, so that they went back.
+    gc.collect()
+    assert store.queue.counts() == hivekeep.TaskCounts(ready=2, done=2)
+    with pytest.raises(hivekeep.Conflict):
+        second.complete_and_claim()
+    assert store.queue.counts().ready == 2
+    with first:
+        pass
+
+
+def test_a_task_that_was_written_is_read_when_somebody_looks_at_it_and_is_a_record_like_others(
+    store: hivekeep.Store,
+) -> None:
+    ways: dict[str, Callable[[hivekeep.Task], object]] = {
+        "a field": lambda task: task.payload,
+        "a field with a default": lambda task: task.holder,
+        "comparing": lambda task: task == store.queue[task.id],
+        "printing": repr,
+        "copying": copy.copy,
+        "sending": pickle.dumps,
+        "changing": lambda task: dataclasses.replace(task, priority="P0"),
+        "as a dict": dataclasses.asdict,
+    }
+    written = [each.task for each in store.queue.enqueue_all([hivekeep.NewTask({"a": 1.5}) for _ in ways])]
+    for task, (name, look) in zip(written, ways.items(), strict=True):
+        assert vars(task).keys() == {"_unread"}, "nobody has looked at it"
+        look(task)
+        assert "_unread" not in vars(task), name
+        same = pickle.loads(pickle.dumps(task))
+        assert task == store.queue[task.id] == same == copy.copy(task) and repr(task) == repr(same), name
+        assert (task.payload, task.holder, task.attributes, task.capabilities) == ({"a": 1.5}, None, {}, frozenset())
+        with pytest.raises(AttributeError, match="'Task' object has no attribute 'colour'"):
+            task.colour  # type: ignore[attr-defined]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            task.state = "done"  # type: ignore[misc]
+    task = store.queue.enqueue(1)
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(lambda _: (task.state, task.priority), range(200))) == {("ready", "P2")}
 
 
 def test_a_lease_that_ends_gives_the_task_on_and_voids_the_claim(store: hivekeep.Store) -> None:

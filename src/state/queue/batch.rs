@@ -85,8 +85,8 @@ impl Queue<&mut WriteTx<'_>> {
             self.refuse_missing(&self.not_done(&depends_on)?).map_err(|error| error.context(place(index)))?;
         }
         self.refuse_circles(waiting)?;
-        // A task may have become one that waits for nothing, or the dependency of a later one, since it was added.
-        for Enqueued { task, .. } in &mut enqueued {
+        // A task that waits may have become one that waits for nothing since it was added.
+        for Enqueued { task, .. } in enqueued.iter_mut().filter(|added| !added.task.waiting_for.is_empty()) {
             if let Some(now) = self.get(&task.id)? {
                 *task = now;
             }

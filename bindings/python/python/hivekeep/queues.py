@@ -190,8 +190,9 @@ class Claim:
     def extend(self, lease: Duration = LEASE) -> datetime:
         """Extends the lease, from now; gives its end."""
         self._begun = True
-        holder = self._raw.extend(self.id, self._token, to_ms(lease))["holder"]
-        self.deadline = from_text(holder["deadline"])
+        holder = Task._from_json(self._raw.extend(self.id, self._token, to_ms(lease))).holder
+        if holder is not None:
+            self.deadline = holder.deadline
         return self.deadline
 
     def __enter__(self) -> Claim:
@@ -357,15 +358,15 @@ class Queue(QueueView):
             max_attempts=max_attempts,
             attributes=attributes,
         )
-        return Enqueued._from_json(self._raw.enqueue(new._fields)).task
+        return Task._from_json(self._raw.enqueue(new._fields)[0])
 
     def enqueue_once(self, task: NewTask) -> Enqueued:
         """Enqueues a task, and tells whether it is new."""
-        return Enqueued._from_json(self._raw.enqueue(task._fields))
+        return Enqueued._of(self._raw.enqueue(task._fields))
 
     def enqueue_all(self, tasks: Iterable[NewTask]) -> Sequence[Enqueued]:
         """Enqueues many tasks in one commit, all of them or none. They may depend on each other in any order."""
-        return [Enqueued._from_json(fields) for fields in self._raw.enqueue_all([task._fields for task in tasks])]
+        return [Enqueued._of(raw) for raw in self._raw.enqueue_all([task._fields for task in tasks])]
 
     def claim(
         self,

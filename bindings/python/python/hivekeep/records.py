@@ -6,8 +6,9 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, TypeVar
 
+from hivekeep import _hivekeep
 from hivekeep.mappings import JSON
 from hivekeep.times import from_text
 
@@ -57,12 +58,76 @@ class Record:
 
     @classmethod
     def _from_json(cls: type[R], fields: Mapping[str, JSON]) -> R:
-        values: dict[str, Any] = {}
-        for name, json_name, convert in _readers(cls):  # type: ignore[arg-type]
-            if json_name in fields:
-                value = fields[json_name]
-                values[name] = value if value is None or convert is None else convert(value)
-        return cls(**values)
+        return cls(**_values(cls, fields))
+
+
+class _Unread(Record):
+    """A record that is read when somebody looks at it. Of most tasks that are written, nobody does."""
+
+    @classmethod
+    def _from_json(cls: type[R], fields: Mapping[str, JSON] | _hivekeep.TaskFields) -> R:
+        record = cls.__new__(cls)
+        record.__dict__["_unread"] = fields
+        return record
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            # Only for what is not there.
+            self._read()
+            try:
+                return self.__dict__[name]
+            except KeyError:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+
+    def _read(self) -> None:
+        unread = self.__dict__.get("_unread")
+        if unread is not None:
+            # Another thread may do the same meanwhile, and comes to the same.
+            values = _values(type(self), unread.read() if isinstance(unread, _hivekeep.TaskFields) else unread)
+            for name, default in _defaults(type(self)):  # type: ignore[arg-type]
+                if name not in values:
+                    values[name] = default()
+            self.__dict__.update(values)
+            self.__dict__.pop("_unread", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._read()
+        return self.__dict__
+
+
+def _unread(of: type[R]) -> type[R]:
+    """Takes the defaults of fields from a class, where they would be found in place of those of an unread record."""
+    for field in dataclasses.fields(of):  # type: ignore[arg-type]
+        if field.name in vars(of):
+            delattr(of, field.name)
+    return of
+
+
+@functools.cache
+def _defaults(of: type[Record]) -> Sequence[tuple[str, Callable[[], Any]]]:
+    """The fields that may be absent, each with what makes its default."""
+    found: list[tuple[str, Callable[[], Any]]] = []
+    for field in dataclasses.fields(of):  # type: ignore[arg-type]
+        if field.default_factory is not dataclasses.MISSING:
+            found.append((field.name, field.default_factory))
+        elif field.default is not dataclasses.MISSING:
+            found.append((field.name, functools.partial(_same, field.default)))
+    return found
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _values(of: type[Record], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record that are there, by their names."""
+    values: dict[str, Any] = {}
+    for name, json_name, convert in _readers(of):  # type: ignore[arg-type]
+        if json_name in fields:
+            value = fields[json_name]
+            values[name] = value if value is None or convert is None else convert(value)
+    return values
 
 
 @functools.cache
@@ -87,8 +152,9 @@ class Holder(Record):
     session: int | None = None
 
 
+@_unread
 @dataclasses.dataclass(frozen=True)
-class Task(Record):
+class Task(_Unread):
     """A task of the queue, as it was when it was read."""
 
     _times = frozenset({"not_before", "finished_at", "enqueued_at", "ready_since"})
@@ -126,12 +192,15 @@ class Task(Record):
 class Enqueued(Record):
     """The task of an enqueue: the new one, or the earlier one with that key."""
 
-    _others = {"task": Task._from_json, "differs": tuple}
-
     task: Task
     new: bool
     differs: tuple[str, ...] = ()
     """The fields in which an earlier task with the same idempotency key differs."""
+
+    @classmethod
+    def _of(cls, raw: tuple[Any, bool, Sequence[str]]) -> Enqueued:
+        task, new, differs = raw
+        return cls(Task._from_json(task), new, tuple(differs))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -176,17 +176,17 @@ class Mapping(_Part):
 class Queue(_Part):
     """The task queue."""
 
-    def enqueue(self, task: dict[str, Any]) -> dict[str, Any]:
+    def enqueue(self, task: dict[str, Any]) -> tuple[Any, bool, list[str]]:
         self._refuse_past()
         again = task["idempotency_key"] is not None
         return _enqueued(self._wire.ask("POST", "/api/queue", _known(task), again=again))
 
-    def enqueue_all(self, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def enqueue_all(self, tasks: list[dict[str, Any]]) -> list[tuple[Any, bool, list[str]]]:
         self._refuse_past()
         again = all(task["idempotency_key"] is not None for task in tasks)
         fields = {"tasks": [_known(task) for task in tasks], "full": True}
         rows = self._wire.ask("POST", "/api/queue/batch", fields, again=again)["tasks"]
-        return [{"task": row["task"], "new": not row["existing"], "differs": row.get("differs", [])} for row in rows]
+        return [(row["task"], not row["existing"], row.get("differs", [])) for row in rows]
 
     def claim(self, bot: str, options: dict[str, Any], wait_ms: int) -> list[dict[str, Any]]:
         self._refuse_past()
@@ -307,8 +307,8 @@ def _claiming(options: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**fields, **_known(options)}
 
 
-def _enqueued(answer: dict[str, Any]) -> dict[str, Any]:
-    return {"task": answer, "new": not answer["existing"], "differs": answer.get("differs", [])}
+def _enqueued(answer: dict[str, Any]) -> tuple[Any, bool, list[str]]:
+    return answer, not answer["existing"], answer.get("differs", [])
 
 
 class Registry(_Part):
