@@ -83,9 +83,9 @@ async def by_http(store, address, key, mode, lasts):
     subprocess.check_call([PROGRAM, "--store", store, "queue", "cancel", f"{tag}-2"], stdout=subprocess.DEVNULL)
 
 
-async def claims_until_none(client, bot):
-    """The tasks that a session gets, one after the other."""
-    done, claims = [], await call(client, "claim", bot=bot)
+async def claims_until_none(client, claims):
+    """The tasks that a session gets, one after the other, from its first claim on."""
+    done = []
     while claims["claims"]:
         task = claims["claims"][0]["id"]
         claims = await call(client, "complete", task=task, claim_next=True)
@@ -101,7 +101,9 @@ async def two_at_once(store):
     async with Client(servers[0]) as one, Client(servers[1]) as two:
         tasks = [{"payload": number, "id": f"both-{number}"} for number in range(30)]
         await call(one, "enqueue_all", tasks=tasks)
-        both = await asyncio.gather(claims_until_none(one, "BOT-1"), claims_until_none(two, "BOT-2"))
+        # Each has a task before either goes on, however late a process is scheduled.
+        firsts = await asyncio.gather(call(one, "claim", bot="BOT-1"), call(two, "claim", bot="BOT-2"))
+        both = await asyncio.gather(claims_until_none(one, firsts[0]), claims_until_none(two, firsts[1]))
     assert all(both) and sorted(sum(both, [])) == sorted(task["id"] for task in tasks), both
 
 
@@ -142,9 +144,10 @@ async def main():
             for mode, lasts in [("legacy", True), ("auto", False)]:
                 await by_http(store, address, key, mode, lasts)
                 print(f"ok: HTTP, {mode}")
-            await two_at_once(store)
+            await asyncio.wait_for(two_at_once(store), 120)
             print("ok: two sessions that claim at once")
-            await killed(store)
+            # A client whose server was killed must not hang.
+            await asyncio.wait_for(killed(store), 120)
             print("ok: a session that is killed")
         finally:
             service.terminate()
