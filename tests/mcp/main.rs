@@ -5,6 +5,8 @@ mod agent;
 mod ends;
 mod hostile;
 mod rights;
+#[cfg(unix)]
+mod sdk;
 mod state;
 #[expect(dead_code, reason = "what the tests of the command line use besides")]
 #[path = "../cli/util.rs"]

@@ -1,6 +1,7 @@
 //! `mcp`: tools for a language-model agent, over standard input and output.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Builder;
@@ -16,6 +17,8 @@ use crate::{Actor, BotId, ClaimOptions, Error, ErrorKind, Result, Role, Store};
 
 /// The calls that may wait for a task at once.
 const WAIT_AT_ONCE: usize = 8;
+/// Between two looks for crashes of other processes, none of which costs a write unless there is one.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Give a language-model agent the queue, chat, notes and restore points as tools, over standard input and output
 ///
@@ -54,15 +57,19 @@ impl Mcp {
         context
             .out
             .message(format_args!("serving {} to an agent; it ends with standard input", context.path.display()));
-        let served = serve(Local::new(&store, &self));
+        let served = serve(Local::new(&store, &self), &store);
         store.close()?;
         served.map(|()| Exit::Done)
     }
 }
 
-fn serve(door: Local) -> Result<()> {
+fn serve(door: Local, store: &Store) -> Result<()> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let looks = door.rights.role >= Role::Bot;
     let served = runtime.block_on(async {
+        if looks {
+            tokio::spawn(look_for_crashes(store.clone()));
+        }
         let signals = Signals::note()?;
         let mut hang_up = signals.hang_up;
         let stop = async {
@@ -74,8 +81,19 @@ fn serve(door: Local) -> Result<()> {
         stdio::serve(Arc::new(door), stop).await
     });
     // A write to a client that does not read is not waited for.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// Takes back the claims of processes that have crashed, so that a session which waits gets their tasks.
+async fn look_for_crashes(store: Store) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let store = store.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.notice_crashes()).await {
+            tracing::debug!(%error, "crashes of other processes cannot be noticed now");
+        }
+    }
 }
 
 /// The store of this user, without a service between.
