@@ -77,6 +77,11 @@ impl Upkeep {
         self.shared.call(py, hivekeep::Store::upkeep)
     }
 
+    /// Takes back what crashed processes have claimed.
+    fn notice_crashes(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.call(py, |store| store.notice_crashes().map(drop))
+    }
+
     /// Fires the schedules that are due; gives the new tasks.
     fn fire_schedules(&self, py: Python<'_>) -> PyResult<Vec<String>> {
         let tasks = self.shared.call(py, hivekeep::Store::fire_schedules)?;

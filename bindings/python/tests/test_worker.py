@@ -160,6 +160,32 @@ def test_sigterm_lets_the_running_tasks_end_and_claims_no_more(store: hivekeep.S
 
 @pytest.mark.local
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_worker_gets_the_task_of_one_that_was_killed_long_before_its_lease_ends(
+    store: hivekeep.Store, path: Path
+) -> None:
+    store.queue.enqueue("work", id="work")
+    lines = f"""
+import time, hivekeep
+with hivekeep.open({str(path)!r}) as store:
+    store.worker("BOT-1", lambda task: (print("begun", flush=True), time.sleep(600)), lease="1h")
+"""
+    with subprocess.Popen([sys.executable, "-c", lines], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline() == "begun\n"
+        # The other one has the store open, and has only waited since.
+        worker = hivekeep.Worker(store, "BOT-2", lambda task: task.attempt)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        other.kill()
+    until = time.monotonic() + 30
+    while store.queue["work"].state != "done" and time.monotonic() < until:
+        time.sleep(0.05)
+    worker.stop()
+    thread.join(10)
+    assert store.queue["work"].result == 2
+
+
+@pytest.mark.local
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_workers_that_are_killed_again_and_again_end_every_task_once(
     store: hivekeep.Store, path: Path, tmp_path: Path
 ) -> None:

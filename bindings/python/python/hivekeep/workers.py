@@ -28,6 +28,8 @@ Handler: TypeAlias = Callable[[Claim], JSON]
 _log = logging.getLogger("hivekeep.worker")
 _WAIT = 0.5
 """A wait for a task lasts this many seconds at most, so that a worker that should stop does."""
+_LOOK_EVERY = 2.0
+"""The seconds between two looks for crashed processes. A look costs a write only if there is one."""
 _TRANSIENT = frozenset({"locked", "full", "io", "not_committed", "uncertain", "reopen"})
 """Kinds of errors of the store after which a worker tries again."""
 _LONGEST_PAUSE = 5.0
@@ -102,7 +104,7 @@ class Worker:
             for number in range(self._concurrency)
         ]
         done = threading.Event()
-        keeper = threading.Thread(target=self._extend, args=(done,), name="hivekeep-leases", daemon=True)
+        keeper = threading.Thread(target=self._keep, args=(done,), name="hivekeep-leases", daemon=True)
         with self._signals():
             for thread in (*threads, keeper):
                 thread.start()
@@ -243,20 +245,37 @@ class Worker:
         except HivekeepError as error:
             _log.warning("the store cannot be opened again yet: %s", error)
 
-    def _extend(self, done: threading.Event) -> None:
-        """Extends the leases of running tasks, each when a third of it is over."""
-        while not done.wait(to_ms(self._lease) / 3000):
-            with self._lock:
-                running = dict(self._running)
-            for token, claim in running.items():
+    def _keep(self, done: threading.Event) -> None:
+        """Extends the leases of running tasks, each when a third of it is over, and looks for crashed processes, whose tasks
+        nobody else may give back.
+        """
+        third = to_ms(self._lease) / 3000
+        begun = time.monotonic()
+        extends, looks = begun + third, begun + _LOOK_EVERY
+        while not done.wait(max(min(extends, looks) - time.monotonic(), 0)):
+            now = time.monotonic()
+            if now >= extends:
+                extends = now + third
+                self._extend()
+            if now >= looks:
+                looks = now + _LOOK_EVERY
                 try:
-                    claim.extend(self._lease)
+                    self._store._raw.upkeep.notice_crashes()
                 except HivekeepError as error:
-                    with self._lock:
-                        still = token in self._running
-                    # One that was completed a moment ago needs no lease.
-                    if still:
-                        _log.warning("the lease of task %s was not extended: %s", claim.id, error)
+                    _log.debug("crashes of other processes cannot be noticed now: %s", error)
+
+    def _extend(self) -> None:
+        with self._lock:
+            running = dict(self._running)
+        for token, claim in running.items():
+            try:
+                claim.extend(self._lease)
+            except HivekeepError as error:
+                with self._lock:
+                    still = token in self._running
+                # One that was completed a moment ago needs no lease.
+                if still:
+                    _log.warning("the lease of task %s was not extended: %s", claim.id, error)
 
     def _count(self, name: str) -> None:
         with self._lock:

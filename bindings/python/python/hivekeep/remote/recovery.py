@@ -192,6 +192,9 @@ class Upkeep:
     def upkeep(self) -> None:
         """A service does it by itself."""
 
+    def notice_crashes(self) -> None:
+        """A service does it by itself."""
+
     def fire_schedules(self) -> list[str]:
         """A service fires them by itself."""
         return []
