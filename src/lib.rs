@@ -82,7 +82,7 @@
 //! | file in `src` | verbs of [`Store`] |
 //! |---|---|
 //! | `engine/opening/reopen` | `is_closed` `reopen` |
-//! | `engine/store` | `options` `write` `with_durability` `load` `view` `path` `clock` `compact` |
+//! | `engine/store` | `options` `write` `durability` `with_durability` `load` `view` `path` `clock` `compact` |
 //! | `engine/wal/of_store` | `log_status` |
 //! | `recovery` | `open` `close` |
 //! | `recovery/backups/verbs` | `backup` `backups` `find_backup` `point_with_backups` `backup_data` |
