@@ -226,6 +226,11 @@ impl Instance {
         ClaimOptions { owner: ClaimOwner::Nobody, aging, ..ClaimOptions::default() }
     }
 
+    /// The bots that wait in the service for a task, by name.
+    pub(crate) fn waiting_bots(&self) -> Vec<String> {
+        self.store.waiting_bots()
+    }
+
     /// The checks that were asked for.
     pub(crate) fn check_jobs(&self) -> &CheckJobs {
         &self.check_jobs

@@ -21,11 +21,17 @@ fn a_hang_up_reloads_token_and_settings_and_ends_nothing() {
 
     fs::write(&token, "the-second-token-of-all").unwrap();
     let log = beside("events.jsonl");
-    fs::write(&config, format!("min-free = \"9999999GiB\"\nevent-log = {:?}\n", log.to_str().unwrap())).unwrap();
+    fs::write(
+        &config,
+        format!("min-free = \"9999999GiB\"\nhistory = \"1h\"\nevent-log = {:?}\n", log.to_str().unwrap()),
+    )
+    .unwrap();
     service.send("-HUP");
     service.until("the first token is refused", |service| service.get("/api/config/limit").status == 401);
     let service = service.showing("the-second-token-of-all");
     service.get("/api/config/limit").ok();
+    let settings = service.get("/api/service").ok()["settings"].take();
+    assert_eq!((&settings["min-free"], &settings["history"]), (&"9999999GiB".into(), &"off".into()), "{settings}");
     let checks = service.get("/readyz").with(503)["checks"].take();
     assert_eq!(checks["disk"]["ok"], false, "less is free than is asked for now");
     service.post(&format!("{BASE}/mark-shutdown"), "").ok();

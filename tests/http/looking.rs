@@ -241,3 +241,42 @@ fn a_point_is_forgotten_unless_it_is_held_and_a_diagnosis_needs_no_shell() {
     assert!(ids(&lines, "topic").contains(&"archives".to_owned()), "{lines}");
     assert_eq!(service.post("/api/crash/ack", "").ok()["acknowledged"], 0);
 }
+
+#[test]
+fn the_service_shows_its_settings_without_passwords_and_the_bots_that_wait() {
+    let hive = Hive::new();
+    let secret = "hunter2";
+    let command = format!("curl -u me:{secret} http://localhost:9");
+    let service = Service::start(
+        &hive,
+        &["--backup-interval", "90s", "--on-failure", &command, "--failure-url", "http://localhost:9/hunter2"],
+    );
+    let answer = service.get("/api/service").ok();
+    let settings = &answer["settings"];
+    assert_eq!((&settings["backup-interval"], &settings["exclusive"]), (&json!("1m 30s"), &json!("false")));
+    assert_eq!((&settings["on-failure"], &settings["failure-url"]), (&json!("set"), &json!("set")));
+    assert!(!answer.to_string().contains(secret), "{answer}");
+    assert_eq!(answer["waiting"], json!([]));
+    std::thread::scope(|scope| {
+        let claims = scope.spawn(|| service.post("/api/queue/claim", json!({"bot": "BOT-1", "wait_ms": 30_000})).ok());
+        while service.get("/api/service").ok()["waiting"] != json!(["BOT-1"]) {
+            assert!(!claims.is_finished(), "it never waited");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        service.post("/api/queue", json!({"payload": 1})).ok();
+        claims.join().unwrap();
+    });
+    assert_eq!(service.get("/api/service").ok()["waiting"], json!([]));
+}
+
+#[test]
+fn the_chain_of_the_audit_trail_is_verified_up_to_its_newest_entry() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &["--archive-every", "off", "--backup-interval", "off"]);
+    for number in 0..3 {
+        service.post("/api/audit", json!({"action": "deploy", "actor": "BOT-1", "details": number})).ok();
+    }
+    let last = service.get("/api/pulse").ok()["last_audit"].take();
+    let report = service.get("/api/audit-check").ok();
+    assert_eq!((&report["last"], &report["found"], &report["findings"]), (&last, &json!(0), &json!([])), "{report}");
+}

@@ -6,6 +6,8 @@
 
 mod waiters;
 
+#[cfg(feature = "cli")]
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,6 +77,12 @@ impl Commits {
     #[cfg(test)]
     pub(crate) fn asleep(&self) -> usize {
         self.state.lock().waiters.asleep()
+    }
+
+    /// The names under which callers of this process wait.
+    #[cfg(feature = "cli")]
+    pub(crate) fn waiting_names(&self) -> BTreeSet<Vec<u8>> {
+        self.state.lock().waiters.names().map(<[u8]>::to_vec).collect()
     }
 
     /// Whether this process has committed.

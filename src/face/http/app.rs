@@ -1,6 +1,7 @@
 //! The state that handlers share, and the one way in which they call the store.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,8 @@ pub(in crate::face) struct Live {
     pub(in crate::face) asks_always: bool,
     /// The certificate of the service, if it has one.
     pub(in crate::face) tls: Option<Tls>,
+    /// The settings of the service in words, without secrets.
+    pub(in crate::face) settings: BTreeMap<String, String>,
 }
 
 /// The limits of a request.

@@ -2,6 +2,7 @@
 //! says why not.
 #![expect(clippy::unwrap_used, reason = "the fuzzer stops at what it does not expect")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,6 +118,7 @@ impl Inside {
                 asks_always: false,
                 tls: None,
                 band: Band::default(),
+                settings: BTreeMap::new(),
             },
             stopping,
             ConnectionLimit::new(4),

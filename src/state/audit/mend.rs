@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(test.write(mend_trail), 0);
         test.write(|tx| tx.audit().append(NewEntry::new("later", "tester")));
         let report = test.view().audit().verify().unwrap();
-        assert_eq!(report, AuditReport { entries: 7, lost: 2, findings: vec![] });
+        assert_eq!(report, AuditReport { entries: 7, last: 7, lost: 2, findings: vec![] });
         let time = test.view().audit().get(6).unwrap().unwrap().recorded;
         assert_eq!(test.write(|tx| tx.audit().purge(time)), 5);
         assert_eq!(findings(&test), [""; 0]);

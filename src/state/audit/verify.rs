@@ -16,6 +16,8 @@ use crate::state::page::{Page, sequence_key, sequence_of};
 pub struct AuditReport {
     /// The expected number of entries: those after the last purged one, up to the newest.
     pub entries: u64,
+    /// The number of the newest entry.
+    pub last: u64,
     /// The number of entries that a repair has marked as lost. They are no finding.
     pub lost: u64,
     /// The findings; empty for a sound trail.
@@ -66,7 +68,7 @@ impl<R: Records> Audit<R> {
         let chain = match Trail::read(&self.records) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let findings = vec![AuditFinding::Ends { message: error.to_string() }];
-                return Ok(AuditReport { entries: 0, lost: 0, findings });
+                return Ok(AuditReport { entries: 0, last: 0, lost: 0, findings });
             }
             chain => chain?,
         };
@@ -84,7 +86,8 @@ impl<R: Records> Audit<R> {
             findings.push(AuditFinding::Altered { sequence: chain.head.sequence });
         }
         self.find_strays(&chain, &mut findings)?;
-        Ok(AuditReport { entries: chain.head.sequence.saturating_sub(chain.purged.sequence), lost, findings })
+        let (last, purged) = (chain.head.sequence, chain.purged.sequence);
+        Ok(AuditReport { entries: last.saturating_sub(purged), last, lost, findings })
     }
 
     /// Compares one entry with the hash of the one before it, if that is known. Returns its own hash, if it has one.
@@ -185,8 +188,14 @@ mod tests {
 
     #[test]
     fn a_sound_trail_and_an_empty_one_have_no_findings() {
-        assert_eq!(entries(3).view().audit().verify().unwrap(), AuditReport { entries: 3, lost: 0, findings: vec![] });
-        assert_eq!(entries(0).view().audit().verify().unwrap(), AuditReport { entries: 0, lost: 0, findings: vec![] });
+        assert_eq!(
+            entries(3).view().audit().verify().unwrap(),
+            AuditReport { entries: 3, last: 3, lost: 0, findings: vec![] }
+        );
+        assert_eq!(
+            entries(0).view().audit().verify().unwrap(),
+            AuditReport { entries: 0, last: 0, lost: 0, findings: vec![] }
+        );
     }
 
     #[test]

@@ -107,6 +107,12 @@ impl ClaimWait {
 }
 
 impl Store {
+    /// The bots that wait for a task in this process, by name.
+    #[cfg(feature = "cli")]
+    pub(crate) fn waiting_bots(&self) -> Vec<String> {
+        self.commits().waiting_names().iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    }
+
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
     ///
     /// A commit of this process wakes waiting bots at once: as many as it made tasks ready, the longest waiting first. A

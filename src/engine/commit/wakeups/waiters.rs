@@ -67,6 +67,12 @@ impl Waiters {
         self.waiting.len()
     }
 
+    /// The names under which callers wait.
+    #[cfg(feature = "cli")]
+    pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.waiting.values().map(|waits| waits.name.as_slice())
+    }
+
     #[cfg(test)]
     pub(super) fn asleep(&self) -> usize {
         self.waiting.values().filter(|waits| waits.sleeps.is_some()).count()

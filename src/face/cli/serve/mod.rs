@@ -138,7 +138,14 @@ impl Source {
             settings.reach(asks).check(settings.listen.as_deref().unwrap_or_default())?;
         }
         instance.renew(settings.setup()?)?;
-        Ok(Live { asks_always: settings.asks_always(is_public), ..live })
+        let mut shown = live.settings.clone();
+        let before = first.in_words();
+        for name in first.that_wait_for_a_start(&settings) {
+            // The service goes on with that of before.
+            shown.remove(name);
+            shown.extend(before.get_key_value(name).map(|(name, value)| (name.clone(), value.clone())));
+        }
+        Ok(Live { asks_always: settings.asks_always(is_public), settings: shown, ..live })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The settings of the service: each is a flag, else an environment variable, else a line of the settings file. One list
 //! defines all three, and what `--print-config` prints.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,9 @@ use crate::face::http::{AllowedHost, BandColour, BandName, Origin};
 use crate::files;
 use crate::service::webhook::Webhook;
 use crate::{Durability, Error, Result};
+
+/// Settings that may hold a password.
+const SECRET: [&str; 2] = ["on-failure", "failure-url"];
 
 /// Defines the settings: rules of retention, other values, paths, lists, and switches.
 macro_rules! settings {
@@ -216,6 +220,23 @@ impl Settings {
             return Err(Error::invalid("insecure-no-tls is for a service without tls-cert; leave one of them out"));
         }
         Ok(())
+    }
+
+    /// The settings that are set, by name. A command and an address may hold secrets, so they are only said to be set. The
+    /// rules of retention are left out, because the store has them.
+    pub(super) fn in_words(&self) -> BTreeMap<String, String> {
+        let table = toml::Table::try_from(self).unwrap_or_default();
+        let in_words = |(name, value): (String, Value)| {
+            let text = match value {
+                _ if SECRET.contains(&name.as_str()) => "set".to_owned(),
+                Value::String(text) => text,
+                Value::Array(texts) => texts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+                Value::Boolean(on) => on.to_string(),
+                _ => String::new(),
+            };
+            (name, text)
+        };
+        table.into_iter().map(in_words).filter(|(_, text)| !text.is_empty()).collect()
     }
 
     /// The names of all settings, as a file writes them.

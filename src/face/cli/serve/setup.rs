@@ -155,7 +155,7 @@ impl Settings {
         let access = Access { hosts, origins, is_tls: self.tls_cert.is_some() };
         let (limits, rates) = (self.limits(), self.rates());
         let (token, tls, band) = (self.token()?, self.tls()?, self.band()?);
-        Ok(Live { token, access, limits, rates, asks_always: false, tls, band })
+        Ok(Live { token, access, limits, rates, asks_always: false, tls, band, settings: self.in_words() })
     }
 
     /// The name and the colour of the page.

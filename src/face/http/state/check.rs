@@ -1,4 +1,4 @@
-//! `/api/check`: a full check takes a while, so it is a job with progress.
+//! `/api/check`: a full check takes a while, so it is a job with progress. `/api/audit-check`: the audit trail alone.
 
 use axum::Json;
 use axum::http::{Method, StatusCode};
@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
-use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
+use crate::face::http::route::{Gives, Needs, OK, Route, TIMESTAMP, Takes};
 use crate::face::http::shapes::JOB;
+use crate::face::wire::field::Kind::Number;
+use crate::face::wire::field::{TEXTS, required};
 use crate::service::check_jobs::CheckJob;
 use crate::{Error, show_time};
 
@@ -40,7 +42,29 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         refuses: &[404],
         handler: || get(one),
     },
+    Route {
+        method: Method::GET,
+        path: "/api/audit-check",
+        needs: Needs::Reader,
+        about: "Verify the chain of the audit trail, entry by entry",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Fields(&[
+            TIMESTAMP,
+            required("entries", Number, "number of entries that should be there"),
+            required("last", Number, "number of the newest entry; the chain is verified up to it"),
+            required("lost", Number, "number of entries that a repair has marked as lost"),
+            required("findings", TEXTS, "faults in words; at most 100 are listed"),
+            required("found", Number, "total number of faults"),
+        ]),
+        statuses: OK,
+        refuses: &[],
+        handler: || get(verify_audit),
+    },
 ];
+
+/// Maximum number of faults of the audit trail in an answer.
+const FAULTS: usize = 100;
 
 async fn start(app: App) -> Answer {
     let instance = app.instance();
@@ -60,6 +84,19 @@ async fn one(app: App, Name(id): Name) -> Answer {
         .find(&id)
         .ok_or_else(|| Error::not_found(format!("unknown check: id={}", id.escape_debug())))?;
     Ok(Json(shown(&job)).into_response())
+}
+
+async fn verify_audit(app: App) -> Answer {
+    app.measure(|store| {
+        let report = store.view()?.audit().verify()?;
+        let findings: Vec<_> = report.findings.iter().take(FAULTS).map(ToString::to_string).collect();
+        Ok(Json(json!({
+            "timestamp": show_time(store.clock().now()), "entries": report.entries, "last": report.last,
+            "lost": report.lost, "findings": findings, "found": report.findings.len(),
+        }))
+        .into_response())
+    })
+    .await
 }
 
 fn shown(job: &CheckJob) -> Value {

@@ -1,4 +1,5 @@
-//! `/api/doctor` and `/api/crash/ack`: whether the data would come back, and that a crash was seen.
+//! `/api/doctor`, `/api/crash/ack` and `/api/service`: whether the data would come back, that a crash was seen, and how the
+//! service runs.
 
 use axum::Json;
 use axum::http::Method;
@@ -9,8 +10,8 @@ use serde_json::json;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
-use crate::face::wire::field::Kind::{List, Number, Of, Text, Word};
-use crate::face::wire::field::{Kind, Shape, nullable, required};
+use crate::face::wire::field::Kind::{List, Map, Number, Of, Text, Word};
+use crate::face::wire::field::{Kind, Shape, TEXTS, nullable, required};
 
 const VERDICT: Kind = Word(|| vec!["ok", "warn", "bad"]);
 
@@ -44,6 +45,21 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         handler: || get(doctor),
     },
     Route {
+        method: Method::GET,
+        path: "/api/service",
+        needs: Needs::Reader,
+        about: "Show the settings of the service, and the bots that wait in it for a task",
+        query: &[],
+        takes: Takes::Nothing,
+        gives: Gives::Fields(&[
+            required("settings", Map(&Text), "the settings that are set, by name, without passwords"),
+            required("waiting", TEXTS, "the bots that wait, by name"),
+        ]),
+        statuses: OK,
+        refuses: &[],
+        handler: || get(service),
+    },
+    Route {
         method: Method::POST,
         path: "/api/crash/ack",
         needs: Needs::Operator,
@@ -59,6 +75,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn doctor(app: App) -> Answer {
     app.look_through(|instance, _| Ok(Json(json!(instance.diagnose()?)).into_response())).await
+}
+
+async fn service(app: App) -> Answer {
+    let live = app.live();
+    let waiting = app.call(|instance, _| Ok(instance.waiting_bots())).await?;
+    Ok(Json(json!({ "settings": live.settings, "waiting": waiting })).into_response())
 }
 
 async fn acknowledge(app: App) -> Answer {
