@@ -104,7 +104,7 @@ def test_the_service_may_be_killed_and_come_back(browser):
         with tab(browser, service.url) as own:
             own.open("queue")
             own.sees("review-0")
-            own.page.wait_for_timeout(2_000)
+            _all_loaded(own)
             service.kill()
             own.page.locator(".is-gone").first.wait_for()
             own.sees("The service does not answer", ".gone")
@@ -120,17 +120,51 @@ def test_the_service_may_be_killed_and_come_back(browser):
             own.quiet("Failed to load resource: net::ERR_CONNECTION_REFUSED", "Failed to load resource: net::ERR_EMPTY_RESPONSE")
 
 
+def _all_loaded(own):
+    """Waits until the screens are loaded that are not open."""
+    own.page.wait_for_function("() => performance.getEntriesByName(`${location.origin}/page/restore.js`).length")
+    own.page.wait_for_load_state("networkidle")
+
+
+def _asked_within(own, pulses):
+    """The requests of the page until it has taken its pulse so often again."""
+    def pulse():
+        own.page.wait_for_event("request", lambda request: request.url.endswith("/api/pulse"))
+
+    # By the second one the page has asked for all that the first one told of.
+    pulse()
+    pulse()
+    own.requests.clear()
+    for _ in range(pulses):
+        pulse()
+    return sorted(url.rsplit("/", 1)[1] for url in own.requests)
+
+
+def test_the_first_screen_asks_once_for_each_answer_and_first_for_its_verdict(browser):
+    with _quiet_service() as service, tab(browser, service.url) as own:
+        own.page.goto(service.url)
+        own.settled()
+        own.page.locator(".verdict h2").wait_for()
+        asked = [url.removeprefix(service.url) for url in own.requests]
+        answers = [url for url in asked if url.startswith("api/") or url == "readyz"]
+        first = answers[:4]
+        assert sorted(first) == ["api/disaster-recovery/status", "api/me", "api/pulse", "readyz"], answers
+        others = [url for url in answers if url != "api/pulse"]
+        assert len(set(others)) == len(others) == 7, answers
+        assert asked.index(first[-1]) < len(asked) - 5, "before the screen is there"
+        own.quiet()
+
+
 def test_an_idle_page_asks_only_for_the_pulse(browser):
     with _quiet_service() as service:
         fill(service)
         with tab(browser, service.url) as own:
             own.open("queue")
-            until("the other screens are loaded", lambda: own.page.evaluate("() => performance.getEntriesByName(`${location.origin}/page/restore.js`).length"))
-            own.page.wait_for_timeout(1_000)
-            own.requests.clear()
-            own.page.wait_for_timeout(7_000)
-            asked = {url.rsplit("/", 1)[1] for url in own.requests}
-            assert asked <= {"pulse"} and 2 <= len(own.requests) <= 5, own.requests
+            _all_loaded(own)
+            begun = time.monotonic()
+            asked = _asked_within(own, 4)
+            assert asked == ["pulse"] * 4, asked
+            assert time.monotonic() - begun > 5, "every two seconds"
             service.push("new", 1)
             own.sees("new", "main table")
             own.quiet()
@@ -240,12 +274,13 @@ def test_ten_tabs_show_what_happens_and_ask_little(browser):
                 own.open(link)
             service.push("seen-by-all", 1)
             tabs[1].sees("seen-by-all", "main table")
-            first.page.wait_for_timeout(3_000)
             for own in tabs:
+                own.settled()
+                _all_loaded(own)
                 own.requests.clear()
             service.claim("BOT-9", lease_ms=60_000)
             begun = time.monotonic()
-            first.page.wait_for_timeout(10_000)
+            _asked_within(first, 4)
             took = time.monotonic() - begun
             asked = sum(len(own.requests) for own in tabs)
             assert asked <= len(tabs) * (took / 2 + 12), f"{asked} requests in {took:.1f} s"
@@ -256,22 +291,17 @@ def test_ten_tabs_show_what_happens_and_ask_little(browser):
 
 
 def test_a_tab_asks_for_no_more_after_a_walk_through_all_screens_than_before(browser):
-    def requests(own):
-        own.page.wait_for_timeout(2_000)
-        own.requests.clear()
-        own.page.wait_for_timeout(16_000)
-        return sorted(url.rsplit("/", 1)[1] for url in own.requests)
-
     with _quiet_service() as service:
         fill(service)
         with tab(browser, service.url) as own:
             own.open("now")
-            first = requests(own)
+            _all_loaded(own)
+            first = _asked_within(own, 8)
             for _ in range(2):
                 for link in [*SCREENS, "now"]:
                     own.follow(link)
             nodes = _nodes(own)
-            last = requests(own)
+            last = _asked_within(own, 8)
             # Two of each are loaded by time, beside the pulse.
             assert len(last) <= len(first) + 5 and len(last) <= 16, (first, last)
             for link in [*SCREENS, "now"]:
@@ -281,8 +311,10 @@ def test_a_tab_asks_for_no_more_after_a_walk_through_all_screens_than_before(bro
                 Object.defineProperty(document, 'hidden', { configurable: true, get: () => true });
                 document.dispatchEvent(new Event('visibilitychange'));
             }""")
-            hidden = requests(own)
-            assert len(hidden) <= 2, hidden
+            own.requests.clear()
+            # Nothing tells that nothing happens but the time: eight pulses of a page that is seen.
+            own.page.wait_for_timeout(16_000)
+            assert len(own.requests) <= 2, own.requests
             own.quiet()
 
 

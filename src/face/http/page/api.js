@@ -74,8 +74,24 @@ async function ask(method, address, body, { signal, also = [], tag } = {}) {
   throw new Problem(response.status, String(kind), String(detail), data);
 }
 
+/** Answers that were asked for before anything was there to show them. @type {Map<string, Promise<any>>} */
+const asked = new Map();
+/** Asks for an answer that is taken soon. @param {string} address @param {{also?: number[]}} [options] */
+export function ahead(address, options) {
+  const answer = ask('GET', address, undefined, options);
+  // Who takes it sees that it failed.
+  answer.catch(() => {});
+  asked.set(address, answer);
+}
+/** Lets go of what nobody has taken, because it grows old. */
+export const notAhead = () => asked.clear();
+
 /** @param {string} address @param {{signal?: AbortSignal, also?: number[]}} [options] */
-export const get = async (address, options) => (await ask('GET', address, undefined, options)).data;
+export async function get(address, options) {
+  const early = asked.get(address);
+  asked.delete(address);
+  return (await (early ?? ask('GET', address, undefined, options))).data;
+}
 /** The answer and its version. @param {string} address */
 export const tagged = (address) => ask('GET', address);
 /** @param {string} address */

@@ -1,11 +1,11 @@
 // @ts-check
 // The frame around all screens: the band, the rail, the time bar, keys, messages, and the pulse that keeps it alive.
 
-import { render, useEffect, useMemo, useRef, useState } from './preact.js';
-import { html } from './html.js';
-import { get, isExact, post, Problem, remove } from './api.js';
+import { render, useEffect, useLayoutEffect, useMemo, useRef, useState } from './preact.js';
+import { get, isExact, notAhead, post, Problem, remove } from './api.js';
+import { ME, PULSE } from './first.js';
 import { go, link, readRoute, Shared } from './hooks.js';
-import { Act, Dialog, plain, Trouble } from './parts.js';
+import { Act, Dialog, html, plain, Trouble } from './parts.js';
 import { show, step, TimeBar, usePoint, usePoints } from './timebar.js';
 import { Now } from './now.js';
 import { UndoBar } from './undo.js';
@@ -84,20 +84,21 @@ function usePulse(paused) {
   const [state, setState] = useState({ pulse: null, gone: null, refused: null, round: 0, offset: 0 });
   const [turn, setTurn] = useState(0);
   const samples = useRef([]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     let wait = SEEN;
     let timer = 0;
     let ended = false;
     let looked = Date.now();
     const beat = async () => {
       try {
-        const pulse = await get('api/pulse');
+        const pulse = await get(PULSE);
         if (ended) return;
         wait = SEEN;
         const at = Date.parse(pulse.timestamp);
         const last = samples.current[samples.current.length - 1];
         if (!last || at - Date.parse(last.timestamp) >= SAMPLE) {
-          samples.current = [...samples.current, pulse].filter((sample) => at - Date.parse(sample.timestamp) < HOUR);
+          const tasks = last && same(last.tasks, pulse.tasks) ? last.tasks : pulse.tasks;
+          samples.current = [...samples.current, { timestamp: pulse.timestamp, tasks }].filter((sample) => at - Date.parse(sample.timestamp) < HOUR);
         }
         const late = Date.now() - looked >= ANYWAY;
         setState((own) => {
@@ -131,13 +132,15 @@ function usePulse(paused) {
   return { ...state, samples: samples.current, look };
 }
 
-/** The caller, with what they may do; again once somebody else may ask. @param {boolean} isIn */
-function useMe(isIn) {
+/** The caller, with what they may do; again once somebody else may ask. @param {boolean} isOut @param {boolean} alive */
+function useMe(isOut, alive) {
   const [me, setMe] = useState(null);
-  useEffect(() => {
-    if (isIn) get('api/me').then(setMe, () => {});
-    else setMe(null);
-  }, [isIn]);
+  const asks = useRef(false);
+  useLayoutEffect(() => {
+    if (isOut) setMe(null);
+    else if (!asks.current) get(ME).then(setMe, () => { asks.current = false; });
+    asks.current = !isOut;
+  }, [isOut, alive]);
   return me;
 }
 
@@ -203,7 +206,7 @@ function App() {
   const [help, setHelp] = useState(false);
   const pulse = usePulse(paused);
   const now = useClock(pulse.offset);
-  const me = useMe(Boolean(pulse.pulse && !pulse.refused));
+  const me = useMe(Boolean(pulse.refused), Boolean(pulse.pulse));
   const { messages, say, close } = useMessages();
   const at = route.params.at ?? '';
   const screen = route.path[0] ?? 'now';
@@ -222,7 +225,7 @@ function App() {
   return html`<${Shared.Provider} value=${hive}>
     ${name && html`<header class=${`band colour-${colour || 'grey'}`}>${plain(name)}</header>`}
     <div class=${pulse.gone ? 'frame is-gone' : 'frame'}>
-      <nav class="rail" aria-label="Screens"><a class="skip" href=${link(route.path, route.params)} onClick=${(event) => { event.preventDefault(); main.current?.focus(); }}>To the content</a><a class="logo" href=${link(['now'])}><img src="page/icon.svg" alt="" width="22" height="22" /> Hivekeep</a>
+      <nav class="rail" aria-label="Screens"><a class="skip" href=${link(route.path, route.params)} onClick=${(event) => { event.preventDefault(); main.current?.focus(); }}>To the content</a><a class="logo" href=${link(['now'])}><svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true"><path d="M16 1.5 28.6 8.7v14.6L16 30.5 3.4 23.3V8.7z" /></svg> Hivekeep</a>
         <ul>${SCREENS.map(([id, label]) => html`<li><a href=${link([id])} aria-current=${id === screen ? 'page' : null}>${label}</a></li>`)}</ul>
         <div class="rail-end"><button class="small" aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? 'Go on' : 'Pause'}</button>
           <button class="small" onClick=${() => setHelp(true)}>Keys</button></div>
@@ -285,3 +288,4 @@ function SignIn({ problem, again }) {
 }
 
 render(html`<${App} />`, document.body);
+notAhead();

@@ -1,10 +1,9 @@
 // @ts-check
 // Bots: the silent ones first; and the page of one bot.
 
-import { html } from './html.js';
 import { path, query } from './api.js';
 import { useCalm, useHive, useLoad } from './hooks.js';
-import { A, Block, Calm, Chip, Empty, Facts, Head, Loaded, past, plain, Rows, Same, Table, toBot, toTask, when } from './parts.js';
+import { A, Block, Calm, Chip, Empty, Facts, Head, html, Loaded, past, plain, Rows, Same, Table, toBot, toTask, when } from './parts.js';
 import { Versions } from './versions.js';
 import { n, quoted } from './text.js';
 

@@ -2,10 +2,9 @@
 // Changes of all tasks of a filter: how many there are, and a job that outlives this tab and can be taken back.
 
 import { useEffect, useState } from './preact.js';
-import { html } from './html.js';
 import { get, path, post, query } from './api.js';
 import { go, useHive, useLoad } from './hooks.js';
-import { A, Act, Chip, counted, Dialog, plain, Trouble, Typed, when } from './parts.js';
+import { A, Act, Chip, counted, Dialog, html, plain, Trouble, Typed, when } from './parts.js';
 import { n } from './text.js';
 import { hasMoved, keep, total } from './undo.js';
 

@@ -1,10 +1,9 @@
 // @ts-check
 // Compare: what differs between two moments, first in numbers, then record by record.
 
-import { html } from './html.js';
 import { path, query } from './api.js';
 import { go, setParams, useHive, useLoad } from './hooks.js';
-import { A, Chip, counted, Counts, Empty, Find, Head, Loaded, Pager, plain, pointTitle, Same, Table } from './parts.js';
+import { A, Chip, counted, Counts, Empty, Find, Head, html, Loaded, Pager, plain, pointTitle, Same, Table } from './parts.js';
 import { usePoints } from './timebar.js';
 import { Between, placeOf } from './versions.js';
 import { ago, quoted, shown } from './text.js';

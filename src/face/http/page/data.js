@@ -2,10 +2,9 @@
 // Data: every collection and record, now or as of a point; the configuration can be edited.
 
 import { useEffect, useState } from './preact.js';
-import { html } from './html.js';
 import { parse, path, put, query, remove, tagged } from './api.js';
 import { go, setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Block, Calm, Digest, Empty, Find, Form, Head, Loaded, past, plain, Same, Table, Trouble } from './parts.js';
+import { A, Act, Block, Calm, Digest, Empty, Find, Form, Head, html, Loaded, past, plain, Same, Table, Trouble } from './parts.js';
 import { Between, Folded, placeOf, Versions } from './versions.js';
 import { json, n, quoted, shown, size } from './text.js';
 

@@ -2,10 +2,10 @@
 // Health: would the data come back right now? Each line with what to do.
 
 import { useState } from './preact.js';
-import { html } from './html.js';
 import { get, post } from './api.js';
+import { NOT_READY, READY, STATUS } from './first.js';
 import { useHive, useLoad } from './hooks.js';
-import { Chip, Command, Copy, counted, Head, Loaded, plain, Same, Table, Trouble, when } from './parts.js';
+import { Chip, Command, Copy, counted, Head, html, Loaded, plain, Same, Table, Trouble, when } from './parts.js';
 import { sentence } from './now.js';
 import { n, size } from './text.js';
 
@@ -14,7 +14,7 @@ const LOOK = 500;
 
 export function Health() {
   const doctor = useLoad('api/doctor', { once: true });
-  const ready = useLoad('readyz', { also: [503], every: 15000 });
+  const ready = useLoad(READY, { ...NOT_READY, every: 15000 });
   const report = () => [`hivekeep: ${doctor.data.verdict}`, ...doctor.data.lines.map((own) => `${own.verdict}  ${own.topic}: ${own.what}${own.advice ? ` (${own.advice})` : ''}`)].join('\n');
   const words = { ok: 'The data would come back right now.', warn: 'Data is at risk.', bad: 'Data is damaged.' };
   return html`<${Head} title="Health" aside=${doctor.data && html`<${Copy} text=${report()} what="Copy a report" /><button onClick=${doctor.again}>Look again</button>`} />
@@ -62,7 +62,7 @@ function Check() {
 }
 
 function Outside() {
-  const status = useLoad('api/disaster-recovery/status');
+  const status = useLoad(STATUS);
   return html`<${Loaded} of=${status}>${(data) => {
     const { archive, last_drill: drill } = data;
     const last = archive.last;

@@ -1,7 +1,7 @@
 // @ts-check
 // How screens get what they show: by the address in the link, at the chosen point, again when the store has changed.
 
-import { createContext, useContext, useEffect, useRef, useState } from './preact.js';
+import { createContext, useContext, useEffect, useLayoutEffect, useRef, useState } from './preact.js';
 import { get, Problem, query } from './api.js';
 
 /**
@@ -16,7 +16,7 @@ import { get, Problem, query } from './api.js';
  * @property {boolean} utcOnly whether times are shown in UTC, not as how long ago
  * @property {any} me who asks, and what they may do
  * @property {boolean} writes whether this person may change something now
- * @property {any[]} samples pulses of the last hour
+ * @property {any[]} samples the numbers of tasks in the last hour
  * @property {number} round grows with each reason to look again
  * @property {() => void} look looks again at once
  * @property {(text: string, kind?: string) => void} say shows a message
@@ -75,11 +75,12 @@ export function useLoad(address, { also, once = false, every = 0 } = {}) {
   const [found, setFound] = useState({});
   const [turn, setTurn] = useState(0);
   const is = once ? 0 : round;
-  useEffect(() => {
+  // Before the paint: it asks while the browser draws.
+  useLayoutEffect(() => {
     if (!address) return undefined;
     const abort = new AbortController();
     get(address, { signal: abort.signal, also }).then(
-      (data) => setFound({ address, data }),
+      (data) => { if (!abort.signal.aborted) setFound({ address, data }); },
       (error) => {
         if (abort.signal.aborted) return;
         const problem = error instanceof Problem ? error : new Problem(0, 'failed', String(error));

@@ -2,10 +2,9 @@
 // Log: events of the store and entries of the audit trail in one list, newest first; and what changed from point to point.
 
 import { useEffect, useState } from './preact.js';
-import { html } from './html.js';
 import { get, path, query } from './api.js';
 import { setParams, useHive, useLoad } from './hooks.js';
-import { A, Act, Block, Chip, Counts, Empty, Find, Head, Loaded, plain, pointTitle, Same, Table, toBot, when } from './parts.js';
+import { A, Act, Block, Chip, Counts, Empty, Find, Head, html, Loaded, plain, pointTitle, Same, Table, toBot, when } from './parts.js';
 import { usePoints } from './timebar.js';
 import { json, line } from './text.js';
 

@@ -1,10 +1,10 @@
 // @ts-check
 // Now: is all well, and what is going on?
 
-import { html } from './html.js';
 import { post } from './api.js';
+import { NOT_READY, READY, STATUS } from './first.js';
 import { useHive, useLoad } from './hooks.js';
-import { A, Act, Chip, Command, counted, Digest, Empty, Head, Loaded, plain, Rows, Same, Spark, Table, toBot, toTask, When, when } from './parts.js';
+import { A, Act, Chip, Command, counted, Digest, Empty, Head, html, Loaded, plain, Rows, Same, Spark, Table, toBot, toTask, When, when } from './parts.js';
 import { ago, n } from './text.js';
 
 /** The states in the order of a task's life. */
@@ -53,8 +53,8 @@ function wellness(status, pulse, now) {
 
 function Verdict() {
   const { pulse, now, writes } = useHive();
-  const status = useLoad('api/disaster-recovery/status', { every: 15000 });
-  const ready = useLoad('readyz', { also: [503], every: 15000 });
+  const status = useLoad(STATUS, { every: 15000 });
+  const ready = useLoad(READY, { ...NOT_READY, every: 15000 });
   if (!status.data || !ready.data || !pulse) {
     return status.error ? html`<${Loaded} of=${status} />` : html`<p class="verdict faint" role="status">Looking…</p>`;
   }

@@ -1,10 +1,18 @@
 // @ts-check
 // The parts that screens are made of.
 
-import { useEffect, useRef, useState } from './preact.js';
-import { html } from './html.js';
+import { h, html as template, useEffect, useRef, useState } from './preact.js';
 import { link, setParams, useHive } from './hooks.js';
 import { ago, clock, counted, json, LONG, n, pieces, quoted, size, utc } from './text.js';
+
+/**
+ * A template. One with several roots becomes one element, because Preact may put the roots of a group in a wrong order.
+ * @param {TemplateStringsArray} strings @param {...any} values @returns {any}
+ */
+export function html(strings, ...values) {
+  const made = template(strings, ...values);
+  return Array.isArray(made) ? h('span', { class: 'many' }, ...made) : made;
+}
 
 /** Names up to this length are not broken. */
 const SHORT = 20;

@@ -2,11 +2,10 @@
 // Queue: tasks by state, and the page of one task: why it waits, what it waits for, its versions.
 
 import { useState } from './preact.js';
-import { html } from './html.js';
 import { path, post, query } from './api.js';
 import { Bulk } from './bulk.js';
 import { setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { Act, Block, Calm, Chip, Empty, Facts, Find, Form, Head, listed, Loaded, past, plain, Same, Table, toBot, toSchedule, toTask, When, when } from './parts.js';
+import { Act, Block, Calm, Chip, Empty, Facts, Find, Form, Head, html, listed, Loaded, past, plain, Same, Table, toBot, toSchedule, toTask, When, when } from './parts.js';
 import { STATES } from './now.js';
 import { Versions } from './versions.js';
 import { line, n, quoted, shown } from './text.js';

@@ -2,10 +2,9 @@
 // Restore: a plan in sentences, a typed number, and a way back that stays in sight.
 
 import { useEffect, useState } from './preact.js';
-import { html } from './html.js';
 import { path, post } from './api.js';
 import { setParams, useHive, useLoad } from './hooks.js';
-import { A, counted, Head, listed, Loaded, plain, Same, toBot, Typed, When, when } from './parts.js';
+import { A, counted, Head, html, listed, Loaded, plain, Same, toBot, Typed, When, when } from './parts.js';
 import { n, quoted, same } from './text.js';
 import { hasMoved, keep as remember, sum, total } from './undo.js';
 

@@ -2,10 +2,9 @@
 // Schedules: tasks that come back by the calendar; the list, the page of one, and the form for a new one.
 
 import { useState } from './preact.js';
-import { html } from './html.js';
 import { parse, path, post, query, remove } from './api.js';
 import { useCalm, useHive, useLoad } from './hooks.js';
-import { Act, Block, Calm, Chip, Dialog, Empty, Facts, Form, Head, Loaded, past, plain, Same, Table, toSchedule, toTask, when } from './parts.js';
+import { Act, Block, Calm, Chip, Dialog, Empty, Facts, Form, Head, html, Loaded, past, plain, Same, Table, toSchedule, toTask, when } from './parts.js';
 import { Versions } from './versions.js';
 import { counted, line, quoted, shown, utc } from './text.js';
 

@@ -2,18 +2,17 @@
 // The time bar: one slider over the restore points, for every screen.
 
 import { useEffect, useMemo, useState } from './preact.js';
-import { html } from './html.js';
-import { get, path } from './api.js';
+import { get, path, query } from './api.js';
 import { setParams, useLoad, useHive } from './hooks.js';
-import { A, plain, pointTitle, when } from './parts.js';
+import { A, html, plain, pointTitle, when } from './parts.js';
 import { ago, clock, shown, utc } from './text.js';
 
-/** The number of points that are loaded at a time. */
-const PAGE = 60;
+/** The newest points, so many at a time. @param {boolean} all */
+const address = (all) => `api/timeline/points${query({ limit: 60, all })}`;
 
 /** The points that the slider knows, newest first; more of them on demand. @param {boolean} all */
 export function usePoints(all) {
-  const first = useLoad(`api/timeline/points?limit=${PAGE}${all ? '&all=true' : ''}`);
+  const first = useLoad(address(all));
   const [older, setOlder] = useState({ points: [], next: undefined });
   useEffect(() => setOlder({ points: [], next: undefined }), [all]);
   const points = useMemo(() => {
@@ -23,7 +22,7 @@ export function usePoints(all) {
   const next = older.next === undefined ? first.data?.next : older.next;
   const more = async () => {
     if (!next) return;
-    const page = await get(`api/timeline/points?limit=${PAGE}&cursor=${next}${all ? '&all=true' : ''}`);
+    const page = await get(`${address(all)}&cursor=${next}`);
     setOlder((last) => ({ points: [...last.points, ...page.points], next: page.next }));
   };
   return { points, more: next ? more : null, loaded: first.data !== undefined };

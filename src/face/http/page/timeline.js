@@ -2,10 +2,9 @@
 // Timeline: the points along a time axis, and as a list.
 
 import { useEffect, useRef, useState } from './preact.js';
-import { html } from './html.js';
 import { path, post, query, remove } from './api.js';
 import { setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Calm, Dialog, Empty, Form, Head, Loaded, plain, pointTitle, Same, Table, Typed, When, when } from './parts.js';
+import { A, Act, Calm, Dialog, Empty, Form, Head, html, Loaded, plain, pointTitle, Same, Table, Typed, When, when } from './parts.js';
 import { show } from './timebar.js';
 import { clock, n, utc } from './text.js';
 import { makePoint } from './now.js';

@@ -2,10 +2,9 @@
 // The bar that stays after a restore, with one click back.
 
 import { useEffect, useState } from './preact.js';
-import { html } from './html.js';
 import { post } from './api.js';
 import { useHive } from './hooks.js';
-import { counted, plain } from './parts.js';
+import { counted, html, plain } from './parts.js';
 
 /** The last restore of this tab is kept here, so that its undo survives a reload. */
 const KEPT = 'hivekeep restored';

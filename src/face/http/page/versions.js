@@ -2,10 +2,9 @@
 // The history of a record, and the differences between two of its values.
 
 import { useState } from './preact.js';
-import { html } from './html.js';
 import { path } from './api.js';
 import { useHive, useLoad } from './hooks.js';
-import { A, Block, Chip, Loaded, plain, Table, when } from './parts.js';
+import { A, Block, Chip, html, Loaded, plain, Table, when } from './parts.js';
 import { json, line, same, utc } from './text.js';
 
 /** Times are shown to the second. */
