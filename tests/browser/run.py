@@ -15,13 +15,14 @@ from playwright.sync_api import sync_playwright
 import many
 import schedules
 import screens
+import sights
 import strangers
 import work
 
 
 def main():
     words = sys.argv[1:]
-    tests = [test for module in (screens, work, schedules, many, strangers) for name, test in inspect.getmembers(module, inspect.isfunction)
+    tests = [test for module in (screens, sights, work, schedules, many, strangers) for name, test in inspect.getmembers(module, inspect.isfunction)
              if test.__module__ == module.__name__ and not name.startswith("_") and name.startswith("test_")]
     tests = [test for test in tests if not words or any(word in test.__name__ for word in words)]
     assert tests, "no test has such a name"

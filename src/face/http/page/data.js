@@ -2,9 +2,9 @@
 // Data: every collection and record, now or as of a point; the configuration can be edited.
 
 import { useEffect, useState } from './preact.js';
-import { parse, path, put, query, remove, tagged } from './api.js';
+import { get, parse, path, put, query, remove, tagged } from './api.js';
 import { go, setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Block, Calm, Digest, Empty, Find, Form, Head, html, Loaded, past, plain, Same, Table, Trouble } from './parts.js';
+import { A, Act, Block, Calm, Chip, counted, Digest, Empty, Find, Form, Head, html, Loaded, past, plain, Same, Table, Trouble, When } from './parts.js';
 import { Between, Folded, placeOf, Versions } from './versions.js';
 import { json, n, quoted, shown, size } from './text.js';
 
@@ -26,8 +26,19 @@ function Collections() {
   return html`<${Head} title="Data" />
     <${Loaded} of=${all}>${(data) => html`<${Table} kind="collections" label="Collections" head=${['Collection', ['Holds', 'faint'], ['Records', 'num'], ['Size', 'num'], 'Digest']} rows=${Object.entries(data.collections).map(([name, stats]) => [name,
     html`<${A} to=${['data', name]}>${plain(name)}<//>`, ABOUT[name] ?? 'records of your own', n(stats.count), html`<span title=${`${n(stats.bytes)} bytes`}>${size(stats.bytes)}</span>`, html`<${Digest} of=${stats} />`])} />`}<//>
-    <p>The audit trail is the same at every point; it is in the <${A} to=${['log']} params=${{ show: 'audit' }}>log<//>.</p>
+    <p>The audit trail is the same at every point; it is in the <${A} to=${['log']} params=${{ show: 'audit' }}>log<//>.</p><${Chain} />
     <${Same} cli="hivekeep status" curl=${`api/collections${query({ at })}`} />`;
+}
+
+/** The last look at the chain of the audit trail in this tab. */
+let chain = null;
+
+function Chain() {
+  const [report, setReport] = useState(chain);
+  const verify = async () => { chain = await get('api/audit-check'); setReport(chain); };
+  const sound = report && String(report.found) === '0';
+  return html`<p>${report && html`<${Chip} s=${sound ? 'ok' : 'bad'} label=${sound ? `its chain is verified up to entry ${n(report.last)}` : counted(report.found, 'fault')} /> <${When} t=${report.timestamp} exact /> `}<${Act} kind="small" run=${verify}>${report ? 'Verify again' : 'Verify its chain'}<//></p>
+    ${report?.findings.length > 0 && html`<ul>${report.findings.map((fault) => html`<li>${plain(fault)}</li>`)}</ul>`}`;
 }
 
 function Records({ collection }) {

@@ -20,10 +20,10 @@ export function Health() {
   return html`<${Head} title="Health" aside=${doctor.data && html`<${Copy} text=${report()} what="Copy a report" /><button onClick=${doctor.again}>Look again</button>`} />
     <${Loaded} of=${doctor}>${(data) => html`
       <section class=${`verdict is-${data.verdict}`}><h2><${Chip} s=${data.verdict} label=${(words)[data.verdict]} /></h2></section>
-      <${Table} label="Diagnosis" head=${['Topic', '', ['Finding', 'wide']]} rows=${[...data.lines].sort((a, b) => rank(b) - rank(a)).map((own) => [own.topic,
+      <${Table} kind="diagnosis" label="Diagnosis" head=${['Topic', '', ['Finding', 'wide']]} rows=${[...data.lines].sort((a, b) => rank(b) - rank(a)).map((own) => [own.topic,
     own.topic, html`<${Chip} s=${own.verdict} />`, html`${plain(own.what)}${own.advice && html`<p class="faint"><${Advice} text=${own.advice} /></p>`}`])} />`}<//>
     <div class="columns"><section><h2>The service</h2><${Loaded} of=${ready}>${(data) => html`<ul class="checks">${Object.entries(data.checks).map(([name, check]) => html`<li><${Chip} s=${check.ok ? 'ok' : 'bad'} label=${name.replaceAll('_', ' ')} /> <span class="faint">${plain(check.detail ?? '')}</span></li>`)}</ul>`}<//></section>
-    <${Check} /></div><${Outside} />
+    <${Check} /></div><${Outside} /><${Settings} />
     <${Same} cli="hivekeep doctor" curl="api/doctor" />`;
 }
 
@@ -59,6 +59,12 @@ function Check() {
       ${job.report.findings.length > 0 && html`<${Table} label="Findings" head=${['Table', 'Key', ['Fault', 'wide']]} rows=${job.report.findings.slice(0, 100).map((own, at) => [at, own.table, plain(own.key), plain(own.what)])} />`}`}
     ${job?.error && html`<p class="note is-bad">The check failed: ${plain(job.error)}</p>`}<${Trouble} problem=${problem} />
     ${writes ? html`<button class="main" disabled=${job?.state === 'running'} onClick=${run}>Check everything</button>` : html`<${Command} text="hivekeep check" />`}</section>`;
+}
+
+function Settings() {
+  const service = useLoad('api/service', { once: true });
+  return html`<section><h2>Settings</h2><${Loaded} of=${service}>${(data) => html`<${Table} label="Settings of the service" head=${['Setting', ['Value', 'wide']]} rows=${Object.entries(data.settings).map(([name, value]) => [name, html`<code>${name}</code>`, plain(value)])} />`}<//>
+    <${Command} text="hivekeep serve --print-config" /></section>`;
 }
 
 function Outside() {

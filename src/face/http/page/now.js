@@ -13,11 +13,14 @@ export const STATES = ['ready', 'claimed', 'waiting', 'scheduled', 'done', 'fail
 /** A drill is worth repeating after so many days. */
 const DRILL_DAYS = 30;
 
+/** Whether the bot that holds a task was silent for longer than its lease. @param {number} now */
+export const isSilent = (task, now) => Date.parse(task.holder.deadline) < now;
+
 /**
  * The troubles, worst first, each with its next step.
  * @param {number} now
  */
-function troubles(status, ready, pulse, now) {
+function troubles(status, ready, pulse, claims, now) {
   const found = [];
   const add = (level, text, next) => found.push({ level, text, ...next });
   for (const [name, check] of Object.entries(ready?.checks ?? {})) {
@@ -28,6 +31,8 @@ function troubles(status, ready, pulse, now) {
     const returned = Number(crash.tasks_returned) ? `${counted(crash.tasks_returned, 'claim')} returned` : 'claims stay with their bots until their leases end';
     add('warn', `${crash.program} (pid ${crash.pid}) crashed ${ago(crash.last_alive, now)}. Nothing acknowledged is lost; ${returned}.`, { command: 'hivekeep crash ack' });
   }
+  const silent = claims.filter((task) => isSilent(task, now));
+  for (const bot of new Set(silent.map((task) => task.holder.bot))) add('warn', `${bot} is silent for longer than its lease.`, { to: ['bots', bot], link: 'Show' });
   if (pulse && !pulse.latest) add('warn', 'There is no restore point yet.', { point: true });
   if (status?.archive.warning) add('warn', `${sentence(status.archive.warning)}.`, { to: ['health'], link: 'Health' });
   if (Number(pulse?.tasks.dead)) add('warn', `${counted(pulse.tasks.dead, 'task is', 'tasks are')} dead: no attempt is left.`, { to: ['queue'], params: { state: 'dead' }, link: 'Show' });
@@ -51,14 +56,14 @@ function wellness(status, pulse, now) {
   return parts.length ? `${sentence(parts.join(', '))}.` : '';
 }
 
-function Verdict() {
+function Verdict({ claims }) {
   const { pulse, now, writes } = useHive();
   const status = useLoad(STATUS, { every: 15000 });
   const ready = useLoad(READY, { ...NOT_READY, every: 15000 });
   if (!status.data || !ready.data || !pulse) {
     return status.error ? html`<${Loaded} of=${status} />` : html`<p class="verdict faint" role="status">Looking…</p>`;
   }
-  const found = troubles(status.data, ready.data, pulse, now);
+  const found = troubles(status.data, ready.data, pulse, claims.data?.tasks ?? [], now);
   const drill = status.data.last_drill;
   const isOld = drill && now - Date.parse(drill.at) > DRILL_DAYS * 86400000;
   const step = (one) => {
@@ -87,9 +92,8 @@ function Counters() {
     <${Spark} values=${samples.map((sample) => Number(sample.tasks[state]))} label=${`${state} since this page was opened`} /><//></li>`)}</ul>`;
 }
 
-function Claims() {
+function Claims({ claims }) {
   const { now } = useHive();
-  const claims = useLoad('api/queue?state=claimed&limit=8');
   const next = useLoad('api/queue?state=ready&limit=3');
   return html`<section><h2>At work</h2><${Rows} of=${claims} list="tasks" none="No bot holds a task." label="Claimed tasks, the first lease to end first" head=${['Task', 'Bot', 'Lease ends']}
       row=${(task) => [task.id, toTask(task.id), toBot(task.holder.bot),
@@ -128,11 +132,12 @@ function Past() {
 
 export function Now() {
   const { at, pulse, writes } = useHive();
+  const claims = useLoad(at ? '' : 'api/queue?state=claimed&limit=8');
   const isEmpty = pulse && !pulse.points && !pulse.bots && STATES.every((state) => !Number(pulse.tasks[state]));
   return html`<${Head} title=${at ? 'Then' : 'Now'} aside=${writes && html`<${Act} kind="main" run=${makePoint}>New restore point<//>`} />
-    ${at ? html`<${Past} />` : html`<${Verdict} />
+    ${at ? html`<${Past} />` : html`<${Verdict} claims=${claims} />
     ${isEmpty && html`<${Empty}><h2>An empty store</h2><p>Register a bot, give it work, and make a restore point:</p>${FIRST.map((text) => html`<${Command} text=${text} />`)}<//>`}
     ${pulse && html`<${Counters} />`}
-    <div class="columns"><${Claims} /><${Events} /></div>`}
+    <div class="columns"><${Claims} claims=${claims} /><${Events} /></div>`}
     <${Same} cli="hivekeep status" curl="api/disaster-recovery/status" />`;
 }

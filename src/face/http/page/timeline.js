@@ -2,11 +2,11 @@
 // Timeline: the points along a time axis, and as a list.
 
 import { useEffect, useRef, useState } from './preact.js';
-import { path, post, query, remove } from './api.js';
+import { get, path, post, query, remove } from './api.js';
 import { setParams, useCalm, useHive, useLoad } from './hooks.js';
-import { A, Act, Calm, Dialog, Empty, Form, Head, html, Loaded, plain, pointTitle, Same, Table, Typed, When, when } from './parts.js';
+import { A, Act, Calm, counted, Dialog, Empty, Form, Head, html, Loaded, plain, pointTitle, Same, Table, Typed, When, when } from './parts.js';
 import { show } from './timebar.js';
-import { clock, n, utc } from './text.js';
+import { clock, n, size, utc } from './text.js';
 import { makePoint } from './now.js';
 
 const PARTS = 240;
@@ -121,6 +121,7 @@ export function Timeline() {
   const list = useLoad(`api/timeline/points${query({ limit: ROWS, cursor, all })}`);
   const calm = useCalm(list.data, `${cursor}|${all}`);
   const known = events.data?.events.filter((event) => MARKS[event.event]) ?? [];
+  const archived = new Set(events.data?.events.filter((event) => event.event === 'archive_created').map((event) => event.details.restore_id));
   const last = (ms) => setParams({ from: new Date(now - ms).toISOString(), to: '', cursor: '' });
   return html`<${Head} title="Timeline" aside=${writes && html`<${NewPoint} />`} />
     <div class="bar"><span class="tabs" role="group" aria-label="Stretch of time">
@@ -131,13 +132,15 @@ export function Timeline() {
     <label class="all"><input type="checkbox" checked=${Boolean(all)} onChange=${() => setParams({ all: all ? '' : 'true', cursor: '' })} /> also points of restores, documents and single commits</label>
     <${Calm} calm=${calm} of=${list}>${(data) => (data.points.length === 0
     ? html`<${Empty}><h2>No restore point</h2><p>A point is the whole state under a name. It costs one commit, whatever the size of the state.</p>${writes && html`<${Act} kind="main" run=${makePoint}>Make one now<//>`}<//>`
-    : html`<${Table} kind="cards points" label="Restore points, newest first" head=${['Made', 'Description', 'Kind', 'Tags', '']} rows=${data.points.map((point) => html`<${Row} key=${point.epoch} point=${point} />`)} />`)}<//>
+    : html`<${Table} kind="cards points" label="Restore points, newest first" head=${['Made', 'Description', 'Kind', 'Tags', '']} rows=${data.points.map((point) => html`<${Row} key=${point.epoch} point=${point} archived=${archived.has(point.point)} />`)} />`)}<//>
     <${Same} cli=${all ? 'hivekeep point list --all' : 'hivekeep point list'} curl=${`api/points${query({ all })}`} />`;
 }
 
-function Row({ point }) {
+function Row({ point, archived }) {
   const { at, writes, me } = useHive();
   const [forgets, setForgets] = useState(false);
+  const [frees, setFrees] = useState(null);
+  const weigh = async () => setFrees((await get(`api/points/${path(point.point)}?sizes=true`)).frees);
   const kind = point.origin === null ? 'commit' : point.origin === 'live' ? (point.manual ? 'manual' : 'automatic') : point.origin;
   const named = point.origin !== null;
   const change = (verb) => async () => {
@@ -145,10 +148,11 @@ function Row({ point }) {
     return verb === 'hold' ? 'Held: retention never forgets this point.' : 'Released: retention may forget this point.';
   };
   return html`<tr aria-current=${point.point === at ? 'true' : null}><th scope="row"><button class="plain" title="Show every screen as of this point" onClick=${() => show(point)}>${when(point.timestamp)}</button></th>
-    <td class="wide">${plain(pointTitle(point))}${point.partial && html` <span class="chip is-warn">partial</span>`}</td>
-    <td>${kind}${point.held && html` <span class="chip is-held">held</span>`}</td>
+    <td class="wide">${plain(pointTitle(point))}${point.partial && html` <span class="chip is-warn">partial</span>`}${point.held && html` <span class="chip is-held">held</span>`}${archived && html` <span class="chip">archived</span>`}</td>
+    <td>${kind}</td>
     <td>${Object.entries(point.tags).map(([name, value]) => html`<span class="tag">${plain(`${name}=${value}`)}</span> `)}</td>
-    <td class="acts"><${A} class="button small" to=${['compare', point.point, 'now']} params=${{ at: '' }}>Compare<//>
+    <td class="acts">${frees ? html`<span class="faint" title=${`Forgetting it alone would free ${counted(frees.rows, 'row')}.`}>${size(frees.bytes)} only here</span>` : html`<${Act} kind="small" run=${weigh}>Size<//>`}
+      <${A} class="button small" to=${['compare', point.point, 'now']} params=${{ at: '' }}>Compare<//>
       ${me?.may.operator && html`<${A} class="button small" to=${['restore', point.point]} params=${{ at: '' }}>Restore…<//>`}
       ${writes && named && html`<${Act} kind="small" run=${change(point.held ? 'release' : 'hold')}>${point.held ? 'Release' : 'Hold'}<//>
       ${!point.held && html`<button class="small" onClick=${() => setForgets(true)}>Forget…</button>`}`}
