@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 
-from screens import _quiet_service
+from screens import _all_loaded, _asked_within, _quiet_service
 from tab import NARROW, tab
 
 PAST, FUTURE = "2026-01-01T00:00:00.000000Z", "2100-01-01T00:00:00.000000Z"
@@ -107,4 +107,28 @@ def test_health_shows_the_settings_of_the_service_without_passwords(browser):
         row = own.page.locator("main tbody tr", has_text="on-failure")
         assert row.inner_text().split() == ["on-failure", "set"], row.inner_text()
         assert "hunter2" not in own.text("body")
+        own.quiet()
+
+
+def test_a_commit_of_the_queue_loads_no_points_and_events_again(browser):
+    with _quiet_service() as service, tab(browser, service.url) as own:
+        service.point("one")
+        for link in ("timeline", "now"):
+            own.open(link)
+            _all_loaded(own)
+            _asked_within(own, 0)
+            service.push(f"{link}-1", 1)
+            for _ in range(3):
+                own.page.wait_for_event("request", lambda request: request.url.endswith("/api/pulse"))
+            asked = {url.rsplit("/", 1)[1].split("?")[0] for url in own.requests}
+            assert ("queue" in asked) == (link == "now"), (link, asked)
+            assert not asked & {"timeline", "points", "events"}, (link, asked)
+        own.follow("timeline")
+        service.point("two")
+        own.sees("two", "main table")
+        own.follow("log")
+        service.post("/api/audit", {"action": "deploy", "actor": "BOT-1"})
+        own.sees("deploy", "main table")
+        service.point("three")
+        own.sees("three", "main table")
         own.quiet()

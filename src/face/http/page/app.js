@@ -79,9 +79,17 @@ function useScreen(name, alive) {
   return { title: own ? own[1] : 'Not found', isKnown: Boolean(own), Screen: loaded[name] };
 }
 
+/** Counts the reasons to look again: any, and those that concern the events and points, or the audit trail. */
+function grown({ pulse: last, rounds }, pulse, isNews) {
+  if (!last) return rounds;
+  const differ = (...names) => names.some((name) => last[name] !== pulse[name]);
+  const { any, events, audit } = rounds;
+  return { any: any + Number(isNews), events: events + Number(differ('last_event', 'points')), audit: audit + Number(differ('last_audit')) };
+}
+
 /** Takes the pulse. @param {boolean} paused */
 function usePulse(paused) {
-  const [state, setState] = useState({ pulse: null, gone: null, refused: null, round: 0, offset: 0 });
+  const [state, setState] = useState({ pulse: null, gone: null, refused: null, rounds: { any: 0, events: 0, audit: 0 }, offset: 0 });
   const [turn, setTurn] = useState(0);
   const samples = useRef([]);
   useLayoutEffect(() => {
@@ -107,8 +115,7 @@ function usePulse(paused) {
           const isNews = own.pulse?.state !== pulse.state || !same(own.pulse.tasks, pulse.tasks) || own.gone || (late && !document.hidden);
           if (!isNews && !own.refused && own.pulse.crash === pulse.crash) return own;
           if (isNews) looked = Date.now();
-          const round = isNews && own.pulse ? own.round + 1 : own.round;
-          return { pulse, gone: null, refused: null, round, offset: at - Date.now() };
+          return { pulse, gone: null, refused: null, rounds: grown(own, pulse, isNews), offset: at - Date.now() };
         });
       } catch (error) {
         if (ended) return;
@@ -126,7 +133,7 @@ function usePulse(paused) {
     return () => { ended = true; clearTimeout(timer); document.removeEventListener('visibilitychange', seen); };
   }, [turn, paused]);
   const look = () => {
-    setState((own) => ({ ...own, round: own.round + 1 }));
+    setState((own) => ({ ...own, rounds: { ...own.rounds, any: own.rounds.any + 1 } }));
     setTurn((last) => last + 1);
   };
   return { ...state, samples: samples.current, look };
@@ -212,7 +219,7 @@ function App() {
   const screen = route.path[0] ?? 'now';
   const { title, isKnown, Screen } = useScreen(screen, Boolean(pulse.pulse));
   const hive = useMemo(() => ({
-    route, at, pulse: pulse.pulse, gone: Boolean(pulse.gone), now, round: pulse.round, samples: pulse.samples, look: pulse.look, say, utcOnly, me, writes: Boolean(!at && !pulse.gone && me?.may.operator),
+    route, at, pulse: pulse.pulse, gone: Boolean(pulse.gone), now, rounds: pulse.rounds, samples: pulse.samples, look: pulse.look, say, utcOnly, me, writes: Boolean(!at && !pulse.gone && me?.may.operator),
   }), [route, at, pulse, now, utcOnly, me]);
   useEffect(() => { document.title = [name, title, 'Hivekeep'].filter(Boolean).join(' · '); }, [title]);
   const main = useRef(null);

@@ -74,7 +74,7 @@ function BotPage({ id }) {
   const bot = useLoad(`api/registry/${path(id)}${query({ at })}`, { every: 10000 });
   const tasks = useLoad(`api/assignments${query({ bot: id, limit: 100, at })}`);
   const chat = useLoad(`api/chat${query({ bot: id, limit: 20, at, preview: 2000 })}`);
-  const audit = useLoad(`api/audit${query({ bot: id, limit: 20, preview: 200 })}`);
+  const audit = useLoad(`api/audit${query({ bot: id, limit: 20, preview: 200 })}`, { news: 'audit' });
   return html`<${Head} title=${plain(id)} />
     <div class="columns"><section><h2>Registration</h2>${bot.error?.status === 404 ? html`<p class="faint">This bot is not registered${at ? ' at this point' : ''}. It may claim tasks nevertheless.</p>`
     : html`<${Loaded} of=${bot}>${(data) => html`<${Facts} rows=${facts(data, claims.data?.tasks ?? [], at ? 0 : now, waiting.has(id))} />

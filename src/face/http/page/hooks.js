@@ -17,7 +17,7 @@ import { get, Problem, query } from './api.js';
  * @property {any} me who asks, and what they may do
  * @property {boolean} writes whether this person may change something now
  * @property {any[]} samples the numbers of tasks in the last hour
- * @property {number} round grows with each reason to look again
+ * @property {{any: number, events: number, audit: number}} rounds grow with each reason to look again
  * @property {() => void} look looks again at once
  * @property {(text: string, kind?: string) => void} say shows a message
  */
@@ -68,13 +68,14 @@ export function setParams(params, replace = false) {
 /**
  * Loads an address, and again when the store has changed. Until the next answer it gives the last one of this address.
  * @param {string} address empty loads nothing
- * @param {{also?: number[], once?: boolean, every?: number}} [options] `once` does not follow the store
+ * @param {{also?: number[], once?: boolean, every?: number, news?: 'any' | 'events' | 'audit'}} [options] `once` does not follow
+ * the store, `news` are the only ones that concern it
  */
-export function useLoad(address, { also, once = false, every = 0 } = {}) {
-  const { round, gone } = useHive();
+export function useLoad(address, { also, once = false, every = 0, news = 'any' } = {}) {
+  const { rounds, gone } = useHive();
   const [found, setFound] = useState({});
   const [turn, setTurn] = useState(0);
-  const is = once ? 0 : round;
+  const is = once ? 0 : rounds[news];
   // Before the paint: it asks while the browser draws.
   useLayoutEffect(() => {
     if (!address) return undefined;

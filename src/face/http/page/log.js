@@ -56,8 +56,8 @@ export function Log() {
 function Entries({ show }) {
   const { find = '', bot = '' } = useHive().route.params;
   const addresses = { events: show === 'audit' ? '' : `api/events${query({ limit: ROWS })}`, entries: show === 'events' ? '' : `api/audit${query({ limit: ROWS, preview: 4000, bot })}` };
-  const events = useLoad(addresses.events);
-  const entries = useLoad(addresses.entries);
+  const events = useLoad(addresses.events, { news: 'events' });
+  const entries = useLoad(addresses.entries, { news: 'audit' });
   const [older, setOlder] = useState(/** @type {any} */ (null));
   const [top, setTop] = useState(true);
   const [frozen, setFrozen] = useState('');

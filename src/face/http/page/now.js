@@ -103,7 +103,7 @@ function Claims({ claims }) {
 }
 
 function Events() {
-  const events = useLoad('api/events?limit=10');
+  const events = useLoad('api/events?limit=10', { news: 'events' });
   return html`<section><h2>Last events</h2><${Loaded} of=${events}>${(data) => (data.events.length === 0
     ? html`<p class="faint">Nothing has happened yet.</p>`
     : html`<ol class="events">${data.events.map((event) => html`<li key=${event.sequence}>${when(event.timestamp)} <span>${event.event.replaceAll('_', ' ')}</span> <span class="faint">${plain(detail(event.details))}</span></li>`)}</ol>`)}<//>

@@ -12,7 +12,7 @@ const address = (all) => `api/timeline/points${query({ limit: 60, all })}`;
 
 /** The points that the slider knows, newest first; more of them on demand. @param {boolean} all */
 export function usePoints(all) {
-  const first = useLoad(address(all));
+  const first = useLoad(address(all), { news: all ? 'any' : 'events' });
   const [older, setOlder] = useState({ points: [], next: undefined });
   useEffect(() => setOlder({ points: [], next: undefined }), [all]);
   const points = useMemo(() => {

@@ -116,9 +116,9 @@ const STRETCHES = [['Hour', 3600000], ['Day', 86400000], ['Week', 7 * 86400000]]
 export function Timeline() {
   const { route, writes, now } = useHive();
   const { from = '', to = '', cursor = '', all = '' } = route.params;
-  const axis = useLoad(`api/timeline${query({ limit: PARTS, from, to })}`);
-  const events = useLoad('api/events?limit=200');
-  const list = useLoad(`api/timeline/points${query({ limit: ROWS, cursor, all })}`);
+  const axis = useLoad(`api/timeline${query({ limit: PARTS, from, to })}`, { news: 'events' });
+  const events = useLoad('api/events?limit=200', { news: 'events' });
+  const list = useLoad(`api/timeline/points${query({ limit: ROWS, cursor, all })}`, { news: all ? 'any' : 'events' });
   const calm = useCalm(list.data, `${cursor}|${all}`);
   const known = events.data?.events.filter((event) => MARKS[event.event]) ?? [];
   const archived = new Set(events.data?.events.filter((event) => event.event === 'archive_created').map((event) => event.details.restore_id));
