@@ -1,9 +1,7 @@
 //! One point: all of it can be read, and matches its manifest.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::{CheckReport, Sums};
-use crate::engine::check::walk::{Way, walk};
+use crate::engine::check::walk::Way;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::{CollectionId, Place, Table};
 use crate::engine::format::value;
@@ -15,21 +13,11 @@ use crate::error::Result;
 /// Reads everything as of the point that the view is of, and compares it with the point's manifest.
 pub(crate) fn check_at(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
     let at = view.epoch().unwrap_or(Epoch::NOW);
-    let total = view.stored().count(Table::Live)? + view.stored().count(Table::Tombstones)?;
-    let done = AtomicU64::new(0);
     let mut sums = Sums::default();
-    for table in [Table::Live, Table::Tombstones] {
-        let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
-        sums.stage(table, |sums| {
-            let read = walk(view, Way::Redb, table, &tick, |sums: &mut Sums, row, _| {
-                let read = sums.record_at(view, row);
-                sums.or_find(table, row, read)
-            })?;
-            sums.walked += 1;
-            read.into_iter().for_each(|part| sums.merge(part));
-            Ok(())
-        })?;
-    }
+    sums.walk_records(Way::Redb, view, progress, |sums, table, row, _| {
+        let read = sums.record_at(view, row);
+        sums.or_find(table, row, read)
+    })?;
     sums.report.points = 1;
     let whole = sums.walked == 2;
     sums.stage(Table::Points, |sums| {

@@ -123,21 +123,11 @@ pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result
 
 fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
     let members = view.members()?;
-    let total = view.stored().count(Table::Live)? + view.stored().count(Table::Tombstones)?;
-    let done = AtomicU64::new(0);
     let mut sums = Sums::default();
-    for table in [Table::Live, Table::Tombstones] {
-        let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
-        sums.stage(table, |sums| {
-            let verified = walk(view, way, table, &tick, |sums: &mut Sums, row, bytes| {
-                sums.row(view, members, table, row, bytes)?;
-                if way == Way::Redb || sums.report.is_sound() { Ok(()) } else { Err(not_believed()) }
-            })?;
-            sums.walked += 1;
-            verified.into_iter().for_each(|part| sums.merge(part));
-            Ok(())
-        })?;
-    }
+    sums.walk_records(way, view, progress, |sums, table, row, bytes| {
+        sums.row(view, members, table, row, bytes)?;
+        if way == Way::Redb || sums.report.is_sound() { Ok(()) } else { Err(not_believed()) }
+    })?;
     // If rows could not be walked, their sums prove nothing.
     if sums.walked == 2 {
         sums.compare(view, members)?;
@@ -172,6 +162,29 @@ impl Sums {
         self.tally.merge(other.tally);
         self.index_rows += other.index_rows;
         self.covered += other.covered;
+    }
+
+    /// Walks the tables of live and of removed records on all cores. `visit` gets sums of its worker, and a row.
+    fn walk_records(
+        &mut self,
+        way: Way,
+        view: &View,
+        progress: &(dyn Fn(u64, u64) + Sync),
+        visit: impl Fn(&mut Self, Table, &[u8], &[u8]) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let total = view.stored().count(Table::Live)? + view.stored().count(Table::Tombstones)?;
+        let done = AtomicU64::new(0);
+        let tick = |rows| progress(done.fetch_add(rows, Ordering::Relaxed) + rows, total);
+        for table in [Table::Live, Table::Tombstones] {
+            self.stage(table, |sums| {
+                let parts =
+                    walk(view, way, table, &tick, |part: &mut Self, row, bytes| visit(part, table, row, bytes))?;
+                sums.walked += 1;
+                parts.into_iter().for_each(|part| sums.merge(part));
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Runs one part of the check. Damage that ends it is a finding, and the other parts are still run.
