@@ -74,6 +74,17 @@ impl Store {
         checked
     }
 
+    /// Refuses a store that was just made if it is not sound; `message` says what that means.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` then, with the first finding; as [`Store::check`].
+    pub(crate) fn refuse_unsound(&self, message: &str) -> Result<()> {
+        let report = self.check()?;
+        let Some(Finding { table, key, what }) = report.findings.first() else { return Ok(()) };
+        Err(Error::damaged(format!("{message}: table={table} key={key}: {what}")))
+    }
+
     /// Verifies everything, without events.
     pub(crate) fn verify_all(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
         let view = self.view_of_all()?;

@@ -99,7 +99,7 @@ impl Store {
         let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(made.path())?;
         let mut report = repair(from, &store, log)?;
         store.alone(|tx| tx.mend(&mut report, log).map(Outcome::Commit))?;
-        refuse_unsound(&store)?;
+        store.refuse_unsound("the repaired store is not sound")?;
         store.close()?;
         files::give_rights(made.path(), Rights::beside(from)).map_err(|error| files::failed(made.path(), error))?;
         made.keep();
@@ -148,17 +148,6 @@ fn exists(path: &Path) -> Error {
     let path = path.display();
     Error::conflict(format!("the file exists already; name a new file for the repaired store: to={path}"))
         .with_hint(Hint::NameRepaired)
-}
-
-/// Refuses a repaired store that is not sound.
-fn refuse_unsound(store: &Store) -> Result<()> {
-    match store.check()?.findings.first() {
-        None => Ok(()),
-        Some(finding) => {
-            let (table, key, what) = (&finding.table, &finding.key, &finding.what);
-            Err(Error::damaged(format!("the repaired store is not sound: table={table} key={key}: {what}")))
-        }
-    }
 }
 
 impl WriteTx<'_> {

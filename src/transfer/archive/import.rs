@@ -145,7 +145,8 @@ impl Store {
             }))
         })?;
         drop(acting);
-        refuse_unsound(&store)?;
+        // Only a sound store is handed over.
+        store.refuse_unsound("the content of the archive contradicts itself")?;
         store.close()?;
         made.name(to)?;
         Ok(report)
@@ -196,19 +197,6 @@ impl WriteTx<'_> {
             mend_documents_within(self, &|_| true)?;
         }
         Ok(())
-    }
-}
-
-/// Only a sound store is handed over.
-fn refuse_unsound(store: &Store) -> Result<()> {
-    match store.check()?.findings.first() {
-        None => Ok(()),
-        Some(finding) => {
-            let (table, key, what) = (&finding.table, &finding.key, &finding.what);
-            Err(Error::damaged(format!(
-                "the content of the archive contradicts itself: table={table} key={key}: {what}"
-            )))
-        }
     }
 }
 
