@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::face::wire::field::Kind::{Any, Flag, Number, Object, Text, Time};
-use crate::face::wire::field::{Shape, TEXTS, optional, required};
+use crate::face::wire::field::{Field, Shape, TEXTS, optional, required};
 use crate::face::wire::fields::Fields;
 use crate::{BotId, Error, NewTask, Result, TaskFilter, Token, duration};
 
@@ -82,6 +82,23 @@ pub(in crate::face) fn task(mut fields: Fields) -> Result<NewTask> {
     fields.end()?;
     Ok(task)
 }
+
+/// The field of a filter for the state of a task.
+pub(in crate::face) const STATE_FILTER: Field =
+    optional("state", Text, "scheduled, waiting, ready, claimed, done, failed, dead or cancelled");
+/// That for its bot.
+pub(in crate::face) const BOT_FILTER: Field =
+    optional("bot", Text, "only tasks that this bot holds or finished, or that are assigned to it");
+/// That for a capability.
+pub(in crate::face) const CAN_FILTER: Field = optional("can", Text, "only tasks that need this capability");
+/// That for its priority.
+pub(in crate::face) const PRIORITY_FILTER: Field =
+    optional("priority", Text, "only tasks of this priority: P0, P1, P2 or P3");
+/// That for the beginning of its id.
+pub(in crate::face) const ID_FILTER: Field = optional("id", Text, "only tasks whose id begins with this text");
+/// That for its age.
+pub(in crate::face) const AGE_FILTER: Field =
+    optional("older_than", Text, "only tasks that were pushed longer ago, such as 2h");
 
 /// The fields that say which tasks are meant.
 pub(in crate::face) fn filter(fields: &mut Fields) -> Result<TaskFilter> {

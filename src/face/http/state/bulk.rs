@@ -15,7 +15,7 @@ use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::BULK;
 use crate::face::wire::field::Kind::{Flag, List, Number, Of, Text, Word};
 use crate::face::wire::field::{Shape, optional, required};
-use crate::face::wire::task::filter;
+use crate::face::wire::task::{AGE_FILTER, BOT_FILTER, CAN_FILTER, ID_FILTER, PRIORITY_FILTER, filter};
 use crate::{BulkAction, Error};
 
 /// A number of tasks, and nothing changed.
@@ -37,11 +37,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         takes: Takes::Fields(&[
             required("action", Word(|| BulkAction::ALL.map(BulkAction::as_str).into()), "what is done with each task"),
             optional("state", Text, "only tasks in this state; all states of the action unless set"),
-            optional("bot", Text, "only tasks that this bot holds or finished, or that are assigned to it"),
-            optional("can", Text, "only tasks that need this capability"),
-            optional("priority", Text, "only tasks of this priority: P0, P1, P2 or P3"),
-            optional("id", Text, "only tasks whose id begins with this text"),
-            optional("older_than", Text, "only tasks that were pushed longer ago, such as 2h"),
+            BOT_FILTER,
+            CAN_FILTER,
+            PRIORITY_FILTER,
+            ID_FILTER,
+            AGE_FILTER,
             optional("at_most", Number, "refuse it if more tasks fit, such as the number of a dry run"),
             optional("dry_run", Flag, "true to count the tasks and change nothing"),
         ]),

@@ -26,8 +26,8 @@ use crate::face::http::state::reading::read;
 use crate::face::wire::field::Kind::{Any, Flag, List, Number, Of, Text};
 use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
 use crate::face::wire::fields::Fields;
-use crate::face::wire::task::NEW_TASK;
-use crate::face::wire::task::{shown_token, task, token};
+use crate::face::wire::task::{AGE_FILTER, BOT_FILTER, CAN_FILTER, ID_FILTER, PRIORITY_FILTER, STATE_FILTER};
+use crate::face::wire::task::{NEW_TASK, shown_token, task, token};
 use crate::{
     BotId, ClaimOptions, Enqueued, Error, Result, Retry, Task, TaskFilter, TaskId, TaskPage, TaskState, WriteTx,
 };
@@ -64,12 +64,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         needs: Needs::Reader,
         about: "List the tasks by id, or those in one state in the order of that state; with a filter a page may be short",
         query: &[
-            optional("state", Text, "scheduled, waiting, ready, claimed, done, failed, dead or cancelled"),
-            optional("bot", Text, "only tasks that this bot holds or finished, or that are assigned to it"),
-            optional("can", Text, "only tasks that need this capability"),
-            optional("priority", Text, "only tasks of this priority: P0, P1, P2 or P3"),
-            optional("id", Text, "only tasks whose id begins with this text"),
-            optional("older_than", Text, "only tasks that were pushed longer ago, such as 2h"),
+            STATE_FILTER,
+            BOT_FILTER,
+            CAN_FILTER,
+            PRIORITY_FILTER,
+            ID_FILTER,
+            AGE_FILTER,
             LIMIT,
             CURSOR,
             AT,

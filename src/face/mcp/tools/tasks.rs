@@ -9,6 +9,7 @@ use crate::face::wire::field::Kind::{List, Of, Text};
 use crate::face::wire::field::{optional, required};
 use crate::face::wire::fields::{Fields, missing};
 use crate::face::wire::shorten::shorten_fields;
+use crate::face::wire::task::{AGE_FILTER, BOT_FILTER, CAN_FILTER, ID_FILTER, PRIORITY_FILTER, STATE_FILTER};
 use crate::face::wire::task::{NEW_TASK, filter, task as new_task};
 use crate::{BotId, Enqueued, Error, NewTask, Result, Role, Selector, Task, TaskId};
 
@@ -42,17 +43,7 @@ pub(super) const TOOLS: &[Tool] = &[
         about: "List tasks with shortened values, all by id or those in one state in its order. Call task for one in full.",
         needs: Role::Reader,
         effect: Effect::Reads,
-        takes: &[
-            optional("state", Text, "scheduled, waiting, ready, claimed, done, failed, dead or cancelled"),
-            optional("bot", Text, "only tasks that this bot holds or finished, or that are assigned to it"),
-            optional("can", Text, "only tasks that need this capability"),
-            optional("priority", Text, "only tasks of this priority: P0, P1, P2 or P3"),
-            optional("id", Text, "only tasks whose id begins with this text"),
-            optional("older_than", Text, "only tasks that were pushed longer ago, such as 2h"),
-            LIMIT,
-            CURSOR,
-            AT,
-        ],
+        takes: &[STATE_FILTER, BOT_FILTER, CAN_FILTER, PRIORITY_FILTER, ID_FILTER, AGE_FILTER, LIMIT, CURSOR, AT],
         call: |call, fields| Box::pin(tasks(call, fields)),
     },
     Tool {
