@@ -255,7 +255,7 @@ pub use recovery::sessions::session::{Session, SessionState};
 pub use recovery::upkeep::keeper::{Keeper, Kept};
 pub use recovery::upkeep::scheduler::{Scheduler, SchedulerOptions};
 pub use recovery::upkeep::work::{Attendant, Health, Work};
-pub use state::assignments::{Assignment, Assignments, Hold};
+pub use state::assignments::{Assignment, AssignmentKind, Assignments};
 pub use state::audit::{
     AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,
 };

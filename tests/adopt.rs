@@ -7,8 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use hivekeep::{
-    AdoptOptions, AdoptReport, AdoptThing, Backup, BackupOf, BackupRequest, BotId, ChatFilter, ClaimOptions, EventKind,
-    Hold, Kind, ManualClock, Origin, Page, Policy, Priority, Selector, Store, Task, TaskState,
+    AdoptOptions, AdoptReport, AdoptThing, AssignmentKind, Backup, BackupOf, BackupRequest, BotId, ChatFilter,
+    ClaimOptions, EventKind, Kind, ManualClock, Origin, Page, Policy, Priority, Selector, Store, Task, TaskState,
 };
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -320,7 +320,7 @@ fn tasks_keep_whose_they_are_and_what_they_wait_for() {
     let view = hive.store.view().unwrap();
     let assigned: Vec<_> = view.assignments().list().map(Result::unwrap).collect();
     let assigned: Vec<_> = assigned.iter().map(|it| (it.bot.as_str(), it.task.as_str(), it.hold)).collect();
-    assert_eq!(assigned, [("BOT-3", "T-2", Hold::Assigned), ("BOT-4", "T-5", Hold::Assigned)]);
+    assert_eq!(assigned, [("BOT-3", "T-2", AssignmentKind::Assigned), ("BOT-4", "T-5", AssignmentKind::Assigned)]);
     assert_eq!(hive.claim("BOT-222"), ["T-4"], "the only task free for that bot");
     assert_eq!(hive.claim("BOT-3"), ["T-2"]);
 }

@@ -27,7 +27,7 @@ pub struct Assignment {
     /// The task.
     pub task: TaskId,
     /// Why the task is the bot's.
-    pub hold: Hold,
+    pub hold: AssignmentKind,
     /// Since when.
     #[serde(with = "crate::clock::time")]
     pub since: Timestamp,
@@ -36,7 +36,7 @@ pub struct Assignment {
 /// Why a task is a bot's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Hold {
+pub enum AssignmentKind {
     /// It is ready, and no other bot may claim it.
     Assigned,
     /// The bot has claimed it.
@@ -89,7 +89,7 @@ impl<R: Records> Assignments<R> {
     /// # Examples
     ///
     /// ```
-    /// use hivekeep::{BotId, ClaimOptions, Hold, NewTask, Store};
+    /// use hivekeep::{AssignmentKind, BotId, ClaimOptions, NewTask, Store};
     ///
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let store = Store::open(dir.path().join("hive.redb"))?;
@@ -99,7 +99,7 @@ impl<R: Records> Assignments<R> {
     ///     tx.queue().claim(&bot, &ClaimOptions::default())
     /// })?;
     /// for assignment in store.view()?.assignments().list() {
-    ///     assert_eq!(assignment?.hold, Hold::Claimed);
+    ///     assert_eq!(assignment?.hold, AssignmentKind::Claimed);
     /// }
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
@@ -172,10 +172,10 @@ pub(crate) fn key_of_names(bot: &str, task: &str) -> Vec<u8> {
 }
 
 /// Whose a task is and why, and since when if that follows from it.
-fn held(task: &Task) -> Option<(&BotId, Hold, Option<Timestamp>)> {
+fn held(task: &Task) -> Option<(&BotId, AssignmentKind, Option<Timestamp>)> {
     match (&task.holder, &task.assigned_to) {
-        (Some(holder), _) => Some((&holder.bot, Hold::Claimed, Some(holder.since))),
-        (None, Some(bot)) if !task.state.is_finished() => Some((bot, Hold::Assigned, None)),
+        (Some(holder), _) => Some((&holder.bot, AssignmentKind::Claimed, Some(holder.since))),
+        (None, Some(bot)) if !task.state.is_finished() => Some((bot, AssignmentKind::Assigned, None)),
         _ => None,
     }
 }
@@ -283,7 +283,8 @@ mod tests {
         assert_eq!(findings(&|_| Ok(())), [""; 0]);
         let missing = findings(&|tx| tx.remove(CollectionId::ASSIGNMENTS, &key).map(drop));
         assert_eq!(missing, ["a task has no assignment: task=task-1 bot=bee"]);
-        let claimed = Assignment { bot: bot.clone(), task: task.id.clone(), hold: Hold::Claimed, since: time(0) };
+        let claimed =
+            Assignment { bot: bot.clone(), task: task.id.clone(), hold: AssignmentKind::Claimed, since: time(0) };
         let wrong = findings(&|tx| tx.put(CollectionId::ASSIGNMENTS, &key, &codec::encode(&claimed)?));
         assert_eq!(wrong, ["an assignment does not follow from its task: task=task-1 bot=bee"]);
     }
@@ -309,7 +310,7 @@ mod tests {
         let assignment = Assignment {
             bot: BotId::new("b").unwrap(),
             task: TaskId::new("t").unwrap(),
-            hold: Hold::Claimed,
+            hold: AssignmentKind::Claimed,
             since: Timestamp::from_microsecond(5).unwrap(),
         };
         let bytes = codec::encode(&assignment).unwrap();

@@ -10,8 +10,8 @@ use crate::face::cli::screen::Cell;
 use crate::face::cli::table::{Columns, shortened};
 use crate::text::show_bytes;
 use crate::{
-    Assignment, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Hold, Key, Message, Origin, Point, Schedule, Task,
-    Version,
+    Assignment, AssignmentKind, Backup, BackupOf, Bot, ChangeKind, Entry, Event, Key, Message, Origin, Point, Schedule,
+    Task, Version,
 };
 
 /// The maximum length of a text in a table; JSON has all of it.
@@ -68,8 +68,8 @@ impl Columns for Assignment {
 
     fn cells(&self) -> Vec<Cell> {
         let hold = match self.hold {
-            Hold::Assigned => "assigned",
-            Hold::Claimed => "claimed",
+            AssignmentKind::Assigned => "assigned",
+            AssignmentKind::Claimed => "claimed",
         };
         vec![Cell::Name(self.bot.to_string()), Cell::Name(self.task.to_string()), hold.into(), Cell::Time(self.since)]
     }
