@@ -130,6 +130,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ("diff", Reads),
     ("diff_page", Reads),
     ("drill", Nothing(ELSEWHERE)),
+    ("durability", Reads),
     (
         "enqueue_all",
         One("queue_push", |hive| {

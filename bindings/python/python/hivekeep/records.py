@@ -62,7 +62,7 @@ class Record:
 
 
 class _Unread(Record):
-    """A record that is read when somebody looks at it. Of most tasks that are written, nobody does."""
+    """A record that is read when somebody looks at it. Nobody looks at most of the tasks that are written."""
 
     @classmethod
     def _from_json(cls: type[R], fields: Mapping[str, JSON] | _hivekeep.TaskFields) -> R:
