@@ -24,7 +24,7 @@ def main():
         for name, scheme, link in pictures:
             with tab(browser, service.url, scheme, SIZE) as own:
                 own.open(link)
-                own.page.wait_for_timeout(500)
+                own.page.wait_for_load_state("networkidle")
                 own.page.screenshot(path=f"{FOLDER}/page-{name}.png")
         browser.close()
 
