@@ -74,7 +74,7 @@ def measure(browser, service):
     rows = []
     own.open("now")
     point = service.get("/api/timeline/points?limit=100")["points"][-1]["point"]
-    links = [link for link in SCREENS if "~" not in link and "build-" not in link and "review" not in link and "motd" not in link and "limits" not in link]
+    links = [link for link in SCREENS if "~" not in link and "build-" not in link and "review" not in link and "motd" not in link and "limits" not in link and "nightly" not in link]
     links += ["queue/task-0200000", "queue?state=ready", "queue?filter=id%3Atask-09", "data/queue", "data/config/number", f"compare/{point}/now", f"restore/{point}", f"queue?at={point}"]
     for link in links:
         own.follow("log?show=events")
