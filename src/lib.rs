@@ -119,7 +119,6 @@
 //! | `state/queue/purge` | `purge_finished` |
 //! | `state/queue/wait` | `claim_wait` |
 //! | `state/schedules/fire` | `fire_schedules` |
-//! | `state/worker` | `worker` |
 //! | `transfer/adopt` | `adopt` |
 //! | `transfer/adopt/rehearse` | `rehearse_adopt` |
 //! | `transfer/archive/apply` | `plan_import` `plan_import_with` `import` `import_with` `apply_import` `apply_import_with` |
@@ -130,6 +129,7 @@
 //! | `transfer/doctor` | `diagnose` |
 //! | `transfer/drill` | `drill` |
 //! | `transfer/summary` | `summary` `weigh` |
+//! | `worker` | `worker` |
 //!
 //! # Durability
 //!
@@ -194,6 +194,7 @@ mod testkit;
 pub mod text;
 #[cfg(feature = "transfer")]
 mod transfer;
+mod worker;
 
 pub mod format {
     #![doc = include_str!("engine/FORMAT.md")]
@@ -280,10 +281,6 @@ pub use state::schedules::cron::Cron;
 pub use state::schedules::name::ScheduleName;
 pub use state::schedules::schedule::{Missed, NewSchedule, Overlap, Schedule};
 pub use state::schedules::timing::Timing;
-pub use state::worker::Worker;
-pub use state::worker::events::{WorkerCounts, WorkerEvent};
-pub use state::worker::job::{Job, JobFailure};
-pub use state::worker::running::Working;
 #[cfg(any(fuzzing, test))]
 pub use testkit::fuzzing;
 #[cfg(feature = "parts")]
@@ -306,3 +303,7 @@ pub use transfer::drill::targets::{Disaster, DrillTarget};
 pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};
 #[cfg(feature = "transfer")]
 pub use transfer::summary::{OutsideCopy, PointTotals, ScheduleTotals, Summary, Weight, Weights};
+pub use worker::Worker;
+pub use worker::events::{WorkerCounts, WorkerEvent};
+pub use worker::job::{Job, JobFailure};
+pub use worker::running::Working;

@@ -21,12 +21,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top. A layer imports itself and those before it; those in one line do not import each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["error", "actor", "clock", "duration", "json", "limits", "text"],
     &["files"],
     &["engine"],
     &["state"],
     &["recovery"],
+    &["worker"],
     &["transfer"],
     &["service"],
     &["face"],

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use children::{spawn, wait_for};
-use hivekeep::{BotId, NewTask, Store, TaskState, WorkerEvent};
+use hivekeep::{BotId, ClaimOptions, NewTask, Store, TaskState, WorkerEvent};
 use knobs::scale;
 
 const TASKS: u32 = 300;
@@ -22,8 +22,42 @@ const TASKS: u32 = 300;
 #[test]
 fn a_child_does_what_it_is_told() {
     let Some(told) = children::told() else { return };
-    assert_eq!(told.task, "work");
-    work(&told.store, told.number);
+    match told.task.as_str() {
+        "work" => work(&told.store, told.number),
+        "hold" => hold(&told.store),
+        task => panic!("no such task: {task}"),
+    }
+}
+
+/// Claims a task for ten minutes, says so, and waits until it is killed.
+fn hold(path: &Path) {
+    let store = Store::open(path).unwrap();
+    let options = ClaimOptions { lease: Duration::from_secs(600), ..ClaimOptions::default() };
+    let claims = store.write(|tx| tx.queue().claim(&BotId::new("killed").unwrap(), &options)).unwrap();
+    assert_eq!(claims.len(), 1);
+    log(path).write_all(b"claimed\n").unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_worker_that_waits_gets_the_task_of_a_process_that_was_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    let store = Store::open(&path).unwrap();
+    store.write(|tx| tx.queue().enqueue(NewTask::new(1))).unwrap();
+    let mut child = spawn("hold", &path, 0);
+    wait_for(&path.with_extension("log"));
+    let worker = store.worker(&BotId::new("waits").unwrap()).start(|job| Ok(job.attempt())).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let began = Instant::now();
+    while store.view().unwrap().queue().counts().unwrap().done == 0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "the lease of the killed process ends after ten minutes");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    worker.stop(Duration::from_secs(10));
 }
 
 /// The log outside of the store: a line for each task whose end was committed.

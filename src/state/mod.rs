@@ -3,7 +3,7 @@
 //! `documents`, and the engine's codec for the other types.
 //!
 //! * `registry`, `queue`, `assignments`, `schedules`, `chat`, `config`, `collection`, `documents`, `audit`: a collection or
-//!   table each; `worker`: does the tasks of a bot
+//!   table each
 //! * `changes`: many changes of one collection, made together
 //!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
@@ -29,7 +29,6 @@ pub(crate) mod registry;
 pub(crate) mod restored_together;
 pub(crate) mod schedules;
 pub(crate) mod show;
-pub(crate) mod worker;
 
 use crate::engine::index::IndexRule;
 

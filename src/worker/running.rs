@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::engine::process::Process;
 use crate::error::{ErrorKind, Result};
 use crate::state::queue::Claim;
-use crate::state::worker::events::WorkerCounts;
-use crate::state::worker::job::{Job, JobFailure};
-use crate::state::worker::shared::{Ended, PAUSE, Shared};
+use crate::worker::events::WorkerCounts;
+use crate::worker::job::{Job, JobFailure};
+use crate::worker::shared::{Ended, PAUSE, Shared};
 
 /// A worker's function.
 type Function = Arc<dyn Fn(&Job) -> Result<Value, JobFailure> + Send + Sync>;

@@ -13,14 +13,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{Claim, ClaimOptions, ClaimWait, Task, TaskState};
-use crate::state::worker::events::{WorkerCounts, WorkerEvent};
-use crate::state::worker::job::{Job, JobFailure};
+use crate::worker::events::{WorkerCounts, WorkerEvent};
+use crate::worker::job::{Job, JobFailure};
 
 /// Gets the events.
 pub(crate) type Listener = Arc<dyn Fn(&WorkerEvent<'_>) + Send + Sync>;
 
 /// The pause after a failed call of the store.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+/// The time between two looks for crashed processes, whose tasks are ready then. A look costs a write only if there is one.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The parts that the threads or tasks of a worker share.
 pub(crate) struct Shared {
@@ -219,15 +221,20 @@ impl Shared {
         self.tell(&WorkerEvent::Lost { job });
     }
 
-    /// Extends the leases of the jobs in progress until the worker stops and none is left.
+    /// Extends the leases of the jobs in progress, and takes tasks back from crashed processes, until the worker stops and
+    /// no job is left.
     pub(crate) fn keep_leases(&self) {
+        // A third of the lease, so that two extensions may fail.
+        let (mut extend, mut look) = (Every::new(self.options.lease / 3), Every::new(LOOK_EVERY));
         loop {
-            self.pause_between_extensions();
+            self.pause_until(extend.next.min(look.next));
             let jobs: Vec<_> = self.running.lock().values().filter(|job| !job.is_lost()).cloned().collect();
             if jobs.is_empty() && self.is_stopping() && *self.at_work.lock() == 0 {
                 return;
             }
-            if let Err(error) = self.extend(&jobs) {
+            let extended = if extend.is_due() { self.extend(&jobs) } else { Ok(()) };
+            let looked = if look.is_due() { self.store.notice_crashes().map(drop) } else { Ok(()) };
+            for error in [extended, looked].into_iter().filter_map(Result::err) {
                 self.trouble(&error);
                 if error.kind() == ErrorKind::Forked {
                     return;
@@ -236,9 +243,8 @@ impl Shared {
         }
     }
 
-    /// A third of the lease, so that two extensions may fail. The end of the work ends the pause.
-    fn pause_between_extensions(&self) {
-        let until = Instant::now() + self.options.lease / 3;
+    /// Waits until that time. The end of the work ends the wait.
+    fn pause_until(&self, until: Instant) {
         let mut at_work = self.at_work.lock();
         while (*at_work > 0 || !self.is_stopping()) && !self.told.wait_until(&mut at_work, until).timed_out() {}
     }
@@ -265,6 +271,28 @@ impl Shared {
             .filter(|job| running.contains_key(job.id()))
             .for_each(|job| job.lost.store(true, Ordering::SeqCst));
         Ok(())
+    }
+}
+
+/// Work that is due again and again.
+struct Every {
+    period: Duration,
+    next: Instant,
+}
+
+impl Every {
+    fn new(period: Duration) -> Self {
+        Self { period, next: Instant::now() + period }
+    }
+
+    /// Whether the work is due; then it is due again a period later.
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let is_due = self.next <= now;
+        if is_due {
+            self.next = now + self.period;
+        }
+        is_due
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::state::queue::Task;
-use crate::state::worker::job::Job;
+use crate::worker::job::Job;
 
 /// The number of tasks of a worker since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

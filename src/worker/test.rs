@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use crate::engine::store::Store;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{NewTask, Retry, Task, TaskState};
-use crate::state::worker::events::WorkerEvent;
-use crate::state::worker::job::{Job, JobFailure};
+use crate::worker::events::WorkerEvent;
+use crate::worker::job::{Job, JobFailure};
 
 const LONG: Duration = Duration::from_secs(60);
 

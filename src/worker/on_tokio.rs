@@ -9,11 +9,11 @@ use tokio::task::{spawn, spawn_blocking};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::queue::{Claim, ClaimWait, Undelivered};
-use crate::state::worker::Worker;
-use crate::state::worker::events::WorkerCounts;
-use crate::state::worker::job::{Job, JobFailure};
-use crate::state::worker::running::{Ends, Working};
-use crate::state::worker::shared::{Ended, PAUSE, Shared};
+use crate::worker::Worker;
+use crate::worker::events::WorkerCounts;
+use crate::worker::job::{Job, JobFailure};
+use crate::worker::running::{Ends, Working};
+use crate::worker::shared::{Ended, PAUSE, Shared};
 
 impl Worker {
     /// Starts the worker in the runtime of the caller: as many tokio tasks as it does tasks of the queue at once, and one

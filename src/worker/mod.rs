@@ -23,10 +23,10 @@ use crate::error::Result;
 use crate::limits;
 use crate::state::ids::BotId;
 use crate::state::queue::ClaimOptions;
-use crate::state::worker::events::WorkerEvent;
-use crate::state::worker::job::{Job, JobFailure};
-use crate::state::worker::running::Working;
-use crate::state::worker::shared::{Listener, Shared};
+use crate::worker::events::WorkerEvent;
+use crate::worker::job::{Job, JobFailure};
+use crate::worker::running::Working;
+use crate::worker::shared::{Listener, Shared};
 
 /// The maximum number of tasks that a worker does at once.
 const CONCURRENCY: usize = 1_000;
@@ -85,7 +85,8 @@ impl Worker {
     }
 
     /// Sets the lease of a claim; 30 seconds by default. The worker extends it when a third of it has passed, as long as
-    /// the function works. If the process dies, its tasks become ready at the end of the lease at the latest.
+    /// the function works. If the process dies, another worker takes its tasks over within seconds, and at the end of the
+    /// lease at the latest.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = lease;
         self
