@@ -1,8 +1,10 @@
-//! Checks of everything that were asked for: one runs at a time, and its progress can be asked for.
+//! Checks of everything that were asked for: one runs at a time, and its progress can be asked for. The check of the audit
+//! trail alone is answered at once, and read anew once a minute at most.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -12,13 +14,27 @@ use crate::engine::check::CheckReport;
 use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::upkeep::work::{Attendant, Work};
+use crate::state::audit::AuditReport;
 
 /// The most jobs that are remembered.
 const REMEMBERED: usize = 16;
+/// A report of the audit trail is given again for this long, so that readers who ask on and on take no core.
+const AUDIT_REPORT_AGE: Duration = Duration::from_secs(60);
 
 /// The jobs of this service, newest first.
 #[derive(Debug, Default)]
-pub(crate) struct CheckJobs(Mutex<VecDeque<Arc<CheckJob>>>);
+pub(crate) struct CheckJobs {
+    jobs: Mutex<VecDeque<Arc<CheckJob>>>,
+    audit: Mutex<Option<AuditCheck>>,
+}
+
+/// A check of the audit trail.
+#[derive(Clone, Debug)]
+pub(crate) struct AuditCheck {
+    pub(crate) at: Timestamp,
+    pub(crate) report: Arc<AuditReport>,
+    began: Instant,
+}
 
 /// A check, while it runs and after it has ended.
 #[derive(Debug)]
@@ -41,7 +57,7 @@ pub(crate) struct EndedCheck {
 impl CheckJobs {
     /// The job that runs, or a new one, which the caller must run; says whether it is new.
     pub(crate) fn start(&self, now: Timestamp) -> (Arc<CheckJob>, bool) {
-        let mut jobs = self.0.lock();
+        let mut jobs = self.jobs.lock();
         if let Some(running) = jobs.iter().find(|job| job.ended().is_none()) {
             return (running.clone(), false);
         }
@@ -59,12 +75,23 @@ impl CheckJobs {
 
     /// The job with that id, while it is remembered.
     pub(crate) fn find(&self, id: &str) -> Option<Arc<CheckJob>> {
-        self.0.lock().iter().find(|job| job.id == id).cloned()
+        self.jobs.lock().iter().find(|job| job.id == id).cloned()
+    }
+
+    /// Verifies the audit trail, unless that was done within a minute. The caller asks for one at a time.
+    pub(crate) fn audit(&self, store: &Store) -> Result<AuditCheck> {
+        if let Some(last) = self.audit.lock().as_ref().filter(|last| last.began.elapsed() < AUDIT_REPORT_AGE) {
+            return Ok(last.clone());
+        }
+        let (at, began) = (store.clock().now(), Instant::now());
+        let check = AuditCheck { at, report: Arc::new(store.view()?.audit().verify()?), began };
+        *self.audit.lock() = Some(check.clone());
+        Ok(check)
     }
 
     /// The problem that the last finished job found, if any.
     pub(super) fn last_problem(&self) -> Option<String> {
-        self.0.lock().iter().find_map(|job| job.ended())?.problem()
+        self.jobs.lock().iter().find_map(|job| job.ended())?.problem()
     }
 }
 

@@ -249,13 +249,22 @@ fn the_service_shows_its_settings_without_passwords_and_the_bots_that_wait() {
     let command = format!("curl -u me:{secret} http://localhost:9");
     let service = Service::start(
         &hive,
-        &["--backup-interval", "90s", "--on-failure", &command, "--failure-url", "http://localhost:9/hunter2"],
+        &[
+            "--backup-interval",
+            "90s",
+            "--on-failure",
+            &command,
+            "--failure-url",
+            "http://localhost:9/hunter2",
+            "--no-thinning",
+        ],
     );
     let answer = service.get("/api/service").ok();
     let settings = &answer["settings"];
     assert_eq!((&settings["backup-interval"], &settings["exclusive"]), (&json!("1m 30s"), &json!("false")));
     assert_eq!((&settings["on-failure"], &settings["failure-url"]), (&json!("set"), &json!("set")));
     assert!(!answer.to_string().contains(secret), "{answer}");
+    assert!(settings.get("no-thinning").is_none(), "a rule of retention is in the store: {settings}");
     assert_eq!(answer["waiting"], json!([]));
     std::thread::scope(|scope| {
         let claims = scope.spawn(|| service.post("/api/queue/claim", json!({"bot": "BOT-1", "wait_ms": 30_000})).ok());
@@ -279,4 +288,7 @@ fn the_chain_of_the_audit_trail_is_verified_up_to_its_newest_entry() {
     let last = service.get("/api/pulse").ok()["last_audit"].take();
     let report = service.get("/api/audit-check").ok();
     assert_eq!((&report["last"], &report["found"], &report["findings"]), (&last, &json!(0), &json!([])), "{report}");
+    // A client that asks again and again gets the same report, and takes no core.
+    service.post("/api/audit", json!({"action": "deploy", "actor": "BOT-1"})).ok();
+    assert_eq!(service.get("/api/audit-check").ok(), report);
 }
