@@ -18,8 +18,13 @@ use crate::files;
 use crate::service::webhook::Webhook;
 use crate::{Durability, Error, Result};
 
-/// Settings that may hold a password.
-const SECRET: [&str; 2] = ["on-failure", "failure-url"];
+/// Settings that may hold a password, or say where one lies.
+const SECRET: [&str; 5] = ["on-failure", "failure-url", "token-file", "tls-key", "archive-passphrase-file"];
+
+/// Whether a setting is a rule of retention, which the store has.
+fn is_rule(name: &str) -> bool {
+    name.starts_with("keep-") || name == "no-thinning"
+}
 
 /// Defines the settings: rules of retention, other values, paths, lists, and switches.
 macro_rules! settings {
@@ -222,7 +227,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The settings that are set, by name. A command and an address may hold secrets, so they are only said to be set. The
+    /// The settings that are set, by name. A secret, and the path of one, are only said to be set. The
     /// rules of retention are left out, because the store has them.
     pub(super) fn in_words(&self) -> BTreeMap<String, String> {
         let table = toml::Table::try_from(self).unwrap_or_default();
@@ -236,7 +241,8 @@ impl Settings {
             };
             (name, text)
         };
-        table.into_iter().map(in_words).filter(|(_, text)| !text.is_empty()).collect()
+        let own = table.into_iter().filter(|(name, _)| !is_rule(name));
+        own.map(in_words).filter(|(_, text)| !text.is_empty()).collect()
     }
 
     /// The names of all settings, as a file writes them.
@@ -256,7 +262,6 @@ impl Display for Settings {
             Some(None) => {}
             None => writeln!(f, "# the store has the rules of retention; see hivekeep point policy")?,
         }
-        let is_rule = |name: &String| name.starts_with("keep-") || name == "no-thinning";
         for name in Self::names().iter().filter(|name| !is_rule(name)) {
             match table.get(name) {
                 Some(Value::String(text)) => writeln!(f, "{name} = {}", toml_text(text))?,
