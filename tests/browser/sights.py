@@ -132,3 +132,33 @@ def test_a_commit_of_the_queue_loads_no_points_and_events_again(browser):
         service.point("three")
         own.sees("three", "main table")
         own.quiet()
+
+
+def test_a_page_that_is_paused_shows_a_change_of_its_own(browser):
+    with _quiet_service() as service, tab(browser, service.url) as own:
+        service.point("one")
+        own.open("timeline")
+        own.button("Pause").click()
+        own.button("Hold").click()
+        own.sees("held", "main tbody tr")
+        own.button("Release").wait_for()
+        own.quiet()
+
+
+def test_a_list_that_failed_once_is_loaded_again_after_the_next_commit(browser):
+    with _quiet_service() as service, tab(browser, service.url) as own:
+        service.point("one")
+        answers = []
+
+        def refuse_once(route):
+            answers.append(route)
+            if len(answers) == 1:
+                route.fulfill(status=503, json={"kind": "busy", "detail": "busy: try again"})
+            else:
+                route.continue_()
+        own.page.route("**/api/timeline/points*", refuse_once)
+        own.open("now")
+        own.page.locator(".timebar input[type=range][disabled]").wait_for()
+        service.push("new", 1)
+        own.page.locator(".timebar input[type=range]:not([disabled])").wait_for()
+        own.quiet("status of 503")

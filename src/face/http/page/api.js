@@ -79,7 +79,7 @@ const asked = new Map();
 /** Asks for an answer that is taken soon. @param {string} address @param {{also?: number[]}} [options] */
 export function ahead(address, options) {
   const answer = ask('GET', address, undefined, options);
-  // Who takes it sees that it failed.
+  // The taker sees that it failed.
   answer.catch(() => {});
   asked.set(address, answer);
 }

@@ -80,11 +80,11 @@ function useScreen(name, alive) {
 }
 
 /** Counts the reasons to look again: any, and those that concern the events and points, or the audit trail. */
-function grown({ pulse: last, rounds }, pulse, isNews) {
+function grown({ pulse: last, rounds }, pulse, isNews, late) {
   if (!last) return rounds;
-  const differ = (...names) => names.some((name) => last[name] !== pulse[name]);
+  const differ = (...names) => Number(late || names.some((name) => last[name] !== pulse[name]));
   const { any, events, audit } = rounds;
-  return { any: any + Number(isNews), events: events + Number(differ('last_event', 'points')), audit: audit + Number(differ('last_audit')) };
+  return { any: any + Number(isNews), events: events + differ('last_event', 'points'), audit: audit + differ('last_audit') };
 }
 
 /** Takes the pulse. @param {boolean} paused */
@@ -112,10 +112,13 @@ function usePulse(paused) {
         setState((own) => {
           if (paused && own.pulse && !own.gone) return own;
           // A task whose time has come is in another state without a commit.
-          const isNews = own.pulse?.state !== pulse.state || !same(own.pulse.tasks, pulse.tasks) || own.gone || (late && !document.hidden);
-          if (!isNews && !own.refused && own.pulse.crash === pulse.crash) return own;
+          const isLate = late && !document.hidden;
+          const isNews = own.pulse?.state !== pulse.state || !same(own.pulse.tasks, pulse.tasks) || own.gone || isLate;
+          const offset = at - Date.now();
+          // The first answer may have waited for the files of the page.
+          if (!isNews && !own.refused && own.pulse.crash === pulse.crash && Math.abs(offset - own.offset) < 1000) return own;
           if (isNews) looked = Date.now();
-          return { pulse, gone: null, refused: null, rounds: grown(own, pulse, isNews), offset: at - Date.now() };
+          return { pulse, gone: null, refused: null, rounds: grown(own, pulse, isNews, isLate), offset };
         });
       } catch (error) {
         if (ended) return;
@@ -133,7 +136,7 @@ function usePulse(paused) {
     return () => { ended = true; clearTimeout(timer); document.removeEventListener('visibilitychange', seen); };
   }, [turn, paused]);
   const look = () => {
-    setState((own) => ({ ...own, rounds: { ...own.rounds, any: own.rounds.any + 1 } }));
+    setState((own) => ({ ...own, rounds: { any: own.rounds.any + 1, events: own.rounds.events + 1, audit: own.rounds.audit + 1 } }));
     setTurn((last) => last + 1);
   };
   return { ...state, samples: samples.current, look };

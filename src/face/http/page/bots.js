@@ -29,7 +29,7 @@ function useWaiting(at) {
 /** By which a bot is known to live: the lock of its process, or its heartbeats. */
 const alive = (bot, tasks) => (tasks.some((task) => task.holder.session !== null) ? html`lock<span class="how"> of its process</span>` : bot.last_heartbeat ? html`<span class="how">heartbeat </span>${when(bot.last_heartbeat)}` : html`<span class="faint">never heard of</span>`);
 
-/** What it does, silent first. */
+/** Its state, silent first. */
 const doing = (tasks, silent, waits) => html`${silent ? html`<${Chip} s="bad" label="silent" />` : tasks.length ? html`<${Chip} s="claimed" label="at work" />` : !waits && html`<span class="faint">idle</span>`}${waits && html` <${Chip} s="waiting" label="waits" />`}`;
 const holds = (bot, tasks) => `${tasks.length} of ${bot.max_concurrent ?? HOLDS}`;
 

@@ -75,7 +75,8 @@ export function useLoad(address, { also, once = false, every = 0, news = 'any' }
   const { rounds, gone } = useHive();
   const [found, setFound] = useState({});
   const [turn, setTurn] = useState(0);
-  const is = once ? 0 : rounds[news];
+  // After a failure every reason to look again is one.
+  const is = once ? 0 : rounds[found.error ? 'any' : news];
   // Before the paint: it asks while the browser draws.
   useLayoutEffect(() => {
     if (!address) return undefined;

@@ -116,7 +116,11 @@ const STRETCHES = [['Hour', 3600000], ['Day', 86400000], ['Week', 7 * 86400000]]
 export function Timeline() {
   const { route, writes, now } = useHive();
   const { from = '', to = '', cursor = '', all = '' } = route.params;
-  const axis = useLoad(`api/timeline${query({ limit: PARTS, from, to })}`, { news: 'events' });
+  // A commit makes a point without an event where every commit is kept.
+  const [news, setNews] = useState(/** @type {'any' | 'events'} */ ('events'));
+  const axis = useLoad(`api/timeline${query({ limit: PARTS, from, to })}`, { news });
+  const commits = axis.data?.buckets.some((own) => Number(own.commits));
+  useEffect(() => setNews(commits ? 'any' : 'events'), [commits]);
   const events = useLoad('api/events?limit=200', { news: 'events' });
   const list = useLoad(`api/timeline/points${query({ limit: ROWS, cursor, all })}`, { news: all ? 'any' : 'events' });
   const calm = useCalm(list.data, `${cursor}|${all}`);
@@ -137,9 +141,10 @@ export function Timeline() {
 }
 
 function Row({ point, archived }) {
-  const { at, writes, me } = useHive();
+  const { at, writes, me, rounds } = useHive();
   const [forgets, setForgets] = useState(false);
   const [frees, setFrees] = useState(null);
+  useEffect(() => setFrees(null), [rounds.events]);
   const weigh = async () => setFrees((await get(`api/points/${path(point.point)}?sizes=true`)).frees);
   const kind = point.origin === null ? 'commit' : point.origin === 'live' ? (point.manual ? 'manual' : 'automatic') : point.origin;
   const named = point.origin !== null;
