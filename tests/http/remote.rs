@@ -432,14 +432,18 @@ impl Mask {
     }
 }
 
-/// JSON without the members that say who asked and which file it is, and without tokens, which others do not see where keys
-/// are asked for.
+/// JSON without the members that say who asked, which file it is, and how long the queue is, and without tokens, which others
+/// do not see where keys are asked for.
 fn without_actors(out: &str) -> String {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(members) => {
                 for name in ["asked_by", "actor", "previous", "token", "last_used_at", "pages", "store"] {
                     members.remove(name);
+                }
+                // The id of a task of `schedule run` has the time in it, which is shorter where it ends in zeros.
+                if let Some(Value::Object(queue)) = members.get_mut("queue") {
+                    queue.remove("bytes");
                 }
                 members.values_mut().for_each(strip);
             }
