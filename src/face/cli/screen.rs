@@ -176,7 +176,9 @@ pub(super) fn cut_at_front(text: &str, most: usize) -> String {
         over = over.saturating_sub(c.width().unwrap_or_default());
         is_over
     };
-    format!("…{}", text.chars().skip_while(is_over).collect::<String>())
+    // A mark without its letter goes with it.
+    let kept = text.chars().skip_while(is_over).skip_while(|c| c.width().unwrap_or_default() == 0);
+    format!("…{}", kept.collect::<String>())
 }
 
 /// The same, cut after a word if possible.
@@ -223,6 +225,7 @@ pub(super) mod tests {
             assert_eq!(cut_at_front("/backups/größe.7", most), shown);
         }
         assert_eq!(cut_at_front("/見/見", 5), "…/見");
+        assert_eq!(cut_at_front("/ae\u{301}b", 2), "…b");
     }
 
     #[test]
