@@ -129,7 +129,7 @@ impl Store {
         })
     }
 
-    /// When a write of this handle is answered.
+    /// When a write of this handle is answered, if the store has a log. Without one every write is synced first.
     pub fn durability(&self) -> Durability {
         self.durability.unwrap_or(self.inner.context.durability)
     }

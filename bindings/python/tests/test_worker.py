@@ -170,12 +170,14 @@ with hivekeep.open({str(path)!r}) as store:
     store.worker("BOT-1", lambda task: (print("begun", flush=True), time.sleep(600)), lease="1h")
 """
     with subprocess.Popen([sys.executable, "-c", lines], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None and other.stdout.readline() == "begun\n"
-        # The other one has the store open, and has only waited since.
-        worker = hivekeep.Worker(store, "BOT-2", lambda task: task.attempt)
-        thread = threading.Thread(target=worker.run)
-        thread.start()
-        other.kill()
+        try:
+            assert other.stdout is not None and other.stdout.readline() == "begun\n"
+            # This process has had the store open, and has only waited since.
+            worker = hivekeep.Worker(store, "BOT-2", lambda task: task.attempt)
+            thread = threading.Thread(target=worker.run)
+            thread.start()
+        finally:
+            other.kill()
     until = time.monotonic() + 30
     while store.queue["work"].state != "done" and time.monotonic() < until:
         time.sleep(0.05)

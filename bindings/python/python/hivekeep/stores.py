@@ -213,7 +213,7 @@ class Store(_Writable):
 
     @property
     def durability(self) -> Durability:
-        """When a write is answered."""
+        """When a write is answered, in a store that was opened ``exclusive``. In others every write is synced first."""
         return self._raw.durability
 
     def with_durability(self, durability: Durability) -> Store:
@@ -230,7 +230,8 @@ class Store(_Writable):
         """
         store = type(self).__new__(type(self))
         store._raw = self._raw.with_durability(durability)
-        store._options = {**self._options, "durability": durability}
+        # A shared store has one durability, and is not opened with another.
+        store._options = {**self._options, "durability": durability} if self._options.get("exclusive") else self._options
         store._claims, store._schedulers, store._close = self._claims, self._schedulers, self._close
         # The file is closed when nobody refers to the first one any more.
         store._first = self
