@@ -141,10 +141,9 @@ export function Timeline() {
 }
 
 function Row({ point, archived }) {
-  const { at, writes, me, rounds } = useHive();
+  const { at, writes, me } = useHive();
   const [forgets, setForgets] = useState(false);
   const [frees, setFrees] = useState(null);
-  useEffect(() => setFrees(null), [rounds.events]);
   const weigh = async () => setFrees((await get(`api/points/${path(point.point)}?sizes=true`)).frees);
   const kind = point.origin === null ? 'commit' : point.origin === 'live' ? (point.manual ? 'manual' : 'automatic') : point.origin;
   const named = point.origin !== null;
