@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parents[3]
 # An example may take as long as a busy machine makes it.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+# A shell starts a program in the background with Ctrl-C ignored, which Python leaves so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Serve(Protocol):
