@@ -216,6 +216,9 @@ def against(other: str, aim: str) -> list[tuple[str, str, str]]:
     return [(own, other, aim) for own in OURS]
 
 
+QUEUES = {"persist-queue: put, get, ack": persist_queue, "huey: enqueue, dequeue": huey_cycle}
+AGAINST_QUEUES = [ratio for other in QUEUES for ratio in against(other, "below 1")]
+
 GROUPS = [
     Group(
         "durable write of one value",
@@ -226,24 +229,14 @@ GROUPS = [
     Group(
         "task: enqueue, claim, complete",
         20,
-        {
-            "hivekeep": cycles(),
-            "hivekeep, exclusive": cycles(exclusive=True),
-            "persist-queue: put, get, ack": persist_queue,
-            "huey: enqueue, dequeue": huey_cycle,
-        },
-        against("persist-queue: put, get, ack", "below 1") + against("huey: enqueue, dequeue", "below 1"),
+        {"hivekeep": cycles(), "hivekeep, exclusive": cycles(exclusive=True), **QUEUES},
+        AGAINST_QUEUES,
     ),
     Group(
         "task, at a worker: enqueue, complete and claim the next",
         20,
-        {
-            "hivekeep": worker_cycles(),
-            "hivekeep, exclusive": worker_cycles(exclusive=True),
-            "persist-queue: put, get, ack": persist_queue,
-            "huey: enqueue, dequeue": huey_cycle,
-        },
-        against("persist-queue: put, get, ack", "below 1") + against("huey: enqueue, dequeue", "below 1"),
+        {"hivekeep": worker_cycles(), "hivekeep, exclusive": worker_cycles(exclusive=True), **QUEUES},
+        AGAINST_QUEUES,
     ),
     Group(
         "read of one value",
