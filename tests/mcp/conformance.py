@@ -9,16 +9,16 @@ scenarios are of features that Hivekeep does not offer and does not declare: it 
 protocol.
 """
 
-import json
 import os
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from service import service
 
 PROGRAM, SUITE = map(os.path.abspath, sys.argv[1:3])
 
@@ -105,26 +105,18 @@ class Between(BaseHTTPRequestHandler):
 
 def run(scenario, names):
     """The words of the suite about a scenario."""
-    with tempfile.TemporaryDirectory() as folder:
-        store = os.path.join(folder, "fleet.redb")
-        serve = [PROGRAM, "--store", store, "--json", "serve", "--listen", "127.0.0.1:0"]
-        service = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        try:
-            url = json.loads(service.stdout.readline())["listening"]
-            push = [PROGRAM, "--store", url, "queue", "push", "--id", "123", '"work"']
-            subprocess.check_call(push, stdout=subprocess.DEVNULL)
-            if not names:
-                return ask(scenario, url)
-            handler = type("Handler", (Between,), {"service": url, "names": names})
-            with ThreadingHTTPServer(("127.0.0.1", 0), handler) as between:
-                between.daemon_threads = True
-                threading.Thread(target=between.serve_forever, daemon=True).start()
-                said = ask(scenario, f"http://127.0.0.1:{between.server_address[1]}")
-                between.shutdown()
-                return said
-        finally:
-            service.terminate()
-            service.wait(30)
+    with service(PROGRAM) as (_, url):
+        push = [PROGRAM, "--store", url, "queue", "push", "--id", "123", '"work"']
+        subprocess.check_call(push, stdout=subprocess.DEVNULL)
+        if not names:
+            return ask(scenario, url)
+        handler = type("Handler", (Between,), {"service": url, "names": names})
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as between:
+            between.daemon_threads = True
+            threading.Thread(target=between.serve_forever, daemon=True).start()
+            said = ask(scenario, f"http://127.0.0.1:{between.server_address[1]}")
+            between.shutdown()
+            return said
 
 
 def ask(scenario, url):

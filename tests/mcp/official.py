@@ -10,11 +10,12 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+
+from service import service
 
 PROGRAM = os.path.abspath(sys.argv[1])
 
@@ -130,28 +131,20 @@ async def killed(store):
 
 
 async def main():
-    with tempfile.TemporaryDirectory() as folder:
-        store = os.path.join(folder, "fleet.redb")
-        serve = [PROGRAM, "--store", store, "--json", "serve", "--listen", "127.0.0.1:0"]
-        service = subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        try:
-            address = json.loads(service.stdout.readline())["listening"]
-            for mode in ["legacy", "auto"]:
-                await by_stdio(store, mode)
-                print(f"ok: standard input and output, {mode}")
-            add = [PROGRAM, "--store", store, "key", "add", "bot", "--role", "bot", "--bot", "BOT-2"]
-            key = re.search(r"hk_\S+", subprocess.check_output(add, text=True)).group()
-            for mode, lasts in [("legacy", True), ("auto", False)]:
-                await by_http(store, address, key, mode, lasts)
-                print(f"ok: HTTP, {mode}")
-            await asyncio.wait_for(two_at_once(store), 120)
-            print("ok: two sessions that claim at once")
-            # A client whose server was killed must not hang.
-            await asyncio.wait_for(killed(store), 120)
-            print("ok: a session that is killed")
-        finally:
-            service.terminate()
-            assert service.wait(30) == 0
+    with service(PROGRAM) as (store, address):
+        for mode in ["legacy", "auto"]:
+            await by_stdio(store, mode)
+            print(f"ok: standard input and output, {mode}")
+        add = [PROGRAM, "--store", store, "key", "add", "bot", "--role", "bot", "--bot", "BOT-2"]
+        key = re.search(r"hk_\S+", subprocess.check_output(add, text=True)).group()
+        for mode, lasts in [("legacy", True), ("auto", False)]:
+            await by_http(store, address, key, mode, lasts)
+            print(f"ok: HTTP, {mode}")
+        await asyncio.wait_for(two_at_once(store), 120)
+        print("ok: two sessions that claim at once")
+        # A client whose server was killed must not hang.
+        await asyncio.wait_for(killed(store), 120)
+        print("ok: a session that is killed")
 
 
 asyncio.run(main())
