@@ -190,7 +190,7 @@ fn cited(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|one: char| !(one.is_ascii_alphanumeric() || one == '_'));
     words.filter(|word| {
         let (letter, number) = word.split_at_checked(1).unwrap_or_default();
-        "ADFSTVWX".contains(letter) && !number.is_empty() && number.len() < 3 && number.parse::<u8>().is_ok()
+        "ADFRSTVWX".contains(letter) && !number.is_empty() && number.len() < 3 && number.parse::<u8>().is_ok()
     })
 }
 

@@ -16,6 +16,10 @@ pub(crate) const EPOCHS: &[u8] = b"epochs";
 pub(crate) const WAL: &[u8] = b"wal";
 /// The row of the host that wrote last.
 pub(crate) const HOST: &[u8] = b"host";
+/// The row of the feed: how far a replica is.
+pub(crate) const FEED: &[u8] = b"feed";
+/// Rows of commits that a replica does not have yet.
+pub(crate) const OUTBOX: &[u8] = b"outbox/";
 /// Rows of the keys of the service, which a layer above keeps here. A repair looks for their names.
 pub(crate) const KEY: &[u8] = b"key/";
 /// The counter of the users' collections.
@@ -37,7 +41,8 @@ pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
 /// Whether the engine itself writes a row of `meta` when it rebuilds a store: all but counters and what the layers
 /// above keep there.
 pub(crate) fn is_rebuilt(key: &[u8]) -> bool {
-    [FORMAT, EPOCHS, HOST, WAL].contains(&key) || key.starts_with(STATS) || key.starts_with(MERGING)
+    [FORMAT, EPOCHS, HOST, WAL, FEED].contains(&key)
+        || [STATS, MERGING, OUTBOX].iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// The collection whose statistics a row holds; none for another row.

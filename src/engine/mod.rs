@@ -6,6 +6,7 @@
 //!   `redb_file`). A store with a log goes from `commit::gate` through `commit::logged` to `wal` instead
 //! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
+//! * `feed`: the rows of every commit, for a replica
 //! * `wal`: the log of a store that one process has for itself
 //! * `format`: keys, frames, stored types and tables, as FORMAT.md describes them
 //! * `history`: pre-images, sealing, forgetting and merging
@@ -19,6 +20,7 @@ pub(crate) mod acting;
 pub(crate) mod buffered;
 pub(crate) mod check;
 pub(crate) mod commit;
+pub(crate) mod feed;
 mod format;
 mod history;
 pub(crate) mod meta;

@@ -213,7 +213,11 @@ impl Store {
         self.alone_with(Size::Small, work)
     }
 
-    fn alone_with<R>(&self, size: Size, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
+    pub(in crate::engine) fn alone_with<R>(
+        &self,
+        size: Size,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
         with_result(work, |work| self.work_alone(size, work))
     }
 
@@ -363,6 +367,7 @@ impl Store {
             return self.with_handle(call);
         }
         self.refuse_forked()?;
+        self.inner.context.told.refuse_fenced()?;
         self.keep_session_lock();
         let done = self.inner.slot.with_in_turn(call);
         self.inner.tend_log();

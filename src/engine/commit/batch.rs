@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::failures::uncertain;
 use super::sink::SinkSlot;
+use crate::engine::feed::outbox;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::Transaction;
 use crate::engine::rows::WriteRows;
@@ -40,9 +41,16 @@ pub(super) struct OpenBatch {
 
 /// A transaction and the state that it begins with.
 pub(super) fn batch_of(transaction: Transaction) -> Result<(Transaction, Batch)> {
-    let begun = Batch::begin(&WriteRows::of(&transaction));
+    let rows = WriteRows::of(&transaction);
+    let begun = Batch::begin(&rows).and_then(|batch| Ok((batch, outbox::is_on(&rows)?)));
+    drop(rows);
     match begun {
-        Ok(batch) => Ok((transaction, batch)),
+        Ok((batch, is_fed)) => {
+            if is_fed {
+                transaction.watch();
+            }
+            Ok((transaction, batch))
+        }
         Err(error) => {
             discard(transaction);
             Err(error)
@@ -127,9 +135,13 @@ pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) ->
         Ok(()) => sync(open.transaction, open.shared.has_events, context, sink),
         Err(error) => {
             discard(open.transaction);
-            Err(Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error))
+            Err(not_committed(error))
         }
     }
+}
+
+fn not_committed(error: Error) -> Error {
+    Error::new(ErrorKind::NotCommitted, format!("nothing was committed: {error}")).with_source(error)
 }
 
 /// Commits a transaction and syncs it (fsync), if the file still has its name. If the commit itself fails, nobody knows
@@ -142,6 +154,10 @@ fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &Si
     }
     // A handle that is closed or belongs to a parent process refuses here, before anything is uncertain.
     transaction.guard().run(|| Ok(()))?;
+    if let Err(error) = outbox::keep_commit(&transaction, None, &context.told) {
+        discard(transaction);
+        return Err(not_committed(error));
+    }
     transaction.commit().map_err(uncertain)?;
     // The event log gets only events that are on the disk.
     if has_events {

@@ -293,7 +293,7 @@ fn compare_index(view: &View, state: &State) {
     assert_eq!(view.rows(Table::Index, &KeyRange::all(), 100).unwrap(), expected);
 }
 
-fn point(at: jiff::Timestamp) -> NewPoint {
+pub(in crate::engine) fn point(at: jiff::Timestamp) -> NewPoint {
     NewPoint {
         id: PointId::new(),
         at,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::engine::buffered::Buffered;
+use crate::engine::feed::Told;
 use crate::engine::format::index::IndexRule;
 use crate::engine::format::schema::CollectionId;
 use crate::engine::opening::named_file::NamedFile;
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) place: NamedFile,
     pub(crate) lock_timeout: Duration,
     pub(crate) buffered: Buffered,
+    /// How far the replica is, as this process was told.
+    pub(crate) told: Told,
     /// Which views are open in this process.
     pub(crate) views: Arc<Views>,
     pub(in crate::engine) session: OnceLock<u64>,

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::engine::buffered::Buffered;
 use crate::engine::commit::Gate;
+use crate::engine::feed::Told;
 use crate::engine::format::index::IndexRule;
 use crate::engine::opening::context::Context;
 use crate::engine::opening::named_file::NamedFile;
@@ -93,6 +94,7 @@ impl Options {
             place: NamedFile::new(path, handle.id()),
             lock_timeout: self.lock_timeout,
             buffered: Buffered::default(),
+            told: Told::default(),
             views: Arc::default(),
             session: OnceLock::new(),
             one_phase: self.one_phase,

@@ -207,6 +207,7 @@ impl<'a> WriteTables<'a> {
         old: &mut Vec<u8>,
     ) -> Result<bool> {
         self.open(table)?;
+        self.transaction.note(table, key);
         let opened = self.tables[table as usize].get_mut().ok_or_else(|| Error::damaged("a table is closed"))?;
         self.transaction.guard().run(|| {
             let before = match value {

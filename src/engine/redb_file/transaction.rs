@@ -1,9 +1,12 @@
 //! A write transaction in progress.
 
+use std::cell::RefCell;
+
 use redb::WriteTransaction;
 
 use super::definition::definition;
 use super::{Failure, RedbGuard};
+use crate::engine::feed::ChangedKeys;
 use crate::engine::format::schema::Table;
 use crate::engine::session::process::Owned;
 use crate::error::Result;
@@ -12,11 +15,13 @@ use crate::error::Result;
 pub(crate) struct Transaction {
     inner: Owned<WriteTransaction>,
     guard: RedbGuard,
+    /// The keys that it changes, once somebody asks for them.
+    changed: RefCell<Option<ChangedKeys>>,
 }
 
 impl Transaction {
     pub(super) fn new(inner: WriteTransaction, guard: RedbGuard) -> Self {
-        Self { inner: Owned::new(inner, guard.process()), guard }
+        Self { inner: Owned::new(inner, guard.process()), guard, changed: RefCell::default() }
     }
 
     /// Saves the allocator's state with the commit, so that opening after a crash takes no walk of the file. The commit has
@@ -31,7 +36,7 @@ impl Transaction {
     ///
     /// As [`RedbGuard::run`], with the errors of redb.
     pub(crate) fn commit(self) -> Result<()> {
-        let Self { inner, guard } = self;
+        let Self { inner, guard, .. } = self;
         guard.run(|| Ok(inner.into_inner().commit()?))
     }
 
@@ -41,8 +46,25 @@ impl Transaction {
     ///
     /// As [`RedbGuard::run`], with the errors of redb, which then refuses all further work by itself.
     pub(crate) fn abort(self) -> Result<()> {
-        let Self { inner, guard } = self;
+        let Self { inner, guard, .. } = self;
         guard.run(|| Ok(inner.into_inner().abort()?))
+    }
+
+    /// From now on it notes the keys that it changes.
+    pub(crate) fn watch(&self) {
+        self.changed.borrow_mut().get_or_insert_default();
+    }
+
+    /// The keys that it has changed since then; none when nobody asked for them.
+    pub(crate) fn take_changed_keys(&self) -> Option<ChangedKeys> {
+        self.changed.borrow_mut().take()
+    }
+
+    /// It changes a key.
+    pub(super) fn note(&self, table: Table, key: &[u8]) {
+        if let Some(changed) = &mut *self.changed.borrow_mut() {
+            changed.note(table, key);
+        }
     }
 
     /// Calls into redb go through this guard.

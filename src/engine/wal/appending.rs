@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::entry::{self, EntryKind, Link};
 use super::log::Log;
-use super::maps::WriteSet;
 use super::unsynced::SyncAll;
+use super::write_set::WriteSet;
 use super::writer::{Ended, OpenSection, Stage, Writer};
 use crate::engine::commit::failures::{poisoned, uncertain};
 use crate::error::{Error, Result};

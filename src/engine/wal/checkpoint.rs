@@ -13,6 +13,7 @@ use super::maps::Overlay;
 use super::past::{apply, begin_write};
 use super::row::Wal;
 use super::writer::Stage;
+use crate::engine::feed::Told;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
@@ -147,7 +148,7 @@ impl Log {
         let begun = Instant::now();
         let transaction = begin_write(handle, context)?;
         let mut rows = WriteRows::of(&transaction);
-        let moved = move_sections(&mut rows, overlay, wal);
+        let moved = move_sections(&mut rows, overlay, wal, &context.told);
         drop(rows);
         match moved {
             Ok(true) => transaction.commit()?,
@@ -194,7 +195,7 @@ fn refuse_full(path: &Path, overlay: &Overlay) -> Result<()> {
 }
 
 /// Writes the rows and the row of the log, unless redb has them already; says whether it has not.
-fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal) -> Result<bool> {
+fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal, told: &Told) -> Result<bool> {
     let before = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
     let Some(before) = before.filter(|before| before.in_use && before.id == wal.id) else {
         return Err(Error::damaged("the file says that another log is in use; open the store again"));
@@ -207,7 +208,7 @@ fn move_sections(rows: &mut WriteRows<'_>, overlay: &Overlay, wal: &Wal) -> Resu
     if overlay.behind(before.section).maps().first().map(|map| map.section) != Some(before.section + 1) {
         return Err(Error::damaged("a section of the log is no longer in memory"));
     }
-    apply(rows, overlay)?;
+    apply(rows, overlay, Some(told))?;
     wal.write(rows)?;
     Ok(true)
 }

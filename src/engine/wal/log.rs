@@ -37,6 +37,8 @@ pub(crate) struct Log {
     pub(crate) bell: Arc<Bell>,
     /// The damage in redb's pages that keeps the rows which an opening found in memory.
     pub(super) damage: Option<Arc<Error>>,
+    /// Whether entries stay in memory beside their rows, for the feed.
+    pub(super) keeps_entries: AtomicBool,
     /// The number of commits before a log begins.
     pub(super) commits_before: u32,
     /// The file of redb may be only half on the disk, so that it must not be opened again by itself.
@@ -68,8 +70,14 @@ pub(super) enum OpenedLog {
 }
 
 impl Log {
-    /// The log of a store that was just opened, and whose row is this.
-    pub(super) fn new(folder: Box<dyn LogFolder>, wal: Option<Wal>, found: OpenedLog, options: &Options) -> Self {
+    /// The log of a store that was just opened, and whose row is this. `is_fed`: the store has a feed.
+    pub(super) fn new(
+        folder: Box<dyn LogFolder>,
+        wal: Option<Wal>,
+        found: OpenedLog,
+        is_fed: bool,
+        options: &Options,
+    ) -> Self {
         let known = wal.map_or(0, |wal| wal.number);
         let (maps, number, stage, id, damage) = match (found, wal) {
             (OpenedLog::Unsaved { maps, number, error }, Some(wal)) => {
@@ -88,6 +96,7 @@ impl Log {
             lengths: Lengths::new(options.first_section),
             bell: Arc::default(),
             damage,
+            keeps_entries: AtomicBool::new(is_fed),
             commits_before: options.commits_before_log,
             is_given_up: AtomicBool::new(false),
             kept: Mutex::default(),

@@ -1,4 +1,4 @@
-//! Rows that redb does not have: those of the entries of a section, by number, and those that a closure has written so far.
+//! Rows that redb does not have: those of the entries of a section, by number.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::entry::{self, Entry, RowChange};
+use super::entry::Entry;
 use super::id::LogId;
+use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
 use crate::engine::rows::KeyRange;
 use crate::error::Result;
 
 /// Bytes that a map and its readers share.
-type Bytes = Arc<[u8]>;
+pub(super) type Bytes = Arc<[u8]>;
 /// The value that a key got; none: it is deleted.
 pub(crate) type Value = Option<Bytes>;
 
 /// The memory of a row in a map beside its key and value.
-const ROW_OVERHEAD: usize = 96;
+pub(super) const ROW_OVERHEAD: usize = 96;
 
 /// Rows that lie over others, and hide those with the same keys.
 pub(crate) trait Layer {
@@ -70,7 +71,7 @@ fn bounds(range: &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
 }
 
 /// The rows of a page of a map; a key for which `row` gives nothing is none of them.
-fn page_of<V>(
+pub(super) fn page_of<V>(
     map: &BTreeMap<Bytes, V>,
     range: &KeyRange,
     limit: usize,
@@ -93,7 +94,7 @@ fn page_of<V>(
 }
 
 /// One page of several, the later of which hide the earlier.
-fn merged(mut pages: Vec<LayerPage>, backward: bool) -> LayerPage {
+pub(super) fn merged(mut pages: Vec<LayerPage>, backward: bool) -> LayerPage {
     pages.retain(|page| !page.rows.is_empty());
     if pages.len() < 2 {
         return pages.pop().unwrap_or_default();
@@ -119,6 +120,8 @@ fn merged(mut pages: Vec<LayerPage>, backward: bool) -> LayerPage {
 #[derive(Debug)]
 pub(crate) struct SectionMap {
     pub(super) section: u64,
+    /// Whether it keeps the entries beside their rows.
+    keeps_entries: bool,
     content: RwLock<Content>,
 }
 
@@ -128,6 +131,8 @@ struct Content {
     /// For each table, how many rows more than in the base there are from each number on, so that a count reads no rows.
     more: [Vec<(u64, i64)>; Table::COUNT],
     bytes: usize,
+    /// The number and the rows of each entry, if they are kept.
+    entries: Vec<(u64, Bytes)>,
     /// The number and CRC of the entry with which the section ended.
     end: Option<(u64, u32)>,
 }
@@ -159,7 +164,7 @@ impl Versions {
 
 impl Content {
     fn put(&mut self, number: u64, change: &RowChange<'_>) {
-        let value = change.value.map(entry::shared);
+        let value = change.value.map(Bytes::from);
         self.bytes += change.key.len() + change.value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
         // W9: readers of earlier numbers still need the value before.
         if let Some(versions) = self.tables[change.table as usize].get_mut(change.key) {
@@ -167,7 +172,7 @@ impl Content {
             versions.older.push(before);
         } else {
             let versions = Versions { is_below: change.was_there, newest: (number, value), older: Vec::new() };
-            self.tables[change.table as usize].insert(entry::shared(change.key), versions);
+            self.tables[change.table as usize].insert(Bytes::from(change.key), versions);
         }
         let more = i64::from(change.value.is_some()) - i64::from(change.was_there);
         if more != 0 {
@@ -184,8 +189,8 @@ impl Content {
 }
 
 impl SectionMap {
-    pub(super) fn new(section: u64) -> Self {
-        Self { section, content: RwLock::default() }
+    pub(super) fn new(section: u64, keeps_entries: bool) -> Self {
+        Self { section, keeps_entries, content: RwLock::default() }
     }
 
     /// Takes the rows of an entry: the only way in, for entries that this process writes and for those that an opening finds.
@@ -194,7 +199,12 @@ impl SectionMap {
     ///
     /// `Damaged` for an entry that no writer makes.
     pub(super) fn apply(&self, entry: &Entry<'_>) -> Result<()> {
+        let kept = self.keeps_entries.then(|| Bytes::from(entry.rows()));
         let mut content = self.content.write();
+        if let Some(rows) = kept {
+            content.bytes += rows.len();
+            content.entries.push((entry.link.number, rows));
+        }
         entry.each_change(|change| content.put(entry.link.number, &change))
     }
 
@@ -240,8 +250,28 @@ impl Overlay {
         Self { maps, number, id }
     }
 
+    /// Whether it has no sections.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.maps.is_empty()
+    }
+
+    /// The rows of each entry behind a number, in order; none when a section does not keep them.
+    pub(crate) fn entries(&self, after: u64) -> Option<Vec<(u64, Bytes)>> {
+        let mut entries = Vec::new();
+        for map in self.maps.iter() {
+            if !map.keeps_entries {
+                return None;
+            }
+            let content = map.content.read();
+            let begin = content.entries.partition_point(|(number, _)| *number <= after);
+            let shown = content.entries.iter().skip(begin).take_while(|(number, _)| *number <= self.number);
+            entries.extend(shown.cloned());
+        }
+        Some(entries)
+    }
+
     /// The newest number that it shows.
-    pub(super) fn number(&self) -> u64 {
+    pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
@@ -308,103 +338,13 @@ impl Layer for Overlay {
     }
 }
 
-/// The rows that a closure has written.
-#[derive(Debug, Default)]
-pub(crate) struct WriteSet {
-    tables: [BTreeMap<Bytes, Written>; Table::COUNT],
-    more: [i64; Table::COUNT],
-    bytes: usize,
-}
-
-#[derive(Debug)]
-struct Written {
-    was_there: bool,
-    value: Value,
-}
-
-impl WriteSet {
-    /// Writes a row, or deletes it; `is_there` says whether the closure saw one there until now.
-    pub(crate) fn put(&mut self, table: Table, key: &[u8], is_there: bool, value: Option<&[u8]>) {
-        self.more[table as usize] += i64::from(value.is_some()) - i64::from(is_there);
-        self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
-        let rows = &mut self.tables[table as usize];
-        let was_there = rows.get(key).map_or(is_there, |written| written.was_there);
-        // It came and went within the closure, so the entry need not name it.
-        if !was_there && value.is_none() {
-            rows.remove(key);
-            return;
-        }
-        rows.insert(entry::shared(key), Written { was_there, value: value.map(entry::shared) });
-    }
-
-    /// About how much memory the rows take. Overwritten values count too.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The rows of an entry; none when it cannot be told in one.
-    pub(super) fn encode(&self) -> Option<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(self.bytes.min(1 << 20));
-        for (table, rows) in Table::ALL.iter().zip(&self.tables) {
-            for (key, written) in rows {
-                let value = written.value.as_deref();
-                let change = RowChange { table: *table, key, was_there: written.was_there, value };
-                if !entry::push(&mut bytes, &change) {
-                    return None;
-                }
-            }
-        }
-        Some(bytes)
-    }
-
-    /// Calls `each` with every row, in the order of tables and keys.
-    ///
-    /// # Errors
-    ///
-    /// Every error that `each` returns.
-    pub(crate) fn each(&self, mut each: impl FnMut(Table, &[u8], Option<&[u8]>) -> Result<()>) -> Result<()> {
-        for (table, rows) in Table::ALL.iter().zip(&self.tables) {
-            rows.iter().try_for_each(|(key, written)| each(*table, key, written.value.as_deref()))?;
-        }
-        Ok(())
-    }
-}
-
-/// The rows that a closure has written, over those of the log.
-pub(crate) struct Stack<'a> {
-    pub(crate) own: WriteSet,
-    pub(crate) below: &'a Overlay,
-}
-
-impl Layer for Stack<'_> {
-    fn touches(&self, table: Table) -> bool {
-        !self.own.tables[table as usize].is_empty() || self.below.touches(table)
-    }
-
-    fn find(&self, table: Table, key: &[u8]) -> Option<Value> {
-        match self.own.tables[table as usize].get(key) {
-            Some(written) => Some(written.value.clone()),
-            None => self.below.find(table, key),
-        }
-    }
-
-    fn page(&self, table: Table, range: &KeyRange, limit: usize) -> LayerPage {
-        let own = page_of(&self.own.tables[table as usize], range, limit, |written| Some(&written.value));
-        merged(vec![self.below.page(table, range, limit), own], range.backward)
-    }
-
-    fn more(&self, table: Table) -> i64 {
-        self.own.more[table as usize] + self.below.more(table)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_page_shows_no_deletion_of_a_row_that_came_and_went_within_the_section() {
-        let map = SectionMap::new(1);
+        let map = SectionMap::new(1, false);
         let put = |number, key, was_there, value| {
             map.content.write().put(number, &RowChange { table: Table::Index, key, was_there, value });
         };

@@ -4,7 +4,7 @@
 //!
 //! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: the entries of a file that fit
 //! * `row`: the row of `meta` that says up to where redb has the log
-//! * `maps`: the rows of entries that redb does not have, by number
+//! * `maps`: the rows of entries that redb does not have, by number; `write_set`: those that a closure has written
 //! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
 //! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
 //! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
@@ -44,11 +44,12 @@ mod section;
 mod space_test;
 mod status;
 #[cfg(test)]
-mod test;
+pub(in crate::engine) mod test;
 #[cfg(test)]
 mod trouble_test;
 mod unsynced;
 mod way;
+mod write_set;
 mod writer;
 
 pub(crate) use self::checkpoint::{Checkpointer, Mover};
@@ -57,10 +58,12 @@ pub(crate) use self::folder::FolderOfStore;
 pub(crate) use self::folder::LogFolder;
 pub use self::kept::LastCheckpoint;
 pub(crate) use self::log::Log;
-pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay, Stack, WriteSet};
+pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
 pub(crate) use self::recover::{LogIs, LogNews, TakenUp};
+pub(crate) use self::row::row_number;
 pub use self::status::LogStatus;
 pub(crate) use self::way::Road;
+pub(crate) use self::write_set::{Stack, WriteSet};
 pub(crate) use self::writer::Writer;

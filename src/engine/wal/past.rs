@@ -3,6 +3,7 @@
 //! Large work goes past the log: the section is ended, and one transaction of redb has the rows of memory and those of the
 //! work.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::files::Files;
@@ -11,6 +12,7 @@ use super::log::{Log, behind};
 use super::maps::Overlay;
 use super::row::Wal;
 use super::writer::{Ended, OpenSection, Stage, Writer};
+use crate::engine::feed::{Told, outbox};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
@@ -27,10 +29,15 @@ impl Log {
     pub(crate) fn begin_past(&self, handle: &Handle, context: &Context, overlay: &Overlay) -> Result<Transaction> {
         let transaction = begin_write(handle, context)?;
         let mut rows = WriteRows::of(&transaction);
-        let applied = apply(&mut rows, overlay);
+        let applied = apply(&mut rows, overlay, Some(&context.told)).and_then(|()| outbox::is_on(&rows));
         drop(rows);
         match applied {
-            Ok(()) => Ok(transaction),
+            Ok(is_fed) => {
+                if is_fed {
+                    transaction.watch();
+                }
+                Ok(transaction)
+            }
             Err(error) => {
                 drop(transaction.abort());
                 Err(error)
@@ -54,11 +61,16 @@ impl Log {
         let mut rows = WriteRows::of(&transaction);
         let raised = wal.map_or(Ok(()), |wal| wal.write(&mut rows));
         drop(rows);
-        if let Err(error) = raised {
-            drop(transaction.abort());
-            return Err(error);
-        }
+        let number = wal.map_or(writer.number, |wal| wal.number);
+        let is_fed = match raised.and_then(|()| outbox::keep_commit(&transaction, Some(number), &context.told)) {
+            Ok(is_fed) => is_fed,
+            Err(error) => {
+                drop(transaction.abort());
+                return Err(error);
+            }
+        };
         transaction.commit().map_err(|error| self.failed(error))?;
+        self.keeps_entries.store(is_fed, Ordering::Relaxed);
         (writer.commits, writer.last_past) = (writer.commits.saturating_add(1), Some(Instant::now()));
         if let Some(wal) = wal {
             writer.number = wal.number;
@@ -127,8 +139,9 @@ pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transact
     }
 }
 
-/// Writes the rows that a transaction of redb does not have yet, in the order of their keys.
-pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay) -> Result<()> {
+/// Writes the rows that a transaction of redb does not have yet, in the order of their keys, and keeps their entries for a
+/// replica that does not have them.
+pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay, told: Option<&Told>) -> Result<()> {
     let wal = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
     let overlay = behind(wal, overlay)?;
     let mut old = Vec::new();
@@ -137,5 +150,5 @@ pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay) -> Result<()> {
             rows.replace(table, &key, value.as_deref(), &mut old)?;
         }
     }
-    Ok(())
+    if overlay.is_empty() { Ok(()) } else { outbox::keep_entries(rows, &overlay, told) }
 }

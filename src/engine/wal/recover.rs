@@ -11,6 +11,7 @@ use super::maps::Overlay;
 use super::past::apply;
 use super::row::Wal;
 use super::search::{Damage, UnsavedRows, find};
+use crate::engine::feed::outbox;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::options::Options;
@@ -67,6 +68,12 @@ fn row(handle: &Handle) -> Result<Option<Wal>> {
     Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())
 }
 
+/// Whether a store's file has a feed.
+fn is_fed(handle: &Handle) -> Result<bool> {
+    let rows = ReadRows::new(handle.begin_read()?, Overlay::none());
+    Ok(rows.get(Table::Meta, meta::FEED)?.is_some())
+}
+
 /// Whether the log of a store's file is in use.
 pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
     Ok(row(handle)?.is_some_and(|wal| wal.in_use))
@@ -90,7 +97,7 @@ fn settle(
     let mut news = LogNews::default();
     // A reader changes no file: it reads the rows of the log from memory.
     if only_looks {
-        let UnsavedRows { maps, number } = find(folder, &wal, Damage::Refused)?;
+        let UnsavedRows { maps, number } = find(folder, &wal, false, Damage::Refused)?;
         return Ok((before, OpenedLog::Unsaved { maps, number, error: None }, news));
     }
     let transaction = begin()?;
@@ -104,7 +111,8 @@ fn settle(
             return Ok((other, OpenedLog::Empty, news));
         }
     };
-    let found = match find(folder, &wal, Damage::Refused) {
+    let read = outbox::is_on(&rows).and_then(|is_fed| find(folder, &wal, is_fed, Damage::Refused));
+    let found = match read {
         Ok(found) => found,
         Err(error) => {
             drop(rows);
@@ -118,7 +126,7 @@ fn settle(
     let emptied = wal.emptied(number, wal.at());
     let overlay = Overlay::new(Some(wal.id), maps.clone().into(), number);
     // W4: the entries and *not in use* in one transaction, so nothing is ever appended behind this tail.
-    let written = apply(&mut rows, &overlay).and_then(|()| emptied.write(&mut rows));
+    let written = apply(&mut rows, &overlay, None).and_then(|()| emptied.write(&mut rows));
     drop(rows);
     let committed = match written {
         Ok(()) => transaction.commit(),
@@ -169,7 +177,7 @@ pub(in crate::engine) fn rows_for_repair(
             Overlay::none()
         }
         Some(wal) if wal.in_use => {
-            let read = find(folder, &wal, Damage::Noted(&mut notes))?;
+            let read = find(folder, &wal, false, Damage::Noted(&mut notes))?;
             if !notes.is_empty() {
                 notes.push(format!("acknowledged writes after number {} of the log are lost", read.number));
             }
@@ -201,7 +209,7 @@ pub(in crate::engine) fn take_up(
     let (wal, found, mut news) = settle(&handle, &*folder, files, options.read_only, &begin)?;
     // A reader looks at the log through memory, and removes nothing.
     if options.read_only && matches!(found, OpenedLog::Unsaved { .. }) {
-        let log = Some(super::Log::new(folder, wal, found, options));
+        let log = Some(super::Log::new(folder, wal, found, false, options));
         return Ok(TakenUp { handle, log, news });
     }
     if let OpenedLog::Unsaved { error: Some(error), .. } = &found {
@@ -221,7 +229,7 @@ pub(in crate::engine) fn take_up(
                 "another file came to the path of the store while it was opened; try again",
             ));
         }
-        let log = Some(super::Log::new(folder, wal, found, options));
+        let log = Some(super::Log::new(folder, wal, found, is_fed(&again)?, options));
         return Ok(TakenUp { handle: again, log, news });
     }
     if !options.has_log() {
@@ -231,6 +239,6 @@ pub(in crate::engine) fn take_up(
     if is_in_place(&handle) {
         news.set_aside.extend(clear_or_say(&*folder, wal.map(|wal| wal.id)));
     }
-    let log = Some(super::Log::new(folder, wal, found, options));
+    let log = Some(super::Log::new(folder, wal, found, is_fed(&handle)?, options));
     Ok(TakenUp { handle, log, news })
 }

@@ -76,6 +76,11 @@ pub(super) fn raise_format(rows: &mut WriteRows<'_>) -> Result<()> {
     put(rows, meta::FORMAT, &LOGGED_FORMAT.to_be_bytes())
 }
 
+/// The newest number of the log that redb has, from its row; 0 where there never was one.
+pub(crate) fn row_number(bytes: Option<&[u8]>) -> Result<u64> {
+    Ok(Wal::read(bytes)?.map_or(0, |wal| wal.number))
+}
+
 fn put(rows: &mut WriteRows<'_>, key: &[u8], payload: &[u8]) -> Result<()> {
     let (mut bytes, mut old) = (Vec::new(), Vec::new());
     frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));

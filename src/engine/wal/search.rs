@@ -48,10 +48,15 @@ impl Damage<'_> {
 /// # Errors
 ///
 /// `Damaged` for a log that cannot be the one of the row, or has damage, where that is refused.
-pub(super) fn find(folder: &dyn LogFolder, wal: &Wal, mut damage: Damage<'_>) -> Result<UnsavedRows> {
+pub(super) fn find(
+    folder: &dyn LogFolder,
+    wal: &Wal,
+    keeps_entries: bool,
+    mut damage: Damage<'_>,
+) -> Result<UnsavedRows> {
     let mine = sections_of(folder, wal, &mut damage)?;
     let tail = Tail::begin(wal.section + 1, wal.number, wal.chain);
-    read_sections(folder, &mine, wal.id, tail, &mut damage)
+    read_sections(folder, &mine, wal.id, tail, keeps_entries, &mut damage)
 }
 
 fn read_sections(
@@ -59,6 +64,7 @@ fn read_sections(
     mine: &[u64],
     id: LogId,
     begin: Tail,
+    keeps_entries: bool,
     damage: &mut Damage<'_>,
 ) -> Result<UnsavedRows> {
     let (mut tail, mut found, mut total) = (begin, UnsavedRows { maps: Vec::new(), number: begin.number }, 0);
@@ -77,7 +83,7 @@ fn read_sections(
             Ok(bytes) => bytes.unwrap_or_default(),
             Err(error) => return damage.met(named(error)).map(|()| found),
         };
-        let map = Arc::new(SectionMap::new(section));
+        let map = Arc::new(SectionMap::new(section, keeps_entries));
         found.maps.push(map.clone());
         let mut last = tail.number;
         let read = read(&bytes, id, tail, |entry| {

@@ -17,23 +17,23 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;
 use crate::testkit::proof::disk::{Disk, DiskContent, DiskFile, Request, Synced, survivor};
 
-pub(super) const C: CollectionId = CollectionId::CONFIG;
+pub(in crate::engine) const C: CollectionId = CollectionId::CONFIG;
 /// A length that few commits fill.
-pub(super) const SHORT: u64 = 16 << 10;
+pub(in crate::engine) const SHORT: u64 = 16 << 10;
 
 /// A store on a disk, as one process has it.
-pub(super) struct Hive {
-    pub(super) disk: Disk,
+pub(in crate::engine) struct Hive {
+    pub(in crate::engine) disk: Disk,
     file: DiskFile,
-    pub(super) store: Store,
+    pub(in crate::engine) store: Store,
     _folder: tempfile::TempDir,
 }
 
-pub(super) fn options() -> Options {
+pub(in crate::engine) fn options() -> Options {
     Store::options().sharing(Sharing::Exclusive).session(false).reserve(false)
 }
 
-pub(super) fn open_with(disk: &Disk, options: Options, held: Option<&Arc<Hold>>) -> Result<Hive> {
+pub(in crate::engine) fn open_with(disk: &Disk, options: Options, held: Option<&Arc<Hold>>) -> Result<Hive> {
     let folder = tempfile::tempdir().unwrap();
     let file = disk.file();
     let (storage, beside, held) = (file.clone(), file.clone(), held.cloned());
@@ -48,7 +48,7 @@ pub(super) fn open_with(disk: &Disk, options: Options, held: Option<&Arc<Hold>>)
     Ok(Hive { disk: disk.clone(), file, store, _folder: folder })
 }
 
-pub(super) fn open(disk: &Disk) -> Hive {
+pub(in crate::engine) fn open(disk: &Disk) -> Hive {
     open_with(disk, options().tends_log(false).first_section(SHORT), None).unwrap()
 }
 
@@ -61,22 +61,22 @@ pub(super) fn logging() -> Hive {
 }
 
 impl Hive {
-    pub(super) fn put(&self, key: &str, number: u64) -> Result<()> {
+    pub(in crate::engine) fn put(&self, key: &str, number: u64) -> Result<()> {
         self.store.write(|tx| tx.put(C, key.as_bytes(), &number.to_be_bytes()))
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<u64> {
+    pub(in crate::engine) fn get(&self, key: &str) -> Option<u64> {
         self.store.view().unwrap().get(C, key.as_bytes()).unwrap().map(|bytes| meta::number(&bytes).unwrap())
     }
 
     /// Kills the process; the disk is as it was left.
-    pub(super) fn kill(self) -> Disk {
+    pub(in crate::engine) fn kill(self) -> Disk {
         self.file.cut_off();
         drop::<Result<()>>(self.store.close_file());
         self.disk
     }
 
-    pub(super) fn is_sound(&self) -> bool {
+    pub(in crate::engine) fn is_sound(&self) -> bool {
         crate::engine::check::check(&self.store.view().unwrap(), &|_, _| ()).unwrap().is_sound()
     }
 
@@ -114,7 +114,7 @@ pub(super) fn get_of(store: &Store, key: &str) -> Option<Vec<u8>> {
 
 /// Holds syncs of sections until it is told not to.
 #[derive(Debug, Default)]
-pub(super) struct Hold {
+pub(in crate::engine) struct Hold {
     state: Mutex<Held>,
     changed: Condvar,
 }

@@ -6,6 +6,7 @@
 //! section.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::files::Files;
@@ -206,7 +207,7 @@ impl Log {
             Err(error) => return writer.note_no_room(&error),
         };
         writer.waited_for_room = Duration::ZERO;
-        let map = Arc::new(SectionMap::new(section));
+        let map = Arc::new(SectionMap::new(section, self.keeps_entries.load(Ordering::Relaxed)));
         // Under the lock of the files, or the next one would be made ahead twice.
         let mut head = self.head.lock();
         head.maps = head.maps.iter().cloned().chain([map.clone()]).collect();

@@ -1,0 +1,35 @@
+//! The feed of a store: the rows of every commit, in order and without loss, for a replica elsewhere.
+//!
+//! A commit in the log is read from there. One that goes straight into redb, or moves there before a replica has it, leaves
+//! its rows in the *outbox*: rows of `meta`, in the same transaction. So the feed survives every kill, and a commit by another
+//! process of a shared store is in it too. It is off until it is begun.
+//!
+//! * `row`: the row `feed` of `meta`, and the names of the rows that stay in their store
+//! * `changed_keys`: the keys that a transaction of redb has changed; `outbox`: what becomes of them at its commit
+//! * `told`: how far the replica is, as this process was told; and whether it may go on writing
+//! * `states`: the count, bytes and digest of every collection
+//! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
+
+mod changed_keys;
+#[cfg(any(test, feature = "replica"))]
+mod dump;
+#[cfg(any(test, feature = "replica"))]
+mod of_store;
+pub(in crate::engine) mod outbox;
+mod row;
+#[cfg(any(test, feature = "replica"))]
+mod states;
+#[cfg(test)]
+mod test;
+mod told;
+
+pub(crate) use self::changed_keys::ChangedKeys;
+#[cfg(feature = "replica")]
+pub(crate) use self::dump::Dump;
+#[cfg(feature = "replica")]
+pub(crate) use self::of_store::{Fed, FedCommit, FeedStatus};
+#[cfg(feature = "replica")]
+pub(crate) use self::row::is_local;
+#[cfg(feature = "replica")]
+pub(crate) use self::states::States;
+pub(crate) use self::told::Told;

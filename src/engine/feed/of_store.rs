@@ -1,0 +1,217 @@
+//! Beginning, reading and ending the feed of a store.
+
+use std::sync::Arc;
+
+use super::dump::Dump;
+use super::row::{FeedRow, outbox_key, outbox_sequence};
+use super::states::States;
+use crate::engine::commit::{Outcome, Size};
+use crate::engine::format::codec;
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::rows::{KeyRange, ROWS_PER_READ, ReadRows, is_full};
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::{Error, Result};
+
+/// One commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FedCommit {
+    /// Commits are numbered upwards, with gaps.
+    pub(crate) sequence: u64,
+    /// The rows that it changed ([`row_change`](crate::engine::format::row_change)).
+    pub(crate) rows: Arc<[u8]>,
+}
+
+/// The commits behind one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fed {
+    /// They are on the disk, in order. None: there are no more.
+    Commits(Vec<FedCommit>),
+    /// Some of them are not kept, as they were too many or too large: a replica needs a new base.
+    Gap,
+}
+
+/// The state of the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FeedStatus {
+    /// The store is at this commit, or at a number behind it.
+    pub(crate) sequence: u64,
+    /// The replica has everything up to this commit, as far as the store was told.
+    pub(crate) shipped: u64,
+    /// Its place in the replica, in the replica's own form; empty when it was never told.
+    pub(crate) position: Vec<u8>,
+    /// The bytes that are kept for the replica.
+    pub(crate) kept_bytes: u64,
+}
+
+impl Store {
+    /// Begins the feed, unless it has begun: every later commit is in it, and none before. Numbers begin behind `at_least`.
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub(crate) fn begin_feed(&self, at_least: u64) -> Result<()> {
+        let fresh = codec::encode(&FeedRow::begun_at(at_least))?;
+        self.alone_with(Size::Large, |tx| {
+            if tx.stored().get(Table::Meta, meta::FEED)?.is_none() {
+                tx.put_row(Table::Meta, meta::FEED, &fresh)?;
+            }
+            Ok(Outcome::Commit(()))
+        })
+    }
+
+    /// Ends the feed, and keeps nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub(crate) fn end_feed(&self) -> Result<()> {
+        self.alone_with(Size::Large, |tx| {
+            tx.delete(Table::Meta, meta::FEED)?;
+            loop {
+                let rows = tx.stored().part(Table::Meta, &KeyRange::prefix(meta::OUTBOX), ROWS_PER_READ)?;
+                if rows.is_empty() {
+                    return Ok(Outcome::Commit(()));
+                }
+                for (key, _) in rows {
+                    tx.delete(Table::Meta, &key)?;
+                }
+            }
+        })
+    }
+
+    /// The state of the feed; none when it has not begun.
+    ///
+    /// # Errors
+    ///
+    /// As a view.
+    pub(crate) fn feed_status(&self) -> Result<Option<FeedStatus>> {
+        self.fed(|rows, feed| {
+            let told = self.inner.context.told.shipped().filter(|(told, _)| *told >= feed.shipped);
+            let sequence = sequence_of(rows, &feed);
+            let (shipped, position) = match told {
+                Some((shipped, position)) => (shipped, position.to_vec()),
+                None => (feed.shipped, feed.position),
+            };
+            Ok(FeedStatus { sequence, shipped, position, kept_bytes: feed.bytes })
+        })
+    }
+
+    /// The commits behind that one which are on the disk, until they have about so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// As a view; `Conflict` when the feed has not begun.
+    pub(crate) fn feed_after(&self, sequence: u64, most_bytes: usize) -> Result<Fed> {
+        let fed = self.fed(|rows, feed| {
+            if sequence < feed.kept_from {
+                return Ok(Fed::Gap);
+            }
+            let mut commits = Commits { commits: Vec::new(), bytes: 0, most_bytes };
+            // Redb has these, and entries of the log are behind all of them.
+            let is_whole = in_outbox(rows, sequence, &mut commits)?;
+            if is_whole && !rows.overlay().is_empty() {
+                let Some(entries) = rows.overlay().entries(feed.log_number) else { return Ok(Fed::Gap) };
+                for (number, bytes) in entries {
+                    let at = feed.sequence_of(number);
+                    if at > sequence && !commits.push(at, bytes) {
+                        break;
+                    }
+                }
+            }
+            Ok(Fed::Commits(commits.commits))
+        })?;
+        fed.ok_or_else(|| Error::conflict("the feed of the store has not begun"))
+    }
+
+    /// Every row of this moment, to be read part by part.
+    ///
+    /// # Errors
+    ///
+    /// As a view; `Conflict` when the feed has not begun.
+    pub(crate) fn dump(&self) -> Result<Dump> {
+        let found = self.fed(|rows, feed| Ok(sequence_of(rows, &feed)))?;
+        found.ok_or_else(|| Error::conflict("the feed of the store has not begun"))?;
+        let rows = self.durable_rows()?;
+        let feed = feed_of(&rows)?.ok_or_else(|| Error::conflict("the feed of the store has ended"))?;
+        let sequence = sequence_of(&rows, &feed);
+        let view = View::new(self.inner.context.clone(), rows, Epoch::NOW)?;
+        let states = States::new(meta::all_stats(&view)?);
+        Ok(Dump::new(view, sequence, states))
+    }
+
+    /// The replica has everything up to that commit, at a position in its own form. Written down by the next commits that reach
+    /// redb.
+    pub(crate) fn note_shipped(&self, sequence: u64, position: Vec<u8>) {
+        self.inner.context.told.note_shipped(sequence, position);
+    }
+
+    /// Keeps this process from writing, for that reason; without one it may write again.
+    pub(crate) fn fence(&self, reason: Option<String>) {
+        self.inner.context.told.fence(reason);
+    }
+
+    /// Reads from a moment of which everything is on the disk, if the feed has begun.
+    fn fed<R>(&self, read: impl FnOnce(&ReadRows, FeedRow) -> Result<R>) -> Result<Option<R>> {
+        let rows = self.durable_rows()?;
+        feed_of(&rows)?.map(|feed| read(&rows, feed)).transpose()
+    }
+
+    fn durable_rows(&self) -> Result<ReadRows> {
+        self.inner.slot.with(|handle| {
+            let rows = self.inner.gate.log_slot().rows(handle)?;
+            // R4: a replica must not have what a power cut takes from its source.
+            if let Some(log) = self.inner.gate.log().filter(|_| !rows.overlay().is_empty()) {
+                log.wait_for_seen(rows.overlay().number())?;
+            }
+            Ok(rows)
+        })
+    }
+}
+
+/// The row of the feed in the base alone: no entry of the log has one.
+fn feed_of(rows: &ReadRows) -> Result<Option<FeedRow>> {
+    FeedRow::read(rows.stored(Table::Meta, meta::FEED)?.as_deref())
+}
+
+/// The number of the moment that the rows show.
+fn sequence_of(rows: &ReadRows, feed: &FeedRow) -> u64 {
+    if rows.overlay().is_empty() { feed.sequence } else { feed.sequence_of(rows.overlay().number()) }
+}
+
+/// Commits that are being gathered.
+struct Commits {
+    commits: Vec<FedCommit>,
+    bytes: usize,
+    most_bytes: usize,
+}
+
+impl Commits {
+    /// Adds one; says whether there is room for more.
+    fn push(&mut self, sequence: u64, rows: Arc<[u8]>) -> bool {
+        self.bytes += rows.len();
+        self.commits.push(FedCommit { sequence, rows });
+        self.bytes < self.most_bytes
+    }
+}
+
+/// Gathers commits of the outbox; says whether these are all.
+fn in_outbox(rows: &ReadRows, sequence: u64, commits: &mut Commits) -> Result<bool> {
+    let mut range = KeyRange::prefix(meta::OUTBOX).after(&outbox_key(sequence));
+    loop {
+        let part = rows.part(Table::Meta, &range, ROWS_PER_READ)?;
+        let (goes_on, last) = (is_full(&part, ROWS_PER_READ), part.last().map(|(key, _)| key.clone()));
+        for (key, bytes) in part {
+            let payload = meta::payload(Table::Meta, &key, &bytes)?;
+            if !commits.push(outbox_sequence(&key)?, payload.into()) {
+                return Ok(false);
+            }
+        }
+        match last {
+            Some(last) if goes_on => range = range.after(&last),
+            _ => return Ok(true),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The row `feed` of `meta`, and the names of the rows that stay in their store.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::format::codec::{self, Stored};
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::frame::{self, State};
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::rows::WriteRows;
+use crate::error::{Error, Result};
+
+/// No commit of any store gets so far, and everything behind it has a number.
+const MOST: u64 = u64::MAX / 2;
+
+/// The row `feed`: a store that has none has no feed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FeedRow {
+    /// The newest commit that redb has.
+    pub(super) sequence: u64,
+    /// The newest number of the log that redb has: entries behind it go on from the sequence.
+    pub(super) log_number: u64,
+    /// Commits up to this one are not kept.
+    pub(super) kept_from: u64,
+    /// The bytes of the rows of the outbox.
+    pub(super) bytes: u64,
+    /// The newest commit that the replica had when the row was written.
+    pub(super) shipped: u64,
+    /// Its place in the replica, in the replica's own form.
+    pub(super) position: Vec<u8>,
+}
+
+impl Stored for FeedRow {
+    const VERSION: u8 = 1;
+    const WHAT: &'static str = "the row of the feed";
+}
+
+impl FeedRow {
+    /// The row of a feed that begins in this transaction.
+    #[cfg(any(test, feature = "replica"))]
+    pub(super) fn begun_at(sequence: u64) -> Self {
+        let sequence = sequence.saturating_add(1).min(MOST);
+        Self { sequence, log_number: MOST, kept_from: sequence, shipped: sequence, ..Self::default() }
+    }
+
+    /// Whether it begins in this transaction: it does not know the number of the log yet.
+    pub(super) fn begins(&self) -> bool {
+        self.log_number == MOST
+    }
+
+    /// The row as it is stored; none while there is no feed.
+    pub(super) fn read(bytes: Option<&[u8]>) -> Result<Option<Self>> {
+        let Some(bytes) = bytes else { return Ok(None) };
+        let row: Self = codec::decode(&meta::payload(Table::Meta, meta::FEED, bytes)?)?;
+        if row.sequence.max(row.log_number).max(row.kept_from) > MOST {
+            let message = "the row of the feed has a number that no writer gives";
+            return Err(Error::damaged(format!("{message}: sequence={}", row.sequence)));
+        }
+        Ok(Some(row))
+    }
+
+    /// The row as a transaction of redb finds it.
+    pub(super) fn of(rows: &WriteRows<'_>) -> Result<Option<Self>> {
+        Self::read(rows.get(Table::Meta, meta::FEED)?.as_deref())
+    }
+
+    pub(super) fn write(&self, rows: &mut WriteRows<'_>) -> Result<()> {
+        put(rows, meta::FEED, &codec::encode(self)?)
+    }
+
+    /// The sequence of an entry of the log, or of the state that has it.
+    pub(super) fn sequence_of(&self, number: u64) -> u64 {
+        self.sequence.saturating_add(number.saturating_sub(self.log_number))
+    }
+}
+
+/// Writes a row of `meta` (F2).
+pub(super) fn put(rows: &mut WriteRows<'_>, key: &[u8], payload: &[u8]) -> Result<()> {
+    let (mut bytes, mut old) = (Vec::new(), Vec::new());
+    frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
+    rows.replace(Table::Meta, key, Some(&bytes), &mut old).map(drop)
+}
+
+/// The key of a commit in the outbox.
+pub(super) fn outbox_key(sequence: u64) -> Vec<u8> {
+    [meta::OUTBOX, &sequence.to_be_bytes()].concat()
+}
+
+/// The commit of a key of the outbox.
+pub(super) fn outbox_sequence(key: &[u8]) -> Result<u64> {
+    let number = key.strip_prefix(meta::OUTBOX).and_then(|number| number.try_into().ok());
+    let number = number.map(u64::from_be_bytes).filter(|number| *number <= MOST);
+    number.ok_or_else(|| Error::damaged(format!("a row of the outbox has no number: key={}", key.escape_ascii())))
+}
+
+/// R3: whether a row says something about its file, and not about the state in it: it never travels.
+pub(crate) fn is_local(table: Table, key: &[u8]) -> bool {
+    table == Table::Meta && ([meta::FORMAT, meta::WAL, meta::FEED].contains(&key) || key.starts_with(meta::OUTBOX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::format::digest::hex;
+
+    #[test]
+    fn the_bytes_of_the_row_of_the_feed_stay_as_they_are() {
+        let row =
+            FeedRow { sequence: 300, log_number: 9, kept_from: 2, bytes: 70, shipped: 3, position: b"at".to_vec() };
+        let bytes = codec::encode(&row).unwrap();
+        assert_eq!(hex(&bytes), "01fb2c0109024603026174");
+        assert_eq!(codec::decode::<FeedRow>(&bytes).unwrap(), row);
+    }
+
+    #[test]
+    fn a_row_of_the_outbox_has_a_number() {
+        assert_eq!(outbox_sequence(&outbox_key(7)).unwrap(), 7);
+        for wrong in [&b"outbox/"[..], b"outbox/1234567", &outbox_key(u64::MAX)] {
+            outbox_sequence(wrong).unwrap_err();
+        }
+    }
+}

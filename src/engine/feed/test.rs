@@ -1,0 +1,229 @@
+//! The feed against a model: a replica that takes its rows is, at every moment, what the store is.
+
+use std::collections::BTreeMap;
+
+use super::dump::Dump;
+use super::of_store::Fed;
+use super::states::States;
+use crate::engine::format::row_change::changes;
+use crate::engine::format::schema::{CollectionId, Table};
+use crate::engine::history::model_test::point;
+use crate::engine::options::Sharing;
+use crate::engine::records::Records;
+use crate::engine::store::Store;
+use crate::engine::wal::test::{C, SHORT, open_with, options};
+use crate::error::{ErrorKind, Result};
+use crate::testkit::proof::choices::Choices;
+use crate::testkit::proof::disk::Disk;
+
+const USER: CollectionId = CollectionId::FIRST_USER;
+
+/// A replica in memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Replica {
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    states: States,
+    sequence: u64,
+    bases: usize,
+}
+
+impl Replica {
+    fn base(&mut self, store: &Store) {
+        *self = Self { bases: self.bases + 1, ..Self::of(store.dump().unwrap()) };
+    }
+
+    fn of(mut dump: Dump) -> Self {
+        let mut replica = Self { sequence: dump.sequence(), states: dump.states().clone(), ..Self::default() };
+        while let Some(part) = dump.next_part(1000).unwrap() {
+            replica.take(&part);
+        }
+        replica
+    }
+
+    fn take(&mut self, rows: &[u8]) {
+        for change in changes(rows) {
+            let change = change.unwrap();
+            let key = (change.table, change.key.to_vec());
+            match change.value {
+                Some(value) => drop(self.rows.insert(key, value.to_vec())),
+                None => drop(self.rows.remove(&key)),
+            }
+        }
+    }
+
+    /// Takes what is new, a little at a time; a gap is filled by a new base. Says whether it came to the end.
+    fn follow(&mut self, store: &Store, most: usize) -> bool {
+        for _ in 0..most {
+            match store.feed_after(self.sequence, 1).unwrap() {
+                Fed::Gap => self.base(store),
+                Fed::Commits(commits) if commits.is_empty() => return true,
+                Fed::Commits(commits) => {
+                    assert_eq!(commits.len(), 1);
+                    assert!(commits[0].sequence > self.sequence);
+                    self.take(&commits[0].rows);
+                    self.states.apply(&commits[0].rows).unwrap();
+                    self.sequence = commits[0].sequence;
+                }
+            }
+        }
+        false
+    }
+
+    fn is_the_store(&self, store: &Store) {
+        let dump = Self::of(store.dump().unwrap());
+        assert!(self.rows == dump.rows, "{} against {}", self.rows.len(), dump.rows.len());
+        assert_eq!(self.states.iter().collect::<Vec<_>>(), dump.states.iter().collect::<Vec<_>>());
+        assert_eq!(self.states.of(C), store.view().unwrap().stats(C).unwrap());
+    }
+}
+
+/// One random change of a store.
+fn change(store: &Store, choices: &mut Choices, step: u64) -> Result<()> {
+    let key = [b'a' + u8::try_from(choices.below(12)).unwrap()];
+    match choices.below(20) {
+        0 => store.write(|tx| tx.seal(point(tx.now())).map(drop)),
+        1 => store.load(|tx| (0..200_u64).try_for_each(|n| tx.put(USER, &n.to_be_bytes(), &step.to_be_bytes()))),
+        2 => store.write(|tx| tx.put(C, &key, &vec![7; 3000])),
+        3..6 => store.write(|tx| tx.remove(C, &key).map(drop)),
+        6 => store.write(|tx| tx.next("tasks").map(drop)),
+        7 => {
+            let failed = store.write(|tx| {
+                tx.put(C, &key, b"never")?;
+                Err::<(), _>(crate::error::Error::conflict("no"))
+            });
+            failed.unwrap_err();
+            Ok(())
+        }
+        _ => store.write(|tx| tx.put(C, &key, &step.to_be_bytes())),
+    }
+}
+
+#[test]
+fn a_replica_that_takes_the_feed_is_the_store_whatever_way_commits_went_and_whatever_was_cut() {
+    for seed in 0..12 {
+        let mut choices = Choices::seeded(seed);
+        let disk = Disk::default();
+        let mut hive = open_with(&disk, options().tends_log(false).first_section(SHORT), None).unwrap();
+        hive.store.begin_feed(0).unwrap();
+        let (mut replica, mut cuts) = (Replica::default(), 0);
+        replica.base(&hive.store);
+        for step in 0..250 {
+            match choices.below(25) {
+                0 => hive.store.rest_log().unwrap(),
+                1 => hive.store.lay_log_down().unwrap(),
+                2..4 => {
+                    if choices.once_in(2) {
+                        hive.store.close_file().unwrap();
+                    }
+                    let content = if choices.once_in(2) { hive.disk.cut(&mut choices) } else { hive.disk.seen() };
+                    drop(hive.kill());
+                    hive =
+                        open_with(&Disk::of(content), options().tends_log(false).first_section(SHORT), None).unwrap();
+                    cuts += 1;
+                }
+                4..6 => hive.store.note_shipped(replica.sequence, b"there".to_vec()),
+                6..12 => drop(replica.follow(&hive.store, choices.below(8))),
+                _ => change(&hive.store, &mut choices, step).unwrap(),
+            }
+            if choices.once_in(10) {
+                assert!(replica.follow(&hive.store, 1000));
+                replica.is_the_store(&hive.store);
+            }
+        }
+        assert!(replica.follow(&hive.store, 1000));
+        replica.is_the_store(&hive.store);
+        assert_eq!(replica.bases, 1, "nothing was lost on the way");
+        assert!(hive.is_sound() && cuts > 2);
+    }
+}
+
+fn shared() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Store::options().sharing(Sharing::Shared).session(false).reserve(false);
+    let store = options.open_with(&folder.path().join("h.redb"), &[]).unwrap();
+    (folder, store)
+}
+
+#[test]
+fn a_store_without_a_log_has_the_same_feed() {
+    let (_folder, store) = shared();
+    let mut choices = Choices::seeded(5);
+    store.begin_feed(41).unwrap();
+    assert_eq!(store.feed_status().unwrap().unwrap().sequence, 42);
+    let mut replica = Replica::default();
+    replica.base(&store);
+    for step in 0..60 {
+        change(&store, &mut choices, step).unwrap();
+        if choices.once_in(3) {
+            store.note_shipped(replica.sequence, b"there".to_vec());
+            assert!(replica.follow(&store, 1000));
+            replica.is_the_store(&store);
+        }
+    }
+    assert_eq!(replica.bases, 1);
+}
+
+#[test]
+fn what_the_replica_has_is_kept_no_longer_and_asking_for_it_is_a_gap() {
+    let (_folder, store) = shared();
+    store.begin_feed(0).unwrap();
+    let begun = store.feed_status().unwrap().unwrap().sequence;
+    let put = || store.write(|tx| tx.put(C, b"a", &[1; 100])).unwrap();
+    (0..5).for_each(|_| put());
+    let full = store.feed_status().unwrap().unwrap();
+    store.note_shipped(full.sequence, b"there".to_vec());
+    put();
+    let status = store.feed_status().unwrap().unwrap();
+    assert_eq!((status.shipped, &status.position[..]), (full.sequence, &b"there"[..]));
+    assert!(status.kept_bytes < full.kept_bytes);
+    assert_eq!(store.feed_after(begun, 1 << 20).unwrap(), Fed::Gap);
+    let Fed::Commits(commits) = store.feed_after(full.sequence, 1 << 20).unwrap() else { panic!("it is kept") };
+    assert_eq!(commits.iter().map(|commit| commit.sequence).collect::<Vec<_>>(), [full.sequence + 1]);
+    // A later process knows it too.
+    store.close_file().unwrap();
+    let store = Store::options().session(false).open_with(store.path(), &[]).unwrap();
+    assert_eq!(store.feed_status().unwrap().unwrap().position, b"there");
+}
+
+#[test]
+fn a_commit_that_is_too_large_to_be_kept_is_a_gap_and_the_next_ones_are_kept_again() {
+    let (_folder, store) = shared();
+    store.begin_feed(0).unwrap();
+    let before = store.feed_status().unwrap().unwrap().sequence;
+    store.load(|tx| (0..20_u64).try_for_each(|n| tx.put(USER, &n.to_be_bytes(), &vec![3; 1 << 20]))).unwrap();
+    assert_eq!(store.feed_after(before, 1).unwrap(), Fed::Gap);
+    let mut replica = Replica::default();
+    replica.base(&store);
+    store.write(|tx| tx.put(C, b"a", b"1")).unwrap();
+    assert!(replica.follow(&store, 10));
+    assert_eq!(replica.bases, 1);
+    replica.is_the_store(&store);
+}
+
+#[test]
+fn a_feed_that_has_begun_goes_on_and_one_that_has_ended_keeps_nothing() {
+    let (_folder, store) = shared();
+    assert_eq!(store.feed_status().unwrap(), None);
+    assert_eq!(store.feed_after(0, 1).unwrap_err().kind(), ErrorKind::Conflict);
+    store.begin_feed(7).unwrap();
+    store.write(|tx| tx.put(C, b"a", b"1")).unwrap();
+    let status = store.feed_status().unwrap();
+    store.begin_feed(100).unwrap();
+    assert_eq!(store.feed_status().unwrap().unwrap().sequence, status.unwrap().sequence);
+    store.end_feed().unwrap();
+    assert_eq!(store.feed_status().unwrap(), None);
+    let left = store.view().unwrap().stored().count(Table::Meta).unwrap();
+    store.begin_feed(100).unwrap();
+    assert_eq!(store.view().unwrap().stored().count(Table::Meta).unwrap(), left + 1, "the outbox was emptied");
+}
+
+#[test]
+fn a_process_that_was_fenced_writes_nothing_until_it_may_again() {
+    let (_folder, store) = shared();
+    store.fence(Some("another machine has taken over: term=8".into()));
+    let refused = store.write(|tx| tx.put(C, b"a", b"1")).unwrap_err();
+    assert_eq!((refused.kind(), refused.to_string().contains("term=8")), (ErrorKind::Conflict, true));
+    assert!(store.load(|_| Ok(())).is_err());
+    store.fence(None);
+    store.write(|tx| tx.put(C, b"a", b"1")).unwrap();
+}
