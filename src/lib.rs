@@ -73,8 +73,9 @@
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
 //! 5. `transfer`: the adoption of state from other programs, archives outside the file, and the diagnosis whether the
 //!    state could be recovered.
-//! 6. `service`: the store together with the threads that run beside it in a service.
-//! 7. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, `service`,
+//! 6. `replica`: the store off the machine, in a directory or in the cloud.
+//! 7. `service`: the store together with the threads that run beside it in a service.
+//! 8. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, `service`,
 //!    `files` and the preparation of documents; `tests/layers.rs` says why.
 //!
 //! # Where each verb is written
@@ -186,6 +187,9 @@ mod files;
 pub mod json;
 mod limits;
 mod recovery;
+#[cfg(feature = "replica")]
+#[expect(dead_code, reason = "the verbs of the store come on top of it")]
+mod replica;
 #[cfg(feature = "cli")]
 mod service;
 mod state;

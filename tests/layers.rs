@@ -21,7 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the top. A layer imports itself and those before it; those in one line do not import each other.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["error", "actor", "clock", "duration", "json", "limits", "text"],
     &["files"],
     &["engine"],
@@ -29,6 +29,7 @@ const LAYERS: [&[&str]; 9] = [
     &["recovery"],
     &["worker"],
     &["transfer"],
+    &["replica"],
     &["service"],
     &["face"],
 ];

@@ -1,0 +1,135 @@
+//! A bucket of a service, by the crate `object_store`: one request for each call, with a limit of time and of size.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use tokio::time::timeout;
+
+use super::creation::{Creation, too_long};
+use super::failure::Failure;
+use crate::error::Result;
+use crate::replica::objects::layout::OBJECT_MAX;
+use crate::replica::objects::name::{Folder, ObjectName};
+
+/// The longest wait for the beginning of an answer, and for each further piece of it.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// The slowest upload that is not taken for a stalled one, in bytes a second.
+const SLOWEST: u64 = 64 << 10;
+
+/// A bucket, and the folder of the replica in it.
+pub(super) struct Cloud {
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) prefix: Path,
+    /// The location, for messages.
+    pub(super) shown: String,
+}
+
+/// Without the settings of the service, which include credentials.
+impl fmt::Debug for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cloud").field("shown", &self.shown).finish_non_exhaustive()
+    }
+}
+
+impl Cloud {
+    /// Creates an object unless its name exists, in one try.
+    pub(super) async fn create(&self, name: &ObjectName, bytes: Bytes) -> Result<Creation> {
+        let patience = SILENCE_MAX + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let path = self.path(&name.to_string());
+        let request = self.store.put_opts(&path, bytes.into(), PutMode::Create.into());
+        let failure = match timeout(patience, request).await {
+            Ok(Ok(_)) => return Ok(Creation::Created),
+            Ok(Err(error)) => Failure::of(&self.shown, error),
+            Err(_) => Failure::late(&self.shown),
+        };
+        match failure {
+            Failure::Exists => Ok(Creation::Exists),
+            Failure::Passing(error) => Ok(Creation::Unknown(error)),
+            other => Err(other.into_error(&self.shown)),
+        }
+    }
+
+    /// An object; none if it is not there.
+    pub(super) async fn get(&self, name: &ObjectName) -> Result<Result<Option<Bytes>, Failure>> {
+        let path = self.path(&name.to_string());
+        let found = match timeout(SILENCE_MAX, self.store.get(&path)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                return Ok(match Failure::of(&self.shown, error) {
+                    Failure::Absent => Ok(None),
+                    other => Err(other),
+                });
+            }
+            Err(_) => return Ok(Err(Failure::late(&self.shown))),
+        };
+        let length = found.meta.size;
+        if length > OBJECT_MAX as u64 {
+            return Err(too_long(name));
+        }
+        let (mut bytes, mut stream) = (BytesMut::new(), found.into_stream());
+        while let Some(piece) = match timeout(SILENCE_MAX, stream.next()).await {
+            Ok(piece) => piece,
+            Err(_) => return Ok(Err(Failure::late(&self.shown))),
+        } {
+            match piece {
+                Ok(piece) => bytes.extend_from_slice(&piece),
+                Err(error) => return Ok(Err(Failure::of(&self.shown, error))),
+            }
+            if bytes.len() > OBJECT_MAX {
+                return Err(too_long(name));
+            }
+        }
+        // An answer that broke off is shorter than announced. The object itself may be whole.
+        if bytes.len() as u64 == length { Ok(Ok(Some(bytes.freeze()))) } else { Ok(Err(Failure::late(&self.shown))) }
+    }
+
+    /// Calls `each` with the names of objects in a folder, in no order, from behind `after` on.
+    pub(super) async fn list(
+        &self,
+        folder: Folder,
+        after: Option<&ObjectName>,
+        each: &mut dyn FnMut(&str) -> Result<()>,
+    ) -> Result<Result<(), Failure>> {
+        let folder = self.path(&folder.to_string());
+        let mut stream = match after {
+            Some(after) => self.store.list_with_offset(Some(&folder), &self.path(&after.to_string())),
+            None => self.store.list(Some(&folder)),
+        };
+        let below = if self.prefix.as_ref().is_empty() { 0 } else { self.prefix.as_ref().len() + 1 };
+        while let Some(found) = match timeout(SILENCE_MAX, stream.next()).await {
+            Ok(found) => found,
+            Err(_) => return Ok(Err(Failure::late(&self.shown))),
+        } {
+            match found {
+                Ok(found) => each(found.location.as_ref().get(below..).unwrap_or_default())?,
+                Err(error) => return Ok(Err(Failure::of(&self.shown, error))),
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Deletes an object, if it is there.
+    pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), Failure> {
+        let path = self.path(&name.to_string());
+        match timeout(SILENCE_MAX, self.store.delete(&path)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => match Failure::of(&self.shown, error) {
+                Failure::Absent => Ok(()),
+                other => Err(other),
+            },
+            Err(_) => Err(Failure::late(&self.shown)),
+        }
+    }
+
+    fn path(&self, below: &str) -> Path {
+        match self.prefix.as_ref() {
+            "" => Path::from(below),
+            prefix => Path::from(format!("{prefix}/{below}")),
+        }
+    }
+}

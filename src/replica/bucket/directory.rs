@@ -1,0 +1,149 @@
+//! A bucket that is a folder: an object is a file that only its owner can read, with a durable name that is never replaced.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind as IoKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::creation::Creation;
+use crate::error::{Error, Result};
+use crate::files::{self, Replace, Rights};
+use crate::replica::objects::layout::OBJECT_MAX;
+use crate::replica::objects::name::{Folder, ObjectName};
+
+/// The greatest depth of folders below the one of the replica.
+const DEPTH_MAX: usize = 3;
+
+/// A folder with the objects of a replica.
+#[derive(Debug)]
+pub(super) struct Directory {
+    root: PathBuf,
+    /// The identity of the folder. A disk that is no longer mounted leaves an empty folder of the same name behind, in which
+    /// every object would be absent.
+    identity: Option<(u64, u64)>,
+}
+
+impl Directory {
+    /// Opens a folder, and creates it if it is not there.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        files::create_folders(path, Rights::new_at(path))?;
+        let root = fs::canonicalize(path).map_err(|error| files::failed(path, error))?;
+        let identity = identity(&root).map_err(|error| files::failed(path, error))?;
+        Ok(Self { root, identity })
+    }
+
+    /// The path, for messages.
+    pub(super) fn shown(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    /// Creates an object unless its name exists.
+    pub(super) fn create(&self, name: &ObjectName, bytes: &[u8]) -> Result<Creation> {
+        self.is_same()?;
+        let path = self.path(name);
+        let folder = files::folder_of(&path);
+        files::create_folders(folder, Rights::new_at(folder))?;
+        match write_new(&path, bytes) {
+            Ok(()) => Ok(Creation::Created),
+            Err(error) if error.kind() == IoKind::AlreadyExists => Ok(Creation::Exists),
+            Err(error) => Ok(Creation::Unknown(files::failed(&path, error))),
+        }
+    }
+
+    /// An object; none if it is not there.
+    pub(super) fn get(&self, name: &ObjectName) -> Result<Option<Bytes>> {
+        let path = self.path(name);
+        let file = match files::open(&path) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return self.is_same().map(|()| None),
+            Err(error) => return Err(files::failed(&path, error)),
+        };
+        let mut bytes = Vec::new();
+        file.take(OBJECT_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| files::failed(&path, error))?;
+        if bytes.len() > OBJECT_MAX {
+            return Err(super::creation::too_long(name));
+        }
+        Ok(Some(Bytes::from(bytes)))
+    }
+
+    /// The names of objects in a folder, in no order.
+    pub(super) fn list(&self, folder: Folder, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        self.is_same()?;
+        self.walk(&self.root.join(folder.to_string()), DEPTH_MAX, each)
+    }
+
+    fn walk(&self, folder: &Path, depth: usize, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(files::failed(folder, error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| files::failed(folder, error))?;
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && depth > 0 {
+                self.walk(&path, depth - 1, each)?;
+            } else if let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) {
+                each(&name.replace(std::path::MAIN_SEPARATOR, "/"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes an object, if it is there.
+    pub(super) fn delete(&self, name: &ObjectName) -> Result<()> {
+        self.is_same()?;
+        let path = self.path(name);
+        match files::remove(&path) {
+            Err(error) if !is_absent(&error) => Err(files::failed(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn path(&self, name: &ObjectName) -> PathBuf {
+        self.root.join(name.to_string())
+    }
+
+    /// Refuses a folder that has come under the name since it was opened.
+    fn is_same(&self) -> Result<()> {
+        if identity(&self.root).is_ok_and(|now| now == self.identity) {
+            return Ok(());
+        }
+        let why = "the folder of the replica is gone, or another one has its name; mount it again";
+        Err(Error::new(crate::error::ErrorKind::Io, format!("{why}: path={}", self.root.display())))
+    }
+}
+
+/// Writes a file under a temporary name, and gives it its own.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path.exists() {
+        return Err(IoKind::AlreadyExists.into());
+    }
+    let temporary = files::unfinished_name(path);
+    let written = files::create_new(&temporary, Rights::new_at(path)).and_then(|mut file: File| {
+        file.write_all(bytes)?;
+        files::publish(&temporary, path, Replace::No)
+    });
+    if written.is_err() {
+        let _gone = files::remove(&temporary);
+    }
+    written
+}
+
+/// A file in place of a folder counts as absence too: no object has the name.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), IoKind::NotFound | IoKind::NotADirectory)
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).map(|metadata| Some((metadata.dev(), metadata.ino())))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    fs::metadata(path).map(|_| None)
+}

@@ -1,0 +1,126 @@
+//! Failures of a service: those that pass, and those that a person must solve.
+
+use std::error::Error as _;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A failure of one request.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The object, or the precondition of its creation, says no. The service works.
+    Exists,
+    Absent,
+    /// It may pass: no answer, an answer of overload, a broken connection.
+    Passing(Error),
+    /// It does not pass by itself.
+    Lasting(Error),
+}
+
+impl Failure {
+    /// Sorts a failure of a request to this bucket.
+    pub(super) fn of(bucket: &str, source: object_store::Error) -> Self {
+        use object_store::Error as Of;
+        let text = chain(&source);
+        let says = |code: &str| text.contains(code);
+        let error = |kind, why: &str| Error::new(kind, format!("{why}: bucket={bucket}"));
+        // A missing bucket looks like a missing object, and must never count as one.
+        if ["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"].iter().any(|code| says(code)) {
+            return Self::Lasting(error(ErrorKind::NotFound, "there is no such bucket").with_source(source));
+        }
+        if says("RequestTimeTooSkewed") || says("RequestExpired") {
+            let why = "the clock of this machine differs from that of the bucket; set it";
+            return Self::Lasting(error(ErrorKind::Forbidden, why).with_source(source));
+        }
+        match source {
+            Of::AlreadyExists { .. } | Of::Precondition { .. } => Self::Exists,
+            Of::NotFound { .. } => Self::Absent,
+            Of::PermissionDenied { .. } | Of::Unauthenticated { .. } => {
+                let why = "the bucket refuses these credentials";
+                Self::Lasting(error(ErrorKind::Forbidden, why).with_source(source))
+            }
+            Of::NotSupported { .. } | Of::NotImplemented { .. } => {
+                let why = "the bucket cannot do that";
+                Self::Lasting(error(ErrorKind::Invalid, why).with_source(source))
+            }
+            Of::InvalidPath { .. } | Of::UnknownConfigurationKey { .. } => {
+                Self::Lasting(error(ErrorKind::Invalid, "the settings of the bucket are wrong").with_source(source))
+            }
+            source => {
+                let why = format!("the bucket does not answer: {}", shortened(&text));
+                Self::Passing(error(ErrorKind::Io, &why).with_source(source))
+            }
+        }
+    }
+
+    /// The failure of a request that got no answer in time.
+    pub(super) fn late(bucket: &str) -> Self {
+        Self::Passing(Error::new(ErrorKind::Io, format!("the bucket does not answer in time: bucket={bucket}")))
+    }
+
+    /// The error, for a request that neither depends on a name nor creates one.
+    pub(super) fn into_error(self, bucket: &str) -> Error {
+        match self {
+            Self::Passing(error) | Self::Lasting(error) => error,
+            Self::Exists | Self::Absent => {
+                Error::new(ErrorKind::Io, format!("the bucket answers something else than was asked: bucket={bucket}"))
+            }
+        }
+    }
+}
+
+/// The error that lasts; none if another try may help.
+pub(super) fn lasting(failure: Failure, bucket: &str) -> Result<Error> {
+    match failure {
+        Failure::Passing(error) => Ok(error),
+        other => Err(other.into_error(bucket)),
+    }
+}
+
+/// The messages of an error and of its causes.
+fn chain(error: &object_store::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The beginning of a text that a service may have written, in one line.
+fn shortened(text: &str) -> String {
+    let line = text.chars().map(|one| if one.is_control() { ' ' } else { one });
+    line.take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(text: &str) -> object_store::Error {
+        object_store::Error::Generic { store: "S3", source: text.to_owned().into() }
+    }
+
+    #[test]
+    fn a_missing_bucket_is_never_a_missing_object() {
+        let absent = |text: &str| {
+            Failure::of("s3://b", object_store::Error::NotFound { path: "x".into(), source: text.to_owned().into() })
+        };
+        assert!(matches!(absent("404: NoSuchKey"), Failure::Absent));
+        for text in ["404: <Code>NoSuchBucket</Code>", "ContainerNotFound"] {
+            assert!(matches!(absent(text), Failure::Lasting(error) if error.kind() == ErrorKind::NotFound), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_clock_is_said_as_that_and_an_overload_passes() {
+        let late = object_store::Error::PermissionDenied { path: "x".into(), source: "RequestTimeTooSkewed".into() };
+        let Failure::Lasting(error) = Failure::of("s3://b", late) else { panic!() };
+        assert!(error.to_string().contains("clock") && error.to_string().ends_with("bucket=s3://b"), "{error}");
+        let Failure::Passing(error) = Failure::of("s3://b", generic("503\nSlowDown")) else { panic!() };
+        assert!(error.to_string().contains("503 SlowDown"), "{error}");
+        let error = Failure::Absent.into_error("s3://b");
+        assert_eq!(error.kind(), ErrorKind::Io);
+    }
+}

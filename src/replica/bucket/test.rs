@@ -1,0 +1,179 @@
+//! Every kind of bucket does the same.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::*;
+use crate::replica::faulty_test::{Faulty, run};
+use crate::replica::objects::name::{BaseName, ReplicaSlot, Term};
+
+fn log(term: u32, index: u64) -> ObjectName {
+    ObjectName::Log(ReplicaSlot { term: Term(term), index })
+}
+
+#[test]
+fn an_object_is_created_once_read_listed_in_order_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Bucket::open(&folder.path().join("a/b").to_str().unwrap().parse().unwrap()).unwrap();
+    for bucket in [directory, Bucket::of(Arc::new(InMemory::new())), Bucket::of(Arc::new(Faulty::unreliable(3)))] {
+        run(async {
+            assert_eq!(bucket.get(&log(1, 0)).await.unwrap(), None);
+            assert_eq!(bucket.list(Folder::Log(Term(1)), None).await.unwrap(), []);
+            for index in [10, 2, 300] {
+                while !matches!(
+                    bucket.create(&log(1, index), Bytes::from(format!("{index}"))).await.unwrap(),
+                    Creation::Created
+                ) {
+                    if bucket.get(&log(1, index)).await.unwrap().is_some() {
+                        break;
+                    }
+                }
+            }
+            let again = bucket.create(&log(1, 2), Bytes::from_static(b"x")).await.unwrap();
+            assert!(matches!(again, Creation::Exists | Creation::Unknown(_)));
+            let base = BaseName { slot: ReplicaSlot::first(Term(1)), attempt: 0 };
+            for name in [log(2, 0), ObjectName::Store, ObjectName::Part(base, 1), ObjectName::Manifest(base)] {
+                while bucket.get(&name).await.unwrap().is_none() {
+                    bucket.create(&name, Bytes::new()).await.unwrap();
+                }
+            }
+            assert_eq!(bucket.get(&log(1, 300)).await.unwrap().unwrap(), "300");
+            assert_eq!(bucket.get(&log(1, 2)).await.unwrap().unwrap(), "2");
+            let all = [log(1, 2), log(1, 10), log(1, 300)];
+            assert_eq!(bucket.list(Folder::Log(Term(1)), None).await.unwrap(), all);
+            assert_eq!(bucket.list(Folder::Log(Term(1)), Some(&log(1, 2))).await.unwrap(), all[1..]);
+            let bases = [ObjectName::Manifest(base), ObjectName::Part(base, 1)];
+            assert_eq!(bucket.list(Folder::Bases, None).await.unwrap(), bases);
+            assert_eq!(bucket.list(Folder::Bases, Some(&bases[0])).await.unwrap(), bases[1..]);
+            for _ in 0..2 {
+                bucket.delete(&log(1, 10)).await.unwrap();
+            }
+            assert_eq!(bucket.list(Folder::Log(Term(1)), None).await.unwrap(), [all[0], all[2]]);
+        });
+    }
+}
+
+#[test]
+fn files_of_others_are_not_listed_and_a_longer_object_than_any_is_damage() {
+    let store = Arc::new(InMemory::new());
+    let bucket = Bucket::of(store.clone());
+    run(async {
+        for path in ["p/term/note.txt", "p/term/00000001", "p/term/00000002/x", "q/term/00000003"] {
+            store.put(&path.into(), "x".into()).await.unwrap();
+        }
+        assert_eq!(bucket.list(Folder::Terms, None).await.unwrap(), [ObjectName::Term(Term(1))]);
+        let long = vec![0_u8; crate::replica::objects::layout::OBJECT_MAX + 1];
+        store.put(&"p/store".into(), long.into()).await.unwrap();
+        assert_eq!(bucket.get(&ObjectName::Store).await.unwrap_err().kind(), ErrorKind::Damaged);
+    });
+}
+
+#[test]
+fn a_bucket_that_never_answers_is_given_up_and_its_answer_is_named() {
+    #[derive(Debug)]
+    struct Silent;
+    impl std::fmt::Display for Silent {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Silent")
+        }
+    }
+    fn silent() -> object_store::Error {
+        object_store::Error::Generic { store: "silent", source: "503 no answer".into() }
+    }
+    #[async_trait::async_trait]
+    impl ObjectStore for Silent {
+        async fn put_opts(
+            &self,
+            _: &object_store::path::Path,
+            _: object_store::PutPayload,
+            _: object_store::PutOptions,
+        ) -> object_store::Result<object_store::PutResult> {
+            Err(silent())
+        }
+        async fn put_multipart_opts(
+            &self,
+            _: &object_store::path::Path,
+            _: object_store::PutMultipartOptions,
+        ) -> object_store::Result<Box<dyn object_store::MultipartUpload>> {
+            Err(silent())
+        }
+        async fn get_opts(
+            &self,
+            _: &object_store::path::Path,
+            _: object_store::GetOptions,
+        ) -> object_store::Result<object_store::GetResult> {
+            Err(silent())
+        }
+        fn delete_stream(
+            &self,
+            _: futures_util::stream::BoxStream<'static, object_store::Result<object_store::path::Path>>,
+        ) -> futures_util::stream::BoxStream<'static, object_store::Result<object_store::path::Path>> {
+            Box::pin(futures_util::stream::once(async { Err(silent()) }))
+        }
+        fn list(
+            &self,
+            _: Option<&object_store::path::Path>,
+        ) -> futures_util::stream::BoxStream<'static, object_store::Result<object_store::ObjectMeta>> {
+            Box::pin(futures_util::stream::once(async { Err(silent()) }))
+        }
+        async fn list_with_delimiter(
+            &self,
+            _: Option<&object_store::path::Path>,
+        ) -> object_store::Result<object_store::ListResult> {
+            Err(silent())
+        }
+        async fn copy_opts(
+            &self,
+            _: &object_store::path::Path,
+            _: &object_store::path::Path,
+            _: object_store::CopyOptions,
+        ) -> object_store::Result<()> {
+            Err(silent())
+        }
+    }
+    let bucket = Bucket::of(Arc::new(Silent)).with_patience(Duration::from_millis(100));
+    run(async {
+        assert!(matches!(bucket.create(&ObjectName::Store, Bytes::new()).await, Ok(Creation::Unknown(_))));
+        for error in [
+            bucket.get(&ObjectName::Store).await.unwrap_err(),
+            bucket.list(Folder::Terms, None).await.unwrap_err(),
+            bucket.delete(&ObjectName::Store).await.unwrap_err(),
+        ] {
+            assert!(error.kind() == ErrorKind::Io && error.to_string().contains("503 no answer"), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_is_gone_or_another_one_is_an_error_and_no_absence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r");
+    let bucket = Bucket::open(&path.to_str().unwrap().parse().unwrap()).unwrap();
+    run(async {
+        bucket.create(&ObjectName::Store, Bytes::new()).await.unwrap();
+        std::fs::rename(&path, folder.path().join("away")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(bucket.get(&ObjectName::Store).await.unwrap_err().kind(), ErrorKind::Io);
+            assert_eq!(bucket.list(Folder::Terms, None).await.unwrap_err().kind(), ErrorKind::Io);
+            assert_eq!(bucket.create(&log(1, 1), Bytes::new()).await.unwrap_err().kind(), ErrorKind::Io);
+            std::fs::create_dir_all(&path).unwrap();
+        }
+        assert!(std::fs::read_dir(&path).unwrap().next().is_none());
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn only_the_owner_of_a_folder_reads_what_is_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r");
+    let bucket = Bucket::open(&path.to_str().unwrap().parse().unwrap()).unwrap();
+    run(async { bucket.create(&log(1, 1), Bytes::from_static(b"x")).await.unwrap() });
+    let mode = |below: &str| std::fs::metadata(path.join(below)).unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode(""), mode("log"), mode("log/00000001")], [0o700; 3]);
+    assert_eq!(mode("log/00000001/000000000001"), 0o600);
+}

@@ -1,0 +1,194 @@
+//! The proof of a bucket: that of several writers of one object exactly one wins, also when they race, and that what it says
+//! it has stored is there. The whole protocol stands on this, and some servers that speak the protocol of S3 do not do it.
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::bucket::{Bucket, Creation, Pauses};
+use super::objects::layout::Nonce;
+use super::objects::name::{Folder, ObjectName};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Races, and writers in each. Servers that are right one by one and wrong in a race let nearly all of 16 win.
+const RACES: u32 = 5;
+const WRITERS: usize = 16;
+/// Races that may end without a winner, because the bucket answered each writer with a conflict.
+const SPARE: u32 = 20;
+
+/// The lies of a bucket: each says what was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Several writers of one object were told that theirs was created.
+    SeveralCreated { created: usize },
+    /// A name that existed was created again.
+    CreatedAgain,
+    /// The bucket has something else than it said that it had stored.
+    OtherBytes,
+    /// An object that was created is not there.
+    Lost,
+    /// An object that was created is in no list.
+    NotListed,
+}
+
+/// Proves a bucket.
+///
+/// # Errors
+///
+/// `Invalid` when the bucket cannot keep two writers apart, naming the fault; the errors of the bucket.
+pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
+    let id = Nonce::new().0;
+    let mut created = Vec::new();
+    let mut lie = None;
+    for number in 0..RACES + SPARE {
+        if created.len() == RACES as usize || lie.is_some() {
+            break;
+        }
+        let name = ObjectName::Probe(id, number);
+        match race(bucket, &name).await? {
+            Ok(true) => created.push(name),
+            Ok(false) => {}
+            Err(found) => lie = Some(found),
+        }
+    }
+    if lie.is_none() && created.len() < RACES as usize {
+        let why = "the bucket answers each of several writers with a conflict, so that none can write";
+        return Err(Error::new(ErrorKind::Io, format!("{why}: bucket={}", bucket.shown())));
+    }
+    if lie.is_none() {
+        lie = not_listed(bucket, id, &created).await?;
+    }
+    for number in 0..RACES + SPARE {
+        // A bucket that locks its objects keeps these few as well.
+        if bucket.delete(&ObjectName::Probe(id, number)).await.is_err() {
+            break;
+        }
+    }
+    match lie {
+        None => Ok(()),
+        Some(lie) => Err(refused(lie, bucket)),
+    }
+}
+
+/// Lets several writers create one object. True if one of them did, false if none could.
+async fn race(bucket: &Bucket, name: &ObjectName) -> Result<Result<bool, Lie>> {
+    let texts: Vec<_> = (0..WRITERS).map(|writer| Bytes::from(format!("{} {writer}\n", Nonce::new()))).collect();
+    let answers = join_all(texts.iter().map(|text| bucket.create(name, text.clone()))).await;
+    let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
+    let winners = || texts.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Creation::Created));
+    if winners().count() > 1 {
+        return Ok(Err(Lie::SeveralCreated { created: winners().count() }));
+    }
+    let winner = winners().next().map(|(text, _)| text.clone());
+    let was_answered = !answers.iter().any(|answer| matches!(answer, Creation::Unknown(_)));
+    let Some(found) = bucket.get(name).await? else {
+        return Ok(if winner.is_some() { Err(Lie::Lost) } else { Ok(false) });
+    };
+    let is_told = match &winner {
+        Some(winner) => *winner == found,
+        // The answer to the winner was lost, or was a conflict.
+        None => texts.contains(&found),
+    };
+    if !is_told && (was_answered || !texts.contains(&found)) {
+        return Ok(Err(Lie::OtherBytes));
+    }
+    again(bucket, name, found).await
+}
+
+/// Creates an object that is there once more.
+async fn again(bucket: &Bucket, name: &ObjectName, found: Bytes) -> Result<Result<bool, Lie>> {
+    let mut pauses = Pauses::within(bucket.patience());
+    loop {
+        match bucket.create(name, Bytes::from_static(b"again\n")).await? {
+            Creation::Exists => break,
+            Creation::Created => return Ok(Err(Lie::CreatedAgain)),
+            Creation::Unknown(error) => pauses.pause(error).await?,
+        }
+    }
+    Ok(match bucket.get(name).await? {
+        Some(now) if now == found => Ok(true),
+        Some(_) => Err(Lie::OtherBytes),
+        None => Err(Lie::Lost),
+    })
+}
+
+/// Waits until all of these are listed.
+async fn not_listed(bucket: &Bucket, id: u128, created: &[ObjectName]) -> Result<Option<Lie>> {
+    let mut pauses = Pauses::within(bucket.patience().min(std::time::Duration::from_secs(10)));
+    loop {
+        let listed = bucket.list(Folder::Probe(id), None).await?;
+        if created.iter().all(|name| listed.contains(name)) {
+            return Ok(None);
+        }
+        if pauses.pause(refused(Lie::NotListed, bucket)).await.is_err() {
+            return Ok(Some(Lie::NotListed));
+        }
+    }
+}
+
+fn refused(lie: Lie, bucket: &Bucket) -> Error {
+    let bucket = bucket.shown();
+    let told = match lie {
+        Lie::SeveralCreated { created } => {
+            format!("the bucket tells {created} of {WRITERS} writers of one object that each created it")
+        }
+        Lie::CreatedAgain => "the bucket creates an object again that exists".to_owned(),
+        Lie::OtherBytes => "the bucket has other bytes than it said that it had stored".to_owned(),
+        Lie::Lost => "the bucket lost an object that it said it had created".to_owned(),
+        Lie::NotListed => "the bucket does not list an object that it created".to_owned(),
+    };
+    Error::invalid(format!("{told}, so it cannot keep two writers apart; use another bucket: bucket={bucket}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::replica::faulty_test::{Faulty, Lies, run};
+
+    #[test]
+    fn a_folder_and_a_right_bucket_pass_and_nothing_of_the_proof_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = folder.path().join("replica").to_str().unwrap().parse().unwrap();
+        for bucket in [Bucket::open(&location).unwrap(), Bucket::of(Arc::new(InMemory::new()))] {
+            run(async {
+                probe(&bucket).await.unwrap();
+                probe(&bucket).await.unwrap();
+            });
+        }
+        let left = walk(folder.path());
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn a_bucket_that_lies_is_refused_and_the_message_says_how_it_lies() {
+        for (lies, told) in [
+            (Lies { overwrites: true, ..Lies::default() }, "tells 16 of 16 writers"),
+            (Lies { loses_races: true, ..Lies::default() }, "writers of one object that each created it"),
+            (Lies { creates_again: true, ..Lies::default() }, "creates an object again"),
+            (Lies { loses: true, ..Lies::default() }, "lost an object"),
+            (Lies { flips: true, ..Lies::default() }, "other bytes"),
+            (Lies { lists_nothing: true, ..Lies::default() }, "does not list"),
+            (Lies { conflicts: true, ..Lies::default() }, "answers each of several writers with a conflict"),
+        ] {
+            let bucket = Bucket::of(Arc::new(Faulty::new(lies))).with_patience(std::time::Duration::from_millis(200));
+            let error = run(probe(&bucket)).unwrap_err().to_string();
+            assert!(error.contains(told) && error.ends_with("bucket=memory"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_with_lost_answers_and_failures_passes() {
+        for seed in 0..20 {
+            let bucket = Bucket::of(Arc::new(Faulty::unreliable(seed)));
+            run(probe(&bucket)).unwrap();
+        }
+    }
+}

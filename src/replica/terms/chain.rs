@@ -1,0 +1,135 @@
+//! The terms of a replica: the newest one, the chain of those that opened, and how far old objects were collected.
+
+use super::remote::Remote;
+use crate::error::{Error, Result};
+use crate::replica::objects::kinds::{GcFloor, LogOpen};
+use crate::replica::objects::layout::ObjectHash;
+use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
+use crate::replica::objects::object::{Object, StoredObject};
+
+/// A term that opened, with the check of its first object.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenedTerm {
+    pub(crate) term: Term,
+    pub(crate) open: LogOpen,
+    pub(crate) hash: ObjectHash,
+}
+
+/// The floors of collection: objects before them may be gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Floors {
+    /// The highest floor that a collection announced.
+    pub(crate) announced: Option<ReplicaSlot>,
+    /// The highest floor that a collection decided.
+    pub(crate) decided: Option<ReplicaSlot>,
+    /// The number of the next collection.
+    pub(crate) next: u32,
+}
+
+/// The newest term that somebody claimed; none in a new replica. A list proves presence; only a get proves absence.
+///
+/// # Errors
+///
+/// The errors of the replica.
+pub(crate) async fn newest_term(remote: &impl Remote) -> Result<Option<Term>> {
+    let listed = remote.list(Folder::Terms).await?.into_iter().filter_map(|name| match name {
+        ObjectName::Term(term) => Some(term),
+        _ => None,
+    });
+    let mut newest = listed.max();
+    loop {
+        let next = newest.unwrap_or(Term(0)).next()?;
+        if remote.get(ObjectName::Term(next)).await?.is_none() {
+            return Ok(newest);
+        }
+        newest = Some(next);
+    }
+}
+
+/// The newest term that opened; none in a new replica.
+///
+/// # Errors
+///
+/// The errors of the replica; `Damaged`.
+pub(crate) async fn newest_open(remote: &impl Remote) -> Result<Option<OpenedTerm>> {
+    let mut term = newest_term(remote).await?;
+    while let Some(at) = term {
+        if let Some(Opening::Opened(opened)) = opening(remote, at).await? {
+            return Ok(Some(opened));
+        }
+        term = at.before();
+    }
+    Ok(None)
+}
+
+/// The first object of a term.
+pub(super) enum Opening {
+    Opened(OpenedTerm),
+    /// The claimant died, and this later term made sure that it stays so.
+    Void {
+        by: Term,
+    },
+}
+
+/// The first object of a term; none if there is none yet.
+pub(super) async fn opening(remote: &impl Remote, term: Term) -> Result<Option<Opening>> {
+    match remote.get(ObjectName::Log(ReplicaSlot::opening(term))).await? {
+        None => Ok(None),
+        Some(stored) => Ok(Some(opening_of(stored)?)),
+    }
+}
+
+pub(super) fn opening_of(stored: StoredObject) -> Result<Opening> {
+    match stored.object {
+        Object::Open(open) => Ok(Opening::Opened(OpenedTerm { term: open.term, open, hash: stored.hash })),
+        Object::Seal(seal) => Ok(Opening::Void { by: seal.by }),
+        other => Err(Error::damaged(format!(
+            "a term of the replica begins with something else: object={} kind={}",
+            stored.name,
+            other.kind()
+        ))),
+    }
+}
+
+/// The chain of terms that opened, from this one back to the last one that is not after `down`; the newest first.
+///
+/// # Errors
+///
+/// The errors of the replica; `Damaged` when a parent is not there.
+pub(crate) async fn path(remote: &impl Remote, newest: Term, down: Term) -> Result<Vec<OpenedTerm>> {
+    let mut path = Vec::new();
+    let mut next = Some(newest);
+    while let Some(term) = next {
+        let Some(Opening::Opened(opened)) = opening(remote, term).await? else {
+            return Err(Error::damaged(format!("a term of the replica is missing: term={term}")));
+        };
+        next = opened.open.parent.map(|parent| parent.term).filter(|_| term > down);
+        path.push(opened);
+    }
+    Ok(path)
+}
+
+/// How far old objects were collected. Collections have numbers without gaps and are never deleted, so gets prove the last.
+///
+/// # Errors
+///
+/// The errors of the replica; `Damaged`.
+pub(crate) async fn floors(remote: &impl Remote) -> Result<Floors> {
+    let mut floors = Floors::default();
+    while let Some(list) = floor(remote, ObjectName::GcList(floors.next)).await? {
+        floors.announced = floors.announced.max(list.floor);
+        if let Some(go) = floor(remote, ObjectName::GcGo(floors.next)).await? {
+            floors.decided = floors.decided.max(go.floor);
+        }
+        floors.next = floors.next.saturating_add(1);
+    }
+    Ok(floors)
+}
+
+async fn floor(remote: &impl Remote, name: ObjectName) -> Result<Option<GcFloor>> {
+    match remote.get(name).await?.map(|stored| stored.object) {
+        None => Ok(None),
+        Some(Object::GcList(floor) | Object::GcGo(floor)) => Ok(Some(floor)),
+        Some(other) => Err(Error::damaged(format!("an object of another kind: object={name} kind={}", other.kind()))),
+    }
+}

@@ -1,0 +1,18 @@
+//! Terms: the protocol by which exactly one process writes the log of a replica, whatever crashes, sleeps, comes back from an
+//! older disk, or is cloned. No clock is part of it. FORMAT.md says why it holds, and the simulation of the tests tries it.
+//!
+//! * `remote`: the two sides of the protocol as it sees them; `settle`: one object under one name
+//! * `chain`: the terms that there are; `open`: opens one; `write`: writes its log
+//! * `walk`: moves a state along the log; `follow`: the same, object by object
+//! * `rules`: rules that a test breaks on purpose
+
+#[macro_use]
+mod rules;
+
+pub(crate) mod chain;
+pub(crate) mod follow;
+pub(crate) mod open;
+pub(crate) mod remote;
+pub(crate) mod settle;
+pub(crate) mod walk;
+pub(crate) mod write;

@@ -1,0 +1,232 @@
+//! Opens a term: from then on this process alone may commit. Every start of a process that writes does it, because its disk may
+//! be an older snapshot, or the clone of another machine.
+
+use super::chain::{self, OpenedTerm, Opening};
+use super::remote::{Fit, Local, Remote, ReplicaPosition};
+use super::settle::{Settled, settle};
+use super::walk::{Walked, walk};
+use crate::error::{Error, ErrorKind, Result};
+use crate::replica::objects::kinds::{LogOpen, LogSeal, TermClaim};
+use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
+use crate::replica::objects::object::{Object, StoredObject};
+
+/// Tries to bring a state to the end of the log, each with a base anew.
+const TRIES: u32 = 4;
+
+/// Where the state comes from that begins a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// It goes on where the log ends.
+    Log,
+    /// It was restored, and what the log has behind it is given up.
+    Restore,
+}
+
+/// How the opening of a term ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "only a process that opened a term may commit"]
+pub(crate) enum OpenedAs {
+    /// This process writes the term.
+    Writer(Term),
+    /// A later claimant was faster.
+    Overtaken,
+    /// The state could not be brought to the end of the log, or a restored one is not on the chain any more.
+    Apart,
+}
+
+/// Opens a term.
+///
+/// # Errors
+///
+/// The errors of the replica and of the state.
+pub(crate) async fn open_term(remote: &impl Remote, local: &mut impl Local, origin: Origin) -> Result<OpenedAs> {
+    let (newest, me) = claim(remote).await?;
+    // After the claim: from now on no collection decides without having seen it.
+    let floor = chain::floors(remote).await?.announced.filter(|_| !broken!(AbsentIsTheEnd));
+    let parent = match seal_dead(remote, newest, me).await? {
+        Down::Overtaken => return Ok(OpenedAs::Overtaken),
+        Down::Nobody => return begin(remote, local, me).await,
+        Down::Parent(parent) => parent,
+    };
+    let term = parent.term;
+    let Some(end) = seal_parent(remote, local, term, me, floor).await? else { return Ok(OpenedAs::Overtaken) };
+    let fits = match origin {
+        Origin::Restore => is_on_chain(remote, local, term).await?,
+        Origin::Log => broken!(OpensBeforeCatchingUp) || catch_up(remote, local, term, end).await?,
+    };
+    if !fits {
+        return Ok(OpenedAs::Apart);
+    }
+    if origin == Origin::Restore && local.keep_aside()? == Fit::Apart {
+        return Ok(OpenedAs::Apart);
+    }
+    let Some(at) = local.position() else { return Ok(OpenedAs::Apart) };
+    let open = LogOpen {
+        store: remote.store(),
+        term: me,
+        nonce: remote.nonce(),
+        time: crate::clock::as_stored(remote.now()),
+        parent: Some(ReplicaSlot { term, index: end }),
+        sequence: at.sequence,
+        states: at.states,
+        restore: origin == Origin::Restore,
+    };
+    opened(remote, local, open, at).await
+}
+
+/// The first term of a replica. A base of the state follows it.
+async fn begin(remote: &impl Remote, local: &mut impl Local, me: Term) -> Result<OpenedAs> {
+    let (sequence, states) = local.newest()?;
+    let time = crate::clock::as_stored(remote.now());
+    let (store, nonce) = (remote.store(), remote.nonce());
+    let open = LogOpen { store, term: me, nonce, time, parent: None, sequence, states, restore: false };
+    let at = ReplicaPosition {
+        slot: ReplicaSlot::first(me),
+        previous: crate::replica::objects::layout::ObjectHash([0; 32]),
+        sequence,
+        states,
+        time,
+    };
+    opened(remote, local, open, at).await
+}
+
+/// Writes the opening. Only now may this process commit.
+async fn opened(remote: &impl Remote, local: &mut impl Local, open: LogOpen, at: ReplicaPosition) -> Result<OpenedAs> {
+    let term = open.term;
+    let object = remote.prepare(ObjectName::Log(ReplicaSlot::opening(term)), Object::Open(open), b"")?;
+    match settle(remote, &object).await? {
+        Settled::Other(_) => Ok(OpenedAs::Overtaken),
+        Settled::Own => {
+            local.set_position(ReplicaPosition { slot: ReplicaSlot::first(term), previous: object.hash, ..at })?;
+            Ok(OpenedAs::Writer(term))
+        }
+    }
+}
+
+/// Claims the next term. Gives the newest one before it, and its own.
+async fn claim(remote: &impl Remote) -> Result<(Option<Term>, Term)> {
+    for tries in 0.. {
+        let newest = chain::newest_term(remote).await?;
+        let term = newest.unwrap_or(Term(0)).next()?;
+        let claim = TermClaim {
+            store: remote.store(),
+            term,
+            nonce: remote.nonce(),
+            time: crate::clock::as_stored(remote.now()),
+            machine: remote.machine(),
+            key: remote.wrapped_key(term)?,
+        };
+        let object = remote.prepare(ObjectName::Term(term), Object::Claim(claim), b"")?;
+        if let Settled::Own = settle(remote, &object).await? {
+            return Ok((newest, term));
+        }
+        remote
+            .wait(tries, Error::conflict(format!("other processes claim the terms of the replica: term={term}")))
+            .await?;
+    }
+    // The range has no end.
+    Err(Error::new(ErrorKind::Io, "no term could be claimed"))
+}
+
+/// The term below one's own claim.
+enum Down {
+    Parent(OpenedTerm),
+    /// No term ever opened.
+    Nobody,
+    Overtaken,
+}
+
+/// Goes down from the newest term to the last that opened. A claimant on the way that has not opened is sealed, so that it never
+/// will: its disk may hold an opening that is still on its way.
+async fn seal_dead(remote: &impl Remote, newest: Option<Term>, me: Term) -> Result<Down> {
+    let mut next = newest;
+    while let Some(term) = next {
+        let mut found = chain::opening(remote, term).await?;
+        if found.is_none() && !broken!(DeadClaimantsAreLeft) {
+            found = match settle(remote, &seal(remote, ReplicaSlot::opening(term), me)?).await? {
+                Settled::Own => Some(Opening::Void { by: me }),
+                Settled::Other(other) => Some(chain::opening_of(*other)?),
+            };
+        }
+        match found {
+            Some(Opening::Opened(opened)) => return Ok(Down::Parent(opened)),
+            Some(Opening::Void { by }) if by > me && !broken!(OvertakenClaimantsGoOn) => return Ok(Down::Overtaken),
+            _ => next = term.before(),
+        }
+    }
+    Ok(Down::Nobody)
+}
+
+/// Seals the end of the term below, and gives the slot of the seal; none if a later claimant sealed it.
+///
+/// A slot that is absent is the end only at or above the floor of collection, below which a batch may have been collected.
+async fn seal_parent(
+    remote: &impl Remote,
+    local: &impl Local,
+    term: Term,
+    me: Term,
+    floor: Option<ReplicaSlot>,
+) -> Result<Option<u64>> {
+    let names = remote.list(Folder::Log(term)).await?;
+    let index = |name: &ObjectName| match name {
+        ObjectName::Log(slot) => slot.index,
+        _ => 0,
+    };
+    let of_term = |slot: &ReplicaSlot| slot.term == term;
+    let own = local.position().map(|at| at.slot).filter(of_term);
+    let known =
+        [own, floor.filter(of_term), Some(ReplicaSlot::first(term))].into_iter().flatten().map(|slot| slot.index);
+    let mut at = ReplicaSlot { term, index: known.chain(names.iter().map(index)).max().unwrap_or(1) };
+    loop {
+        let name = ObjectName::Log(at);
+        let stored = match remote.get(name).await? {
+            Some(stored) => stored,
+            // It was listed, and collected since: a batch.
+            None if names.binary_search(&name).is_ok() => {
+                at = at.next()?;
+                continue;
+            }
+            None => {
+                let own = seal(remote, at, me)?;
+                match settle(remote, &own).await? {
+                    Settled::Own => own,
+                    Settled::Other(other) => *other,
+                }
+            }
+        };
+        if let Object::Seal(seal) = stored.object {
+            return Ok((seal.by <= me || broken!(OvertakenClaimantsGoOn)).then_some(at.index));
+        }
+        at = at.next()?;
+    }
+}
+
+fn seal(remote: &impl Remote, slot: ReplicaSlot, by: Term) -> Result<StoredObject> {
+    let time = crate::clock::as_stored(remote.now());
+    let seal = LogSeal { store: remote.store(), slot, nonce: remote.nonce(), time, by };
+    remote.prepare(ObjectName::Log(slot), Object::Seal(seal), b"")
+}
+
+/// Whether no restore went behind a restored state meanwhile.
+async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
+    let Some(at) = local.position() else { return Ok(false) };
+    let path = chain::path(remote, newest, at.slot.term).await?;
+    Ok(path.iter().all(|step| step.term <= at.slot.term || step.open.sequence >= at.sequence))
+}
+
+/// Brings a state to exactly the end of the log.
+async fn catch_up(remote: &impl Remote, local: &mut impl Local, term: Term, end: u64) -> Result<bool> {
+    for tries in 0..TRIES {
+        if let Some(at) = local.position() {
+            let path = chain::path(remote, term, at.slot.term).await?;
+            if walk(remote, local, &path, Some(end), None).await? == Walked::End {
+                return Ok(true);
+            }
+        }
+        if !local.rebase(remote, term).await? {
+            let why = Error::conflict("the replica has no base from which the log goes on");
+            remote.wait(tries, why).await?;
+        }
+    }
+    Ok(false)
+}

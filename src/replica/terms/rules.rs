@@ -1,0 +1,64 @@
+//! Rules of the protocol that a test breaks on purpose, to see that the simulation notices. Outside of tests no rule can be
+//! broken.
+
+/// Whether this rule is broken now.
+#[cfg(test)]
+macro_rules! broken {
+    ($rule:ident) => {
+        $crate::replica::terms::rules::is_broken($crate::replica::terms::rules::Rule::$rule)
+    };
+}
+
+#[cfg(not(test))]
+macro_rules! broken {
+    ($rule:ident) => {
+        false
+    };
+}
+
+/// A rule, by its breach.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// An object that exists counts as one's own.
+    ExistsIsSuccess,
+    /// A term opens before its state is at the end of the one before.
+    OpensBeforeCatchingUp,
+    /// The first absent object is the end of a term, although it may have been collected.
+    AbsentIsTheEnd,
+    /// A claimant that died is sealed only if it sealed the term before.
+    DeadClaimantsAreLeft,
+    /// Only the batch in flight is kept aside when a writer is fenced.
+    OnlyTheBatchInFlightIsKept,
+    /// A tail from before a restore goes on behind it.
+    OldTailsFitBehindARestore,
+    /// A term does not say with which commit its parent ends.
+    OpenNamesTheSlotOnly,
+    /// A restore takes a base of a part of the log that was given up.
+    BaseOffTheChain,
+    /// The newest state counts as that of a later moment.
+    MomentWithoutALaterCommit,
+    /// A restarted process goes on in its term.
+    RestartsGoOnInTheirTerm,
+    /// Each object of a process has the same nonce.
+    NonceOfTheProcess,
+    /// A seal by a later claimant does not stop an earlier one.
+    OvertakenClaimantsGoOn,
+}
+
+#[cfg(test)]
+thread_local! {
+    static BROKEN: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether this rule is broken on this thread.
+#[cfg(test)]
+pub(crate) fn is_broken(rule: Rule) -> bool {
+    BROKEN.get() == Some(rule)
+}
+
+/// Breaks a rule on this thread, or none.
+#[cfg(test)]
+pub(crate) fn break_rule(rule: Option<Rule>) {
+    BROKEN.set(rule);
+}

@@ -1,0 +1,148 @@
+//! Writes the log of a term: one object at a time, in order.
+
+use jiff::Timestamp;
+
+use super::remote::{Fit, Local, Remote, ReplicaPosition};
+use super::settle::{Settled, settle};
+use super::walk::no_position;
+use crate::error::{Error, Result};
+use crate::replica::objects::commits::{self, ShippedCommit};
+use crate::replica::objects::kinds::{LogBatch, LogSeal};
+use crate::replica::objects::layout::ObjectHash;
+use crate::replica::objects::name::{ObjectName, Term};
+use crate::replica::objects::object::{Object, StoredObject};
+
+/// The writer of a term.
+#[derive(Debug)]
+pub(crate) struct TermWriter {
+    term: Term,
+    /// The object whose fate is not known, and the position behind it. Nothing else may be written in its place.
+    pending: Option<(StoredObject, ReplicaPosition)>,
+    state: WriterState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriterState {
+    Writing,
+    /// Another process sealed the term, or this one ended it.
+    Over,
+}
+
+/// The fate of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a fenced process must stop committing"]
+pub(crate) enum Shipped {
+    /// The replica has it, and the position is behind it.
+    Acknowledged,
+    /// Another process writes now. Every thread of this one stops committing at once.
+    Fenced,
+}
+
+impl TermWriter {
+    /// The writer of a term that this process has opened.
+    pub(crate) fn new(term: Term) -> Self {
+        Self { term, pending: None, state: WriterState::Writing }
+    }
+
+    /// The term that it writes.
+    pub(crate) fn term(&self) -> Term {
+        self.term
+    }
+
+    /// Fixes the bytes of the next batch: commits that follow the position, and the digest of the state after them. A batch
+    /// without commits tells the time.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` while another object is pending; `Invalid` for too many bytes.
+    pub(crate) fn prepare(
+        &mut self,
+        remote: &impl Remote,
+        local: &impl Local,
+        commits: &[ShippedCommit],
+        states: ObjectHash,
+        time: Timestamp,
+    ) -> Result<()> {
+        let at = self.position(local)?;
+        let body = commits::encode(commits)?;
+        let last = commits.last().map_or(at.sequence, |commit| commit.sequence);
+        let batch = LogBatch {
+            store: remote.store(),
+            slot: at.slot,
+            nonce: remote.nonce(),
+            previous: at.previous,
+            time: crate::clock::as_stored(time).max(at.time),
+            after: at.sequence,
+            last,
+            commits: commits.len() as u64,
+            states,
+            bytes: body.len() as u64,
+        };
+        let time = batch.time;
+        let object = remote.prepare(ObjectName::Log(at.slot), Object::Batch(batch), &body)?;
+        let behind = ReplicaPosition { slot: at.slot.next()?, previous: object.hash, sequence: last, states, time };
+        self.pending = Some((object, behind));
+        Ok(())
+    }
+
+    /// Fixes the bytes of the seal with which this process ends its term, so that no other waits for it.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` while another object is pending.
+    pub(crate) fn prepare_release(&mut self, remote: &impl Remote, local: &impl Local) -> Result<()> {
+        let at = self.position(local)?;
+        let time = crate::clock::as_stored(remote.now());
+        let seal = LogSeal { store: remote.store(), slot: at.slot, nonce: remote.nonce(), time, by: self.term };
+        let object = remote.prepare(ObjectName::Log(at.slot), Object::Seal(seal), b"")?;
+        self.pending = Some((object, at));
+        Ok(())
+    }
+
+    /// Whether an object waits for its fate.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Writes the pending object. After an error it is still pending: the caller may only call this again.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica and of the state.
+    pub(crate) async fn ship(&mut self, remote: &impl Remote, local: &mut impl Local) -> Result<Shipped> {
+        let Some((object, behind)) = &self.pending else { return Ok(Shipped::Acknowledged) };
+        let settled = settle(remote, object).await?;
+        let is_seal = matches!(object.object, Object::Seal(_));
+        let behind = *behind;
+        match settled {
+            Settled::Own => {
+                if !is_seal {
+                    local.set_position(behind)?;
+                }
+                self.pending = None;
+                self.state = if is_seal { WriterState::Over } else { WriterState::Writing };
+                Ok(Shipped::Acknowledged)
+            }
+            Settled::Other(_) => {
+                self.state = WriterState::Over;
+                // The whole tail, not only the batch in flight. A state that cannot take it back is put away by its owner.
+                let (Fit::Fits | Fit::Apart) = local.keep_aside()?;
+                self.pending = None;
+                Ok(Shipped::Fenced)
+            }
+        }
+    }
+
+    /// The position at which this writer writes.
+    fn position(&self, local: &impl Local) -> Result<ReplicaPosition> {
+        if self.pending.is_some() || self.state == WriterState::Over {
+            return Err(Error::conflict(format!("the term is over, or waits for its last object: term={}", self.term)));
+        }
+        let at = local.position().ok_or_else(no_position)?;
+        if at.slot.term != self.term {
+            let (term, other) = (self.term, at.slot.term);
+            return Err(Error::conflict(format!("the state is in another term: term={term} other={other}")));
+        }
+        Ok(at)
+    }
+}
