@@ -7,7 +7,6 @@
 use std::fmt;
 use std::io::{Read, Write};
 
-use age::secrecy::ExposeSecret;
 use age::x25519::{Identity, Recipient};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -237,6 +236,7 @@ impl fmt::Debug for Identities {
 /// A pair of keys, for tests.
 #[cfg(test)]
 pub(crate) fn key_pair() -> (Recipients, Identities) {
+    use age::secrecy::ExposeSecret;
     let identity = Identity::generate();
     let identities = Identities::parse(identity.to_string().expose_secret()).unwrap();
     (Recipients::parse(&[identity.to_public().to_string()]).unwrap(), identities)

@@ -15,7 +15,7 @@ const TRIES: u32 = 4;
 
 /// Where the state comes from that begins a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum BegunFrom {
     /// It goes on where the log ends.
     Log,
     /// It was restored, and what the log has behind it is given up.
@@ -39,7 +39,7 @@ pub(crate) enum OpenedAs {
 /// # Errors
 ///
 /// The errors of the replica and of the state.
-pub(crate) async fn open_term(remote: &impl Remote, local: &mut impl Local, origin: Origin) -> Result<OpenedAs> {
+pub(crate) async fn open_term(remote: &impl Remote, local: &mut impl Local, origin: BegunFrom) -> Result<OpenedAs> {
     let (newest, me) = claim(remote).await?;
     // After the claim: from now on no collection decides without having seen it.
     let floor = chain::floors(remote).await?.announced.filter(|_| !broken!(AbsentIsTheEnd));
@@ -51,13 +51,13 @@ pub(crate) async fn open_term(remote: &impl Remote, local: &mut impl Local, orig
     let term = parent.term;
     let Some(end) = seal_parent(remote, local, term, me, floor).await? else { return Ok(OpenedAs::Overtaken) };
     let fits = match origin {
-        Origin::Restore => is_on_chain(remote, local, term).await?,
-        Origin::Log => broken!(OpensBeforeCatchingUp) || catch_up(remote, local, term, end).await?,
+        BegunFrom::Restore => is_on_chain(remote, local, term).await?,
+        BegunFrom::Log => broken!(OpensBeforeCatchingUp) || catch_up(remote, local, term, end).await?,
     };
     if !fits {
         return Ok(OpenedAs::Apart);
     }
-    if origin == Origin::Restore && local.keep_aside()? == Fit::Apart {
+    if origin == BegunFrom::Restore && local.keep_aside()? == Fit::Apart {
         return Ok(OpenedAs::Apart);
     }
     let Some(at) = local.position() else { return Ok(OpenedAs::Apart) };
@@ -69,7 +69,7 @@ pub(crate) async fn open_term(remote: &impl Remote, local: &mut impl Local, orig
         parent: Some(ReplicaSlot { term, index: end }),
         sequence: at.sequence,
         states: at.states,
-        restore: origin == Origin::Restore,
+        restore: origin == BegunFrom::Restore,
     };
     opened(remote, local, open, at).await
 }
