@@ -260,6 +260,12 @@ pub use recovery::sessions::session::{Session, SessionState};
 pub use recovery::upkeep::keeper::{Keeper, Kept};
 pub use recovery::upkeep::scheduler::{Scheduler, SchedulerOptions};
 pub use recovery::upkeep::work::{Attendant, Health, Work};
+#[cfg(feature = "replica")]
+pub use replica::init::InitReplicaOptions;
+#[cfg(feature = "replica")]
+pub use replica::location::ReplicaLocation;
+#[cfg(feature = "replica")]
+pub use replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
 pub use state::assignments::{Assignment, AssignmentKind, Assignments};
 pub use state::audit::{
     AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,

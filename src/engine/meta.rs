@@ -18,6 +18,8 @@ pub(crate) const WAL: &[u8] = b"wal";
 pub(crate) const HOST: &[u8] = b"host";
 /// The row of the feed: how far a replica is.
 pub(crate) const FEED: &[u8] = b"feed";
+/// The row of the place of a store in its replica, in the replica's own form.
+pub(crate) const FEED_POSITION: &[u8] = b"feed position";
 /// Rows of commits that a replica does not have yet.
 pub(crate) const OUTBOX: &[u8] = b"outbox/";
 /// Rows of the keys of the service, which a layer above keeps here. A repair looks for their names.
@@ -41,7 +43,7 @@ pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
 /// Whether the engine itself writes a row of `meta` when it rebuilds a store: all but counters and what the layers
 /// above keep there.
 pub(crate) fn is_rebuilt(key: &[u8]) -> bool {
-    [FORMAT, EPOCHS, HOST, WAL, FEED].contains(&key)
+    [FORMAT, EPOCHS, HOST, WAL, FEED, FEED_POSITION].contains(&key)
         || [STATS, MERGING, OUTBOX].iter().any(|prefix| key.starts_with(prefix))
 }
 

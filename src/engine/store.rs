@@ -122,6 +122,7 @@ impl Store {
     }
 
     fn write_in_a_batch(&self, work: TransactionWork<'_>) -> Result<()> {
+        self.inner.context.told.refuse_fenced()?;
         let durability = self.durability();
         self.recorded(work, &|work| {
             let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
@@ -222,6 +223,7 @@ impl Store {
     }
 
     fn work_alone(&self, size: Size, work: TransactionWork<'_>) -> Result<()> {
+        self.inner.context.told.refuse_fenced()?;
         self.recorded(work, &|work| {
             self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
         })
@@ -367,7 +369,6 @@ impl Store {
             return self.with_handle(call);
         }
         self.refuse_forked()?;
-        self.inner.context.told.refuse_fenced()?;
         self.keep_session_lock();
         let done = self.inner.slot.with_in_turn(call);
         self.inner.tend_log();

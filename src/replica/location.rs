@@ -14,6 +14,35 @@ const PREFIX_MAX: usize = 512;
 /// Characters of a prefix beside letters and digits, which no service and no file system treats in a special way.
 const PREFIX_MARKS: &str = "-_.=+@~";
 
+/// The location of a replica: a path, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. It has
+/// no secrets; credentials come from the environment.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::ReplicaLocation;
+///
+/// let at: ReplicaLocation = "s3://backups/hive?region=eu-west-1".parse()?;
+/// assert_eq!(at.to_string(), "s3://backups/hive?region=eu-west-1");
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaLocation(pub(crate) Location);
+
+impl FromStr for ReplicaLocation {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for ReplicaLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The location of a replica. It has no secrets: credentials come from the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Location {

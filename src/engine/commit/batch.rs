@@ -148,9 +148,9 @@ fn not_committed(error: Error) -> Error {
 /// whether it reached the disk.
 fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &SinkSlot) -> Result<()> {
     // A commit into a file that has lost its name would be acknowledged and gone.
-    if let Err(moved) = context.place.refuse_moved() {
+    if let Err(refused) = context.place.refuse_moved().and_then(|()| context.told.refuse_fenced()) {
         discard(transaction);
-        return Err(moved);
+        return Err(refused);
     }
     // A handle that is closed or belongs to a parent process refuses here, before anything is uncertain.
     transaction.guard().run(|| Ok(()))?;

@@ -190,9 +190,9 @@ impl Logged<'_> {
         done: &Done<R>,
     ) -> Result<u64> {
         // The log lies beside the path, so a file that has lost its name would be without it.
-        if let Err(moved) = self.context.place.refuse_moved() {
+        if let Err(refused) = self.context.place.refuse_moved().and_then(|()| self.context.told.refuse_fenced()) {
             transaction.into_iter().for_each(discard);
-            return Err(moved);
+            return Err(refused);
         }
         let transaction = match (transaction, &done.set) {
             // The closure went into redb: from the beginning, or when it became too large for the section.

@@ -27,8 +27,8 @@ pub(crate) use self::changed_keys::ChangedKeys;
 #[cfg(feature = "replica")]
 pub(crate) use self::dump::Dump;
 #[cfg(feature = "replica")]
-pub(crate) use self::of_store::{Fed, FedCommit, FeedStatus};
-#[cfg(feature = "replica")]
+pub(crate) use self::of_store::Fed;
+#[cfg(any(fuzzing, test))]
 pub(crate) use self::row::is_local;
 #[cfg(feature = "replica")]
 pub(crate) use self::states::States;

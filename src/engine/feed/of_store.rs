@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::dump::Dump;
-use super::row::{FeedRow, outbox_key, outbox_sequence};
+use super::row::{FeedRow, MOST, outbox_key, outbox_sequence};
 use super::states::States;
+use super::told::Progress;
 use crate::engine::commit::{Outcome, Size};
 use crate::engine::format::codec;
 use crate::engine::format::epoch::Epoch;
@@ -13,7 +14,8 @@ use crate::engine::meta;
 use crate::engine::rows::{KeyRange, ROWS_PER_READ, ReadRows, is_full};
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::error::{Error, Result};
+use crate::engine::wal::Overlay;
+use crate::error::{Error, ErrorKind, Result};
 
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub(crate) enum Fed {
 /// The state of the feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FeedStatus {
+    /// The number of the feed.
+    pub(crate) id: u64,
     /// The store is at this commit, or at a number behind it.
     pub(crate) sequence: u64,
     /// The replica has everything up to this commit, as far as the store was told.
@@ -51,9 +55,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// As a write.
+    /// As a write; `Invalid` for a number that no store reaches.
     pub(crate) fn begin_feed(&self, at_least: u64) -> Result<()> {
-        let fresh = codec::encode(&FeedRow::begun_at(at_least))?;
+        if at_least > MOST / 2 {
+            return Err(Error::invalid(format!("no feed begins behind this number: number={at_least}")));
+        }
+        let fresh = codec::encode(&FeedRow::begun_at(at_least + 1))?;
         self.alone_with(Size::Large, |tx| {
             if tx.stored().get(Table::Meta, meta::FEED)?.is_none() {
                 tx.put_row(Table::Meta, meta::FEED, &fresh)?;
@@ -70,6 +77,7 @@ impl Store {
     pub(crate) fn end_feed(&self) -> Result<()> {
         self.alone_with(Size::Large, |tx| {
             tx.delete(Table::Meta, meta::FEED)?;
+            tx.delete(Table::Meta, meta::FEED_POSITION)?;
             loop {
                 let rows = tx.stored().part(Table::Meta, &KeyRange::prefix(meta::OUTBOX), ROWS_PER_READ)?;
                 if rows.is_empty() {
@@ -89,13 +97,12 @@ impl Store {
     /// As a view.
     pub(crate) fn feed_status(&self) -> Result<Option<FeedStatus>> {
         self.fed(|rows, feed| {
-            let told = self.inner.context.told.shipped().filter(|(told, _)| *told >= feed.shipped);
             let sequence = sequence_of(rows, &feed);
-            let (shipped, position) = match told {
-                Some((shipped, position)) => (shipped, position.to_vec()),
-                None => (feed.shipped, feed.position),
+            let (shipped, position) = match self.inner.context.told.beyond(feed.id, feed.shipped) {
+                Some(told) => (told.sequence, told.position.to_vec()),
+                None => (feed.shipped, position_of(rows)?),
             };
-            Ok(FeedStatus { sequence, shipped, position, kept_bytes: feed.bytes })
+            Ok(FeedStatus { id: feed.id, sequence, shipped, position, kept_bytes: feed.bytes })
         })
     }
 
@@ -106,12 +113,19 @@ impl Store {
     /// As a view; `Conflict` when the feed has not begun.
     pub(crate) fn feed_after(&self, sequence: u64, most_bytes: usize) -> Result<Fed> {
         let fed = self.fed(|rows, feed| {
-            if sequence < feed.kept_from {
+            // R4: nobody is ahead of the store who has its history.
+            if sequence < feed.kept_from || sequence > sequence_of(rows, &feed) {
                 return Ok(Fed::Gap);
             }
             let mut commits = Commits { commits: Vec::new(), bytes: 0, most_bytes };
             // Redb has these, and entries of the log are behind all of them.
-            let is_whole = in_outbox(rows, sequence, &mut commits)?;
+            let is_whole = match in_outbox(rows, sequence, &mut commits) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    tracing::warn!(%error, "a commit that a replica does not have is damaged");
+                    return Ok(Fed::Gap);
+                }
+                read => read?,
+            };
             if is_whole && !rows.overlay().is_empty() {
                 let Some(entries) = rows.overlay().entries(feed.log_number) else { return Ok(Fed::Gap) };
                 for (number, bytes) in entries {
@@ -142,10 +156,10 @@ impl Store {
         Ok(Dump::new(view, sequence, states))
     }
 
-    /// The replica has everything up to that commit, at a position in its own form. Written down by the next commits that reach
-    /// redb.
-    pub(crate) fn note_shipped(&self, sequence: u64, position: Vec<u8>) {
-        self.inner.context.told.note_shipped(sequence, position);
+    /// The replica of the feed with that number has everything up to a commit, at a position in its own form. The next commits that
+    /// reach redb write it down.
+    pub(crate) fn note_shipped(&self, feed: u64, sequence: u64, position: Vec<u8>) {
+        self.inner.context.told.note(Progress { feed, sequence, position: position.into() });
     }
 
     /// Keeps this process from writing, for that reason; without one it may write again.
@@ -160,8 +174,16 @@ impl Store {
     }
 
     fn durable_rows(&self) -> Result<ReadRows> {
+        // What a reader found in a log may be in the system's cache only.
+        if self.only_looks() {
+            return Err(Error::conflict("the store was opened for reading only, and its feed cannot be read"));
+        }
         self.inner.slot.with(|handle| {
             let rows = self.inner.gate.log_slot().rows(handle)?;
+            // R4: so may be what an opening found in a log, and could not move.
+            if self.inner.gate.log().is_some_and(|log| log.has_only_found()) {
+                return Ok(rows.over(Overlay::none()));
+            }
             // R4: a replica must not have what a power cut takes from its source.
             if let Some(log) = self.inner.gate.log().filter(|_| !rows.overlay().is_empty()) {
                 log.wait_for_seen(rows.overlay().number())?;
@@ -174,6 +196,12 @@ impl Store {
 /// The row of the feed in the base alone: no entry of the log has one.
 fn feed_of(rows: &ReadRows) -> Result<Option<FeedRow>> {
     FeedRow::read(rows.stored(Table::Meta, meta::FEED)?.as_deref())
+}
+
+/// The place in the replica that was written down last; empty when none ever was.
+fn position_of(rows: &ReadRows) -> Result<Vec<u8>> {
+    let stored = rows.stored(Table::Meta, meta::FEED_POSITION)?;
+    stored.map_or(Ok(Vec::new()), |bytes| meta::payload(Table::Meta, meta::FEED_POSITION, &bytes))
 }
 
 /// The number of the moment that the rows show.

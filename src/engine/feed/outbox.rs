@@ -2,7 +2,7 @@
 //! transaction of the commit.
 
 use super::changed_keys::ChangedKeys;
-use super::row::{FeedRow, is_local, outbox_key, outbox_sequence, put};
+use super::row::{FeedRow, is_local, outbox_key, put};
 use super::told::Told;
 use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
@@ -26,56 +26,61 @@ pub(in crate::engine) fn is_on(rows: &WriteRows<'_>) -> Result<bool> {
 
 /// R1: keeps entries of the log that a transaction has just moved into redb, unless the replica has them.
 pub(in crate::engine) fn keep_entries(rows: &mut WriteRows<'_>, moved: &Overlay, told: Option<&Told>) -> Result<()> {
-    let Some(mut feed) = FeedRow::of(rows)? else { return Ok(()) };
-    tell(&mut feed, told);
-    let known = feed.shipped.max(feed.kept_from);
-    match moved.entries(feed.log_number) {
+    let Some(feed) = FeedRow::of(rows)? else { return Ok(()) };
+    let mut outbox = Outbox { rows, feed, kept: 0, has_old: false };
+    outbox.take_told(told)?;
+    outbox.remove_old()?;
+    let (known, log_number) = (outbox.feed.kept_from, outbox.feed.log_number);
+    match moved.entries(log_number) {
         Some(entries) => {
             for (number, bytes) in entries {
-                let sequence = feed.sequence_of(number);
+                let sequence = outbox.feed.sequence_of(number);
                 if sequence > known {
-                    keep(rows, &mut feed, sequence, &bytes)?;
+                    outbox.keep(sequence, &bytes)?;
                 }
             }
         }
         // R2: they were not kept while they were in memory.
-        None => feed.kept_from = feed.kept_from.max(feed.sequence_of(moved.number())),
+        None => outbox.feed.kept_from = known.max(outbox.feed.sequence_of(moved.number())),
     }
-    feed.sequence = feed.sequence_of(moved.number());
-    feed.log_number = feed.log_number.max(moved.number());
-    remove_shipped(rows, &mut feed)?;
-    feed.write(rows)
+    outbox.feed.sequence = outbox.feed.sequence_of(moved.number());
+    outbox.feed.log_number = log_number.max(moved.number());
+    outbox.take_told(told)?;
+    outbox.remove_old()?;
+    outbox.write()
 }
 
-/// R1: keeps the rows that a transaction of redb has changed itself. `number` is that of the log behind its commit, where there is
-/// a log. Says whether the feed is on.
+/// R1: keeps the rows that a transaction of redb has changed itself. `number` is that of the log behind its commit, where there
+/// is a log. Says whether the feed is on.
 pub(in crate::engine) fn keep_commit(transaction: &Transaction, number: Option<u64>, told: &Told) -> Result<bool> {
     let changed = transaction.take_changed_keys();
     let mut rows = WriteRows::of(transaction);
-    let Some(mut feed) = FeedRow::of(&rows)? else { return Ok(false) };
-    tell(&mut feed, Some(told));
+    let Some(feed) = FeedRow::of(&rows)? else { return Ok(false) };
     let number = match number {
         Some(number) => number,
         None => row_number(rows.get(Table::Meta, meta::WAL)?.as_deref())?,
     };
     let begins = feed.begins();
+    let told = (!begins).then_some(told);
+    let mut outbox = Outbox { rows: &mut rows, feed, kept: 0, has_old: false };
     if !begins {
-        feed.sequence = feed.sequence.saturating_add(number.saturating_sub(feed.log_number).max(1));
+        let moved_on = number.saturating_sub(outbox.feed.log_number).max(1);
+        outbox.feed.sequence = outbox.feed.sequence.saturating_add(moved_on);
     }
-    feed.log_number = number;
-    match changed.map(|changed| rows_of(&rows, &changed)).transpose()?.flatten() {
+    outbox.feed.log_number = number;
+    let sequence = outbox.feed.sequence;
+    outbox.take_told(told)?;
+    outbox.remove_old()?;
+    match changed.map(|changed| rows_of(outbox.rows, &changed)).transpose()?.flatten() {
         _ if begins => {}
         // Only what says something about the file.
         Some(bytes) if bytes.is_empty() => {}
-        Some(bytes) => {
-            let sequence = feed.sequence;
-            keep(&mut rows, &mut feed, sequence, &bytes)?;
-        }
+        Some(bytes) => outbox.keep(sequence, &bytes)?,
         // R2: nobody knows all of them.
-        None => feed.kept_from = feed.sequence,
+        None => outbox.feed.kept_from = sequence,
     }
-    remove_shipped(&mut rows, &mut feed)?;
-    feed.write(&mut rows)?;
+    outbox.remove_old()?;
+    outbox.write()?;
     Ok(true)
 }
 
@@ -94,35 +99,68 @@ fn rows_of(rows: &WriteRows<'_>, changed: &ChangedKeys) -> Result<Option<Vec<u8>
     Ok(Some(bytes))
 }
 
-fn keep(rows: &mut WriteRows<'_>, feed: &mut FeedRow, sequence: u64, bytes: &[u8]) -> Result<()> {
-    if feed.bytes.saturating_add(bytes.len() as u64) > MOST_BYTES {
-        feed.kept_from = sequence;
-        return Ok(());
-    }
-    put(rows, &outbox_key(sequence), bytes)?;
-    feed.bytes = feed.bytes.saturating_add(bytes.len() as u64);
-    Ok(())
+/// The outbox in a transaction.
+struct Outbox<'r, 't> {
+    rows: &'r mut WriteRows<'t>,
+    feed: FeedRow,
+    /// The rows that were added.
+    kept: usize,
+    /// Whether rows are left that nobody needs.
+    has_old: bool,
 }
 
-/// Takes over how far the replica is.
-fn tell(feed: &mut FeedRow, told: Option<&Told>) {
-    if let Some((sequence, position)) = told.and_then(Told::shipped)
-        && sequence >= feed.shipped
-    {
-        (feed.shipped, feed.position) = (sequence, position.to_vec());
+impl Outbox<'_, '_> {
+    fn keep(&mut self, sequence: u64, bytes: &[u8]) -> Result<()> {
+        let total = self.feed.bytes.saturating_add(bytes.len() as u64);
+        // R2: rows that nobody needs, and that are still to be removed, are no reason.
+        if total > MOST_BYTES && !self.has_old {
+            self.feed.kept_from = sequence;
+            return Ok(());
+        }
+        put(self.rows, &outbox_key(sequence), bytes)?;
+        self.feed.bytes = total;
+        self.kept += 1;
+        Ok(())
     }
-}
 
-/// Removes rows that the replica has, and those that are not kept.
-fn remove_shipped(rows: &mut WriteRows<'_>, feed: &mut FeedRow) -> Result<()> {
-    feed.kept_from = feed.kept_from.max(feed.shipped.min(feed.sequence));
-    let range = KeyRange::prefix(meta::OUTBOX).until(&outbox_key(feed.kept_from.saturating_add(1)));
-    let mut old = Vec::new();
-    for (key, _) in rows.part(Table::Meta, &range, REMOVED_AT_A_TIME)? {
-        outbox_sequence(&key)?;
-        rows.replace(Table::Meta, &key, None, &mut old)?;
-        let payload = meta::payload(Table::Meta, &key, &old)?;
-        feed.bytes = feed.bytes.saturating_sub(payload.len() as u64);
+    /// Takes over how far the replica is.
+    fn take_told(&mut self, told: Option<&Told>) -> Result<()> {
+        let known = self.feed.shipped.saturating_add(1);
+        let Some(told) = told.and_then(|told| told.beyond(self.feed.id, known)) else { return Ok(()) };
+        // Nobody has commits that the store does not have.
+        if told.sequence <= self.feed.sequence {
+            self.feed.shipped = told.sequence;
+            put(self.rows, meta::FEED_POSITION, &told.position)?;
+        }
+        self.feed.kept_from = self.feed.kept_from.max(self.feed.shipped);
+        Ok(())
     }
-    Ok(())
+
+    /// Removes rows that nobody needs, at least as many as were added.
+    fn remove_old(&mut self) -> Result<()> {
+        let range = KeyRange::prefix(meta::OUTBOX).until(&outbox_key(self.feed.kept_from.saturating_add(1)));
+        let mut left = REMOVED_AT_A_TIME.max(2 * self.kept);
+        let mut old = Vec::new();
+        loop {
+            let part = self.rows.part(Table::Meta, &range, left)?;
+            self.has_old = !part.is_empty() && part.len() >= left;
+            if part.is_empty() {
+                return Ok(());
+            }
+            left -= part.len().min(left);
+            for (key, _) in part {
+                self.rows.replace(Table::Meta, &key, None, &mut old)?;
+                // Damage in a row that nobody needs keeps nobody from writing.
+                let bytes = meta::payload(Table::Meta, &key, &old).map_or(old.len(), |payload| payload.len());
+                self.feed.bytes = self.feed.bytes.saturating_sub(bytes as u64);
+            }
+            if left == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write(self) -> Result<()> {
+        self.feed.write(self.rows)
+    }
 }

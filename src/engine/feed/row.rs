@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(test, feature = "replica"))]
+use crate::clock;
 use crate::engine::format::codec::{self, Stored};
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame::{self, State};
@@ -11,11 +13,13 @@ use crate::engine::rows::WriteRows;
 use crate::error::{Error, Result};
 
 /// No commit of any store gets so far, and everything behind it has a number.
-const MOST: u64 = u64::MAX / 2;
+pub(super) const MOST: u64 = u64::MAX / 2;
 
 /// The row `feed`: a store that has none has no feed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FeedRow {
+    /// The number of this feed, which no other has: a feed that begins again goes on from none before it.
+    pub(super) id: u64,
     /// The newest commit that redb has.
     pub(super) sequence: u64,
     /// The newest number of the log that redb has: entries behind it go on from the sequence.
@@ -26,8 +30,6 @@ pub(super) struct FeedRow {
     pub(super) bytes: u64,
     /// The newest commit that the replica had when the row was written.
     pub(super) shipped: u64,
-    /// Its place in the replica, in the replica's own form.
-    pub(super) position: Vec<u8>,
 }
 
 impl Stored for FeedRow {
@@ -39,8 +41,8 @@ impl FeedRow {
     /// The row of a feed that begins in this transaction.
     #[cfg(any(test, feature = "replica"))]
     pub(super) fn begun_at(sequence: u64) -> Self {
-        let sequence = sequence.saturating_add(1).min(MOST);
-        Self { sequence, log_number: MOST, kept_from: sequence, shipped: sequence, ..Self::default() }
+        let id = u64::from_le_bytes(*clock::random().first_chunk().unwrap_or(&[0; 8]));
+        Self { id, sequence, log_number: MOST, kept_from: sequence, bytes: 0, shipped: sequence }
     }
 
     /// Whether it begins in this transaction: it does not know the number of the log yet.
@@ -95,7 +97,8 @@ pub(super) fn outbox_sequence(key: &[u8]) -> Result<u64> {
 
 /// R3: whether a row says something about its file, and not about the state in it: it never travels.
 pub(crate) fn is_local(table: Table, key: &[u8]) -> bool {
-    table == Table::Meta && ([meta::FORMAT, meta::WAL, meta::FEED].contains(&key) || key.starts_with(meta::OUTBOX))
+    const ROWS: [&[u8]; 5] = [meta::FORMAT, meta::HOST, meta::WAL, meta::FEED, meta::FEED_POSITION];
+    table == Table::Meta && (ROWS.contains(&key) || key.starts_with(meta::OUTBOX))
 }
 
 #[cfg(test)]
@@ -105,10 +108,9 @@ mod tests {
 
     #[test]
     fn the_bytes_of_the_row_of_the_feed_stay_as_they_are() {
-        let row =
-            FeedRow { sequence: 300, log_number: 9, kept_from: 2, bytes: 70, shipped: 3, position: b"at".to_vec() };
+        let row = FeedRow { id: 7, sequence: 300, log_number: 9, kept_from: 2, bytes: 70, shipped: 3 };
         let bytes = codec::encode(&row).unwrap();
-        assert_eq!(hex(&bytes), "01fb2c0109024603026174");
+        assert_eq!(hex(&bytes), "0107fb2c0109024603");
         assert_eq!(codec::decode::<FeedRow>(&bytes).unwrap(), row);
     }
 

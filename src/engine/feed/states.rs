@@ -28,6 +28,19 @@ impl States {
         self.0.get(&id).copied().unwrap_or_default()
     }
 
+    /// The BLAKE3 of number, count, bytes and digest of every collection with records. So it is the same for a collection that
+    /// lost its last record as for one that never had any.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for (id, stats) in self.iter().filter(|(_, stats)| *stats != Stats::default()) {
+            hasher.update(&id.0.to_be_bytes());
+            hasher.update(&stats.count.to_le_bytes());
+            hasher.update(&stats.bytes.to_le_bytes());
+            hasher.update(&stats.digest.to_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+
     /// Goes on by the rows of one commit, which say what the state is behind it.
     ///
     /// # Errors

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use super::dump::Dump;
 use super::of_store::Fed;
+use super::row::outbox_key;
 use super::states::States;
 use crate::engine::format::row_change::changes;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::history::model_test::point;
-use crate::engine::options::Sharing;
+use crate::engine::meta;
+use crate::engine::options::{Durability, Sharing};
 use crate::engine::records::Records;
 use crate::engine::store::Store;
-use crate::engine::wal::test::{C, SHORT, open_with, options};
+use crate::engine::wal::test::{C, Hive, SHORT, open_with, options};
 use crate::error::{ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;
 use crate::testkit::proof::disk::Disk;
@@ -77,6 +79,25 @@ impl Replica {
     }
 }
 
+/// Tells a store how far its replica is.
+fn ship(store: &Store, sequence: u64) {
+    let feed = store.feed_status().unwrap().unwrap().id;
+    store.note_shipped(feed, sequence, b"there".to_vec());
+}
+
+fn put(store: &Store, number: u64) {
+    store.write(|tx| tx.put(C, b"a", &number.to_be_bytes())).unwrap();
+}
+
+fn now(store: &Store) -> u64 {
+    store.feed_status().unwrap().unwrap().sequence
+}
+
+/// A store with a log.
+fn alone(first_section: u64) -> Hive {
+    open_with(&Disk::default(), options().tends_log(false).first_section(first_section), None).unwrap()
+}
+
 /// One random change of a store.
 fn change(store: &Store, choices: &mut Choices, step: u64) -> Result<()> {
     let key = [b'a' + u8::try_from(choices.below(12)).unwrap()];
@@ -121,7 +142,7 @@ fn a_replica_that_takes_the_feed_is_the_store_whatever_way_commits_went_and_what
                         open_with(&Disk::of(content), options().tends_log(false).first_section(SHORT), None).unwrap();
                     cuts += 1;
                 }
-                4..6 => hive.store.note_shipped(replica.sequence, b"there".to_vec()),
+                4..6 => ship(&hive.store, replica.sequence),
                 6..12 => drop(replica.follow(&hive.store, choices.below(8))),
                 _ => change(&hive.store, &mut choices, step).unwrap(),
             }
@@ -144,6 +165,11 @@ fn shared() -> (tempfile::TempDir, Store) {
     (folder, store)
 }
 
+/// The same file, opened once more.
+fn again(store: &Store) -> Store {
+    Store::options().session(false).reserve(false).open_with(store.path(), &[]).unwrap()
+}
+
 #[test]
 fn a_store_without_a_log_has_the_same_feed() {
     let (_folder, store) = shared();
@@ -155,7 +181,7 @@ fn a_store_without_a_log_has_the_same_feed() {
     for step in 0..60 {
         change(&store, &mut choices, step).unwrap();
         if choices.once_in(3) {
-            store.note_shipped(replica.sequence, b"there".to_vec());
+            ship(&store, replica.sequence);
             assert!(replica.follow(&store, 1000));
             replica.is_the_store(&store);
         }
@@ -171,7 +197,7 @@ fn what_the_replica_has_is_kept_no_longer_and_asking_for_it_is_a_gap() {
     let put = || store.write(|tx| tx.put(C, b"a", &[1; 100])).unwrap();
     (0..5).for_each(|_| put());
     let full = store.feed_status().unwrap().unwrap();
-    store.note_shipped(full.sequence, b"there".to_vec());
+    ship(&store, full.sequence);
     put();
     let status = store.feed_status().unwrap().unwrap();
     assert_eq!((status.shipped, &status.position[..]), (full.sequence, &b"there"[..]));
@@ -181,7 +207,7 @@ fn what_the_replica_has_is_kept_no_longer_and_asking_for_it_is_a_gap() {
     assert_eq!(commits.iter().map(|commit| commit.sequence).collect::<Vec<_>>(), [full.sequence + 1]);
     // A later process knows it too.
     store.close_file().unwrap();
-    let store = Store::options().session(false).open_with(store.path(), &[]).unwrap();
+    let store = again(&store);
     assert_eq!(store.feed_status().unwrap().unwrap().position, b"there");
 }
 
@@ -226,4 +252,185 @@ fn a_process_that_was_fenced_writes_nothing_until_it_may_again() {
     assert!(store.load(|_| Ok(())).is_err());
     store.fence(None);
     store.write(|tx| tx.put(C, b"a", b"1")).unwrap();
+}
+
+#[test]
+fn a_fenced_store_writes_nothing_when_it_is_closed() {
+    let (_folder, store) = shared();
+    store.at_close(Box::new(|tx| tx.put(C, b"end", b"1")));
+    store.fence(Some("term=8".into()));
+    store.close_file().unwrap();
+    assert_eq!(again(&store).view().unwrap().get(C, b"end").unwrap(), None);
+}
+
+#[test]
+fn a_closure_that_began_before_the_fence_is_not_committed_behind_it() {
+    let hive = alone(SHORT);
+    (0..4).for_each(|number| put(&hive.store, number));
+    let refused = hive.store.write(|tx| {
+        tx.put(C, b"late", b"1")?;
+        hive.store.fence(Some("term=8".into()));
+        Ok(())
+    });
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(hive.get("late"), None);
+}
+
+#[test]
+fn a_feed_that_begins_again_knows_nothing_of_the_one_before() {
+    let (_folder, store) = shared();
+    store.begin_feed(0).unwrap();
+    (0..50).for_each(|number| put(&store, number));
+    ship(&store, now(&store));
+    store.end_feed().unwrap();
+    store.begin_feed(0).unwrap();
+    let status = store.feed_status().unwrap().unwrap();
+    assert_eq!((status.shipped, &status.position[..]), (status.sequence, &b""[..]));
+    let mut replica = Replica::default();
+    replica.base(&store);
+    (0..5).for_each(|number| put(&store, number));
+    assert!(replica.follow(&store, 100));
+    assert_eq!(replica.bases, 1);
+}
+
+#[test]
+fn a_reader_that_is_ahead_of_the_store_is_not_told_that_nothing_is_new() {
+    let (_folder, store) = shared();
+    store.begin_feed(0).unwrap();
+    put(&store, 1);
+    assert_eq!(store.feed_after(now(&store), 1).unwrap(), Fed::Commits(Vec::new()));
+    assert_eq!(store.feed_after(now(&store) + 1, 1).unwrap(), Fed::Gap);
+    ship(&store, u64::MAX);
+    let before = now(&store);
+    put(&store, 2);
+    assert!(matches!(store.feed_after(before, 1).unwrap(), Fed::Commits(commits) if commits.len() == 1));
+}
+
+#[test]
+fn nothing_that_an_opening_could_not_move_is_given_before_it_is_on_the_disk() {
+    let hive = alone(1 << 20);
+    hive.store.begin_feed(0).unwrap();
+    let begun = now(&hive.store);
+    (0..3).for_each(|number| hive.put("a", number).unwrap());
+    let soft = hive.store.with_durability(Durability::System);
+    let value = vec![7; 9_000];
+    (0..40_u64).for_each(|key| soft.write(|tx| tx.put(C, &key.to_be_bytes(), &value)).unwrap());
+    drop(soft);
+    let disk = hive.kill();
+    disk.leave_room(0);
+    let hive = open_with(&disk, options().tends_log(false), None).unwrap();
+    assert!(hive.store.log_waits());
+    let Fed::Commits(given) = hive.store.feed_after(begun, usize::MAX).unwrap() else { panic!("nothing is lost") };
+    let newest = given.last().map_or(begun, |commit| commit.sequence).max(hive.store.dump().unwrap().sequence());
+    for seed in 0..30 {
+        let cut = Disk::of(disk.cut(&mut Choices::seeded(seed)));
+        let after = open_with(&cut, options().tends_log(false), None).unwrap();
+        assert!(now(&after.store) >= newest, "a power cut took what was given");
+        let Fed::Commits(again) = after.store.feed_after(begun, usize::MAX).unwrap() else { panic!("it is kept") };
+        assert!(again.starts_with(&given));
+    }
+}
+
+#[test]
+fn the_outbox_stays_small_while_the_replica_keeps_up_however_many_commits_there_are() {
+    let hive = alone(4 << 20);
+    hive.store.begin_feed(0).unwrap();
+    let soft = hive.store.with_durability(Durability::System);
+    let rows = || hive.store.view().unwrap().stored().count(Table::Meta).unwrap();
+    for _ in 0..4 {
+        (0..5_000).for_each(|number| put(&soft, number));
+        hive.store.rest_log().unwrap();
+        ship(&hive.store, now(&hive.store));
+    }
+    assert!(rows() < 7_000, "rows={}", rows());
+}
+
+#[test]
+fn a_damaged_row_of_the_outbox_is_a_gap_and_keeps_nobody_from_writing() {
+    let (_folder, store) = shared();
+    store.begin_feed(0).unwrap();
+    let begun = now(&store);
+    put(&store, 1);
+    let damaged = outbox_key(now(&store));
+    store.write(|tx| tx.insert(Table::Meta, &damaged, b"rot")).unwrap();
+    assert_eq!(store.feed_after(begun, 1 << 20).unwrap(), Fed::Gap);
+    ship(&store, now(&store));
+    put(&store, 2);
+    put(&store, 3);
+}
+
+#[test]
+fn the_row_of_the_host_does_not_travel() {
+    let (_folder, store) = shared();
+    store.begin_feed(0).unwrap();
+    store.write(|tx| tx.put_row(Table::Meta, meta::HOST, b"another machine")).unwrap();
+    let mut replica = Replica::default();
+    replica.base(&store);
+    store.close_file().unwrap();
+    let store = again(&store);
+    assert!(replica.follow(&store, 10));
+    replica.is_the_store(&store);
+}
+
+#[test]
+fn a_number_that_no_store_reaches_begins_no_feed() {
+    let (_folder, store) = shared();
+    assert_eq!(store.begin_feed(u64::MAX).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn commits_keep_their_numbers_and_bytes_whatever_moves_them() {
+    let hive = alone(SHORT);
+    hive.store.begin_feed(0).unwrap();
+    let begun = now(&hive.store);
+    let all = |store: &Store| match store.feed_after(begun, usize::MAX).unwrap() {
+        Fed::Commits(commits) => commits,
+        Fed::Gap => panic!("everything is kept"),
+    };
+    let (mut choices, mut before) = (Choices::seeded(1), Vec::new());
+    for step in 0..100 {
+        change(&hive.store, &mut choices, step).unwrap();
+        match choices.below(8) {
+            0 => hive.store.rest_log().unwrap(),
+            1 => hive.store.lay_log_down().unwrap(),
+            _ => {}
+        }
+        let after = all(&hive.store);
+        assert!(after.starts_with(&before), "step={step}");
+        assert_eq!(hive.store.dump().unwrap().sequence(), now(&hive.store));
+        before = after;
+    }
+    let hive = open_with(&hive.kill(), options().tends_log(false).first_section(SHORT), None).unwrap();
+    assert!(all(&hive.store).starts_with(&before));
+}
+
+#[test]
+fn a_store_that_is_shared_and_alone_in_turn_has_one_feed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("h.redb");
+    let (mut replica, mut choices) = (Replica::default(), Choices::seeded(3));
+    for round in 0..10 {
+        let sharing = if round % 2 == 0 { Sharing::Shared } else { Sharing::Exclusive };
+        let store = Store::options().sharing(sharing).session(false).reserve(false).open_with(&path, &[]).unwrap();
+        if round == 0 {
+            store.begin_feed(0).unwrap();
+            replica.base(&store);
+        }
+        (0..20).for_each(|step| change(&store, &mut choices, round * 100 + step).unwrap());
+        assert!(round % 3 == 0 || replica.follow(&store, 1000));
+        store.close_file().unwrap();
+    }
+    let store = Store::options().session(false).open_with(&path, &[]).unwrap();
+    assert!(replica.follow(&store, 1000));
+    replica.is_the_store(&store);
+    assert_eq!(replica.bases, 1);
+}
+
+#[test]
+fn a_transaction_with_too_many_keys_is_a_gap() {
+    let (_folder, store) = shared();
+    store.begin_feed(0).unwrap();
+    let before = now(&store);
+    store.load(|tx| (0..250_000_u64).try_for_each(|key| tx.put(USER, &key.to_be_bytes(), b""))).unwrap();
+    assert!(matches!(store.feed_after(before, 1).unwrap(), Fed::Gap));
 }

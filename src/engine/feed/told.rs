@@ -12,29 +12,46 @@ pub(crate) struct Told(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    shipped: Option<(u64, Arc<[u8]>)>,
+    shipped: Option<Progress>,
     fence: Option<String>,
 }
 
+/// How far a replica is.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    /// The feed of which that is known.
+    pub(super) feed: u64,
+    /// The newest commit that the replica has.
+    pub(super) sequence: u64,
+    /// Its place there, in the replica's own form.
+    pub(super) position: Arc<[u8]>,
+}
+
 impl Told {
-    /// The replica has everything up to a commit, at that position.
+    /// Notes how far the replica is.
     #[cfg(any(test, feature = "replica"))]
-    pub(crate) fn note_shipped(&self, sequence: u64, position: Vec<u8>) {
-        self.0.lock().shipped = Some((sequence, position.into()));
+    pub(super) fn note(&self, progress: Progress) {
+        self.0.lock().shipped = Some(progress);
     }
 
-    /// The newest commit that the replica has, and its position; none when nothing was told yet.
-    pub(crate) fn shipped(&self) -> Option<(u64, Arc<[u8]>)> {
-        self.0.lock().shipped.clone()
+    /// How far the replica of this feed is beyond a commit; none when nothing of that was told.
+    pub(super) fn beyond(&self, feed: u64, sequence: u64) -> Option<Progress> {
+        let shipped = self.0.lock().shipped.clone();
+        shipped.filter(|progress| progress.feed == feed && progress.sequence >= sequence)
     }
 
     /// Keeps this process from writing, for that reason; without one it may write again.
     #[cfg(any(test, feature = "replica"))]
-    pub(crate) fn fence(&self, reason: Option<String>) {
+    pub(super) fn fence(&self, reason: Option<String>) {
         self.0.lock().fence = reason;
     }
 
-    /// Refuses to write when another process has the history now.
+    /// Whether another process has the history now.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.0.lock().fence.is_some()
+    }
+
+    /// Refuses to commit when another process has the history now.
     ///
     /// # Errors
     ///

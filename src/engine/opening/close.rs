@@ -69,6 +69,10 @@ impl Inner {
     fn write_last(&self, handle: &Handle) -> Result<()> {
         // Locked meanwhile, so that a second closer does not close the file before these writes.
         let mut closing = self.closing.lock();
+        // Another process has the history now.
+        if self.context().told.is_fenced() {
+            closing.clear();
+        }
         if !closing.is_empty() {
             let write = |tx: &mut WriteTx<'_>| closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit);
             self.gate.alone(handle, self.context(), Size::Last, write)?;

@@ -109,6 +109,13 @@ impl Log {
         matches!(self.writer.lock().stage, Stage::Recovered(_))
     }
 
+    /// Whether all its rows are those that an opening found, and could not move.
+    #[cfg(any(test, feature = "replica"))]
+    pub(crate) fn has_only_found(&self) -> bool {
+        let head = self.head.lock();
+        head.newest_section == 0 && !head.maps.is_empty()
+    }
+
     /// Takes the write lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock()

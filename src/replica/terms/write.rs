@@ -7,9 +7,9 @@ use super::settle::{Settled, settle};
 use super::walk::no_position;
 use crate::error::{Error, Result};
 use crate::replica::objects::commits::{self, ShippedCommit};
-use crate::replica::objects::kinds::{LogBatch, LogSeal};
+use crate::replica::objects::kinds::{LogBatch, LogGap, LogSeal};
 use crate::replica::objects::layout::ObjectHash;
-use crate::replica::objects::name::{ObjectName, Term};
+use crate::replica::objects::name::{BaseName, ObjectName, Term};
 use crate::replica::objects::object::{Object, StoredObject};
 
 /// The writer of a term.
@@ -85,6 +85,39 @@ impl TermWriter {
         Ok(())
     }
 
+    /// Fixes the bytes of an object that stands for commits which are nowhere in the replica: the log goes on behind a base whose
+    /// name is the slot of this object.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` while another object is pending.
+    pub(crate) fn prepare_gap(
+        &mut self,
+        remote: &impl Remote,
+        local: &impl Local,
+        base: BaseName,
+        last: u64,
+        states: ObjectHash,
+    ) -> Result<()> {
+        let at = self.position(local)?;
+        let gap = LogGap {
+            store: remote.store(),
+            slot: at.slot,
+            nonce: remote.nonce(),
+            previous: at.previous,
+            time: crate::clock::as_stored(remote.now()).max(at.time),
+            after: at.sequence,
+            last,
+            states,
+            base,
+        };
+        let time = gap.time;
+        let object = remote.prepare(ObjectName::Log(at.slot), Object::Gap(gap), b"")?;
+        let behind = ReplicaPosition { slot: at.slot.next()?, previous: object.hash, sequence: last, states, time };
+        self.pending = Some((object, behind));
+        Ok(())
+    }
+
     /// Fixes the bytes of the seal with which this process ends its term, so that no other waits for it.
     ///
     /// # Errors
@@ -97,6 +130,11 @@ impl TermWriter {
         let object = remote.prepare(ObjectName::Log(at.slot), Object::Seal(seal), b"")?;
         self.pending = Some((object, at));
         Ok(())
+    }
+
+    /// The bytes of the object that waits for its fate.
+    pub(crate) fn pending_bytes(&self) -> u64 {
+        self.pending.as_ref().map_or(0, |(object, _)| object.bytes.len() as u64)
     }
 
     /// Whether an object waits for its fate.

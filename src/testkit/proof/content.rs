@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use serde_json::Value;
 
 use crate::engine::epoch::Epoch;
-use crate::engine::meta;
+use crate::engine::feed::is_local;
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
@@ -111,8 +111,7 @@ pub(crate) fn fingerprint(view: &View) -> Result<u64> {
         let mut range = KeyRange::all();
         loop {
             let page = view.stored().page(table, &range, ROWS_PER_READ)?;
-            let is_of_log = |key: &[u8]| table == Table::Meta && [meta::WAL, meta::FORMAT].contains(&key);
-            page.iter().filter(|(key, _)| !is_of_log(key)).for_each(|row| row.hash(&mut hasher));
+            page.iter().filter(|(key, _)| !is_local(table, key)).for_each(|row| row.hash(&mut hasher));
             match page.last() {
                 Some((last, _)) if page.len() == ROWS_PER_READ => range = range.after(last),
                 _ => break,

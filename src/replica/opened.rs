@@ -1,0 +1,195 @@
+//! A replica in its bucket, with the keys of its terms: what the protocol of terms works on outside of tests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::bucket::{Bucket, Creation};
+use super::cipher::{self, Identities, Recipients, TermKey};
+use super::location::Location;
+use super::objects::kinds::StoreHead;
+use super::objects::layout::{Nonce, StoreId};
+use super::objects::name::{Folder, ObjectName, Term};
+use super::objects::object::{Object, StoredObject};
+use super::terms::remote::Remote;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+
+/// The first pause between two tries of a step; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A replica in its bucket.
+pub(crate) struct OpenReplica {
+    bucket: Arc<Bucket>,
+    head: StoreHead,
+    recipients: Option<Recipients>,
+    identities: Identities,
+    clock: Arc<dyn Clock>,
+    /// The keys of terms that others wrote.
+    keys: Mutex<BTreeMap<Term, TermKey>>,
+    /// The key with which this process writes.
+    own: Mutex<Option<(Term, TermKey)>>,
+}
+
+impl OpenReplica {
+    /// Opens the replica at a location.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is none; `Damaged`, `NewerFormat`; every error of the bucket.
+    pub(crate) async fn open(location: &Location, identities: Identities, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::of(Arc::new(Bucket::open(location)?), identities, clock).await
+    }
+
+    /// The same in an open bucket.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub(crate) async fn of(bucket: Arc<Bucket>, identities: Identities, clock: Arc<dyn Clock>) -> Result<Self> {
+        let Some(bytes) = bucket.get(&ObjectName::Store).await? else {
+            let shown = bucket.shown();
+            return Err(Error::not_found(format!("there is no replica; initialize it first: location={shown}")));
+        };
+        match StoredObject::read_any(ObjectName::Store, bytes)?.object {
+            Object::Store(head) => Self::with(bucket, head, identities, clock),
+            other => {
+                Err(Error::damaged(format!("the description of the replica is of another kind: {}", other.kind())))
+            }
+        }
+    }
+
+    /// The replica that this description is of.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for recipients that are none.
+    pub(crate) fn with(
+        bucket: Arc<Bucket>,
+        head: StoreHead,
+        identities: Identities,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let recipients = head.recipients.as_deref().map(Recipients::parse).transpose()?;
+        Ok(Self { bucket, head, recipients, identities, clock, keys: Mutex::default(), own: Mutex::default() })
+    }
+
+    /// The bucket.
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    /// Whether only holders of a key read it.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.recipients.is_some()
+    }
+
+    /// The key of a term; none if the replica is plain.
+    async fn key_of(&self, term: Term) -> Result<Option<TermKey>> {
+        if self.recipients.is_none() {
+            return Ok(None);
+        }
+        if let Some(key) = self.keys.lock().get(&term) {
+            return Ok(Some(key.clone()));
+        }
+        let name = ObjectName::Term(term);
+        let no_key = || Error::damaged(format!("a term of an encrypted replica has no key: object={name}"));
+        let Some(StoredObject { object: Object::Claim(claim), .. }) = self.get(name).await? else {
+            return Err(no_key());
+        };
+        let key = TermKey::unwrap(&claim.key.ok_or_else(no_key)?, &self.identities)?;
+        self.keys.lock().insert(term, key.clone());
+        Ok(Some(key))
+    }
+}
+
+/// The name of this machine.
+fn machine_name() -> String {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").unwrap_or_default();
+    name
+}
+
+/// The term whose key encrypts the body of an object, and the length of the body before it is compressed.
+fn body_of(object: &Object) -> Option<(Term, u64)> {
+    match object {
+        Object::Batch(batch) => Some((batch.slot.term, batch.bytes)),
+        Object::Manifest(manifest) => Some((manifest.base.slot.term, manifest.bytes)),
+        Object::Part(part) => Some((part.base.slot.term, part.bytes)),
+        _ => None,
+    }
+}
+
+impl Remote for OpenReplica {
+    fn store(&self) -> StoreId {
+        self.head.store
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn machine(&self) -> String {
+        machine_name()
+    }
+
+    fn nonce(&self) -> Nonce {
+        Nonce::new()
+    }
+
+    fn wrapped_key(&self, term: Term) -> Result<Option<String>> {
+        let Some(recipients) = &self.recipients else { return Ok(None) };
+        let key = TermKey::new();
+        let wrapped = key.wrap(recipients)?;
+        *self.own.lock() = Some((term, key));
+        Ok(Some(wrapped))
+    }
+
+    fn prepare(&self, name: ObjectName, object: Object, body: &[u8]) -> Result<StoredObject> {
+        let Some((term, _)) = body_of(&object) else { return StoredObject::prepare(name, object, |_| Ok(Vec::new())) };
+        let own = self.own.lock().clone();
+        let key = match (&self.recipients, own) {
+            (None, _) => None,
+            (Some(_), Some((of, key))) if of == term => Some(key),
+            // The plain text must not get into an encrypted replica.
+            _ => return Err(Error::conflict(format!("this process has no key to write the term with: term={term}"))),
+        };
+        let nonce = object.nonce();
+        StoredObject::prepare(name, object, |head| cipher::seal(key.as_ref(), &name, nonce, head, body))
+    }
+
+    async fn create(&self, object: &StoredObject) -> Result<Creation> {
+        self.bucket.create(&object.name, object.bytes.clone()).await
+    }
+
+    async fn get(&self, name: ObjectName) -> Result<Option<StoredObject>> {
+        let bytes = self.bucket.get(&name).await?;
+        bytes.map(|bytes| StoredObject::read(name, bytes, self.head.store)).transpose()
+    }
+
+    async fn list(&self, folder: Folder) -> Result<Vec<ObjectName>> {
+        self.bucket.list(folder, None).await
+    }
+
+    async fn body(&self, object: &StoredObject) -> Result<Vec<u8>> {
+        let Some((term, length)) = body_of(&object.object) else { return Ok(Vec::new()) };
+        let key = self.key_of(term).await?;
+        cipher::open(key.as_ref(), &object.name, object.object.nonce(), &object.head, &object.body, length)
+    }
+
+    async fn wait(&self, tries: u32, why: Error) -> Result<()> {
+        let pause = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
+        // All pauses together are at least a half of the patience then.
+        if LONGEST_PAUSE.saturating_mul(tries) > self.bucket.patience() {
+            return Err(why);
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}

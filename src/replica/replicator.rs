@@ -1,0 +1,223 @@
+//! Shipping a store on a thread of its own, for as long as it is open.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
+
+use super::cipher::Identities;
+use super::location::ReplicaLocation;
+use super::opened::OpenReplica;
+use super::runtime::block_on;
+use super::ship::{Shipper, Step};
+use super::source::Source;
+use super::terms::remote::Remote;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::upkeep::background::{Background, Stop};
+
+/// The time between two looks for new commits, unless another one is set.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// After a failure the next try comes this much later, then twice as much, and so on.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The last object is read back this often.
+const READ_BACK_EVERY: Duration = Duration::from_secs(60);
+
+/// How a store is shipped.
+#[derive(Clone, Debug)]
+pub struct ReplicateOptions {
+    /// The time between two looks for new commits: the most that the loss of the machine costs, besides the time of a request.
+    pub interval: Duration,
+    /// The text of an age identity file. It is needed for an encrypted replica only when other processes have written to it.
+    pub identity: Option<String>,
+}
+
+impl Default for ReplicateOptions {
+    fn default() -> Self {
+        Self { interval: INTERVAL, identity: None }
+    }
+}
+
+/// The state of shipping.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationStatus {
+    /// The location of the replica.
+    pub location: String,
+    /// The term that this process writes; none before it was opened.
+    pub term: Option<u64>,
+    /// The number of the newest commit in the replica.
+    pub sequence: u64,
+    /// When the replica had everything last; none before it had.
+    pub complete_at: Option<Timestamp>,
+    /// When an object was read back last.
+    pub read_back_at: Option<Timestamp>,
+    /// The error of the last try; none after a success.
+    pub error: Option<String>,
+    /// Whether another process has the history now, so that this one writes nothing any more.
+    pub fenced: bool,
+}
+
+/// A running thread that ships a store. To drop it ships the rest, for some seconds at most, and ends its term.
+#[derive(Debug)]
+pub struct Replicator {
+    shared: Arc<Shared>,
+    _thread: Background,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<ReplicationStatus>,
+    changed: Condvar,
+}
+
+impl Store {
+    /// Ships every commit of the store to its replica, on a thread of its own. Returns once this process has a term of its own, or
+    /// after `wait` while the bucket does not answer; the thread tries on.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when the replica has commits that the store does not have, when it is the replica of another store, or when other
+    /// processes may write to the store; `Invalid` for an identity that is none; `Io` when no thread can be started.
+    pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
+        if self.is_shared() {
+            let message =
+                "a store that other processes may write to cannot be replicated; open it for this process alone";
+            return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        let identities = options.identity.as_deref().map_or(Ok(Identities::default()), Identities::parse)?;
+        let state = ReplicationStatus {
+            location: to.to_string(),
+            term: None,
+            sequence: 0,
+            complete_at: None,
+            read_back_at: None,
+            error: None,
+            fenced: false,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let work = Work {
+            store: self.clone(),
+            location: to.clone(),
+            interval: options.interval,
+            identities,
+            shared: shared.clone(),
+        };
+        let thread = Background::start("hivekeep-replica", move |stop| work.run(stop))?;
+        let replicator = Replicator { shared, _thread: thread };
+        replicator.wait_for_term(wait)?;
+        Ok(replicator)
+    }
+}
+
+impl Replicator {
+    /// The state of shipping.
+    pub fn status(&self) -> ReplicationStatus {
+        self.shared.state.lock().clone()
+    }
+
+    fn wait_for_term(&self, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        let mut state = self.shared.state.lock();
+        while state.term.is_none() && !state.fenced {
+            if self.shared.changed.wait_until(&mut state, until).timed_out() {
+                break;
+            }
+        }
+        match (&state.error, state.fenced) {
+            (Some(error), true) => Err(Error::new(ErrorKind::Conflict, error.clone())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The work of the thread.
+struct Work {
+    store: Store,
+    location: ReplicaLocation,
+    interval: Duration,
+    identities: Identities,
+    shared: Arc<Shared>,
+}
+
+impl Work {
+    fn run(&self, stop: &Stop) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match block_on(self.ship(stop)) {
+                Ok(()) => return,
+                Err(_) if self.store.is_closed() => return,
+                // Nothing that this process tries again makes its history the one of the replica.
+                Err(error) if error.kind() == ErrorKind::Conflict => return self.fence(&error),
+                Err(error) => self.note(|state| state.error = Some(error.to_string())),
+            }
+            if stop.pause(pause) {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Opens a term, and ships until the thread is stopped.
+    async fn ship(&self, stop: &Stop) -> Result<()> {
+        let clock = self.store.clock().clone();
+        let remote = OpenReplica::open(&self.location.0, self.identities.clone(), clock).await?;
+        let source = Source::open(self.store.clone(), remote.store())?;
+        let mut shipper = Shipper::open(remote, source).await?;
+        let term = shipper.term();
+        self.note(|state| (state.term, state.error) = (Some(term), None));
+        let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);
+        loop {
+            match shipper.step().await {
+                Ok(Step::Done) => {
+                    pause = FIRST_PAUSE;
+                    let (sequence, now) = (shipper.position().map_or(0, |at| at.sequence), self.store.clock().now());
+                    self.note(|state| (state.sequence, state.complete_at, state.error) = (sequence, Some(now), None));
+                }
+                Ok(Step::Fenced) => {
+                    let message = format!(
+                        "another process has taken the replica over, so this one writes nothing any more; its last commits are in \
+                         this file alone: term={term}"
+                    );
+                    return Err(Error::new(ErrorKind::Conflict, message));
+                }
+                Err(_) if self.store.is_closed() => return Ok(()),
+                Err(error) => {
+                    self.note(|state| state.error = Some(error.to_string()));
+                    if stop.pause(pause) {
+                        return Ok(());
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    continue;
+                }
+            }
+            if read_back.elapsed() >= READ_BACK_EVERY {
+                read_back = Instant::now();
+                let found = shipper.read_back().await;
+                let now = self.store.clock().now();
+                self.note(|state| match found {
+                    Ok(true) => state.read_back_at = Some(now),
+                    Ok(false) => {}
+                    Err(error) => state.error = Some(error.to_string()),
+                });
+            }
+            if stop.pause(self.interval) {
+                return shipper.release().await;
+            }
+        }
+    }
+
+    /// Keeps the whole process from writing: its history is not the one of the replica.
+    fn fence(&self, error: &Error) {
+        tracing::error!(%error, "the store writes nothing any more");
+        self.store.fence(Some(error.to_string()));
+        self.note(|state| (state.error, state.fenced) = (Some(error.to_string()), true));
+    }
+
+    fn note(&self, change: impl FnOnce(&mut ReplicationStatus)) {
+        change(&mut self.shared.state.lock());
+        self.shared.changed.notify_all();
+    }
+}

@@ -1,0 +1,14 @@
+//! Async work of a replica for blocking callers.
+
+use std::future::Future;
+
+use crate::error::Result;
+
+/// Runs async work to its end on this thread, in a runtime of its own.
+///
+/// # Errors
+///
+/// `Io` when the system has no more descriptors; every error of the work.
+pub(crate) fn block_on<R>(work: impl Future<Output = Result<R>>) -> Result<R> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,199 @@
+//! Ships a store: its commits go into the log of a term, in order, and its state into a base from time to time.
+
+use std::time::Duration;
+
+use super::base;
+use super::objects::layout::ObjectHash;
+use super::objects::name::ObjectName;
+use super::opened::OpenReplica;
+use super::source::{Source, Tail};
+use super::terms::open::{BegunFrom, OpenedAs, open_term};
+use super::terms::remote::{Local, Remote, ReplicaPosition};
+use super::terms::write::{Shipped, TermWriter};
+use crate::clock::before;
+use crate::error::{Error, Result};
+
+/// A new base is made once the log behind the newest one has so many bytes, and a tenth of those of the base,
+const LOG_BYTES: u64 = 64 << 20;
+/// or once the base is so old.
+const BASE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A store that is shipped in a term of its own.
+pub(crate) struct Shipper {
+    remote: OpenReplica,
+    source: Source,
+    writer: TermWriter,
+    /// The last object that was shipped, to be read back.
+    last: Option<(ObjectName, ObjectHash)>,
+}
+
+/// The end of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The replica has everything.
+    Done,
+    /// Another process writes the history now.
+    Fenced,
+}
+
+impl Shipper {
+    /// Opens a term for a store. None: another process was faster, so try again.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when the replica has commits that the store does not have; the errors of the replica and of the store.
+    pub(crate) async fn open(remote: OpenReplica, mut source: Source) -> Result<Self> {
+        let restored = source.at().is_some_and(|at| at.restored);
+        let from = if restored { BegunFrom::Restore } else { BegunFrom::Log };
+        match open_term(&remote, &mut source, from).await? {
+            OpenedAs::Writer(term) => {
+                source.note_opened()?;
+                Ok(Self { remote, source, writer: TermWriter::new(term), last: None })
+            }
+            OpenedAs::Overtaken => {
+                Err(Error::conflict("another process is taking the replica over just now; try again"))
+            }
+            OpenedAs::Apart => {
+                let own = source.position().map(|at| at.sequence).unwrap_or_default();
+                Err(Error::conflict(format!(
+                    "the replica has commits that this store does not have, or went another way; another machine has written \
+                     since, or this file is an older copy: restore the replica into a new file, and keep this one: \
+                     common_sequence={own}"
+                )))
+            }
+        }
+    }
+
+    /// The number of the term.
+    pub(crate) fn term(&self) -> u64 {
+        self.writer.term().0.into()
+    }
+
+    /// How far the replica is.
+    pub(crate) fn position(&self) -> Option<ReplicaPosition> {
+        self.source.position()
+    }
+
+    /// Ships everything that the store has, and makes a base if it is time for one. After an error it may only be called again.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica and of the store.
+    pub(crate) async fn step(&mut self) -> Result<Step> {
+        if self.ship_up_to(u64::MAX).await? == Step::Fenced {
+            return Ok(Step::Fenced);
+        }
+        match self.is_base_due() {
+            true => self.base().await,
+            false => Ok(Step::Done),
+        }
+    }
+
+    /// Ships commits, at most up to that one.
+    async fn ship_up_to(&mut self, last: u64) -> Result<Step> {
+        loop {
+            // L2: nothing else is ever sent to the slot of an object whose fate is not known.
+            if self.writer.is_pending() && self.send().await? == Step::Fenced {
+                return Ok(Step::Fenced);
+            }
+            match self.source.read(last)? {
+                Tail::End => return Ok(Step::Done),
+                Tail::Gap => {
+                    if self.bridge().await? == Step::Fenced {
+                        return Ok(Step::Fenced);
+                    }
+                }
+                Tail::Commits(commits, states) => {
+                    let now = self.remote.now();
+                    self.writer.prepare(&self.remote, &self.source, &commits, states, now)?;
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self) -> Result<Step> {
+        let bytes = self.writer.pending_bytes();
+        match self.writer.ship(&self.remote, &mut self.source).await? {
+            Shipped::Acknowledged => {
+                self.source.note_bytes(bytes);
+                self.last = self.source.position().and_then(|at| {
+                    let index = at.slot.index.checked_sub(1)?;
+                    Some((ObjectName::Log(super::objects::name::ReplicaSlot { index, ..at.slot }), at.previous))
+                });
+                Ok(Step::Done)
+            }
+            Shipped::Fenced => Ok(Step::Fenced),
+        }
+    }
+
+    /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7).
+    async fn bridge(&mut self) -> Result<Step> {
+        let mut dump = self.source.store().dump()?;
+        let at = self.source.position().ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
+        let (sequence, states) = (dump.sequence(), dump.states().clone());
+        let digest = ObjectHash(states.digest());
+        let state = ReplicaPosition { sequence, states: digest, ..at };
+        let made = base::make(&self.remote, &mut dump, &state).await?;
+        self.writer.prepare_gap(&self.remote, &self.source, made.name, sequence, digest)?;
+        self.source.expect(sequence, states);
+        let step = self.send().await?;
+        if step == Step::Done {
+            self.source.note_base(made.at, made.bytes)?;
+        }
+        Ok(step)
+    }
+
+    /// Makes a base of the state of now.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub(crate) async fn base(&mut self) -> Result<Step> {
+        let mut dump = self.source.store().dump()?;
+        // Its state is that of the position then: the numbers between have no commits.
+        if self.ship_up_to(dump.sequence()).await? == Step::Fenced {
+            return Ok(Step::Fenced);
+        }
+        let at = self.source.position().ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
+        if at.states != ObjectHash(dump.states().digest()) {
+            // A gap was bridged meanwhile, with a base.
+            return Ok(Step::Done);
+        }
+        let made = base::make(&self.remote, &mut dump, &at).await?;
+        self.source.note_base(made.at, made.bytes)?;
+        Ok(Step::Done)
+    }
+
+    fn is_base_due(&self) -> bool {
+        let Some(at) = self.source.at() else { return false };
+        let is_old = at.base_made < before(self.remote.now(), BASE_AGE);
+        at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
+    }
+
+    /// Reads the last object back. Says whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when the bucket does not give what it was given; the errors of the bucket.
+    pub(crate) async fn read_back(&self) -> Result<bool> {
+        let Some((name, hash)) = self.last else { return Ok(false) };
+        match self.remote.get(name).await? {
+            Some(found) if found.hash == hash => Ok(true),
+            Some(_) => Err(Error::damaged(format!("the bucket has another object than was written: object={name}"))),
+            None => Err(Error::damaged(format!("the bucket lost an object: object={name}"))),
+        }
+    }
+
+    /// Ships the rest, and ends the term cleanly, so that nobody waits for this process.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step).
+    pub(crate) async fn release(mut self) -> Result<()> {
+        if self.ship_up_to(u64::MAX).await? == Step::Fenced {
+            return Ok(());
+        }
+        self.writer.prepare_release(&self.remote, &self.source)?;
+        self.writer.ship(&self.remote, &mut self.source).await.map(|_| ())
+    }
+}

@@ -1,0 +1,293 @@
+//! The store as the source of a replica: how far it was shipped, and the commits behind that.
+
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::objects::commits::ShippedCommit;
+use super::objects::layout::{ObjectHash, StoreId};
+use super::objects::name::{ReplicaSlot, Term};
+use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
+use crate::engine::digest::Stats;
+use crate::engine::feed::{Fed, States};
+use crate::engine::keys::CollectionId;
+use crate::engine::store::Store;
+use crate::error::{Error, Result};
+
+/// So many bytes of commits are read at a time.
+const READ_BYTES: usize = 8 << 20;
+
+/// How far a store was shipped, as its feed keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ShippedTo {
+    /// The id of the store and of its replica.
+    pub(crate) store: StoreId,
+    pub(crate) slot: ReplicaSlot,
+    pub(crate) previous: ObjectHash,
+    pub(crate) sequence: u64,
+    #[serde(with = "crate::clock::time")]
+    pub(crate) time: Timestamp,
+    /// The state at that commit: the state of a later one follows from it and the commits between.
+    pub(crate) collections: Vec<(u32, Stats)>,
+    /// Whether the state came out of a restore, so that the next term gives up what is behind it.
+    pub(crate) restored: bool,
+    /// The newest base: its time, and the bytes that were shipped behind it.
+    #[serde(with = "crate::clock::time")]
+    pub(crate) base_made: Timestamp,
+    pub(crate) base_bytes: u64,
+    pub(crate) log_bytes: u64,
+}
+
+impl ShippedTo {
+    /// As the feed of a store keeps it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`, which does not happen.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|source| {
+            Error::invalid("the position of a store in its replica cannot be written").with_source(source)
+        })
+    }
+
+    /// Reads it back.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for bytes that no version writes.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes).map_err(|source| {
+            Error::damaged("the position of a store in its replica cannot be read").with_source(source)
+        })
+    }
+
+    /// The state at its commit.
+    pub(crate) fn states(&self) -> States {
+        States::new(self.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)))
+    }
+
+    fn position(&self) -> ReplicaPosition {
+        ReplicaPosition {
+            slot: self.slot,
+            previous: self.previous,
+            sequence: self.sequence,
+            states: ObjectHash(self.states().digest()),
+            time: self.time,
+        }
+    }
+}
+
+/// The collections of a state, as they are kept.
+pub(crate) fn collections_of(states: &States) -> Vec<(u32, Stats)> {
+    states.iter().map(|(id, stats)| (id.0, stats)).collect()
+}
+
+/// A store that is shipped.
+pub(crate) struct Source {
+    store: Store,
+    /// The number of its feed.
+    feed: u64,
+    /// None until it was in the replica.
+    at: Option<ShippedTo>,
+    id: StoreId,
+    /// The state at a commit to which the position is about to move.
+    next: RefCell<Option<(u64, States)>>,
+}
+
+impl Source {
+    /// The store, with the position that its feed keeps.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when it is the source of another replica, or has no feed; `Damaged`; as a view.
+    pub(crate) fn open(store: Store, id: StoreId) -> Result<Self> {
+        let none = || Error::conflict("the store is in no replica yet; initialize one");
+        let status = store.feed_status()?.ok_or_else(none)?;
+        let at = match &status.position[..] {
+            [] => None,
+            bytes => Some(ShippedTo::of_bytes(bytes)?),
+        };
+        if let Some(at) = at.as_ref().filter(|at| at.store != id) {
+            let other = at.store;
+            return Err(Error::conflict(format!(
+                "the store belongs to another replica than the one there: store={other} replica={id}"
+            )));
+        }
+        Ok(Self { store, feed: status.id, at, id, next: RefCell::default() })
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// How far it was shipped.
+    pub(crate) fn at(&self) -> Option<&ShippedTo> {
+        self.at.as_ref()
+    }
+
+    /// The next commits behind the position, at most up to `last`, with the digest of the state after them; none at the end of
+    /// the store. `Gap`: they are not kept.
+    ///
+    /// # Errors
+    ///
+    /// As a view; `Conflict` without a position.
+    pub(crate) fn read(&mut self, last: u64) -> Result<Tail> {
+        let at = self.at.as_ref().ok_or_else(no_position)?;
+        let commits = match self.store.feed_after(at.sequence, READ_BYTES)? {
+            Fed::Gap => return Ok(Tail::Gap),
+            Fed::Commits(commits) => commits,
+        };
+        let mut states = at.states();
+        let mut shipped = Vec::with_capacity(commits.len());
+        for commit in commits.into_iter().take_while(|commit| commit.sequence <= last) {
+            states.apply(&commit.rows)?;
+            shipped.push(ShippedCommit { sequence: commit.sequence, rows: commit.rows });
+        }
+        let Some(newest) = shipped.last().map(|commit| commit.sequence) else { return Ok(Tail::End) };
+        let digest = ObjectHash(states.digest());
+        self.next.replace(Some((newest, states)));
+        Ok(Tail::Commits(shipped, digest))
+    }
+
+    /// The position is about to jump to a state that a base has.
+    pub(crate) fn expect(&self, sequence: u64, states: States) {
+        self.next.replace(Some((sequence, states)));
+    }
+
+    /// Notes that a term was opened: the next one goes on where this one ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`ShippedTo::to_bytes`].
+    pub(crate) fn note_opened(&mut self) -> Result<()> {
+        if let Some(at) = &mut self.at {
+            at.restored = false;
+            self.store.note_shipped(self.feed, at.sequence, at.to_bytes()?);
+        }
+        Ok(())
+    }
+
+    /// Notes a base that was made at the position, with so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`ShippedTo::to_bytes`].
+    pub(crate) fn note_base(&mut self, made: Timestamp, bytes: u64) -> Result<()> {
+        if let Some(at) = &mut self.at {
+            (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0);
+            self.store.note_shipped(self.feed, at.sequence, at.to_bytes()?);
+        }
+        Ok(())
+    }
+
+    /// Notes bytes that were shipped behind the base.
+    pub(crate) fn note_bytes(&mut self, bytes: u64) {
+        if let Some(at) = &mut self.at {
+            at.log_bytes = at.log_bytes.saturating_add(bytes);
+        }
+    }
+}
+
+/// The commits behind the position of a source.
+pub(crate) enum Tail {
+    End,
+    /// With the digest of the state after them.
+    Commits(Vec<ShippedCommit>, ObjectHash),
+    Gap,
+}
+
+fn no_position() -> Error {
+    Error::conflict("the store is in no replica yet; initialize one")
+}
+
+impl Local for Source {
+    fn position(&self) -> Option<ReplicaPosition> {
+        self.at.as_ref().map(ShippedTo::position)
+    }
+
+    fn newest(&self) -> Result<(u64, ObjectHash)> {
+        let dump = self.store.dump()?;
+        let (sequence, states) = (dump.sequence(), dump.states().clone());
+        let digest = ObjectHash(states.digest());
+        self.next.replace(Some((sequence, states)));
+        Ok((sequence, digest))
+    }
+
+    fn set_position(&mut self, to: ReplicaPosition) -> Result<()> {
+        let known = self.next.take().filter(|(sequence, _)| *sequence == to.sequence).map(|(_, states)| states);
+        let states = match (known, &self.at) {
+            (Some(states), _) => states,
+            (None, Some(at)) if at.sequence == to.sequence => at.states(),
+            (None, _) => return Err(Error::damaged(format!("no state is known: sequence={}", to.sequence))),
+        };
+        if states.digest() != to.states.0 {
+            return Err(Error::damaged(format!("the state at a commit is another one: sequence={}", to.sequence)));
+        }
+        let (made, base, log, restored) = match &self.at {
+            Some(at) => (at.base_made, at.base_bytes, at.log_bytes, at.restored),
+            None => (to.time, 0, 0, false),
+        };
+        let at = ShippedTo {
+            store: self.id,
+            slot: to.slot,
+            previous: to.previous,
+            sequence: to.sequence,
+            time: to.time,
+            collections: collections_of(&states),
+            restored,
+            base_made: made,
+            base_bytes: base,
+            log_bytes: log,
+        };
+        self.store.note_shipped(self.feed, at.sequence, at.to_bytes()?);
+        self.at = Some(at);
+        Ok(())
+    }
+
+    /// A store takes nothing back, so the commits must be the next ones of its own.
+    fn apply(&mut self, commits: &[ShippedCommit], position: ReplicaPosition) -> Result<(Fit, ObjectHash)> {
+        let at = self.at.clone().ok_or_else(no_position)?;
+        let (mut states, mut sequence, mut rest) = (at.states(), at.sequence, commits);
+        while let Some(first) = rest.first() {
+            let Fed::Commits(own) = self.store.feed_after(sequence, READ_BYTES)? else {
+                return Ok((Fit::Apart, position.states));
+            };
+            let same = own
+                .iter()
+                .zip(rest)
+                .take_while(|(own, other)| own.sequence == other.sequence && own.rows == other.rows);
+            let same = same.count();
+            if same == 0 {
+                tracing::warn!(sequence = first.sequence, "the replica has a commit that the store does not have");
+                return Ok((Fit::Apart, position.states));
+            }
+            for commit in rest.iter().take(same) {
+                states.apply(&commit.rows)?;
+                sequence = commit.sequence;
+            }
+            rest = rest.get(same..).unwrap_or_default();
+        }
+        let digest = ObjectHash(states.digest());
+        self.next.replace(Some((position.sequence, states)));
+        self.set_position(ReplicaPosition { states: digest, ..position })?;
+        Ok((Fit::Fits, digest))
+    }
+
+    /// The tail stays in the file, which is put away as a whole.
+    fn keep_aside(&mut self) -> Result<Fit> {
+        let at = self.at.as_ref().ok_or_else(no_position)?;
+        match self.store.feed_after(at.sequence, 1)? {
+            Fed::Commits(commits) if commits.is_empty() => Ok(Fit::Fits),
+            _ if at.restored => Ok(Fit::Fits),
+            _ => Ok(Fit::Apart),
+        }
+    }
+
+    /// The file is not replaced under the feet of its users.
+    async fn rebase(&mut self, _remote: &impl Remote, _newest: Term) -> Result<bool> {
+        Ok(false)
+    }
+}
