@@ -23,7 +23,7 @@ const PREFIX_MARKS: &str = "-_.=+@~";
 /// use hivekeep::ReplicaLocation;
 ///
 /// let at: ReplicaLocation = "s3://backups/hive?region=eu-west-1".parse()?;
-/// assert_eq!(at.to_string(), "s3://backups/hive?region=eu-west-1");
+/// assert_eq!(at.to_string(), "s3://backups/hive");
 /// # Ok::<(), hivekeep::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
