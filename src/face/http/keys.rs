@@ -13,7 +13,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::KEY;
-use crate::face::wire::field::Kind::{Flag, List, Of, Text, Word};
+use crate::face::wire::field::FieldType::{Flag, List, Of, Text, Word};
 use crate::face::wire::field::{Field, optional, required};
 use crate::face::wire::fields::Fields;
 use crate::{Key, KeyName, KeySecret, NewKey, Result, Role, WriteTx};

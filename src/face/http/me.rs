@@ -15,7 +15,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::sessions::{self, Cookie};
 use crate::face::http::shapes::ME;
-use crate::face::wire::field::Kind::{Flag, Text};
+use crate::face::wire::field::FieldType::{Flag, Text};
 use crate::face::wire::field::required;
 
 /// The routes.

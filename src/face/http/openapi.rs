@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::face::http::route::{Gives, Needs, Route, Takes};
-use crate::face::wire::field::{Field, Kind, Shape, of_kind};
+use crate::face::wire::field::{Field, FieldType, Shape, schema_of};
 
 /// The descriptions of error responses.
 const REFUSALS: [(u16, &str); 11] = [
@@ -94,11 +94,11 @@ fn name_shape(shape: &Shape, shapes: &mut Map<String, Value>) {
 
 fn name_shapes(fields: impl IntoIterator<Item = &'static Field>, shapes: &mut Map<String, Value>) {
     for field in fields {
-        let mut kind = &field.kind;
-        while let Kind::List(inner) | Kind::Map(inner) = kind {
-            kind = inner;
+        let mut value_type = &field.value_type;
+        while let FieldType::List(inner) | FieldType::Map(inner) = value_type {
+            value_type = inner;
         }
-        if let Kind::Of(shape) = kind {
+        if let FieldType::Of(shape) = value_type {
             name_shape(shape, shapes);
         }
     }
@@ -195,7 +195,7 @@ fn part(name: &str) -> Value {
 }
 
 fn query(field: &Field) -> Value {
-    let schema = of_kind(field.kind, by_name);
+    let schema = schema_of(field.value_type, by_name);
     json!({"name": field.name, "in": "query", "required": field.required, "description": field.about, "schema": schema})
 }
 
@@ -226,7 +226,7 @@ fn object(fields: impl IntoIterator<Item = &'static Field, IntoIter: Clone>) -> 
 }
 
 fn schema(field: &Field) -> Value {
-    let mut schema = of_kind(field.kind, by_name);
+    let mut schema = schema_of(field.value_type, by_name);
     if field.null {
         if let Some(kind) = schema.get("type").cloned() {
             schema["type"] = json!([kind, "null"]);

@@ -12,7 +12,7 @@ use crate::face::http::metrics;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::READY_CHECK;
-use crate::face::wire::field::Kind::{Map, Of, Word};
+use crate::face::wire::field::FieldType::{Map, Of, Word};
 use crate::face::wire::field::required;
 use crate::service::health::HealthCheck;
 

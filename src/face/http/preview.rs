@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::face::http::query::Query;
-use crate::face::wire::field::Kind::Number;
+use crate::face::wire::field::FieldType::Number;
 use crate::face::wire::field::{Field, optional};
 use crate::face::wire::shorten::shorten_fields;
 use crate::{Error, Result};

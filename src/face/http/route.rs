@@ -5,7 +5,7 @@ use axum::routing::MethodRouter;
 
 use crate::Role;
 use crate::face::http::app::App;
-use crate::face::wire::field::{Field, Kind, Shape, nullable, optional, required};
+use crate::face::wire::field::{Field, FieldType, Shape, nullable, optional, required};
 
 /// An operation of the service.
 pub(super) struct Route {
@@ -90,15 +90,15 @@ pub(super) const OK: &[u16] = &[200];
 
 /// Every read of versioned state takes it.
 pub(super) const AT: Field =
-    optional("at", Kind::Text, "read as of this restore point: an id, latest, latest~3, a time, or '10m ago'");
+    optional("at", FieldType::Text, "read as of this restore point: an id, latest, latest~3, a time, or '10m ago'");
 /// The length of a page.
 pub(super) const LIMIT: Field =
-    optional("limit", Kind::Number, "maximum number; 100 unless set, at most 1,000. A page also ends after 4 MiB");
+    optional("limit", FieldType::Number, "maximum number; 100 unless set, at most 1,000. A page also ends after 4 MiB");
 /// The start of a page.
-pub(super) const CURSOR: Field = optional("cursor", Kind::Text, "`next` of the previous page");
+pub(super) const CURSOR: Field = optional("cursor", FieldType::Text, "`next` of the previous page");
 /// The start of the next page.
-pub(super) const NEXT: Field = nullable("next", Kind::Text, "`cursor` of the next page; null on the last page");
+pub(super) const NEXT: Field = nullable("next", FieldType::Text, "`cursor` of the next page; null on the last page");
 /// The first field in responses of the replaced service.
-pub(super) const SUCCESS: Field = required("success", Kind::Flag, "whether the request succeeded");
+pub(super) const SUCCESS: Field = required("success", FieldType::Flag, "whether the request succeeded");
 /// The time of the response.
-pub(super) const TIMESTAMP: Field = required("timestamp", Kind::Time, "time of the response in UTC");
+pub(super) const TIMESTAMP: Field = required("timestamp", FieldType::Time, "time of the response in UTC");

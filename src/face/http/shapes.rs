@@ -3,19 +3,19 @@
 //!
 //! The file is long because it is one list, in which every object is found by its name.
 
-use crate::face::wire::field::Kind::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
-use crate::face::wire::field::{Field, Kind, Shape, TEXTS, nullable, required, sometimes};
+use crate::face::wire::field::FieldType::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
+use crate::face::wire::field::{Field, FieldType, Shape, TEXTS, nullable, required, sometimes};
 use crate::face::wire::task::NEW_TASK;
 use crate::{BulkAction, BulkState, KeyState, Level, Missed, Overlap, Priority, Role, TaskState};
 
 /// An object of strings.
-pub(super) const TAGS: Kind = Map(&Text);
+pub(super) const TAGS: FieldType = Map(&Text);
 /// The types of backups.
-pub(super) const BACKUP_TYPE: Kind = Word(|| vec!["registry", "queue", "bot_assignments", "full"]);
+pub(super) const BACKUP_TYPE: FieldType = Word(|| vec!["registry", "queue", "bot_assignments", "full"]);
 /// The part that a restore verified.
-pub(super) const VERIFIED: Kind = Word(|| vec!["changed", "all"]);
+pub(super) const VERIFIED: FieldType = Word(|| vec!["changed", "all"]);
 /// The changes of a restore by collection.
-pub(super) const COUNTS_BY_COLLECTION: Kind = Map(&Of(&COUNTS));
+pub(super) const COUNTS_BY_COLLECTION: FieldType = Map(&Of(&COUNTS));
 
 pub(super) const BOT: Shape = Shape {
     name: "Bot",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::face::mcp::call::{Call, view_at};
 use crate::face::mcp::tool::Outcome;
-use crate::face::wire::field::{Field, Kind, optional};
+use crate::face::wire::field::{Field, FieldType, optional};
 use crate::face::wire::fields::Fields;
 use crate::face::wire::shorten::shorten_fields;
 use crate::{Error, Page, Result, Selector, View};
@@ -19,12 +19,12 @@ pub(super) const IN_LIST: usize = 500;
 pub(super) const ON_ITS_OWN: usize = 64 << 10;
 
 /// The arguments of every list.
-pub(super) const LIMIT: Field = optional("limit", Kind::Number, "maximum number; 20 unless set, at most 100");
-pub(super) const CURSOR: Field = optional("cursor", Kind::Text, "next of the previous page, to go on behind it");
+pub(super) const LIMIT: Field = optional("limit", FieldType::Number, "maximum number; 20 unless set, at most 100");
+pub(super) const CURSOR: Field = optional("cursor", FieldType::Text, "next of the previous page, to go on behind it");
 /// The argument of every read of versioned state.
 pub(super) const AT: Field = optional(
     "at",
-    Kind::Text,
+    FieldType::Text,
     "read as of this restore point: an id, latest, latest~3, a time, or '10m ago'; now unless set",
 );
 

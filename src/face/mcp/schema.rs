@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::face::wire::field::Field;
-use crate::face::wire::field::of_kind;
+use crate::face::wire::field::schema_of;
 
 /// The schema of an object with these fields, and with no others.
 pub(super) fn object(fields: &[Field]) -> Map<String, Value> {
@@ -20,7 +20,7 @@ pub(super) fn object(fields: &[Field]) -> Map<String, Value> {
 }
 
 fn of_field(field: &Field) -> Value {
-    let mut schema = of_kind(field.kind, |shape| object(shape.fields).into());
+    let mut schema = schema_of(field.value_type, |shape| object(shape.fields).into());
     schema["description"] = field.about.into();
     schema
 }

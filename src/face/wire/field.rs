@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// A query parameter, or a field of a request body or a response.
 pub(in crate::face) struct Field {
     pub(in crate::face) name: &'static str,
-    pub(in crate::face) kind: Kind,
+    pub(in crate::face) value_type: FieldType,
     pub(in crate::face) about: &'static str,
     /// Whether it is required in a request, and always present in a response.
     pub(in crate::face) required: bool,
@@ -15,7 +15,7 @@ pub(in crate::face) struct Field {
 
 /// The type of a field.
 #[derive(Clone, Copy)]
-pub(in crate::face) enum Kind {
+pub(in crate::face) enum FieldType {
     Text,
     /// One of these strings.
     Word(fn() -> Vec<&'static str>),
@@ -26,9 +26,9 @@ pub(in crate::face) enum Kind {
     /// Any object.
     Object,
     Of(&'static Shape),
-    List(&'static Kind),
+    List(&'static FieldType),
     /// An object with any names and values of this type.
-    Map(&'static Kind),
+    Map(&'static FieldType),
     Any,
 }
 
@@ -49,41 +49,41 @@ impl Shape {
 }
 
 /// An array of strings.
-pub(in crate::face) const TEXTS: Kind = Kind::List(&Kind::Text);
+pub(in crate::face) const TEXTS: FieldType = FieldType::List(&FieldType::Text);
 
 /// An optional field of a request; null means absent.
-pub(in crate::face) const fn optional(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: false, null: true }
+pub(in crate::face) const fn optional(name: &'static str, value_type: FieldType, about: &'static str) -> Field {
+    Field { name, value_type, about, required: false, null: true }
 }
 
 /// A field that is required in a request, and always present in a response.
-pub(in crate::face) const fn required(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: true, null: false }
+pub(in crate::face) const fn required(name: &'static str, value_type: FieldType, about: &'static str) -> Field {
+    Field { name, value_type, about, required: true, null: false }
 }
 
 /// The same, with null as a possible value.
-pub(in crate::face) const fn nullable(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: true, null: true }
+pub(in crate::face) const fn nullable(name: &'static str, value_type: FieldType, about: &'static str) -> Field {
+    Field { name, value_type, about, required: true, null: true }
 }
 
 /// A field that only some responses have.
-pub(in crate::face) const fn sometimes(name: &'static str, kind: Kind, about: &'static str) -> Field {
-    Field { name, kind, about, required: false, null: false }
+pub(in crate::face) const fn sometimes(name: &'static str, value_type: FieldType, about: &'static str) -> Field {
+    Field { name, value_type, about, required: false, null: false }
 }
 
 /// The schema of a value, with that of each shape in it made so.
-pub(in crate::face) fn of_kind(kind: Kind, of_shape: fn(&'static Shape) -> Value) -> Value {
-    match kind {
-        Kind::Text => json!({"type": "string"}),
-        Kind::Word(words) => json!({"type": "string", "enum": words()}),
-        Kind::Time => json!({"type": "string", "format": "date-time"}),
-        Kind::Number => json!({"type": "integer", "minimum": 0}),
-        Kind::Decimal => json!({"type": "number"}),
-        Kind::Flag => json!({"type": "boolean"}),
-        Kind::Object => json!({"type": "object"}),
-        Kind::Of(shape) => of_shape(shape),
-        Kind::List(of) => json!({"type": "array", "items": of_kind(*of, of_shape)}),
-        Kind::Map(of) => json!({"type": "object", "additionalProperties": of_kind(*of, of_shape)}),
-        Kind::Any => json!({}),
+pub(in crate::face) fn schema_of(value_type: FieldType, of_shape: fn(&'static Shape) -> Value) -> Value {
+    match value_type {
+        FieldType::Text => json!({"type": "string"}),
+        FieldType::Word(words) => json!({"type": "string", "enum": words()}),
+        FieldType::Time => json!({"type": "string", "format": "date-time"}),
+        FieldType::Number => json!({"type": "integer", "minimum": 0}),
+        FieldType::Decimal => json!({"type": "number"}),
+        FieldType::Flag => json!({"type": "boolean"}),
+        FieldType::Object => json!({"type": "object"}),
+        FieldType::Of(shape) => of_shape(shape),
+        FieldType::List(of) => json!({"type": "array", "items": schema_of(*of, of_shape)}),
+        FieldType::Map(of) => json!({"type": "object", "additionalProperties": schema_of(*of, of_shape)}),
+        FieldType::Any => json!({}),
     }
 }

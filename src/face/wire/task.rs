@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::face::wire::field::Kind::{Any, Flag, Number, Object, Text, Time};
+use crate::face::wire::field::FieldType::{Any, Flag, Number, Object, Text, Time};
 use crate::face::wire::field::{Field, Shape, TEXTS, optional, required};
 use crate::face::wire::fields::Fields;
 use crate::{BotId, Error, NewTask, Result, TaskFilter, Token, duration};

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 
 use crate::face::http::route::{Gives, Needs, OK, Route, SUCCESS, TIMESTAMP, Takes};
 use crate::face::http::shapes;
-use crate::face::wire::field::Kind::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
+use crate::face::wire::field::FieldType::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
 use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
 
 /// The fields of a request for a point.

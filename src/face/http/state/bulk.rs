@@ -13,7 +13,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::BULK;
-use crate::face::wire::field::Kind::{Flag, List, Number, Of, Text, Word};
+use crate::face::wire::field::FieldType::{Flag, List, Number, Of, Text, Word};
 use crate::face::wire::field::{Shape, optional, required};
 use crate::face::wire::task::{AGE_FILTER, BOT_FILTER, CAN_FILTER, ID_FILTER, PRIORITY_FILTER, filter};
 use crate::{BulkAction, Error};

@@ -11,7 +11,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, Needs, OK, Route, TIMESTAMP, Takes};
 use crate::face::http::shapes::JOB;
-use crate::face::wire::field::Kind::Number;
+use crate::face::wire::field::FieldType::Number;
 use crate::face::wire::field::{TEXTS, required};
 use crate::service::check_jobs::CheckJob;
 use crate::{Error, show_time};

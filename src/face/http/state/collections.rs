@@ -16,7 +16,7 @@ use crate::face::http::query::{Listed, Name, PAGE_BYTES, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::STATS;
 use crate::face::http::state::reading::read;
-use crate::face::wire::field::Kind::{Any, Flag, List, Map, Object, Of, Text};
+use crate::face::wire::field::FieldType::{Any, Flag, List, Map, Object, Of, Text};
 use crate::face::wire::field::{Shape, TEXTS, optional, required};
 use crate::{DocumentId, Error, ErrorKind, KeyedPage, RecordChanges, Result, Stats, View};
 

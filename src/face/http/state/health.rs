@@ -10,10 +10,10 @@ use serde_json::json;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
-use crate::face::wire::field::Kind::{List, Map, Number, Of, Text, Word};
-use crate::face::wire::field::{Kind, Shape, TEXTS, nullable, required};
+use crate::face::wire::field::FieldType::{List, Map, Number, Of, Text, Word};
+use crate::face::wire::field::{FieldType, Shape, TEXTS, nullable, required};
 
-const VERDICT: Kind = Word(|| vec!["ok", "warn", "bad"]);
+const VERDICT: FieldType = Word(|| vec!["ok", "warn", "bad"]);
 
 const LINE: Shape = Shape {
     name: "DiagnosisLine",

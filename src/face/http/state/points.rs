@@ -13,7 +13,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Name, Query};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS};
-use crate::face::wire::field::Kind::{Flag, List, Number, Of, Text};
+use crate::face::wire::field::FieldType::{Flag, List, Number, Of, Text};
 use crate::face::wire::field::{Field, TEXTS, optional, required};
 use crate::{DiffFilter, Epoch, Error, Point, PointRequest, RestoreOptions, RestorePlan, Result, Selector, Store};
 

@@ -11,7 +11,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Query};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::TAGS;
-use crate::face::wire::field::Kind::{Flag, List, Map, Number, Of, Text, Time, Word};
+use crate::face::wire::field::FieldType::{Flag, List, Map, Number, Of, Text, Time, Word};
 use crate::face::wire::field::{Shape, nullable, optional, required};
 use crate::{Epoch, Error, parse_time};
 

@@ -23,7 +23,7 @@ use crate::face::http::shapes::{self, CLAIM};
 use crate::face::http::state::batch::push_all;
 use crate::face::http::state::claim::{claim, complete_and_claim};
 use crate::face::http::state::reading::read;
-use crate::face::wire::field::Kind::{Any, Flag, List, Number, Of, Text};
+use crate::face::wire::field::FieldType::{Any, Flag, List, Number, Of, Text};
 use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
 use crate::face::wire::fields::Fields;
 use crate::face::wire::task::{AGE_FILTER, BOT_FILTER, CAN_FILTER, ID_FILTER, PRIORITY_FILTER, STATE_FILTER};

@@ -21,7 +21,7 @@ use crate::face::http::query::{Filling, Listed, Name, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::read;
-use crate::face::wire::field::Kind::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
+use crate::face::wire::field::FieldType::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
 use crate::face::wire::field::{Field, optional, required};
 use crate::face::wire::fields::{Fields, missing};
 use crate::{

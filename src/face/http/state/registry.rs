@@ -13,7 +13,7 @@ use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, TIMESTAMP, Takes};
 use crate::face::http::shapes::BOT;
 use crate::face::http::state::reading::read;
-use crate::face::wire::field::Kind::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
+use crate::face::wire::field::FieldType::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
 use crate::face::wire::field::{TEXTS, optional, required};
 use crate::{Bot, BotId, Error, show_time};
 

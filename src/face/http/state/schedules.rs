@@ -13,7 +13,7 @@ use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{SCHEDULE, TASK};
 use crate::face::http::state::reading::read;
-use crate::face::wire::field::Kind::{Flag, List, Number, Of, Text, Word};
+use crate::face::wire::field::FieldType::{Flag, List, Number, Of, Text, Word};
 use crate::face::wire::field::{optional, required};
 use crate::face::wire::task::NEW_TASK;
 use crate::{Error, Missed, NewSchedule, Overlap, Result, Schedule, ScheduleName, WriteTx};

@@ -12,7 +12,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::{Name, Query};
 use crate::face::http::route::{Gives, LIMIT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::VERSION;
-use crate::face::wire::field::Kind::{List, Of};
+use crate::face::wire::field::FieldType::{List, Of};
 use crate::face::wire::field::required;
 
 /// The routes.

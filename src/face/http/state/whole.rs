@@ -13,7 +13,7 @@ use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Query};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{self, STATS};
-use crate::face::wire::field::Kind::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
+use crate::face::wire::field::FieldType::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
 use crate::face::wire::field::{Field, Shape, TEXTS, nullable, optional, required};
 use crate::{Error, Kind, Point, Policy, Result, Selector, Store};
 

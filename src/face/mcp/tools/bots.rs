@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::face::mcp::call::Call;
 use crate::face::mcp::pages::{self, AT, CURSOR, LIMIT, Part};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
-use crate::face::wire::field::Kind::{List, Number, Object, Text};
+use crate::face::wire::field::FieldType::{List, Number, Object, Text};
 use crate::face::wire::field::{Field, optional};
 use crate::face::wire::fields::Fields;
 use crate::{Bot, Result, Role, show_time};

@@ -9,7 +9,7 @@ use crate::face::mcp::pages::{self, ON_ITS_OWN};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
 use crate::face::parcel::Parcel;
-use crate::face::wire::field::Kind::{Any, Flag, Number, Text};
+use crate::face::wire::field::FieldType::{Any, Flag, Number, Text};
 use crate::face::wire::field::{Field, optional, required};
 use crate::face::wire::fields::{Fields, missing};
 use crate::face::wire::shorten::shorten_fields;

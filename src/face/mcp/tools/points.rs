@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::face::mcp::call::Call;
 use crate::face::mcp::pages::{self, CURSOR, IN_LIST, Items, LIMIT, Part, fitting};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
-use crate::face::wire::field::Kind::{Flag, List, Map, Text};
+use crate::face::wire::field::FieldType::{Flag, List, Map, Text};
 use crate::face::wire::field::{Field, optional, required};
 use crate::face::wire::fields::{Fields, missing};
 use crate::face::wire::shorten::shorten_fields;

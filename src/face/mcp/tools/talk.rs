@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::face::mcp::call::{Call, view_at};
 use crate::face::mcp::pages::{self, AT, CURSOR, Items, LIMIT, ON_ITS_OWN, Part};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
-use crate::face::wire::field::Kind::{Any, Flag, Object, Text};
+use crate::face::wire::field::FieldType::{Any, Flag, Object, Text};
 use crate::face::wire::field::{Field, optional, required};
 use crate::face::wire::fields::Fields;
 use crate::face::wire::shorten::shorten_fields;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::face::mcp::call::{Call, view_at};
 use crate::face::mcp::pages::{self, AT, CURSOR, LIMIT, ON_ITS_OWN, Part};
 use crate::face::mcp::tool::{Effect, Outcome, Tool};
-use crate::face::wire::field::Kind::{List, Of, Text};
+use crate::face::wire::field::FieldType::{List, Of, Text};
 use crate::face::wire::field::{optional, required};
 use crate::face::wire::fields::{Fields, missing};
 use crate::face::wire::shorten::shorten_fields;
