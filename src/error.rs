@@ -38,7 +38,8 @@ pub enum ErrorKind {
     NotAStore,
     /// A newer version wrote the file or the record. Use that version.
     NewerFormat,
-    /// Stored bytes differ from the written ones. They were not returned as data. Run `check`, then repair or restore.
+    /// Stored bytes differ from the written ones. They were not returned as data. Check the store, then repair or
+    /// restore it.
     Damaged,
     /// The restore point is no longer retained. Choose another one.
     Gone,
@@ -89,6 +90,18 @@ pub enum Hint {
     NameStore,
     /// Look at the list of all restore points.
     ListPoints,
+    /// Look at a restore point, and at what a repair lost of it.
+    ShowPoint,
+    /// Compare restore points, to see what changed.
+    ComparePoints,
+    /// Make a restore point.
+    MakePoint,
+    /// Release the held restore point.
+    ReleasePoint,
+    /// Check the whole store.
+    CheckStore,
+    /// See what a repair would keep, then repair the store.
+    RepairStore,
     /// Allow a restore to a point that lost something.
     AllowPartial {
         /// The command that restores what is left of it, with all that was asked for.

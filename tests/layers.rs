@@ -13,6 +13,8 @@ mod dependencies;
 mod faces;
 #[path = "layers/lengths.rs"]
 mod lengths;
+#[path = "layers/messages.rs"]
+mod messages;
 #[path = "layers/verbs.rs"]
 mod verbs;
 
@@ -79,59 +81,6 @@ fn files_that_are_locked_are_opened_through_one_door() {
     assert!(wrong.is_empty(), "opened past engine/redb_file/own_file:\n{}", wrong.join("\n"));
 }
 
-/// Strings outside of the face that hold an option of the command line, each with the reason.
-const OPTIONS: [(&[&str], &str); 7] = [
-    (&["recovery", "restore", "options"], "the field `command` of an answer is a command line"),
-    (&["recovery", "restore", "earlier"], "the field `command` of an answer is a command line"),
-    (&["transfer", "doctor"], "the advice of a diagnosis is a command line"),
-    (&["transfer", "doctor", "copies"], "the advice of a diagnosis is a command line"),
-    (&["transfer", "doctor", "look"], "the advice of a diagnosis is a command line"),
-    (&["transfer", "doctor", "verified"], "the advice of a diagnosis is a command line"),
-    (&["transfer", "drill", "bots"], "the drill runs this program"),
-];
-
-/// A message of the library reaches every face, so it says what to do in general words. An error carries a hint, for which each
-/// face has its own words.
-#[test]
-fn no_message_outside_of_the_face_names_an_option_of_the_command_line() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut wrong, mut allowed) = (Vec::new(), BTreeSet::new());
-    for path in files(&root) {
-        let module = module(path.strip_prefix(&root).unwrap());
-        let is_test = module.last().is_some_and(|name| name == "test" || name.ends_with("_test"));
-        if is_test || [TOOLS, "face"].contains(&module[0].as_str()) {
-            continue;
-        }
-        let source = fs::read_to_string(&path).unwrap();
-        let code = code(source.split("#[cfg(test)]\nmod tests").next().unwrap());
-        let names: Vec<_> = code.lines().filter(|line| names_an_option(line)).collect();
-        match OPTIONS.iter().find(|(allowed, _)| *allowed == module) {
-            Some((module, _)) if !names.is_empty() => drop(allowed.insert(*module)),
-            _ => wrong.extend(names.iter().map(|line| format!("{}: {}", path.display(), line.trim()))),
-        }
-    }
-    assert!(wrong.is_empty(), "give the error a hint instead:\n{}", wrong.join("\n"));
-    assert_eq!(allowed.len(), OPTIONS.len(), "take what no longer names an option from the list: {allowed:?}");
-}
-
-/// Whether a line has two hyphens and a letter behind something that begins a word.
-fn names_an_option(line: &str) -> bool {
-    line.match_indices("--").any(|(at, _)| {
-        let begins = line[..at].chars().next_back().is_none_or(|before| " \"'(`".contains(before));
-        begins && line[at + 2..].starts_with(|first: char| first.is_ascii_lowercase())
-    })
-}
-
-#[test]
-fn an_option_is_seen_wherever_it_stands() {
-    for line in ["(\"pass --store\")", "    --allow-missing: after={id}", ".arg(\"--store\")", "say 'x --to'"] {
-        assert!(names_an_option(line), "{line}");
-    }
-    for line in ["a - -b", "a -- b", "x--y", "-----BEGIN"] {
-        assert!(!names_an_option(line), "{line}");
-    }
-}
-
 /// The objections to the imports of a file.
 fn objections(module: &[String], source: &str, exports: &BTreeMap<String, String>) -> Vec<String> {
     let own = module[0].as_str();
@@ -176,9 +125,10 @@ fn module(file: &Path) -> Vec<String> {
     names.iter().take(names.len() - usize::from(names.last().unwrap() == "mod")).cloned().collect()
 }
 
-/// The source without comments, whose links may point anywhere.
+/// The source without comments, whose links may point anywhere. The slashes of an address in a string begin none.
 fn code(source: &str) -> String {
-    source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    let end = |line: &str| line.match_indices("//").map(|(at, _)| at).find(|at| !line[..*at].ends_with(':'));
+    source.lines().map(|line| &line[..end(line).unwrap_or(line.len())]).collect::<Vec<_>>().join("\n")
 }
 
 /// The layer of each name that `lib.rs` exports.

@@ -113,7 +113,7 @@ pub(crate) fn counter<R: Records + ?Sized>(records: &R, counter: &str) -> Result
 pub(crate) fn counter_behind<R: Records + ?Sized>(records: &R, name: &str, highest: u64) -> Result<Option<String>> {
     let given = counter(records, name)?;
     let what = "a counter is behind a number that is in use, and would give it out again";
-    Ok((given < highest).then(|| format!("{what}; run repair: counter={name} given={given} in_use={highest}")))
+    Ok((given < highest).then(|| format!("{what}; repair the store: counter={name} given={given} in_use={highest}")))
 }
 
 /// The number of a collection, built in or a user's.

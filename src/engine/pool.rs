@@ -3,7 +3,7 @@
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// The work that is left.
 pub(crate) struct Pool<W> {
@@ -51,9 +51,9 @@ impl<W: Send> Pool<W> {
             let others: Vec<_> = (1..workers).filter_map(start).collect();
             let mut done = vec![worker()];
             done.extend(others.into_iter().map(|other| {
-                other
-                    .join()
-                    .unwrap_or_else(|_| Err(Error::damaged("pages of the file are damaged; run hivekeep repair")))
+                other.join().unwrap_or_else(|_| {
+                    Err(Error::damaged("pages of the file are damaged; repair the store").with_hint(Hint::RepairStore))
+                })
             }));
             done
         });

@@ -128,7 +128,7 @@ impl EndedCheck {
     fn problem(&self) -> Option<String> {
         match &self.report {
             Ok(report) if report.is_sound() => None,
-            Ok(report) => Some(format!("the last check found damage; run hivekeep check: found={}", report.found)),
+            Ok(report) => Some(format!("the last check found damage; look at its findings: found={}", report.found)),
             Err(error) => Some(format!("the last check could not be carried out: kind={}", error.kind().as_str())),
         }
     }

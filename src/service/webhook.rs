@@ -47,7 +47,7 @@ impl FromStr for Webhook {
             ))),
             Ok(uri) if is_http(&uri) => Ok(Self(text.to_owned())),
             _ => Err(Error::invalid(format!(
-                "a URL for failures begins with http://; for https run curl with --on-failure: url={}",
+                "a URL for failures begins with http://; for https let the setting on-failure run curl: url={}",
                 text.escape_debug()
             ))),
         }
@@ -93,7 +93,7 @@ mod tests {
         }
         for bad in ["https://example.org/x", "localhost:9", "/x", "", "http://", "ftp://x/y", "http://a b/"] {
             let said = bad.parse::<Webhook>().unwrap_err().to_string();
-            assert!(said.contains("--on-failure"), "{said}");
+            assert!(said.contains("on-failure"), "{said}");
         }
     }
 

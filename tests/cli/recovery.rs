@@ -22,7 +22,7 @@ fn a_point_is_made_listed_shown_held_and_forgotten() {
     assert_eq!(hive.json(&["point", "hold", "latest"])["held"], true);
     assert_eq!(
         hive.refused(&["point", "forget", id], 1),
-        format!("that point is held; release it first: hivekeep point release {id}")
+        format!("that point is held; release it first: point={id}\nhint: hivekeep point release POINT")
     );
     hive.ok(&["point", "release", id]);
     assert_eq!(hive.run(&["point", "forget", id, "--dry-run"]).with(0).err, "would forget 1 restore point\n");
@@ -30,7 +30,7 @@ fn a_point_is_made_listed_shown_held_and_forgotten() {
     assert_eq!(hive.json(&["point", "list"]), json!([]));
     assert_eq!(
         hive.refused(&["point", "show", "latest"], 13),
-        "there is no restore point yet; make one with hivekeep point create"
+        "there is no restore point yet; make one first\nhint: hivekeep point create"
     );
 }
 

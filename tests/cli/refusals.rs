@@ -156,7 +156,7 @@ fn a_selector_without_a_match_or_with_several_is_refused() {
     let hive = Hive::new();
     assert_eq!(
         hive.refused(&["restore", "latest"], 13),
-        "there is no restore point yet; make one with hivekeep point create"
+        "there is no restore point yet; make one first\nhint: hivekeep point create"
     );
     let ids = [0, 1].map(|_| hive.ok(&["point", "create"]).trim_end().to_owned());
     let common = ids[0].chars().zip(ids[1].chars()).take_while(|(a, b)| a == b).count();

@@ -122,7 +122,10 @@ fn a_partial_point_is_marked_and_restored_only_on_request() {
             point["id"].as_str().unwrap()
         )
     );
-    assert!(hive.ok(&at(&["restore", "latest", "--dry-run"])).contains("a repair lost part of that point"));
+    let plan = hive.run(&at(&["restore", "latest", "--dry-run"])).with(0);
+    assert!(plan.out.contains("a repair lost part of that point"), "{plan:?}");
+    assert!(plan.out.contains("; to restore what is left of it, allow a partial restore\n"), "{plan:?}");
+    assert!(plan.err.contains("; to restore what is left of it: --partial\n"), "{plan:?}");
     hive.ok(&at(&["put", "config", "limit", "6"]));
     hive.ok(&at(&["restore", "latest", "--partial"]));
     assert_eq!(hive.json(&at(&["get", "config"])), json!({"limit": 5}));

@@ -144,7 +144,7 @@ fn a_url_is_notified_of_a_failure_and_nothing_waits_for_its_response() {
     service.put("/api/config/still", "\"works\"").ok();
     assert_eq!(service.stop("-TERM").0, Some(0));
     let said = hive.refused(&["serve", "--failure-url", "https://example.org"], 2);
-    assert!(said.contains("--on-failure"), "{said}");
+    assert!(said.contains("the setting on-failure"), "{said}");
 }
 
 /// Changes one bit in each place of a file where a text stands.

@@ -78,7 +78,7 @@ fn a_damaged_page_costs_what_lies_on_it_and_everything_else_goes_on() {
     damage(&hive.path(), &marker(30));
     for _ in 0..5 {
         let refused = service.get(&path(30)).refused(409);
-        assert!(refused.contains("pages of the file are damaged; run hivekeep repair"), "{refused}");
+        assert!(refused.contains("pages of the file are damaged; repair the store"), "{refused}");
         let begun = Instant::now();
         assert_eq!(service.get("/api/queue/build").ok()["id"], "build");
         assert_eq!(service.get(&path(2)).ok(), value(2));

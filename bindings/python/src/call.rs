@@ -77,6 +77,12 @@ fn hint_in_words(hint: &Hint) -> Option<&'static str> {
     Some(match hint {
         Hint::NameStore => "name the path of a store, or let open() create one with create=True",
         Hint::ListPoints => "store.points(all=True) lists all restore points",
+        Hint::ShowPoint => "hivekeep point show POINT lists what a repair lost of it",
+        Hint::ComparePoints => "store.diff(earlier, later) shows what changed",
+        Hint::MakePoint => "store.point() makes a restore point",
+        Hint::ReleasePoint => "store.release_point(point) releases it",
+        Hint::CheckStore => "store.check() lists all damage",
+        Hint::RepairStore => "hivekeep repair --dry-run shows what a repair would keep",
         Hint::AllowPartial { .. } => "look at the point first; partial=True restores what is left of it",
         Hint::DiscardLaterWork => "store.undo_discarding() undoes it anyway",
         Hint::NameCollection => "name one collection: only=[\"config\"], key=..",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::format::epoch::Epoch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 /// The number of a collection in keys. Numbers under 64 are built in; the others are given out once and never again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -80,7 +80,8 @@ impl<'k> PreImageKey<'k> {
     pub(crate) fn read(key: &'k [u8]) -> Result<Self> {
         Self::split(key).ok_or_else(|| {
             let key = key.escape_ascii();
-            Error::damaged(format!("a pre-image has a short key; run hivekeep repair: table=undo key={key}"))
+            Error::damaged(format!("a pre-image has a short key; repair the store: table=undo key={key}"))
+                .with_hint(Hint::RepairStore)
         })
     }
 

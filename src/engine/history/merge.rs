@@ -17,7 +17,7 @@ use crate::engine::meta;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Hint, Result};
 
 /// Rows that one step of a merge reads.
 const ROWS_PER_STEP: usize = 128;
@@ -83,10 +83,8 @@ impl Store {
             if let Some(manifest) = view.manifest(*epoch)?
                 && manifest.held
             {
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    format!("that point is held; release it first: hivekeep point release {}", manifest.id),
-                ));
+                let message = format!("that point is held; release it first: point={}", manifest.id);
+                return Err(Error::conflict(message).with_hint(Hint::ReleasePoint));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Why an open file is used no more.
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Hint};
 
 /// Why a file is used no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +20,13 @@ impl End {
 
     pub(crate) fn error(self) -> Error {
         let message = match self {
-            Self::Damage => "damage was found in the file before; open the store again, and run hivekeep repair",
+            Self::Damage => "damage was found in the file before; open the store again, and repair it",
             Self::Closed => "the store was closed; open it again",
             Self::Reopened => "an earlier failure closed the file, and this view with it; begin another view",
         };
         let error = Error::new(ErrorKind::Reopen, message);
         match self {
-            Self::Damage => error.with_source(damaged_pages()),
+            Self::Damage => error.with_source(damaged_pages()).with_hint(Hint::RepairStore),
             Self::Closed | Self::Reopened => error,
         }
     }
@@ -34,5 +34,5 @@ impl End {
 
 /// Damage that a panic of redb has shown.
 pub(super) fn damaged_pages() -> Error {
-    Error::damaged("pages of the file are damaged; run hivekeep repair")
+    Error::damaged("pages of the file are damaged; repair the store").with_hint(Hint::RepairStore)
 }

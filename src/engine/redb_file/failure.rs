@@ -3,7 +3,7 @@
 //! error of redb's.
 
 use crate::engine::redb_file::End;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Hint};
 
 /// Why a call into redb did not succeed. Behind a pointer, as it is part of what each row of a range is read as.
 #[derive(Debug)]
@@ -101,7 +101,8 @@ fn storage(error: redb::StorageError) -> Error {
     match error {
         redb::StorageError::Io(source) => source.into(),
         redb::StorageError::Corrupted(what) => {
-            Error::damaged(format!("pages of the file are damaged; run hivekeep repair: {what}"))
+            Error::damaged(format!("pages of the file are damaged; repair the store: {what}"))
+                .with_hint(Hint::RepairStore)
         }
         redb::StorageError::ValueTooLarge(bytes) => Error::invalid(format!("a value is too long: bytes={bytes}")),
         redb::StorageError::DatabaseClosed => End::Closed.error(),

@@ -188,7 +188,7 @@ mod tests {
         for later in [guard.run(|| Ok(())), guard.clone().read(|| Ok(()))] {
             let later = later.unwrap_err();
             assert_eq!(later.kind(), ErrorKind::Reopen);
-            assert!(later.to_string().ends_with("run hivekeep repair"), "{later}");
+            assert!(later.to_string().ends_with("and repair it"), "{later}");
             let reason = std::error::Error::source(&later).unwrap().downcast_ref::<Error>().unwrap();
             assert_eq!(reason.kind(), ErrorKind::Damaged);
         }

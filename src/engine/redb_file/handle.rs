@@ -192,7 +192,7 @@ impl Drop for Handle {
         match self.database.take() {
             Some(Access::Write(database)) if !is_damaged => {
                 if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-                    tracing::error!("the pages of the file are damaged; run hivekeep repair");
+                    tracing::error!("the pages of the file are damaged; repair the store");
                 }
             }
             Some(Access::Write(database) | Access::Look(database)) => abandon(database),

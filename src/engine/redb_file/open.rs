@@ -13,7 +13,7 @@ use super::handle::Access;
 use super::pages::Pages;
 use super::{Handle, OwnFile, RedbGuard, Shadow, WRITER};
 use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// Up to this length, verifying every page at open costs about 0.1 s.
 const SMALL: u64 = 64 << 20;
@@ -185,10 +185,11 @@ fn refuse_maze(path: &Path) -> Result<()> {
             return Ok(());
         }
     }
-    Err(Error::damaged("pages of the file are damaged, so that they lead back to one another; run hivekeep repair"))
+    let message = "pages of the file are damaged, so that they lead back to one another; repair the store";
+    Err(Error::damaged(message).with_hint(Hint::RepairStore))
 }
 
 /// The error for a file whose newest commit is not whole.
 pub(crate) fn earlier_commit() -> Error {
-    Error::damaged("pages of the newest commit are damaged; run hivekeep repair")
+    Error::damaged("pages of the newest commit are damaged; repair the store").with_hint(Hint::RepairStore)
 }

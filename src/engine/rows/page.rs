@@ -10,7 +10,7 @@ use super::stored::Rows;
 use crate::engine::format::schema::Table;
 use crate::engine::redb_file::{OpenTable, Tables};
 use crate::engine::wal::Layer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 impl<B: Tables, L: Layer> Rows<B, L> {
     /// The first rows of a range, in its direction, until there are `limit` or they reach a number of bytes.
@@ -99,5 +99,5 @@ impl<B: Tables, L: Layer> Rows<B, L> {
 
 /// Keys that go back, as only damaged pages have them.
 fn out_of_order() -> Error {
-    Error::damaged("the pages of the file are out of order; run hivekeep repair")
+    Error::damaged("the pages of the file are out of order; repair the store").with_hint(Hint::RepairStore)
 }

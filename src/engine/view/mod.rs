@@ -21,7 +21,7 @@ use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::rows::ReadRows;
 use crate::engine::session::process::Owned;
 use crate::engine::session::views::{Ticket, Views};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// A consistent view of the store: now, or as of a restore point.
 ///
@@ -65,10 +65,7 @@ impl View {
         if at != Epoch::NOW {
             view.manifest = view.manifest(at)?;
             if view.manifest.is_none() && view.stored().get(Table::Commits, &at.to_key())?.is_none() {
-                return Err(Error::new(
-                    ErrorKind::Gone,
-                    format!("that point is no longer retained; see hivekeep point list: epoch={at}"),
-                ));
+                return Err(gone(at));
             }
         }
         Ok(view)
@@ -132,4 +129,10 @@ impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("View").field("at", &self.at).finish_non_exhaustive()
     }
+}
+
+/// The error for a point that retention has removed.
+pub(crate) fn gone(epoch: Epoch) -> Error {
+    let message = format!("that point is no longer retained; choose another: epoch={epoch}");
+    Error::new(ErrorKind::Gone, message).with_hint(Hint::ListPoints)
 }

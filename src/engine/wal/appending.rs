@@ -11,7 +11,7 @@ use super::unsynced::SyncAll;
 use super::write_set::WriteSet;
 use super::writer::{Ended, OpenSection, Stage, Writer};
 use crate::engine::commit::failures::{poisoned, uncertain};
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 impl Log {
     /// Appends a commit, and gives its number; none when it has no place in the section. It is durable once
@@ -220,9 +220,8 @@ impl Log {
     pub(crate) fn refuse_given_up(&self) -> Result<()> {
         match self.is_given_up.load(Ordering::Relaxed) {
             false => Ok(()),
-            true => {
-                Err(Error::damaged("compacting the file failed half-way; close the store, and run hivekeep repair"))
-            }
+            true => Err(Error::damaged("compacting the file failed half-way; close the store, and repair it")
+                .with_hint(Hint::RepairStore)),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::engine::meta;
 use crate::engine::opening::options::Options;
 use crate::engine::redb_file::Handle;
 use crate::engine::rows::ReadRows;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// The log of an open store.
 #[derive(Debug)]
@@ -153,8 +153,8 @@ impl Log {
     /// Refuses writes over a damaged page: redb would end all use of the file, also reading.
     pub(super) fn refuse_over_damage(&self) -> Result<()> {
         self.damage.as_ref().map_or(Ok(()), |damage| {
-            let message = format!("the log cannot be moved into the file; run hivekeep repair: {damage}");
-            Err(Error::damaged(message).with_source(damage.clone()))
+            let message = format!("the log cannot be moved into the file; repair the store: {damage}");
+            Err(Error::damaged(message).with_source(damage.clone()).with_hint(Hint::RepairStore))
         })
     }
 

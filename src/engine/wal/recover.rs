@@ -17,7 +17,7 @@ use crate::engine::meta;
 use crate::engine::opening::options::Options;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::rows::{ReadRows, WriteRows};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// Whether a repair uses the log of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,8 +219,8 @@ pub(in crate::engine) fn take_up(
         // Other processes may open a shared store, and they would not see the rows in memory.
         if !options.has_log() {
             let message =
-                format!("the log of the store cannot be moved into its file; make room, or run repair: {error}");
-            return Err(Error::new(error.kind(), message));
+                format!("the log of the store cannot be moved into its file; make room, or repair the store: {error}");
+            return Err(Error::new(error.kind(), message).with_hint(Hint::RepairStore));
         }
         let again = anew()?;
         if again.id() != id {

@@ -9,7 +9,7 @@ use super::maps::SectionMap;
 use super::reader::{Tail, read, refuse_damaged};
 use super::row::{Wal, not_of_this_file};
 use super::section;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// No log that is in use is longer: a writer moves it into redb long before.
 const MOST_BYTES: u64 = 256 << 20;
@@ -37,7 +37,9 @@ impl Damage<'_> {
                 notes.push(error.to_string());
                 Ok(())
             }
-            Self::Refused if error.kind() == ErrorKind::Damaged => Err(error.context("run hivekeep repair")),
+            Self::Refused if error.kind() == ErrorKind::Damaged => {
+                Err(error.context("the log is incomplete or damaged; repair the store").with_hint(Hint::RepairStore))
+            }
             _ => Err(error),
         }
     }

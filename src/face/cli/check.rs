@@ -5,10 +5,11 @@ use serde_json::json;
 
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
+use crate::face::cli::hint::typed;
 use crate::face::cli::output::Output;
 use crate::face::cli::progress::Progress;
 use crate::text::{counted, show_bytes};
-use crate::{CheckReport, Error, ErrorKind, Finding, Result, Selector, VerifyOnOpen};
+use crate::{CheckReport, Error, ErrorKind, Finding, Hint, Result, Selector, VerifyOnOpen};
 
 /// Verify every record, every point and every digest; change nothing
 ///
@@ -91,7 +92,10 @@ fn shown(out: &mut Output, report: &CheckReport) -> Result<Exit> {
     if out.is_json() {
         show_lines(out, report)?
     } else {
-        list(out, report)?
+        list(out, report)?;
+        if !report.is_sound() {
+            out.message(format_args!("hint: {}", typed(&Hint::RepairStore)));
+        }
     }
     Ok(if report.is_sound() { Exit::Done } else { Exit::Damaged })
 }

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::Result;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
+use crate::{Crash, Result};
 
 /// Crashes of processes that had the store open
 #[derive(Debug, Args)]
@@ -32,6 +32,11 @@ impl CrashArgs {
             CrashVerb::Ack => acknowledge(context),
         }
     }
+}
+
+/// The effect of a crash, and the next step.
+pub(super) fn told(crash: &Crash) -> String {
+    format!("{}; once seen: hivekeep crash ack", crash.outcome())
 }
 
 fn acknowledge(context: &mut Context) -> Result<Exit> {

@@ -7,6 +7,12 @@ pub(super) fn typed(hint: &Hint) -> String {
     let typed = match hint {
         Hint::NameStore => "start one with hivekeep serve, or pass --store",
         Hint::ListPoints => "hivekeep point list --all",
+        Hint::ShowPoint => "hivekeep point show POINT",
+        Hint::ComparePoints => "hivekeep point diff POINT",
+        Hint::MakePoint => "hivekeep point create",
+        Hint::ReleasePoint => "hivekeep point release POINT",
+        Hint::CheckStore => "hivekeep check lists all damage",
+        Hint::RepairStore => "hivekeep repair --dry-run shows what a repair would keep",
         Hint::AllowPartial { command } => return format!("hivekeep point show, then {command}"),
         Hint::AllowPartialImport => "to import what is left of it: --partial",
         Hint::DiscardLaterWork => "to undo it anyway: hivekeep undo --discard",

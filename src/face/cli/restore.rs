@@ -86,7 +86,10 @@ impl Restore {
         if dry_run {
             let target = context.reach()?;
             context.tell(&target, &asked.point)?;
-            return show_plan(&mut context.out, &target.plan_restore(&asked)?);
+            let plan = target.plan_restore(&asked)?;
+            let exit = show_plan(&mut context.out, &plan)?;
+            hint_partial(&mut context.out, &plan, asked.partial);
+            return Ok(exit);
         }
         let report = context.alter(|target| {
             // If the point does not exist, the restore below fails and reports it.
@@ -143,6 +146,13 @@ fn show_plan(out: &mut Output, plan: &Planned) -> Result<Exit> {
         hint_finished(out, finished, plan.json["keep_finished"] == true);
     }
     Ok(Exit::Done)
+}
+
+/// The next steps for a point of which a repair lost a part, printed below a plan that is refused for it.
+fn hint_partial(out: &mut Output, plan: &Planned, partial: bool) {
+    if plan.json["point"]["partial"] == true && !partial && !out.is_json() {
+        out.message("hint: hivekeep point show POINT lists what it lost; to restore what is left of it: --partial");
+    }
 }
 
 /// The option that keeps finished work, printed below a plan that does not.

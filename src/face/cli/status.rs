@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::duration;
 use crate::face::cli::context::Context;
+use crate::face::cli::crash::told;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::text::{counted, show_bytes};
@@ -94,7 +95,7 @@ fn show(out: &mut Output, now: Timestamp, Shown { summary, sizes }: &Shown) -> R
 /// The process that died, when it was last alive, the effect on the state, and the next step.
 fn crashed(crash: &Crash) -> String {
     let Session { id, program, alive_at, .. } = &crash.session;
-    format!("session {id} of {program}, last alive {}; {crash}", show_time(*alive_at))
+    format!("session {id} of {program}, last alive {}; {}", show_time(*alive_at), told(crash))
 }
 
 /// The write-ahead log: its files, its rows that the file of the store does not have, and its last checkpoint.

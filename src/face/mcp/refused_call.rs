@@ -58,6 +58,7 @@ pub(in crate::face) fn next_step(error: &Error) -> &'static str {
 fn by_hint(hint: &Hint) -> Option<&'static str> {
     match hint {
         Hint::ListPoints => Some("call points to list the restore points"),
+        Hint::MakePoint => Some("make one with point_make, or ask an operator to"),
         Hint::PlanAgain => Some("call restore_plan again, look at it, and pass its state as expect"),
         Hint::NameCollection => Some("name the one collection of the key: only"),
         Hint::AllowDifferent => Some("to take the earlier task, set allow_different"),

@@ -3,12 +3,17 @@
 use crate::Hint;
 
 /// The hints that a request can follow, and its field for each.
-const FIELDS: [(Hint, &str); 5] = [
+const FIELDS: [(Hint, &str); 10] = [
     (Hint::AllowDifferent, "to take the earlier task: allow_different"),
     (Hint::AllowMissingDependencies, "to wait for tasks that are not enqueued yet: allow_missing_dependencies"),
     (Hint::PlanAgain, "plan it again: dry_run"),
     (Hint::DiscardLaterWork, "to undo it anyway: discard"),
     (Hint::ListPoints, "GET /api/points"),
+    (Hint::ShowPoint, "GET /api/points/{point}"),
+    (Hint::ComparePoints, "GET /api/points/{point}/diff"),
+    (Hint::MakePoint, "POST /api/points"),
+    (Hint::ReleasePoint, "POST /api/points/{point}/release"),
+    (Hint::CheckStore, "POST /api/check"),
 ];
 
 /// The field of a request that follows a hint; none where no request can.

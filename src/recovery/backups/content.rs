@@ -10,7 +10,7 @@ use super::backup::{Backup, BackupOf, Kind};
 use crate::engine::digest::hex;
 use crate::engine::records::Records;
 use crate::engine::view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::json;
 use crate::recovery::points::names::names;
 
@@ -85,7 +85,9 @@ fn kind_data(view: &View, kind: Kind) -> Result<Value> {
     if let Some(collection) = kind.collection()
         && seen != view.stats(collection)?.count
     {
-        return Err(Error::damaged(format!("records are missing; run hivekeep check: type={kind}")));
+        return Err(
+            Error::damaged(format!("records are missing; check the store: type={kind}")).with_hint(Hint::CheckStore)
+        );
     }
     Ok(Value::Object(data))
 }
@@ -107,7 +109,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 
 pub(crate) fn damaged(backup: &Backup) -> Error {
     Error::damaged(format!(
-        "the content of a backup does not match its checksum; run hivekeep check: id={} type={}",
+        "the content of a backup does not match its checksum; check the store: id={} type={}",
         backup.backup_id, backup.backup_type
     ))
+    .with_hint(Hint::CheckStore)
 }

@@ -172,7 +172,7 @@ fn a_counter_that_would_repeat_a_number_is_found_and_a_repair_raises_it() {
         set(None).unwrap();
         let in_use = meta::number(&good).unwrap();
         let what = format!(
-            "a counter is behind a number that is in use, and would give it out again; run repair: \
+            "a counter is behind a number that is in use, and would give it out again; repair the store: \
              counter={counter} given=0 in_use={in_use}"
         );
         let findings = store.check().unwrap().findings;

@@ -6,11 +6,11 @@ use crate::engine::point::{Manifest, Origin};
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
-use crate::engine::view::View;
+use crate::engine::view::{View, gone};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::recovery::points::names::names;
-use crate::recovery::points::point::{Point, epoch_of, gone};
+use crate::recovery::points::point::{Point, epoch_of};
 use crate::recovery::points::resolve::{Resolved, resolve};
 use crate::recovery::points::selector::Selector;
 
@@ -79,7 +79,7 @@ impl Store {
         match self.find_point(selector.clone())? {
             Some(point) if !point.is_of_commit() => Ok(point),
             Some(_) => Err(Error::invalid(format!("the point of a single commit cannot be held: point={selector}"))),
-            None => Err(Error::invalid("now is not a restore point; make one with hivekeep point create")),
+            None => Err(Error::invalid("now is not a restore point; make one first").with_hint(Hint::MakePoint)),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
 use crate::engine::view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::points::names::names;
 use crate::state::restored_together;
 
@@ -97,10 +97,11 @@ impl View {
         match self.has_lost(collection, key) {
             Ok(false) => missing,
             Ok(true) => Error::damaged(format!(
-                "a repair lost that record, so its value at that point is unknown; see hivekeep point show: \
+                "a repair lost that record, so its value at that point is unknown; look at what the point lost: \
                  collection={collection} key={}",
                 key.escape_debug()
-            )),
+            ))
+            .with_hint(Hint::ShowPoint),
             Err(error) => error,
         }
     }

@@ -11,7 +11,7 @@ use crate::clock::show_time;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::point::{Commit, Manifest, Origin, PointId, Restored};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::recovery::points::names::Names;
 use crate::recovery::points::resolve::{Named, PointName, Resolved};
 use crate::recovery::points::selector::Selector;
@@ -251,9 +251,4 @@ impl From<&Selector> for Selector {
 pub(crate) fn epoch_of(key: &[u8]) -> Result<Epoch> {
     let epoch = Epoch::split_key(key).map(|(epoch, _)| epoch);
     epoch.ok_or_else(|| Error::damaged("a row of a point has a short key: table=points"))
-}
-
-pub(crate) fn gone(epoch: Epoch) -> Error {
-    let message = format!("that point is no longer retained; see hivekeep point list: epoch={epoch}");
-    Error::new(ErrorKind::Gone, message)
 }

@@ -185,7 +185,7 @@ fn several_match(id: &str, found: &[&PointName]) -> Error {
 }
 
 fn no_points() -> Error {
-    Error::not_found("there is no restore point yet; make one with hivekeep point create")
+    Error::not_found("there is no restore point yet; make one first").with_hint(Hint::MakePoint)
 }
 
 #[cfg(test)]
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(resolve(&Selector::Now, &[], time(NOON)).unwrap(), Resolved::Now);
         for text in ["latest", "10m ago"] {
             let error = resolve(&select(text), &[], time(NOON)).unwrap_err().to_string();
-            assert_eq!(error, "there is no restore point yet; make one with hivekeep point create");
+            assert_eq!(error, "there is no restore point yet; make one first");
         }
     }
 

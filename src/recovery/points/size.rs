@@ -8,9 +8,8 @@ use crate::engine::frame::{self, State};
 use crate::engine::keys::{PreImageKey, pre_image_key};
 use crate::engine::schema::{Place, Table};
 use crate::engine::store::Store;
-use crate::engine::view::View;
+use crate::engine::view::{View, gone};
 use crate::error::Result;
-use crate::recovery::points::point::gone;
 use crate::recovery::points::selector::Selector;
 
 /// The size of a point.

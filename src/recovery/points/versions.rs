@@ -9,7 +9,7 @@ use crate::engine::epoch::Epoch;
 use crate::engine::point::Origin;
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::diff::{ChangeKind, kind};
 use crate::recovery::points::names::names;
 use crate::recovery::points::point::Point;
@@ -127,8 +127,8 @@ impl View {
         };
         let id = id.ok_or_else(|| Error::not_found(names.without(collection)))?;
         if id == CollectionId::DOCUMENTS {
-            let message = "a document is many records; see what changed with hivekeep point diff";
-            return Err(Error::invalid(format!("{message}: collection={collection}")));
+            let message = "a document is many records; compare points to see its changes";
+            return Err(Error::invalid(format!("{message}: collection={collection}")).with_hint(Hint::ComparePoints));
         }
         let Some(Chain { row, held, is_whole }) = self.chain(id, key, limit)? else {
             let is_lost = self.any_point_has_lost(id, key)?;

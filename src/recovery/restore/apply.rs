@@ -8,11 +8,12 @@ use crate::engine::point::{Manifest, Restored, Scope};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
+use crate::engine::view::gone;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::names::names;
-use crate::recovery::points::point::{Point, gone};
+use crate::recovery::points::point::Point;
 use crate::recovery::points::selector::Selector;
 use crate::recovery::restore::finished::Finished;
 use crate::recovery::restore::options::RestoreOptions;
@@ -91,9 +92,10 @@ impl Store {
         match self.verify_all(|_, _| ())?.findings.first() {
             None => Ok(Verified::All),
             Some(finding) => Err(Error::damaged(format!(
-                "damage was found, so nothing was restored; run hivekeep check: {}",
+                "damage was found, so nothing was restored; check the store: {}",
                 finding.what
-            ))),
+            ))
+            .with_hint(Hint::CheckStore)),
         }
     }
 }

@@ -124,13 +124,8 @@ impl RestorePlan {
             return Ok(());
         }
         let message = "a repair lost part of that point; look at what it has lost, then allow a partial restore";
-        let hint = Hint::AllowPartial { command: self.command_for_partial() };
-        Err(Error::conflict(format!("{message}: point={}", self.point)).with_hint(hint))
-    }
-
-    /// The command that restores the rest of a partial point, with all given options.
-    fn command_for_partial(&self) -> String {
-        self.options.clone().partial(true).command(&self.point.to_string())
+        let command = self.options.clone().partial(true).command(&self.point.to_string());
+        Err(Error::conflict(format!("{message}: point={}", self.point)).with_hint(Hint::AllowPartial { command }))
     }
 }
 
@@ -163,13 +158,13 @@ impl fmt::Display for RestorePlan {
             (_, false) => {}
         }
         if self.point.partial {
-            write!(f, "  a repair lost part of that point; see hivekeep point show")?;
+            write!(f, "  a repair lost part of that point")?;
             if !self.spared.is_empty() {
                 write!(f, "; records that are known to be lost stay as they are now")?;
             }
             let is_refused = !self.options.partial && !self.is_undo();
             if is_refused {
-                write!(f, "; to restore what is left: {}", self.command_for_partial())?;
+                write!(f, "; to restore what is left of it, allow a partial restore")?;
             }
             writeln!(f)?;
         }

@@ -10,7 +10,7 @@ use crate::engine::point::{Manifest, Scope};
 use crate::engine::records::Records;
 use crate::engine::schema::{CollectionId, Place, Table};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::diff::{Counts, kind};
 use crate::recovery::points::lost::Spared;
 use crate::recovery::points::names::{Names, names};
@@ -184,11 +184,12 @@ pub(crate) fn compare_digests(tx: &WriteTx<'_>, scope: &Scope, spared: &Spared, 
         spared.add_to(&mut expected, tx, collection)?;
         if whole && tx.stats(collection)? != expected {
             return Err(Error::damaged(format!(
-                "the restored state would differ from the point's, so nothing was changed; run hivekeep check: \
+                "the restored state would differ from the point's, so nothing was changed; check the store: \
                  collection={} point={}",
                 names(tx)?.of(collection),
                 manifest.id
-            )));
+            ))
+            .with_hint(Hint::CheckStore));
         }
     }
     Ok(())

@@ -46,17 +46,14 @@ fn reason<'de, D: Deserializer<'de>>(from: D) -> Result<Reason, D::Error> {
     known.ok_or_else(|| serde::de::Error::custom(format_args!("unknown reason of a crash: {}", text.escape_debug())))
 }
 
-/// `nothing acknowledged is lost; 3 tasks went back to ready; once seen: hivekeep crash ack`.
+/// `nothing acknowledged is lost; 3 tasks went back to ready; acknowledge it once seen`.
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.outcome(), Self::ADVICE)
+        write!(f, "{}; acknowledge it once seen", self.outcome())
     }
 }
 
 impl Crash {
-    /// The advice to a person.
-    pub(crate) const ADVICE: &'static str = "once seen: hivekeep crash ack";
-
     /// Whether a process that may write has noticed it. Until then the session has not ended.
     pub(crate) fn is_noticed(&self) -> bool {
         self.session.ended_at.is_some()

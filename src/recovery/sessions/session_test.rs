@@ -163,7 +163,7 @@ fn tasks_that_a_dead_process_had_claimed_are_ready_again_with_the_attempt_counte
     let store = hive.open();
     let crash = store.crash().unwrap().unwrap();
     assert_eq!((crash.session.id, crash.reason, crash.tasks_returned), (SessionId(900), "process_died", 1));
-    let said = "nothing acknowledged is lost; 1 task went back to ready; once seen: hivekeep crash ack";
+    let said = "nothing acknowledged is lost; 1 task went back to ready; acknowledge it once seen";
     assert_eq!(crash.to_string(), said, "a crash is no reason to restore");
     let task = store.view().unwrap().queue().list().next().unwrap().unwrap();
     assert_eq!((task.state, task.attempts), (TaskState::Ready, 1));

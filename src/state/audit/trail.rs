@@ -12,7 +12,7 @@ use crate::engine::codec::{self, Stored};
 use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 /// The row of `meta` with the ends.
 pub(super) const ENDS: &[u8] = b"audit";
@@ -85,7 +85,8 @@ impl Trail {
 
 /// The error for a missing entry.
 pub(super) fn missing(sequence: u64) -> Error {
-    Error::damaged(format!("an audit entry is missing; run hivekeep check: sequence={sequence}"))
+    Error::damaged(format!("an audit entry is missing; check the store: sequence={sequence}"))
+        .with_hint(Hint::CheckStore)
 }
 
 impl fmt::Display for EntryHash {

@@ -268,6 +268,6 @@ mod tests {
         let test = entries(2);
         test.write(|tx| tx.remove_row(Table::Audit, &sequence_key(1)));
         let error = test.store.write(|tx| tx.audit().purge(jiff::Timestamp::MAX)).unwrap_err();
-        assert_eq!(error.to_string(), "an audit entry is missing; run hivekeep check: sequence=1");
+        assert_eq!(error.to_string(), "an audit entry is missing; check the store: sequence=1");
     }
 }

@@ -12,7 +12,7 @@ use crate::clock::{self, after, as_stored};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId, Token, check_new};
 use crate::state::page::PageRoom;
@@ -220,9 +220,10 @@ impl Queue<&mut WriteTx<'_>> {
         match obstacle(&task, bot, self.now()) {
             None => Ok(task),
             Some(reason) => Err(Error::damaged(format!(
-                "the index names a task that the bot may not claim ({reason}); run check: task={id} bot={}",
+                "the index names a task that the bot may not claim ({reason}); check the store: task={id} bot={}",
                 bot.id
-            ))),
+            ))
+            .with_hint(Hint::CheckStore)),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::engine::digest::Stats;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::state::queue::Queue;
 use crate::state::queue::keys;
 use crate::state::queue::row_key::Key;
@@ -214,7 +214,8 @@ impl<R: Records> Queue<R> {
             cancelled: self.count_rows(keys::finished(TaskState::Cancelled))?,
         };
         let done = stats.count.checked_sub(counts.total());
-        counts.done = done.ok_or_else(|| Error::damaged("the index of the queue has too many rows; run check"))?;
+        let too_many = || Error::damaged("the index of the queue has too many rows; check the store");
+        counts.done = done.ok_or_else(|| too_many().with_hint(Hint::CheckStore))?;
         Ok(counts)
     }
 

@@ -3,7 +3,7 @@
 use crate::engine::records::{KeyRange, Records, is_full};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::state::assignments;
 use crate::state::ids::TaskId;
 use crate::state::queue::task::{Task, TaskState};
@@ -59,8 +59,9 @@ impl<R: Records> Queue<R> {
         if task.state != state {
             let is = task.state;
             return Err(Error::damaged(format!(
-                "the index names a task that is not {state}; run check: task={id} state={is}"
-            )));
+                "the index names a task that is not {state}; check the store: task={id} state={is}"
+            ))
+            .with_hint(Hint::CheckStore));
         }
         assignments::read_for(&self.records, &task)?;
         Ok(task)

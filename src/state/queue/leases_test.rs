@@ -353,5 +353,5 @@ fn a_row_of_the_index_without_its_task_is_damage_and_no_panic() {
     assert_eq!(claim(2).unwrap().len(), 1);
     let error = claim(1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
-    assert_eq!(error.to_string(), "the index names a task that is not there; run check: task=ax");
+    assert_eq!(error.to_string(), "the index names a task that is not there; check the store: task=ax");
 }

@@ -91,7 +91,7 @@ use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::state::assignments;
 use crate::state::ids::TaskId;
 
@@ -149,8 +149,9 @@ impl<R: Records> Queue<R> {
 
     /// The task that an index row names.
     fn indexed(&self, id: &TaskId) -> Result<Task> {
-        let missing = || Error::damaged(format!("the index names a task that is not there; run check: task={id}"));
-        self.stored(id)?.ok_or_else(missing)
+        let missing =
+            || Error::damaged(format!("the index names a task that is not there; check the store: task={id}"));
+        self.stored(id)?.ok_or_else(|| missing().with_hint(Hint::CheckStore))
     }
 
     /// The current time, rounded as stored times are.

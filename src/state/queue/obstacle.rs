@@ -194,7 +194,7 @@ impl fmt::Display for Obstacle {
                 write!(f, "waits for {task} (")?;
                 match (state, purged, held_by) {
                     (None, ..) => write!(f, "no task has that name yet)"),
-                    (Some(state), true, _) => write!(f, "{state} and purged: push it again, or cancel this one)"),
+                    (Some(state), true, _) => write!(f, "{state} and purged: enqueue it again, or cancel this one)"),
                     (Some(state), _, Some(bot)) => write!(f, "{state} by {bot})"),
                     (Some(state), ..) if state.is_finished() && *state != TaskState::Done => {
                         write!(f, "{state}: will never be done; requeue or cancel it)")

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::engine::records::KeyRange;
-use crate::error::Error;
+use crate::error::{Error, Hint};
 use crate::state::ids::TaskId;
 
 /// The first byte of the queue's rows.
@@ -81,7 +81,8 @@ pub(super) fn behind_name(rest: &[u8]) -> Option<&[u8]> {
 }
 
 pub(super) fn wrong(row: &[u8]) -> Error {
-    Error::damaged(format!("a row of the index cannot be read; run check: key={}", row.escape_ascii()))
+    Error::damaged(format!("a row of the index cannot be read; check the store: key={}", row.escape_ascii()))
+        .with_hint(Hint::CheckStore)
 }
 
 /// The bytes of a time in keys: microseconds since 1970, in an order that includes times before 1970.

@@ -17,12 +17,12 @@ use crate::clock::{self, as_stored, show_time};
 use crate::engine::commit::Outcome;
 use crate::engine::records::Records;
 use crate::engine::store::Store;
-use crate::engine::view::View;
+use crate::engine::view::{View, gone};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::make::PointRequest;
-use crate::recovery::points::point::{Point, gone};
+use crate::recovery::points::point::Point;
 
 /// A failed archive is retried after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -15,7 +15,7 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::value::in_frame;
 use crate::engine::view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::points::names::{Names, names};
 use crate::state::audit::{Entry, Trail};
 
@@ -103,8 +103,8 @@ pub(super) fn export_collection(
         count.add(page.len() as u64);
     }
     if stats != collection.stats()? {
-        let message = "the records of the point do not match its manifest; run hivekeep check";
-        return Err(Error::damaged(format!("{message}: collection={}", collection.name)));
+        let message = "the records of the point do not match its manifest; check the store";
+        return Err(Error::damaged(format!("{message}: collection={}", collection.name)).with_hint(Hint::CheckStore));
     }
     readable.take_part(&stem).map_or(Ok(()), |(name, bytes)| entries.add(name, bytes))?;
     readable.take_whole(&stem)?.map_or(Ok(()), |(name, bytes)| entries.add(name, bytes))?;

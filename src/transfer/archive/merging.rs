@@ -13,7 +13,7 @@ use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
 use crate::engine::view::View;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::recovery::diff::{ChangeKind, Counts};
 use crate::recovery::points::names::names;
 use crate::recovery::restore::finished::{Finished, KeptFinished};
@@ -79,7 +79,7 @@ impl Target for WriteTx<'_> {
         }
         let name = names(self)?.of(collection);
         let message = "the imported state would differ from the archived one, so nothing was changed";
-        Err(Error::damaged(format!("{message}; run hivekeep check: collection={name}")))
+        Err(Error::damaged(format!("{message}; check the store: collection={name}")).with_hint(Hint::CheckStore))
     }
 }
 

@@ -9,7 +9,7 @@ use super::line;
 use crate::engine::codec;
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::json;
 use crate::state::assignments::Assignment;
 use crate::state::chat::Message;
@@ -126,8 +126,9 @@ impl Readable {
         if self.document.as_ref() == Some(&id) {
             return Ok(());
         }
-        let missing = || Error::damaged(format!("a document is incomplete; run hivekeep check: id={id}"));
-        let document = view.documents().get(id.kind(), id.source())?.ok_or_else(missing)?;
+        let missing = || Error::damaged(format!("a document is incomplete; check the store: id={id}"));
+        let document = view.documents().get(id.kind(), id.source())?;
+        let document = document.ok_or_else(|| missing().with_hint(Hint::CheckStore))?;
         match &mut self.whole {
             Some(whole) => insert(whole, &id.to_string(), document),
             None => line::write(&mut self.lines, &id.to_string(), document.to_string().as_bytes())?,

@@ -13,7 +13,6 @@ use crate::error::Result;
 use crate::recovery::events::event::{Event, EventKind};
 use crate::recovery::guard::is_running;
 use crate::recovery::points::point::Point;
-use crate::recovery::sessions::crash::Crash;
 use crate::recovery::sessions::session::{Session, SessionState};
 use crate::recovery::upkeep::auto_backup::changed_since_last_live_point;
 use crate::state::keys::key::{Key, KeyState, Role};
@@ -276,7 +275,7 @@ pub(super) fn sessions(store: &Store, sessions: &[Session]) -> Result<DiagnosisL
     if let Some(crash) = store.crash()? {
         let (program, alive) = (&crash.session.program, show_time(crash.session.alive_at));
         let what = format!("a process crashed: {program}, last alive {alive}; {}", crash.outcome());
-        return Ok(DiagnosisLine::warn("sessions", what, Crash::ADVICE));
+        return Ok(DiagnosisLine::warn("sessions", what, "once seen: hivekeep crash ack"));
     }
     let open = sessions.iter().filter(|session| session.state == SessionState::Open).count();
     Ok(DiagnosisLine::ok("sessions", format!("{open} alive, none crashed")))

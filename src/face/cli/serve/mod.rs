@@ -23,6 +23,7 @@ use serde_json::json;
 use self::settings::Settings;
 use crate::duration;
 use crate::face::cli::context::Context;
+use crate::face::cli::crash::told;
 use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::service::instance::Instance;
@@ -251,7 +252,7 @@ fn last_run(store: &Store) -> Result<Option<String>> {
         SessionState::Open => format!("still open, as process {}", last.pid),
         SessionState::Closed | SessionState::Acknowledged => format!("closed cleanly {ago} ago"),
         SessionState::Crashed | SessionState::StaleMarker => {
-            let crash = store.crash()?.map(|crash| format!(", {crash}")).unwrap_or_default();
+            let crash = store.crash()?.map(|crash| format!(", {}", told(&crash))).unwrap_or_default();
             format!("CRASHED {}{crash}", shown_time(store, &last))
         }
     }))

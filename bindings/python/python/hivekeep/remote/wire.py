@@ -29,6 +29,11 @@ _HINTS = {
     "allow_different": "allow_different=True takes the earlier task",
     "allow_missing_dependencies": "allow_missing=True waits for tasks that are not enqueued yet",
     "discard": "store.undo_discarding() undoes it anyway",
+    "POST /api/check": "store.check() lists all damage",
+    "/diff": "store.diff(earlier, later) shows what changed",
+    "/release": "store.release_point(point) releases it",
+    "POST /api/points": "store.point() makes a restore point",
+    "GET /api/points/{point}": "hivekeep point show POINT lists what a repair lost of it",
     "GET /api/points": "store.points(all=True) lists all restore points",
     "dry_run": "plan it again",
 }
