@@ -1,4 +1,5 @@
-//! Archives, measured: `cargo bench --bench archive`. Importing stands beside the load of the same records in the same run.
+//! Archives, measured: `cargo bench --bench archive`. Importing stands beside the load of the same records in the same
+//! run.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
 use std::path::Path;

@@ -1,9 +1,9 @@
-//! Benchmarks of the service's promises: `cargo bench --bench service [-- NAME] [--seconds N] [--rounds N]`. Each figure is
-//! printed beside its aim; `docs/PERFORMANCE.md` has a run of it.
+//! Benchmarks of the service's promises: `cargo bench --bench service [-- NAME] [--seconds N] [--rounds N]`. Each
+//! figure is printed beside its aim; `docs/PERFORMANCE.md` has a run of it.
 //!
 //! Names are `area/operation/variant`, and a run may be of those that begin so. The sizes are the constants below.
-//! Writers beside backups and archives run for 30 seconds in each way, five times; `--seconds` and `--rounds` say otherwise.
-//! The replaced service's handling of a document is measured in the same run, where there is a `python3`.
+//! Writers beside backups and archives run for 30 seconds in each way, five times; `--seconds` and `--rounds` say
+//! otherwise. The replaced service's handling of a document is measured in the same run, where there is a `python3`.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at what it does not expect")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -36,8 +36,8 @@ const ASKED: usize = 20_000;
 /// Set, this process opens the store and ends without closing it.
 const VICTIM: &str = "HIVEKEEP_BENCH_VICTIM";
 
-/// The replaced service's handling of a document: prints how many seconds it took each time, and the checksum. It comes after
-/// the store's rounds, since its files on their way to the disk would hold up their syncs.
+/// The replaced service's handling of a document: prints how many seconds it took each time, and the checksum. It comes
+/// after the store's rounds, since its files on their way to the disk would hold up their syncs.
 const REPLACED: &str = "
 import hashlib, json, sys, time
 with open(sys.argv[1]) as file:
@@ -197,7 +197,8 @@ fn queue(round: usize) -> String {
     format!(r#"{{"tasks":[{}],"version":"1.0"}}"#, tasks.join(","))
 }
 
-/// How long the replaced service takes for a backup of a document, which has that checksum; nothing where there is no Python.
+/// How long the replaced service takes for a backup of a document, which has that checksum;
+/// nothing where there is no Python.
 fn replaced(folder: &Path, document: &str, checksum: &str) -> Option<Duration> {
     let path = folder.join("document.json");
     std::fs::write(&path, document).unwrap();
@@ -331,8 +332,8 @@ fn done_beside_points(what: Foreground, points: Points, length: Duration) -> u64
     done
 }
 
-/// Bots at work while one archive is made after the other, each written, synced, and read back, against the same without:
-/// what one archive every ten minutes takes from them.
+/// Bots at work while one archive is made after the other, each written, synced, and read back, against the same
+/// without: what one archive every ten minutes takes from them.
 fn archives(bench: &Bench) {
     let mut shares = Vec::new();
     for _ in 0..bench.rounds {

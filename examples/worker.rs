@@ -1,4 +1,5 @@
-//! A worker: typed payloads, failures that come again and failures that do not, a poison task, events, and a clean stop.
+//! A worker: typed payloads, failures that come again and failures that do not, a poison task, events, and a clean
+//! stop.
 #![expect(clippy::print_stdout, clippy::panic, reason = "an example shows what it does, a failure too")]
 
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The one door through which time and chance come in, so that a test can move the time, and the one way in which time is
-//! written.
+//! The one door through which time and chance come in, so that a test can move the time, and the
+//! one way in which time is written.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -187,8 +187,8 @@ pub fn show_time(time: Timestamp) -> String {
     format!("{}+00:00", text.trim_end_matches('Z'))
 }
 
-/// For `#[serde(with = "hivekeep::time")]`: a time as [`show_time`] writes it for people, microseconds since 1970 in the
-/// store.
+/// For `#[serde(with = "hivekeep::time")]`: a time as [`show_time`] writes it for people,
+/// microseconds since 1970 in the store.
 ///
 /// # Examples
 ///

@@ -1,10 +1,10 @@
 //! An embedded state store for fleets of bots.
 //!
-//! One file contains the registry, task queue, assignments, chat, configuration, documents and audit trail of a fleet. A
-//! write returns once its commit is on the disk. A restore point is made inside that file by one commit, whatever the
-//! size of the state. Reading a point is a read transaction. Restoring a point changes only the records that have changed
-//! since, is verified by digests before the commit if it restores whole collections, and can be undone. A damaged byte is
-//! an error, never data.
+//! One file contains the registry, task queue, assignments, chat, configuration, documents and audit trail of a fleet.
+//! A write returns once its commit is on the disk. A restore point is made inside that file by one commit, whatever the
+//! size of the state. Reading a point is a read transaction. Restoring a point changes only the records that have
+//! changed since, is verified by digests before the commit if it restores whole collections, and can be undone. A
+//! damaged byte is an error, never data.
 //!
 //! # A tour
 //!
@@ -66,8 +66,9 @@
 //! [`WriteTx`] in `impl` blocks of its own: [`Store::write`] is in `engine`, [`Store::claim_wait`] in `state`,
 //! [`Store::restore`] in `recovery`. `main.rs` calls the command line.
 //!
-//! 1. `error`, `actor`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one access to the clock, the
-//!    limits and the display of texts, JSON as it was written; below them `files`, the one access to names on the disk.
+//! 1. `error`, `actor`, `clock`, `duration`, `limits`, `text` and [`json`]: plain data, the one access
+//!    to the clock, the limits and the display of texts, JSON as it was written; below them `files`, the
+//!    one access to names on the disk.
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: the meaning of records: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
@@ -75,8 +76,8 @@
 //!    state could be recovered.
 //! 6. `replica`: the store off the machine, in a directory or in the cloud.
 //! 7. `service`: the store together with the threads that run beside it in a service.
-//! 8. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here, `service`,
-//!    `files` and the preparation of documents; `tests/layers.rs` says why.
+//! 8. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here,
+//!    `service`, `files` and the preparation of documents; `tests/layers.rs` says why.
 //!
 //! # Where each verb is written
 //!
@@ -172,8 +173,8 @@
 //!
 //! # Features
 //!
-//! `cli` is the program, `http` its service, `mcp` its tools for agents; all are on by default. `tokio` has `AsyncStore`,
-//! for async programs. A bot that links the library alone sets `default-features = false`.
+//! `cli` is the program, `http` its service, `mcp` its tools for agents; all are on by default. `tokio` has
+//! `AsyncStore`, for async programs. A bot that links the library alone sets `default-features = false`.
 #![forbid(unsafe_code)]
 
 mod actor;

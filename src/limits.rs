@@ -1,6 +1,6 @@
-//! How long every text and list may be that somebody stores, and the rule that what can be written can be read: by every
-//! reader of the file, by an archive, an import and a repair. They hold for what is written now; longer ones that an earlier
-//! version stored are still read, archived, imported and repaired.
+//! How long every text and list may be that somebody stores, and the rule that what can be written can be read: by
+//! every reader of the file, by an archive, an import and a repair. They hold for what is written now; longer ones that
+//! an earlier version stored are still read, archived, imported and repaired.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// The name of a bot, a task, a conversation, a capability, a config key and the like. Every key made of names fits in the
-/// store.
+/// The name of a bot, a task, a conversation, a capability, a config key and the like. Every key
+/// made of names fits in the store.
 pub(crate) const NAME_BYTES: usize = 200;
 /// The name of a user's collection.
 pub(crate) const COLLECTION_NAME_BYTES: usize = 64;
@@ -49,8 +49,8 @@ pub(crate) const DOCUMENT_BYTES: usize = 1 << 30;
 pub(crate) const KEY_NAME_BYTES: usize = 64;
 /// How many keys there may be: a service holds all of them in memory.
 pub(crate) const KEYS: usize = 1000;
-/// The name of a schedule, its payload and its attributes as JSON, and how many there may be: each look at what is due reads
-/// them.
+/// The name of a schedule, its payload and its attributes as JSON, and how many there may be: each
+/// look at what is due reads them.
 pub(crate) const SCHEDULE_NAME_BYTES: usize = 64;
 pub(crate) const SCHEDULE_BYTES: usize = 64 << 10;
 pub(crate) const SCHEDULES: usize = 1000;
@@ -60,8 +60,8 @@ pub(crate) const SPECIALIZATIONS: usize = 256;
 pub(crate) const CAPABILITIES: usize = 16;
 /// The tasks that a task depends on; each of them rewrites it when it is done.
 pub(crate) const DEPENDENCIES: usize = 1000;
-/// The tasks of one batch, their dependencies together, and their payloads, attributes and names of dependencies together,
-/// as JSON.
+/// The tasks of one batch, their dependencies together, and their payloads, attributes and names of
+/// dependencies together, as JSON.
 pub(crate) const BATCH_TASKS: usize = 10_000;
 pub(crate) const BATCH_DEPENDENCIES: usize = 100_000;
 pub(crate) const BATCH_BYTES: usize = VALUE_BYTES;
@@ -72,8 +72,8 @@ pub(crate) const LEASE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Until an attempt that failed is made again.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The longest stored thing that is read at all: a record, and a row outside of records. The readers of stored types, of
-/// pages and of archives take it from here.
+/// The longest stored thing that is read at all: a record, and a row outside of records. The readers of stored types,
+/// of pages and of archives take it from here.
 pub(crate) const RECORD_BYTES: usize = 256 << 20;
 
 /// The longest record is a task, with all that can be in it.
@@ -141,7 +141,8 @@ pub(crate) fn tags(tags: &BTreeMap<String, String>) -> Result<()> {
     tags.iter().try_for_each(|(name, value)| bytes("a tag", name.len() + value.len(), TAG_BYTES))
 }
 
-/// Shortens the description and tags of an earlier version, or of another program, to their limits; says which were too long.
+/// Shortens the description and tags of an earlier version, or of another program, to their
+/// limits; says which were too long.
 #[cfg(feature = "transfer")]
 pub(crate) fn fit(description: &mut String, tags: &mut BTreeMap<String, String>) -> Option<Error> {
     let wrong = text("a description", description, DESCRIPTION_BYTES).and_then(|()| self::tags(tags)).err()?;

@@ -25,8 +25,8 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The fault of a new name; `None` when a person can tell it from every other name. Two names that look alike are two bots,
-/// and `..` names no file.
+/// The fault of a new name; `None` when a person can tell it from every other name. Two names that look alike are
+/// two bots, and `..` names no file.
 pub(crate) fn unfit_for_a_name(name: &str) -> Option<&'static str> {
     if name == "." || name == ".." {
         return Some("must not be . or ..");
@@ -116,8 +116,8 @@ impl fmt::Write for Escaping<'_, '_> {
     }
 }
 
-/// Writes JSON with escapes for characters that control a terminal. JSON itself escapes only C0. Other hidden characters
-/// occur only in strings, where the escape has the same meaning.
+/// Writes JSON with escapes for characters that control a terminal. JSON itself escapes only C0. Other hidden
+/// characters occur only in strings, where the escape has the same meaning.
 #[derive(Debug)]
 pub struct EscapedJson<W>(pub W);
 

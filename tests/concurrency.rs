@@ -1,5 +1,6 @@
 //! Threads of several processes that read, write, seal, forget and restore at the same time, against a model of what
-//! each may see: writes one after the other, and views that show what was there after one of them, whatever comes later.
+//! each may see: writes one after the other, and views that show what was there after one of them, whatever comes
+//! later.
 //!
 //! `HIVEKEEP_TEST_SCALE=N cargo test --release --test concurrency` lets them work N times as long.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]

@@ -71,8 +71,8 @@ fn every_call_is_refused(store: &Store, view: &View) {
     forked(store.close());
 }
 
-/// Parent and child both write; the child, who is told that the store is its parent's, in a store of its own, unless the
-/// parent has it for itself.
+/// Parent and child both write; the child, who is told that the store is its parent's, in a store of its own,
+/// unless the parent has it for itself.
 fn both_write(path: &Path, sharing: Sharing) {
     let store = Store::options().sharing(sharing).open(path).unwrap();
     // Alone, the third commit begins a log.

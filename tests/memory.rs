@@ -1,6 +1,6 @@
-//! Memory stays small however large the store is: each work that goes through all of a store is done in a process of its
-//! own, which then says how much memory it had at most. The store is many times as large as the cache, so that whoever
-//! collects its rows goes beyond the bound.
+//! Memory stays small however large the store is: each work that goes through all of a store is done in a process of
+//! its own, which then says how much memory it had at most. The store is many times as large as the cache, so that
+//! whoever collects its rows goes beyond the bound.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 

@@ -1,4 +1,5 @@
-//! A store whose file is moved, replaced or removed while it is open: nothing is acknowledged that is written to no name.
+//! A store whose file is moved, replaced or removed while it is open: nothing is acknowledged that is written to no
+//! name.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 

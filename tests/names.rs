@@ -1,5 +1,5 @@
-//! Holds the names and words: one name means one thing, sentences begin with their subject, pages name files that exist,
-//! contents pages list their files, and comments cite invariants that exist.
+//! Holds the names and words: one name means one thing, sentences begin with their subject, pages name files that
+//! exist, contents pages list their files, and comments cite invariants that exist.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::collections::{BTreeMap, BTreeSet};

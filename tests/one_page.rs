@@ -1,5 +1,5 @@
-//! One damaged page of a store whose pages were not verified when it was opened, as of every one over 64 MiB: it costs what
-//! lies on it, and everything else goes on being read and written in the same store.
+//! One damaged page of a store whose pages were not verified when it was opened, as of every one over 64 MiB: it costs
+//! what lies on it, and everything else goes on being read and written in the same store.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 use std::fs;
@@ -42,8 +42,8 @@ fn pages_with(file: &[u8], sort: u8, bytes: &[u8]) -> Vec<usize> {
     file.chunks(PAGE).enumerate().filter(|(_, page)| holds(page)).map(|(number, _)| number).collect()
 }
 
-/// Where redb is built with its own assertions, it walks through all pages of a file that is opened for writing, so there only
-/// reading is tried.
+/// Where redb is built with its own assertions, it walks through all pages of a file that is opened for writing,
+/// so there only reading is tried.
 const WRITES: bool = !cfg!(debug_assertions);
 
 fn open(path: &Path) -> Store {

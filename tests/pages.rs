@@ -97,7 +97,8 @@ impl Shell {
 
     /// Types a command in, and gives what is printed until it has ended.
     fn type_in(&mut self, command: &str) -> String {
-        // A command that printed half a line, or read what was typed for the shell, does not pass for one that has ended.
+        // A command that printed half a line, or read what was typed for the shell, does not pass for one that has
+        // ended.
         writeln!(self.typed, "{command}\nprintf '\\n%s\\n' '{DONE}'").unwrap();
         let (mut lines, until) = (Vec::new(), Instant::now() + PATIENCE);
         loop {

@@ -1,5 +1,5 @@
-//! An archive of which anything may be wrong: it is refused, or it becomes a sound store that has what its manifest says.
-//! A part of the inputs has the sums put right, as a forger would, so that what is behind them is reached too.
+//! An archive of which anything may be wrong: it is refused, or it becomes a sound store that has what its manifest
+//! says. A part of the inputs has the sums put right, as a forger would, so that what is behind them is reached too.
 
 use std::io::{Read, Write};
 use std::path::Path;

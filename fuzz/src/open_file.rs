@@ -1,6 +1,6 @@
 //! A file of which anything may be wrong: opened to look at, it gives what was written or an error, and `check` finds
-//! whatever is missing. The result of `repair` is sound, contains nothing that was never written, and names what it lacks. No
-//! panic escapes.
+//! whatever is missing. The result of `repair` is sound, contains nothing that was never written, and names
+//! what it lacks. No panic escapes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,8 +22,8 @@ const DOCUMENTS: &str = "documents";
 /// Heartbeats are rows of their own that no digest covers: a lost one is a bot that was not heard of. That is meant so:
 /// they come every few seconds, are not part of any point, and the next one heals what was lost.
 const HEARTBEAT: &str = "heartbeat";
-/// Whether a task is ready, or waits for somebody who could do it, follows from the registry, which may have lost a bot. The
-/// task itself is compared without it.
+/// Whether a task is ready, or waits for somebody who could do it, follows from the registry, which may have lost a
+/// bot. The task itself is compared without it.
 const CAN_BE_DONE: &str = "can be done";
 const REGISTRY: &str = "registry";
 /// More edits than this only make a file that nothing opens.
@@ -133,8 +133,8 @@ impl Subject {
         verdict
     }
 
-    /// Opens a damaged copy without verifying its pages, writes to it as far as that can be done, and then looks: writing
-    /// gives damaged bytes fresh page checksums.
+    /// Opens a damaged copy without verifying its pages, writes to it as far as that can be done, and then looks:
+    /// writing gives damaged bytes fresh page checksums.
     pub fn judge_written(&self, folder: &Path, bytes: &[u8]) -> Verdict {
         let path = folder.join("h.redb");
         std::fs::write(&path, bytes).unwrap();
@@ -182,8 +182,8 @@ impl Subject {
 
     /// Compares what can be read with what was written.
     ///
-    /// Where pages are not verified, one of an earlier commit may stand in the place of its successor: then a record may
-    /// be what it once was. Only digests tell.
+    /// Where pages are not verified, one of an earlier commit may stand in the place of its successor: then a record
+    /// may be what it once was. Only digests tell.
     fn compare(&self, view: &View, at: Option<Epoch>, verify: VerifyOnOpen, seen: &mut Seen) {
         // A point that is not one of the sample's would be made of nothing.
         let expected = self.sample.get(&at).expect("a point that never was");

@@ -1,5 +1,5 @@
-//! Work for all cores that is not known beforehand: a worker that takes a piece may give back pieces of it, so that none is
-//! idle for long, however unevenly the work lies.
+//! Work for all cores that is not known beforehand: a worker that takes a piece may give back pieces of it, so that
+//! none is idle for long, however unevenly the work lies.
 
 use parking_lot::{Condvar, Mutex};
 

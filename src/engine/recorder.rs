@@ -22,8 +22,8 @@ pub(crate) struct RecordedHandle {
 }
 
 impl RecordedHandle {
-    /// Does the work of a transaction, and records the action that it is part of if it changed anything. Returns whether
-    /// it did.
+    /// Does the work of a transaction, and records the action that it is part of if it changed
+    /// anything. Returns whether it did.
     pub(super) fn within(&self, tx: &mut WriteTx<'_>, work: TransactionWork<'_>) -> Result<(Outcome<()>, bool)> {
         tx.acting = Some(self.acting.clone());
         self.recorder.admit(tx)?;

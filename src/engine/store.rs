@@ -102,9 +102,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Every error of the closure; `Conflict` for a write inside of a write on one thread; `Locked` when another process
-    /// writes for longer than the lock timeout; `Uncertain` when the commit failed half-way; `NotCommitted`, `Reopen`,
-    /// `Full`, `Moved` and `Io` as their names say.
+    /// Every error of the closure; `Conflict` for a write inside of a write on one thread; `Locked` when another
+    /// process writes for longer than the lock timeout; `Uncertain` when the commit failed half-way; `NotCommitted`,
+    /// `Reopen`, `Full`, `Moved` and `Io` as their names say.
     ///
     /// # Examples
     ///
@@ -196,7 +196,8 @@ impl Store {
         })
     }
 
-    /// A view of the present for callers that read all of it. Where possible it also reads the pages of the file directly.
+    /// A view of the present for callers that read all of it. Where possible it also reads the pages of the file
+    /// directly.
     pub(crate) fn view_of_all(&self) -> Result<View> {
         self.with_handle(|handle| {
             // A store that is not shared begins to read from memory, which may be behind the file.
@@ -299,7 +300,8 @@ impl Store {
         self.inner.context.shared
     }
 
-    /// Verifies the pages of the file. A store that is looked at keeps writers out by itself, so it is looked at once more.
+    /// Verifies the pages of the file. A store that is looked at keeps writers out by itself, so it is looked at once
+    /// more.
     pub(crate) fn verify_pages(&self) -> Result<()> {
         match self.with_handle(|handle| Ok(handle.reads_the_file()))? {
             true => open::check_pages(self.path()),
@@ -322,8 +324,8 @@ impl Store {
         self.inner.context.only_looks
     }
 
-    /// Makes the file as small as its content. Returns whether anything changed. It takes about 3 s per GB. Writers of other
-    /// processes wait meanwhile, and so do new readers.
+    /// Makes the file as small as its content. Returns whether anything changed. It takes about 3 s per GB. Writers of
+    /// other processes wait meanwhile, and so do new readers.
     ///
     /// # Errors
     ///

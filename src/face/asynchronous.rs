@@ -21,9 +21,9 @@ use crate::{
 /// A call whose future is dropped is not taken back: a closure that has begun runs to its end. Only
 /// [`claim_wait`](Self::claim_wait) gives back claims that nobody received.
 ///
-/// Closing waits for the disk too, and for other processes that write. Await [`close`](Self::close) to hear of what goes
-/// wrong. When the last clone is dropped in a runtime, the store is closed beside it, and the runtime waits for that only
-/// when it ends; one that is ended in the background may leave a session that is taken for a crash.
+/// Closing waits for the disk too, and for other processes that write. Await [`close`](Self::close) to hear of what
+/// goes wrong. When the last clone is dropped in a runtime, the store is closed beside it, and the runtime waits for
+/// that only when it ends; one that is ended in the background may leave a session that is taken for a crash.
 ///
 /// # Examples
 ///
@@ -59,7 +59,8 @@ impl From<Store> for AsyncStore {
 }
 
 impl Drop for Shared {
-    /// Closing may wait for a minute. A runtime that ends drops what it does not run any more, so then it is closed here.
+    /// Closing may wait for a minute. A runtime that ends drops what it does not run any more, so then it is closed
+    /// here.
     fn drop(&mut self) {
         // A panic that is on its way leaves the session open, and that is known only on this thread.
         if let Ok(runtime) = Handle::try_current()

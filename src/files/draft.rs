@@ -1,5 +1,5 @@
-//! A temporary file that gets its name once it is finished, and is removed otherwise. The next process that makes a file of
-//! that name removes the temporary files that killed processes left.
+//! A temporary file that gets its name once it is finished, and is removed otherwise. The next process that makes a
+//! file of that name removes the temporary files that killed processes left.
 
 use std::fs::{self, File};
 use std::io::{self, Write};

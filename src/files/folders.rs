@@ -23,8 +23,8 @@ pub(crate) fn create_folder(path: &Path, rights: Rights) -> io::Result<()> {
     if cfg!(unix) { rights.give_folder(&File::open(path)?, path) } else { Ok(()) }
 }
 
-/// Creates a folder and its missing ancestors. When this returns, the name of every level is durable, also of levels that
-/// others have created and not synced.
+/// Creates a folder and its missing ancestors. When this returns, the name of every level is durable, also of levels
+/// that others have created and not synced.
 ///
 /// # Errors
 ///

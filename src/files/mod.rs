@@ -1,20 +1,23 @@
 //! Files and folders: the one place that creates, renames and removes names on the disk.
 //!
-//! Four things are easy to forget, so no other file of this crate calls `std::fs` for them (`tests/layers.rs` enforces this):
+//! Four things are easy to forget, so no other file of this crate calls `std::fs` for them
+//! (`tests/layers.rs` enforces this):
 //!
 //! * **A name is durable only once its folder is synced.** [`publish`] and [`create_folders`] return after that. If an
 //!   acknowledgement depends on a name that another process may have created, call [`sync_name`] first. Files that are
-//!   recreated when they are missing, and that no answer depends on (sessions, reserve, scratches), need no durable name.
+//!   recreated when they are missing, and that no answer depends on (sessions, reserve,
+//!   scratches), need no durable name.
 //! * **Other users cannot read state.** A new file has the mode of its [`Rights`], independent of the umask: 0600,
 //!   folders 0700, and beside a store the mode of the store.
 //! * **Root works for others.** Files that root creates belong to the owner of the store, or of the folder.
-//! * **A path may be anything.** [`open`] and similar functions refuse anything but a regular file without waiting, and name
-//!   its kind. Opening a pipe would wait.
+//! * **A path may be anything.** [`open`] and similar functions refuse anything but a regular file without waiting, and
+//!   name its kind. Opening a pipe would wait.
 //!
-//! `open` opens existing files, and `stream` reads files that a person names. `rights` decides the owner and the mode of a
-//! new file, and `create` and `folders` create it. `names` sets and removes names, `paths` derives one path from another,
-//! `socket` is the socket of a service, and `draft` is a temporary file that gets its name once it is finished. `journal`
-//! records every change of names in tests, so that `testkit::proof` can simulate a power cut at any step.
+//! `open` opens existing files, and `stream` reads files that a person names. `rights` decides the owner and
+//! the mode of a new file, and `create` and `folders` create it. `names` sets and removes names, `paths`
+//! derives one path from another, `socket` is the socket of a service, and `draft` is a temporary file that
+//! gets its name once it is finished. `journal` records every change of names in tests, so that
+//! `testkit::proof` can simulate a power cut at any step.
 
 /// Records the last operation on one or two paths for the tests.
 macro_rules! note {

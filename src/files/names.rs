@@ -16,11 +16,13 @@ pub(crate) enum Replace {
     Yes,
 }
 
-/// Renames a finished file from its temporary name. The file is synced before, and the name is durable when this returns.
+/// Renames a finished file from its temporary name. The file is synced before, and the name is durable when this
+/// returns.
 ///
 /// # Errors
 ///
-/// `AlreadyExists` when the name exists and must not be replaced; the error of the system. Then the temporary name stays.
+/// `AlreadyExists` when the name exists and must not be replaced; the error of the system. Then the temporary name
+/// stays.
 pub(crate) fn publish(temporary: &Path, to: &Path, replace: Replace) -> io::Result<()> {
     open(temporary)?.sync_all()?;
     note!(FileSynced(temporary));

@@ -87,8 +87,8 @@ fn name_of(kind: FileType) -> &'static str {
     if kind.is_dir() { "a directory" } else { "something else" }
 }
 
-/// Refuses a path of anything but a regular file, also a symbolic link to one. A missing path is accepted. This protects
-/// other kinds of files from being replaced.
+/// Refuses a path of anything but a regular file, also a symbolic link to one. A missing path is accepted. This
+/// protects other kinds of files from being replaced.
 ///
 /// # Errors
 ///

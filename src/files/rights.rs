@@ -22,8 +22,8 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
-    /// The rights of a new file at `path` that belongs to no store yet: only its owner can read it. If root creates it in
-    /// the folder of another user, it belongs to that user.
+    /// The rights of a new file at `path` that belongs to no store yet: only its owner can read it. If root creates it
+    /// in the folder of another user, it belongs to that user.
     pub(crate) fn new_at(path: &Path) -> Self {
         Self { mode: PRIVATE, ..Self::owned_as(&existing(folder_of(path))) }
     }
@@ -95,8 +95,8 @@ fn is_root() -> bool {
     false
 }
 
-/// Sets the owner first, because the present group must not read the file. If the group cannot be set, this is logged, and
-/// the present group gets no rights.
+/// Sets the owner first, because the present group must not read the file. If the group cannot be set, this is logged,
+/// and the present group gets no rights.
 #[cfg(unix)]
 fn give(rights: Rights, file: &File, path: &Path, mask: u32) -> io::Result<()> {
     use std::os::unix::fs::MetadataExt;

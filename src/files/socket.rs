@@ -12,8 +12,8 @@ use super::names::rename;
 ///
 /// # Errors
 ///
-/// `AddrInUse` when a process listens there, `AlreadyExists` when something else than a socket is there; as the system has
-/// it.
+/// `AddrInUse` when a process listens there, `AlreadyExists` when something else than a socket
+/// is there; as the system has it.
 pub(crate) fn listen_at(path: &Path) -> io::Result<UnixListener> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => return Err(IoKind::AlreadyExists.into()),

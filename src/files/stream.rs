@@ -1,4 +1,5 @@
-//! Files that a person hands over, read whole: settings, secrets, JSON. They may be pipes, such as a shell makes of `<(..)`.
+//! Files that a person hands over, read whole: settings, secrets, JSON. They may be pipes, such as a shell makes of
+//! `<(..)`.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, ErrorKind as IoKind, Read};
@@ -14,8 +15,8 @@ const WRITER_COMES: Duration = Duration::from_secs(5);
 /// The interval between two looks at a pipe.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Reads a file to its end. A pipe is read like standard input. If no process writes to it within five seconds, this is an
-/// error.
+/// Reads a file to its end. A pipe is read like standard input. If no process writes to it within
+/// five seconds, this is an error.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! A fault of a JSON text or value, and its location. The location is collected while the error is returned, so it costs
-//! nothing for sound JSON.
+//! A fault of a JSON text or value, and its location. The location is collected while the error is returned, so
+//! it costs nothing for sound JSON.
 
 use crate::error::Error;
 

@@ -1,13 +1,15 @@
-//! JSON as it was written. The order of fields and the text of every number are kept. JSON that cannot be kept so is refused.
+//! JSON as it was written. The order of fields and the text of every number are kept. JSON that cannot be kept so is
+//! refused.
 //!
-//! `serde_json` alone is not enough. It reads `1e400` as `1e+400`, keeps the last of two equal names, reads an object with
-//! a certain name as a number, and stops at 127 levels. So all JSON is read by [`parse`], or checked by [`check`] if a
-//! caller has already parsed it. The engine's codec checks stored types, documents are checked while they are prepared,
-//! and config and collections in their `put`. JSON is written by `serde_json`, which keeps numbers as they are, or by
-//! [`python_text`], from which the checksums of documents are computed.
+//! `serde_json` alone is not enough. It reads `1e400` as `1e+400`, keeps the last of two equal names, reads an object
+//! with a certain name as a number, and stops at 127 levels. So all JSON is read by [`parse`], or checked by [`check`]
+//! if a caller has already parsed it. The engine's codec checks stored types, documents are checked while they are
+//! prepared, and config and collections in their `put`. JSON is written by `serde_json`, which keeps numbers as they
+//! are, or by [`python_text`], from which the checksums of documents are computed.
 //!
 //! * `read`: the strict reader; `number`: the syntax of numbers; `fault`: an error and its place
-//! * `pieces`: what the reader passes on, in the order of the text; `bounded`: a value that is built within a limit of memory
+//! * `pieces`: what the reader passes on, in the order of the text; `bounded`: a value that is
+//!   built within a limit of memory
 //! * `python`: the text that Python would print; `plain`: strings that need no escape
 
 #[cfg(feature = "http")]

@@ -112,8 +112,8 @@ pub(super) fn take_apart(value: &Value, depth: usize, to: &mut impl Pieces) -> R
     Ok(())
 }
 
-/// Passes on the elements of a container. If there are many, another thread passes on the later half: most of the time is
-/// spent waiting for memory, and two cores wait in parallel.
+/// Passes on the elements of a container. If there are many, another thread passes on the later half: most of the time
+/// is spent waiting for memory, and two cores wait in parallel.
 fn in_halves<P: Pieces>(
     count: usize,
     to: &mut P,

@@ -32,8 +32,8 @@ pub fn python_text(value: &Value) -> String {
     text
 }
 
-/// Writes [`python_text`] piece by piece, so that it can be hashed or sent without being in memory. The pieces are small,
-/// so wrap a file in a [`io::BufWriter`].
+/// Writes [`python_text`] piece by piece, so that it can be hashed or sent without being in memory. The pieces are
+/// small, so wrap a file in a [`io::BufWriter`].
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! The strict reader. It recurses at most [`MAX_DEPTH`] levels and makes one pass over the bytes. It allocates in proportion
-//! to the bytes that it has read.
+//! The strict reader. It recurses at most [`MAX_DEPTH`] levels and makes one pass over the bytes. It allocates in
+//! proportion to the bytes that it has read.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -28,10 +28,10 @@ const FEW_NAMES: usize = 16;
 ///
 /// # Errors
 ///
-/// `Invalid`, with a JSON pointer and a byte offset, when two members of an object have the same name, an escape is half
-/// of a surrogate pair, a string contains a raw control character or bytes that are not UTF-8, a number is not valid in
-/// JSON (`NaN`, `Infinity`, `01`, `1.`), the text is nested deeper than [`MAX_DEPTH`], ends too early, continues after
-/// the value, or is invalid in any other way.
+/// `Invalid`, with a JSON pointer and a byte offset, when two members of an object have the same name, an escape is
+/// half of a surrogate pair, a string contains a raw control character or bytes that are not UTF-8, a number is not
+/// valid in JSON (`NaN`, `Infinity`, `01`, `1.`), the text is nested deeper than [`MAX_DEPTH`], ends too early,
+/// continues after the value, or is invalid in any other way.
 ///
 /// # Examples
 ///
@@ -152,7 +152,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a member of the object whose names begin at `first` has that name; once they are many, they are in `many`.
+    /// Whether a member of the object whose names begin at `first` has that name; once they are many, they are in
+    /// `many`.
     fn is_taken(&self, first: usize, name: &str, many: &HashSet<Cow<'a, str>>) -> bool {
         if many.is_empty() { self.names.iter().skip(first).any(|other| other == name) } else { many.contains(name) }
     }

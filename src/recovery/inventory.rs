@@ -38,8 +38,8 @@ struct Mark {
 }
 
 impl Store {
-    /// Counts the backups and restore points. The cost follows their number; [`Inventory::is_current`] returns whether an
-    /// earlier result is still valid.
+    /// Counts the backups and restore points. The cost follows their number; [`Inventory::is_current`] returns whether
+    /// an earlier result is still valid.
     ///
     /// # Errors
     ///

@@ -55,8 +55,8 @@ impl Store {
     }
 
     /// Closes the file for every clone, once the calls in progress have ended. Views that still exist fail from then
-    /// on. Dropping the last clone closes the file too. It waits up to a minute for another process's write, and reports
-    /// errors only in the log.
+    /// on. Dropping the last clone closes the file too. It waits up to a minute for another process's write, and
+    /// reports errors only in the log.
     ///
     /// # Errors
     ///

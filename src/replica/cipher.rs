@@ -1,8 +1,8 @@
 //! The body of an object on its way: compressed, and encrypted if the replica is.
 //!
-//! Each term has a random key, which its claim has encrypted with age for the recipients of the replica. XChaCha20-Poly1305
-//! binds the body to the object's name and head, so a bucket cannot give one object for another. The nonce of the cipher
-//! follows from the name and the object's own nonce, so that a second try writes the same bytes.
+//! Each term has a random key, which its claim has encrypted with age for the recipients of the replica.
+//! XChaCha20-Poly1305 binds the body to the object's name and head, so a bucket cannot give one object for another. The
+//! nonce of the cipher follows from the name and the object's own nonce, so that a second try writes the same bytes.
 
 use std::fmt;
 use std::io::{Read, Write};

@@ -89,8 +89,8 @@ pub(crate) struct BucketOptions {
 impl FromStr for Location {
     type Err = Error;
 
-    /// Reads a location: a path, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`, the last
-    /// three with options such as `?endpoint=http://127.0.0.1:9000&region=eu-west-1`.
+    /// Reads a location: a path, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`,
+    /// the last three with options such as `?endpoint=http://127.0.0.1:9000&region=eu-west-1`.
     ///
     /// # Errors
     ///

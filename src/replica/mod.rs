@@ -1,7 +1,8 @@
-//! The replica: the store off the machine, in a directory or in the cloud, and back on another one. FORMAT.md describes its
-//! objects.
+//! The replica: the store off the machine, in a directory or in the cloud, and back on another one.
+//! FORMAT.md describes its objects.
 //!
-//! * `location`: where it is; [`bucket`]: the objects there; [`probe`]: the proof that the bucket keeps two writers apart
+//! * `location`: where it is; [`bucket`]: the objects there; [`probe`]: the proof that the
+//!   bucket keeps two writers apart
 //! * [`objects`]: the names and bytes of objects; `cipher`: their bodies, compressed and encrypted
 //! * [`terms`]: the protocol by which one process writes
 //! * `opened`: a replica in its bucket, with its keys; `runtime`: its async work for blocking callers

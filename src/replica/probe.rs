@@ -1,5 +1,6 @@
-//! The proof of a bucket: that of several writers of one object exactly one wins, also when they race, and that what it says
-//! it has stored is there. The whole protocol stands on this, and some servers that speak the protocol of S3 do not do it.
+//! The proof of a bucket: that of several writers of one object exactly one wins, also when they race, and
+//! that what it says it has stored is there. The whole protocol stands on this, and some servers that speak
+//! the protocol of S3 do not do it.
 
 use bytes::Bytes;
 use futures_util::future::join_all;

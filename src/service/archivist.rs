@@ -1,4 +1,5 @@
-//! Makes the automatic archives, on a thread of its own: one of a large store takes a while, and nothing else may wait for it.
+//! Makes the automatic archives, on a thread of its own: one of a large store takes a while,
+//! and nothing else may wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Does bulk changes of tasks, on a thread of its own, so that they outlive the request that began them and a restart of
-//! the service.
+//! Does bulk changes of tasks, on a thread of its own, so that they outlive the request that began
+//! them and a restart of the service.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Checks of everything that were asked for: one runs at a time, and its progress can be asked for. The check of the audit
-//! trail alone is answered at once, and read anew once a minute at most.
+//! Checks of everything that were asked for: one runs at a time, and its progress can be asked for. The check of the
+//! audit trail alone is answered at once, and read anew once a minute at most.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -125,8 +125,8 @@ impl Instance {
         Ok(Self { store, steward, keeper, running, bulk_worker, check_jobs, keyring, refusals, inventory })
     }
 
-    /// Continues with `setup`. Settings that only an opening reads stay as they were: whether others may have the store,
-    /// the history of commits, what an old mark is worth, and how long a closed file is waited for.
+    /// Continues with `setup`. Settings that only an opening reads stay as they were: whether others may have the
+    /// store, the history of commits, what an old mark is worth, and how long a closed file is waited for.
     ///
     /// # Errors
     ///
@@ -165,8 +165,8 @@ impl Instance {
         store.close()
     }
 
-    /// The same while calls still work with it, such as a request that was not waited for any more: the session ends once they
-    /// have ended.
+    /// The same while calls still work with it, such as a request that was not waited for any more: the
+    /// session ends once they have ended.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! The keys of the store in memory, so that a request reads nothing to find out who asks; and when they were used, so that a use
-//! is no commit.
+//! The keys of the store in memory, so that a request reads nothing to find out who asks; and when they were
+//! used, so that a use is no commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

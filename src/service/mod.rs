@@ -1,7 +1,7 @@
 //! One running service: the store with all that works beside it, without any face.
 //!
-//! * [`instance`]: opens all of it in order and closes it in reverse. Backups and points of clients go through it, which
-//!   checks the free space first, and it has the options of their claims; [`setup`]: its settings
+//! * [`instance`]: opens all of it in order and closes it in reverse. Backups and points of clients go through it,
+//!   which checks the free space first, and it has the options of their claims; [`setup`]: its settings
 //! * [`archivist`]: automatic archives; [`mirror`]: events of other processes, for the event log
 //! * [`bulk_worker`]: bulk changes of tasks, which outlive a request
 //! * [`refusals`]: requests that were refused, gathered for the audit trail

@@ -1,4 +1,5 @@
-//! Requests that were refused, gathered to one audit entry a second for each actor, so that nobody can fill the audit trail.
+//! Requests that were refused, gathered to one audit entry a second for each actor, so that
+//! nobody can fill the audit trail.
 
 use std::collections::BTreeMap;
 

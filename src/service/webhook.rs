@@ -1,5 +1,5 @@
-//! The webhook: a URL that is notified of failures. It gets the event as JSON, by POST. Over plain HTTP only: TLS would bring more code along
-//! than the rest of the service, and a command such as curl does it as well.
+//! The webhook: a URL that is notified of failures. It gets the event as JSON, by POST. Over plain HTTP only: TLS would
+//! bring more code along than the rest of the service, and a command such as curl does it as well.
 
 use std::fmt;
 use std::str::FromStr;

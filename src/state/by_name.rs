@@ -18,8 +18,8 @@ enum NamedRecord {
 }
 
 impl WriteTx<'_> {
-    /// Puts a record, replacing the one with the same key. A bot is given as the fields to set, and the key of a document
-    /// is `KIND/SOURCE`. Any other name is a collection of your own, which need not exist.
+    /// Puts a record, replacing the one with the same key. A bot is given as the fields to set, and the key of a
+    /// document is `KIND/SOURCE`. Any other name is a collection of your own, which need not exist.
     ///
     /// # Errors
     ///

@@ -24,12 +24,13 @@ pub struct RecordChanges {
 
 impl WriteTx<'_> {
     /// Makes many changes of the collection of that name: `config`, or one of your own, which the first put creates.
-    /// Returns the values that the keys of [`put_new`](RecordChanges::put_new) and [`remove`](RecordChanges::remove) had.
+    /// Returns the values that the keys of [`put_new`](RecordChanges::put_new) and
+    /// [`remove`](RecordChanges::remove) had.
     ///
     /// # Errors
     ///
-    /// As [`Config::put`](crate::Config::put) and [`WriteTx::collection`]; `Invalid` for more than 1,000 records, also of
-    /// those that `clear` would remove, and when the earlier values are longer than one value may be.
+    /// As [`Config::put`](crate::Config::put) and [`WriteTx::collection`]; `Invalid` for more than 1,000 records, also
+    /// of those that `clear` would remove, and when the earlier values are longer than one value may be.
     ///
     /// # Examples
     ///

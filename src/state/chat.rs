@@ -1,7 +1,7 @@
 //! Chat: messages in order, by bot and by conversation.
 //!
-//! The key of a message is its number, so every view reads all messages in order, also a view of a point. Two index rows
-//! find the present messages of a bot and of a conversation. A view of a point scans all messages.
+//! The key of a message is its number, so every view reads all messages in order, also a view of a point. Two index
+//! rows find the present messages of a bot and of a conversation. A view of a point scans all messages.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,10 @@
 //!
 //! A record's payload is JSON text, so that the command line can show and change any collection by its name.
 //!
-//! A put of another type is refused, because it would be found out much later, by whoever lists the collection. The type is
-//! known by the records themselves: one of them must be readable as the type that is put. A name of the type, kept beside the
-//! collection, would refuse a struct that was only renamed, and would be wrong after a restore of earlier records.
+//! A put of another type is refused, because it would be found out much later, by whoever lists the
+//! collection. The type is known by the records themselves: one of them must be readable as the type that is
+//! put. A name of the type, kept beside the collection, would refuse a struct that was only renamed, and would
+//! be wrong after a restore of earlier records.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -167,10 +168,10 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the collection is `schedules`, the key is empty or longer than 1,024 bytes, the value is longer than its [limit](crate#limits) or
-    /// cannot be JSON (a map whose keys are not text), the collection contains another type, or there are 10,000
-    /// collections; `Damaged` when the overwritten bytes differ from the written ones; `Io`. JSON has no infinity and no `NaN`:
-    /// they become `null`.
+    /// `Invalid` when the collection is `schedules`, the key is empty or longer than 1,024 bytes, the value is longer
+    /// than its [limit](crate#limits) or cannot be JSON (a map whose keys are not text), the collection contains
+    /// another type, or there are 10,000 collections; `Damaged` when the overwritten bytes differ from the written
+    /// ones; `Io`. JSON has no infinity and no `NaN`: they become `null`.
     ///
     /// # Examples
     ///

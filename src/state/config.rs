@@ -98,7 +98,8 @@ impl<R: Records> Config<R> {
     ///
     /// # Errors
     ///
-    /// `Invalid` for a cursor that does not come from a page of this list. `Damaged` for a value that differs from the written one.
+    /// `Invalid` for a cursor that does not come from a page of this list. `Damaged` for a value
+    /// that differs from the written one.
     pub fn page(&self, cursor: Option<&str>, limit: usize) -> Result<KeyedPage<(String, Value)>> {
         KeyedPage::read(&self.records, CollectionId::CONFIG, KeyRange::all(), (cursor, limit), read_row)
     }
@@ -109,8 +110,9 @@ impl Config<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the key is empty, longer than 200 bytes, or contains control characters, or the value is longer than
-    /// its [limit](crate#limits) or nested too deeply; `Damaged` when the overwritten bytes differ from the written ones; `Io`.
+    /// `Invalid` when the key is empty, longer than 200 bytes, or contains control characters, or the value
+    /// is longer than its [limit](crate#limits) or nested too deeply; `Damaged` when the overwritten bytes
+    /// differ from the written ones; `Io`.
     pub fn put(&mut self, key: &str, value: &Value) -> Result<()> {
         check_name("a config key", key)?;
         check_new("a config key", key, || Ok(self.records.get(CollectionId::CONFIG, key.as_bytes())?.is_some()))?;

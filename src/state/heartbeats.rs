@@ -17,14 +17,14 @@ impl Store {
     /// Records a heartbeat of a bot. Returns the time.
     ///
     /// Heartbeats are gathered and written together, so that those of thousands of bots cost one commit a second: by
-    /// [`upkeep`](Store::upkeep), which a [`Scheduler`](crate::Scheduler) does every second, by a heartbeat that comes when
-    /// a second is over, and when the store is closed or dropped. Views of this process show them at once. They are not
-    /// durable before they are written: a crash takes them back, and other processes do not see them.
+    /// [`upkeep`](Store::upkeep), which a [`Scheduler`](crate::Scheduler) does every second, by a heartbeat that comes
+    /// when a second is over, and when the store is closed or dropped. Views of this process show them at once. They
+    /// are not durable before they are written: a crash takes them back, and other processes do not see them.
     ///
     /// # Errors
     ///
-    /// `NotFound` when no such bot is registered; `Forbidden` when the actor is another bot; `Conflict` when the store was opened for reading only; as
-    /// [`Store::write`] when this one writes those of all, which are then tried again.
+    /// `NotFound` when no such bot is registered; `Forbidden` when the actor is another bot; `Conflict` when the store
+    /// was opened for reading only; as [`Store::write`] when this one writes those of all, which are then tried again.
     ///
     /// # Examples
     ///
@@ -72,8 +72,8 @@ impl Store {
 }
 
 impl WriteTx<'_> {
-    /// Writes the buffered heartbeats, and returns them. Bots that have been removed since are skipped. Damaged bots are
-    /// skipped too, so that they do not block the others.
+    /// Writes the buffered heartbeats, and returns them. Bots that have been removed since are skipped. Damaged bots
+    /// are skipped too, so that they do not block the others.
     fn write_heartbeats(&mut self) -> Result<BufferedRows> {
         let rows = self.context.buffered.rows();
         for (bot, heartbeat) in &rows {

@@ -92,8 +92,8 @@ macro_rules! name_id {
 }
 
 name_id! {
-    /// The name of a bot: 1 to 200 bytes without control characters. A new one is in NFC, without characters that cannot be
-    /// seen, and not `.` or `..`; one that is there already can be addressed whatever it is.
+    /// The name of a bot: 1 to 200 bytes without control characters. A new one is in NFC, without characters that
+    /// cannot be seen, and not `.` or `..`; one that is there already can be addressed whatever it is.
     ///
     /// # Examples
     ///
@@ -109,8 +109,8 @@ name_id! {
 }
 
 name_id! {
-    /// The name of a task: 1 to 200 bytes without control characters. A new one is in NFC, without characters that cannot be
-    /// seen, and not `.` or `..`; one that is there already can be addressed whatever it is.
+    /// The name of a task: 1 to 200 bytes without control characters. A new one is in NFC, without characters that
+    /// cannot be seen, and not `.` or `..`; one that is there already can be addressed whatever it is.
     ///
     /// # Examples
     ///
@@ -158,7 +158,8 @@ macro_rules! number_id {
 }
 
 number_id! {
-    /// Proves that a bot holds a task. Every claim has its own token. No token is ever used twice, even after a restore.
+    /// Proves that a bot holds a task. Every claim has its own token. No token is ever used twice, even after a
+    /// restore.
     ///
     /// # Examples
     ///

@@ -2,14 +2,14 @@
 //! [`View`](crate::View). The engine sees bytes: JSON text for `config` and `collection`, rows of elements for
 //! `documents`, and the engine's codec for the other types.
 //!
-//! * `registry`, `queue`, `assignments`, `schedules`, `chat`, `config`, `collection`, `documents`, `audit`: a collection or
-//!   table each
+//! * `registry`, `queue`, `assignments`, `schedules`, `chat`, `config`, `collection`, `documents`,
+//!   `audit`: a collection or table each
 //! * `changes`: many changes of one collection, made together
 //!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
 //! it; `by_name`: any record as people put it; `restored_together`: records that are restored together; `heartbeats`:
-//! buffered, and not versioned; `keys`: who may call the service, not versioned either; `notes`: values of each bot, in a
-//! collection.
+//! buffered, and not versioned; `keys`: who may call the service, not versioned either; `notes`:
+//! values of each bot, in a collection.
 
 pub(crate) mod assignments;
 pub(crate) mod audit;

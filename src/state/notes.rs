@@ -60,8 +60,8 @@ impl Notes<&View> {
         self.records.collection(NOTES)?.get(&key(&self.bot, name))
     }
 
-    /// A page of at most `limit` notes (at least one) whose name begins with `prefix`, with their names; `cursor` is the
-    /// `next` of the page before.
+    /// A page of at most `limit` notes (at least one) whose name begins with `prefix`, with their names; `cursor` is
+    /// the `next` of the page before.
     ///
     /// # Errors
     ///
@@ -84,8 +84,8 @@ impl Notes<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Forbidden` when the actor acts as another bot; `Invalid` when the name is no name, or the value is longer than its
-    /// [limit](crate#limits); `Io`.
+    /// `Forbidden` when the actor acts as another bot; `Invalid` when the name is no name, or the value is longer than
+    /// its [limit](crate#limits); `Io`.
     pub fn put(&mut self, name: &str, value: &Value) -> Result<()> {
         check_name("the name of a note", name)?;
         check_new("the name of a note", name, || Ok(false))?;

@@ -99,8 +99,8 @@ impl Page {
 
 /// Some records in the order of their keys, and the cursor of the next page.
 ///
-/// A page ends early once it contains 4 MiB, or many small values. So a page of long records may contain one record, and
-/// the last page may be empty.
+/// A page ends early once it contains 4 MiB, or many small values. So a page of long records may contain one record,
+/// and the last page may be empty.
 ///
 /// # Examples
 ///
@@ -158,7 +158,8 @@ impl<T> KeyedPage<T> {
     }
 }
 
-/// The remaining space of a page. The page is full once its content exceeds the limit, so it contains at least one record.
+/// The remaining space of a page. The page is full once its content exceeds the limit, so it contains at least one
+/// record.
 pub(crate) struct PageRoom(usize);
 
 /// The limit of a page in bytes, with [`VALUE`] more for each JSON value.

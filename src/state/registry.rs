@@ -84,8 +84,8 @@ impl Bot {
         }
     }
 
-    /// The bot with that id and these fields; a field that is absent or null is not set. Callers with JSON of their own, such
-    /// as a request to a service, register bots through it.
+    /// The bot with that id and these fields; a field that is absent or null is not set. Callers with JSON of their
+    /// own, such as a request to a service, register bots through it.
     ///
     /// # Errors
     ///
@@ -247,13 +247,13 @@ impl<R: Records> Registry<R> {
 impl Registry<&mut WriteTx<'_>> {
     /// Registers a bot, and replaces an earlier registration under its id.
     ///
-    /// Without a `registered_at` it keeps the earlier one, or gets the present time. Its `last_heartbeat` counts only if none
-    /// is known; after that only [`heartbeat`](Registry::heartbeat) moves it.
+    /// Without a `registered_at` it keeps the earlier one, or gets the present time. Its `last_heartbeat` counts only
+    /// if none is known; after that only [`heartbeat`](Registry::heartbeat) moves it.
     ///
     /// # Errors
     ///
-    /// `Invalid` when a specialization is no name, or something is longer than its [limit](crate#limits); `Damaged` when
-    /// the bot that it replaces is damaged.
+    /// `Invalid` when a specialization is no name, or something is longer than its [limit](crate#limits); `Damaged`
+    /// when the bot that it replaces is damaged.
     pub fn put(&mut self, bot: &Bot) -> Result<()> {
         self.records.refuse_other_bot(&bot.id)?;
         self.put_with_its_time(bot)?;
@@ -307,8 +307,8 @@ impl Registry<&mut WriteTx<'_>> {
         Ok(there_was)
     }
 
-    /// Notes when a bot was last heard of, as part of this transaction, which costs a sync. [`Store::heartbeat`] gathers
-    /// those of a second instead.
+    /// Notes when a bot was last heard of, as part of this transaction, which costs a sync. [`Store::heartbeat`]
+    /// gathers those of a second instead.
     ///
     /// [`Store::heartbeat`]: crate::Store::heartbeat
     ///

@@ -41,15 +41,15 @@ pub fn log(data: &[u8]) {
     crate::engine::wal::read_any(data);
 }
 
-/// Asks the service anything, without a socket: it answers, and no error is its own. The first line is the method and the
-/// target, the rest the body.
+/// Asks the service anything, without a socket: it answers, and no error is its own. The first line is the method and
+/// the target, the rest the body.
 #[cfg(feature = "http")]
 pub fn request(data: &[u8]) {
     crate::face::http::inside::request(data);
 }
 
-/// Reads any bytes as the headers `Authorization` and `Cookie`, and as a key: only what a key or a session can be is found in
-/// them, and it stands there as it is.
+/// Reads any bytes as the headers `Authorization` and `Cookie`, and as a key: only what a key or a session can be is
+/// found in them, and it stands there as it is.
 #[cfg(feature = "http")]
 pub fn credentials(data: &[u8]) {
     crate::face::http::inside::credentials(data);

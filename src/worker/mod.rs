@@ -1,7 +1,8 @@
 //! Workers: a bot that hands over a function, and gets its tasks done.
 //!
-//! [`job`] is a task in the hands of the function, and the ways in which it fails; [`shared`] claims, extends leases and
-//! ends tasks, for threads and for async programs alike; [`running`] has the threads, `on_tokio` the async tasks; [`events`] has its counts and events.
+//! [`job`] is a task in the hands of the function, and the ways in which it fails; [`shared`] claims, extends leases
+//! and ends tasks, for threads and for async programs alike; [`running`] has the threads, `on_tokio` the async tasks;
+//! [`events`] has its counts and events.
 
 pub(crate) mod events;
 pub(crate) mod job;
@@ -34,8 +35,8 @@ const CONCURRENCY: usize = 1_000;
 /// A worker that is about to start: the options of how it claims.
 ///
 /// It claims tasks for a bot, extends their leases while the function works on them, and completes each in the commit
-/// that claims the next one. A function that returns an error or panics fails the task, which is retried by the rules of
-/// the queue, and is dead after its last attempt.
+/// that claims the next one. A function that returns an error or panics fails the task, which is retried by the rules
+/// of the queue, and is dead after its last attempt.
 ///
 /// # Examples
 ///
@@ -84,9 +85,9 @@ impl Worker {
         self
     }
 
-    /// Sets the lease of a claim; 30 seconds by default. The worker extends it when a third of it has passed, as long as
-    /// the function works. If the process dies, another worker takes its tasks over within seconds, and at the end of the
-    /// lease at the latest.
+    /// Sets the lease of a claim; 30 seconds by default. The worker extends it when a third of it has passed, as
+    /// long as the function works. If the process dies, another worker takes its tasks over within seconds, and at
+    /// the end of the lease at the latest.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.options.lease = lease;
         self
@@ -98,7 +99,8 @@ impl Worker {
         self
     }
 
-    /// Calls `listener` with everything that happens, on the threads that do the work. The same is logged with `tracing`.
+    /// Calls `listener` with everything that happens, on the threads that do the work. The same is logged with
+    /// `tracing`.
     pub fn on_event(mut self, listener: impl Fn(&WorkerEvent<'_>) + Send + Sync + 'static) -> Self {
         self.listener = Some(Arc::new(listener));
         self
@@ -108,8 +110,8 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the concurrency is zero or above 1,000, or the lease or the period of aging has no length or is too
-    /// long. `Io` when no thread can be started.
+    /// `Invalid` when the concurrency is zero or above 1,000, or the lease or the period of aging has no length or is
+    /// too long. `Io` when no thread can be started.
     pub fn start<R: Into<Value>>(
         self,
         function: impl Fn(&Job) -> Result<R, JobFailure> + Send + Sync + 'static,

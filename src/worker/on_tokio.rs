@@ -16,11 +16,11 @@ use crate::worker::running::{Ends, Working};
 use crate::worker::shared::{Ended, PAUSE, Shared};
 
 impl Worker {
-    /// Starts the worker in the runtime of the caller: as many tokio tasks as it does tasks of the queue at once, and one
-    /// thread that extends leases. Calls of the store run on threads for blocking work.
+    /// Starts the worker in the runtime of the caller: as many tokio tasks as it does tasks of the queue at once, and
+    /// one thread that extends leases. Calls of the store run on threads for blocking work.
     ///
-    /// A panic of the function is a failure of the task, as on threads. When the runtime ends, so does the worker; stop it
-    /// before with [`Working::stopped`].
+    /// A panic of the function is a failure of the task, as on threads. When the runtime ends, so does the worker; stop
+    /// it before with [`Working::stopped`].
     ///
     /// # Errors
     ///
@@ -42,7 +42,9 @@ impl Worker {
     ///     Ok(format!("built {}", job.payload()))
     /// })?;
     /// store.enqueue_all((0..8).map(NewTask::new).collect()).await?;
-    /// # while store.read(|view| Ok(view.queue().counts()?.done)).await? < 8 { tokio::time::sleep(Duration::from_millis(5)).await; }
+    /// # while store.read(|view| Ok(view.queue().counts()?.done)).await? < 8 {
+    /// #     tokio::time::sleep(Duration::from_millis(5)).await;
+    /// # }
     /// let counts = worker.stopped(Duration::from_secs(10)).await?;
     /// assert_eq!((counts.done, counts.running), (8, 0));
     /// store.close().await

@@ -79,8 +79,8 @@ impl Working {
         }
     }
 
-    /// Stops the worker and waits for the tasks in progress, at most for `limit`. Returns the counts; if `running` is not
-    /// zero, these tasks go on, and their leases are extended until they end.
+    /// Stops the worker and waits for the tasks in progress, at most for `limit`. Returns the counts; if `running` is
+    /// not zero, these tasks go on, and their leases are extended until they end.
     pub fn stop(mut self, limit: Duration) -> WorkerCounts {
         self.limit = limit;
         let shared = self.shared.clone();

@@ -21,7 +21,8 @@ pub(crate) type Listener = Arc<dyn Fn(&WorkerEvent<'_>) + Send + Sync>;
 
 /// The pause after a failed call of the store.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
-/// The time between two looks for crashed processes, whose tasks are ready then. A look costs a write only if there is one.
+/// The time between two looks for crashed processes, whose tasks are ready then. A look costs a write only if there is
+/// one.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The parts that the threads or tasks of a worker share.
@@ -221,8 +222,8 @@ impl Shared {
         self.tell(&WorkerEvent::Lost { job });
     }
 
-    /// Extends the leases of the jobs in progress, and takes tasks back from crashed processes, until the worker stops and
-    /// no job is left.
+    /// Extends the leases of the jobs in progress, and takes tasks back from crashed processes, until the
+    /// worker stops and no job is left.
     pub(crate) fn keep_leases(&self) {
         // A third of the lease, so that two extensions may fail.
         let (mut extend, mut look) = (Every::new(self.options.lease / 3), Every::new(LOOK_EVERY));

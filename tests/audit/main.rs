@@ -1,5 +1,5 @@
-//! Every change by the library has one entry in the audit trail, in the name of its actor. The verbs are those in the table of
-//! `src/lib.rs` and those of transactions in the source, so that a new one cannot be forgotten.
+//! Every change by the library has one entry in the audit trail, in the name of its actor. The verbs are those in the
+//! table of `src/lib.rs` and those of transactions in the source, so that a new one cannot be forgotten.
 #![cfg(feature = "transfer")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it does not expect")]
 

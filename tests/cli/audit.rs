@@ -1,5 +1,5 @@
-//! Every change on the command line is in the audit trail, once. The verbs are those that have a manual page, so that a new one
-//! cannot be forgotten.
+//! Every change on the command line is in the audit trail, once. The verbs are those that have a manual page, so that
+//! a new one cannot be forgotten.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The service on a machine whose clock is set to a year that no date of HTTP has. The program is lied to about the time by a
-//! library that stands before the system's own; where it cannot be built, there is no such test.
+//! The service on a machine whose clock is set to a year that no date of HTTP has. The program is lied to about the
+//! time by a library that stands before the system's own; where it cannot be built, there is no such test.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;

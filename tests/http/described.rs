@@ -1,5 +1,5 @@
-//! `docs/openapi.json` is what the service does: every answer of these tests is held against it, and every answer that it
-//! declares is asked for.
+//! `docs/openapi.json` is what the service does: every answer of these tests is held against it, and every answer
+//! that it declares is asked for.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

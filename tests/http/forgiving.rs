@@ -202,7 +202,8 @@ fn a_client_that_sends_nothing_or_reads_nothing_times_out() {
     let _ = silent.read_to_end(&mut said);
     assert!(begun.elapsed() < Duration::from_secs(20), "a silent client held its connection");
     assert!(!said.starts_with(b"HTTP/1.1 200"));
-    // The answer has begun to come; what the system holds of it on its way is read below, the rest must be gone by then.
+    // The answer has begun to come; what the system holds of it on its way is read below, the rest must be gone by
+    // then.
     assert_eq!(deaf.peek(&mut [0]).unwrap(), 1);
     std::thread::sleep(Duration::from_secs(5));
     let mut taken = Vec::new();

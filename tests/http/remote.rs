@@ -1,5 +1,5 @@
-//! The command line over a service: each verb prints the same, and exits with the same code, as it does with the file itself. The
-//! verbs are those that have a manual page, so that a new one cannot be forgotten.
+//! The command line over a service: each verb prints the same, and exits with the same code, as it does with the file
+//! itself. The verbs are those that have a manual page, so that a new one cannot be forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -432,8 +432,8 @@ impl Mask {
     }
 }
 
-/// JSON without the members that say who asked, which file it is, and how long the queue is, and without tokens, which others
-/// do not see where keys are asked for.
+/// JSON without the members that say who asked, which file it is, and how long the queue is, and without tokens, which
+/// others do not see where keys are asked for.
 fn without_actors(out: &str) -> String {
     fn strip(value: &mut Value) {
         match value {

@@ -1,4 +1,5 @@
-//! A failure closes the store's file under the service: it opens it again by itself, tells of it, and ends when it cannot.
+//! A failure closes the store's file under the service: it opens it again by itself, tells of it, and ends when it
+//! cannot.
 
 use std::fs::OpenOptions;
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -1,4 +1,5 @@
-//! Sessions of the page: the key is shown once, and a cookie is worth it from then on, for the service's own page alone.
+//! Sessions of the page: the key is shown once, and a cookie is worth it from then on, for the service's own page
+//! alone.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Bots at work on one queue: they finish, fail, hang until their lease has ended, come too late, and are killed. In the
-//! end every task has ended exactly once, as done or as dead, and the audit trail tells why.
+//! Bots at work on one queue: they finish, fail, hang until their lease has ended, come too late, and are killed. In
+//! the end every task has ended exactly once, as done or as dead, and the audit trail tells why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::{code, files, module, paths};
 
-/// The rooms of `face`, each with the other rooms that it imports. Each imports earlier ones only, so there is no circle.
-/// The program begins the service, sessions of agents, and requests to another service; the service has `/mcp`.
+/// The rooms of `face`, each with the other rooms that it imports. Each imports earlier ones only, so there is no
+/// circle. The program begins the service, sessions of agents, and requests to another service; the service has `/mcp`.
 const ROOMS: [(&str, &[&str]); 8] = [
     ("wire", &[]),
     ("parcel", &[]),

@@ -1,4 +1,4 @@
-//! Holds that files stay short. A longer one says at its top why it is.
+//! Holds that files stay short, and lines of comments too. A longer file says at its top why it is.
 
 use std::fs;
 use std::path::Path;
@@ -26,6 +26,42 @@ fn a_file_of_more_than_400_lines_says_why_it_is_long() {
         }
     }
     assert!(wrong.is_empty(), "split these files, or say at the top why they are long:\n{}", wrong.join("\n"));
+}
+
+/// Characters of a line of a comment, as rustfmt allows a line of code.
+const WIDEST: usize = 120;
+/// The folders with sources.
+const FOLDERS: [&str; 6] = ["src", "tests", "benches", "examples", "fuzz", "bindings/python"];
+
+#[test]
+fn no_line_of_a_comment_is_longer_than_120_characters() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for path in FOLDERS.into_iter().flat_map(|folder| files(&root.join(folder))) {
+        // A build makes sources too.
+        if path.iter().any(|part| part == "target") {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        let long = source.lines().enumerate().filter(|(_, line)| is_too_long(line));
+        wrong.extend(long.map(|(at, _)| format!("{}:{}", path.display(), at + 1)));
+    }
+    assert!(wrong.is_empty(), "wrap these comments:\n{}", wrong.join("\n"));
+}
+
+/// Whether a line is of a comment, and too long. The row of a table cannot be wrapped.
+fn is_too_long(line: &str) -> bool {
+    let text = line.trim_start().strip_prefix("//").map(|text| text.trim_start_matches(['/', '!', ' ']));
+    text.is_some_and(|text| !text.starts_with('|')) && line.chars().count() > WIDEST
+}
+
+#[test]
+fn a_long_line_is_seen_in_comments_alone_and_not_in_tables() {
+    let with = |start: &str, characters: usize| format!("{start}{}", "ä".repeat(characters - start.len()));
+    assert!(is_too_long(&with("    /// ", 121)) && is_too_long(&with("// ", 121)) && is_too_long(&with("//! ", 121)));
+    assert!(
+        !is_too_long(&with("    /// ", 120)) && !is_too_long(&with("//! | ", 121)) && !is_too_long(&with("let ", 121))
+    );
 }
 
 /// The comment at the top, in one line.

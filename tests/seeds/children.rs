@@ -1,5 +1,5 @@
-//! Runs cases in processes of their own, so that an abort or a hang is counted and not the end of the test. The child is a
-//! test of this program, too: it says before each case that it begins, and behind it what came of it.
+//! Runs cases in processes of their own, so that an abort or a hang is counted and not the end of the test. The child
+//! is a test of this program, too: it says before each case that it begins, and behind it what came of it.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -1,12 +1,14 @@
-//! Damages a store that holds every kind of content in every way, and looks what comes of it: opened, read whole, checked
-//! and repaired. Nothing that was not written is ever served, whatever is missing is found, and what is repaired is sound.
+//! Damages a store that holds every kind of content in every way, and looks what comes of it: opened, read
+//! whole, checked and repaired. Nothing that was not written is ever served, whatever is missing is found,
+//! and what is repaired is sound.
 //!
 //! Each sort of damage runs in a process of its own, so that an abort is counted and not the end of the test. A bounded
 //! number of every sort is tried; more, or all there are, with
 //!
 //!     HIVEKEEP_TEST_SCALE=100 HIVEKEEP_TEST_SEED=1 cargo test --release --test seeds damage -- --nocapture
 //!
-//! or one of the three ways to look at what was damaged, with `damage::verified`, `damage::unverified` or `damage::written`.
+//! or one of the three ways to look at what was damaged, with `damage::verified`,
+//! `damage::unverified` or `damage::written`.
 
 use std::sync::OnceLock;
 
@@ -83,8 +85,8 @@ impl Damageable {
 }
 
 const HEADER: &str = "a bit of the header";
-/// The bit of the header that says which of two commits counts. In a file that was closed both hold the same rows; in one
-/// that was not, a power cut between the two phases of a commit leaves just what flipping this bit does.
+/// The bit of the header that says which of two commits counts. In a file that was closed both hold the same rows; in
+/// one that was not, a power cut between the two phases of a commit leaves just what flipping this bit does.
 const WHICH_COUNTS: usize = 9 * 8;
 
 const SORTS: [Sort; 10] = [

@@ -1,11 +1,13 @@
-//! Flips every bit of a compacted store that holds every table, one at a time: the fixture of the format, header and free
-//! space included. Each file is opened, read whole, now and at every point, and checked. Each sixteenth in which
+//! Flips every bit of a compacted store that holds every table, one at a time: the fixture of the format, header and
+//! free space included. Each file is opened, read whole, now and at every point, and checked. Each sixteenth in which
 //! something was found is repaired.
 //!
-//! A bounded run takes bits that are evenly spread. All of them, in one command for each way to open, or in slices of it:
+//! A bounded run takes bits that are evenly spread. All of them, in one command for each way to open, or in slices of
+//! it:
 //!
 //!     HIVEKEEP_TEST_SCALE=4096 cargo test --release --test seeds every_bit::verified -- --nocapture
-//!     HIVEKEEP_TEST_SCALE=4096 HIVEKEEP_TEST_SLICE=1/4 cargo test --release --test seeds every_bit::verified -- --nocapture
+//!     HIVEKEEP_TEST_SCALE=4096 HIVEKEEP_TEST_SLICE=1/4 cargo test --release --test seeds
+//!     every_bit::verified -- --nocapture
 
 use hivekeep::VerifyOnOpen;
 use redb::{ReadableDatabase, ReadableTableMetadata, TableDefinition, TableHandle};
@@ -15,8 +17,8 @@ use crate::children::{self, COLUMNS, Tally, folder, on_all_cores, setting};
 
 /// The bits of a page. Those of one page are one job.
 const BITS: usize = PAGE * 8;
-/// One in this many bits is tried in a run of scale 1, and every one at this scale. An even step would always meet the same
-/// bit of a byte.
+/// One in this many bits is tried in a run of scale 1, and every one at this scale. An even step would
+/// always meet the same bit of a byte.
 const SPREAD: usize = 4096;
 /// One in this many files with a finding is repaired.
 const REPAIRED: usize = 16;

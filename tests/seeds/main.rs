@@ -1,5 +1,6 @@
 //! Runs the bodies of the fuzz targets over their committed seeds, without the fuzzer: what it once found stays found.
-//! The seeds of `frame`, `power_cut`, `request` and `credentials`, which reach inside, are run in `src/testkit/fuzzing.rs`.
+//! The seeds of `frame`, `power_cut`, `request` and `credentials`, which reach inside, are run in
+//! `src/testkit/fuzzing.rs`.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at what it does not expect")]
 
 #[path = "../../fuzz/src/lib.rs"]

@@ -11,7 +11,8 @@ use crate::engines::{fjall, hivekeep, json_files, lmdb, redb, rocksdb, sqlite};
 
 /// An open store, alone in a folder.
 ///
-/// Every write is on the disk when the call returns. An operation that an engine does not support is the error [`Cannot`].
+/// Every write is on the disk when the call returns. An operation that an engine does not
+/// support is the error [`Cannot`].
 pub trait Engine: Sync {
     /// Writes many records into an empty store.
     fn load(&mut self, rows: &mut dyn Iterator<Item = Row>) -> Result<()>;

@@ -1,6 +1,7 @@
 //! Hivekeep beside what one would take instead: the same work, in one run, in turns, with every answer checked.
 //!
-//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- [--records N] [--json FILE] [--only WORK_OR_ENGINE]`
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml -- [--records N] [--json FILE] [--only
+//! WORK_OR_ENGINE]`
 
 mod bench;
 mod child;

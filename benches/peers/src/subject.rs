@@ -123,8 +123,8 @@ impl Subject {
         Ok((self.engine()?.point()?, self.model.clone()))
     }
 
-    /// Bytes of the content, and of the files after a clean close. They are the same for engines whose files have no free
-    /// pages that will be used again.
+    /// Bytes of the content, and of the files after a clean close. They are the same for engines whose files have no
+    /// free pages that will be used again.
     pub fn bytes(&mut self) -> Result<(u64, u64)> {
         let pages = self.engine()?.pages()?;
         if self.kind.name != JSON_FILES {

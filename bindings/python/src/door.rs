@@ -16,8 +16,8 @@ use crate::value::Numbers;
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) numbers: Arc<Numbers>,
-    /// The threads that are inside of a `with store.write()`. A write of one of them past its transaction would wait for
-    /// that transaction, and so for itself.
+    /// The threads that are inside of a `with store.write()`. A write of one of them past its transaction would wait
+    /// for that transaction, and so for itself.
     writing: Arc<Mutex<Vec<ThreadId>>>,
 }
 
@@ -227,8 +227,8 @@ macro_rules! read_json {
 }
 pub(crate) use read_json;
 
-/// Runs a verb that reads, through any door. It is written for each, because no type of the crate's interface stands for
-/// all that can be read from.
+/// Runs a verb that reads, through any door. It is written for each, because no type of the crate's interface stands
+/// for all that can be read from.
 macro_rules! read {
     ($door:expr, $py:expr, move |$from:ident| $verb:expr) => {
         match $door {

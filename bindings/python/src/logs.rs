@@ -1,5 +1,5 @@
-//! Events of the crate for Python's `logging`. They go through a queue to a thread of Python, so that no thread that commits
-//! waits for the GIL.
+//! Events of the crate for Python's `logging`. They go through a queue to a thread of Python, so that no thread
+//! that commits waits for the GIL.
 
 use std::fmt::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};

@@ -79,8 +79,8 @@ impl Mapping {
         })
     }
 
-    /// At most `limit` keys with their values from `start`, or from behind it, to before `end`, in the order of keys, and
-    /// whether there may be more.
+    /// At most `limit` keys with their values from `start`, or from behind it, to before `end`, in the order of keys,
+    /// and whether there may be more.
     fn page<'py>(
         &self,
         py: Python<'py>,

@@ -1,5 +1,5 @@
-//! JSON as Python objects, both ways. Numbers keep every digit: an integer becomes an `int`, or a `Decimal` if it has more
-//! than 100,000 digits, and any other number what `parse_float` makes of its text.
+//! JSON as Python objects, both ways. Numbers keep every digit: an integer becomes an `int`, or a `Decimal` if it has
+//! more than 100,000 digits, and any other number what `parse_float` makes of its text.
 
 use hivekeep::json::MAX_DEPTH;
 use pyo3::exceptions::{PyOverflowError, PyUnicodeEncodeError};
@@ -12,8 +12,8 @@ use crate::call::{detached, exception};
 
 /// Integers up to this many characters fit 64 bits.
 const SHORT: usize = 18;
-/// Integers up to this many characters become an `int`, in less than a tenth of a second. The time grows with the square of
-/// their length, so that longer ones become a `Decimal`, which keeps every digit too.
+/// Integers up to this many characters become an `int`, in less than a tenth of a second. The time grows with the
+/// square of their length, so that longer ones become a `Decimal`, which keeps every digit too.
 const LONG: usize = 100_000;
 
 /// How numbers become Python objects.
@@ -69,8 +69,8 @@ impl Numbers {
 ///
 /// # Errors
 ///
-/// `Invalid` for what JSON cannot hold: another type, a key that is no text, infinity and `NaN`, text that is no Unicode,
-/// and what is nested too deeply, or within itself.
+/// `Invalid` for what JSON cannot hold: another type, a key that is no text, infinity and `NaN`, text that is no
+/// Unicode, and what is nested too deeply, or within itself.
 pub(crate) fn to_json(value: &Bound<'_, PyAny>) -> PyResult<Value> {
     convert(value, 0)
 }

@@ -46,8 +46,8 @@ impl ClaimWait {
 }
 
 impl ClaimWait {
-    /// Begins a wait. `told` is called with the claims or with an exception, on a thread of the runtime, unless the wait
-    /// is cancelled before.
+    /// Begins a wait. `told` is called with the claims or with an exception, on a thread of the runtime,
+    /// unless the wait is cancelled before.
     pub(crate) fn begin(
         py: Python<'_>,
         shared: &Arc<Shared>,

@@ -1,5 +1,5 @@
-//! Walking every row of a table on all cores: from the pages of the file, or through redb. For redb the keys are cut into
-//! ranges; after some batches a worker returns two halves of the rest of its range.
+//! Walking every row of a table on all cores: from the pages of the file, or through redb. For redb the keys are cut
+//! into ranges; after some batches a worker returns two halves of the rest of its range.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -17,8 +17,8 @@ const BATCHES: usize = 16;
 /// How rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Reads the pages of the file directly, in two thirds of the time. A clean result is trusted; a finding may come from
-    /// this way of reading, and is checked again through redb.
+    /// Reads the pages of the file directly, in two thirds of the time. A clean result is trusted; a finding may come
+    /// from this way of reading, and is checked again through redb.
     Pages,
     /// Reads through redb, which alone decides what is damaged.
     Redb,

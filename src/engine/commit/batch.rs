@@ -173,7 +173,8 @@ pub(super) fn alone<R>(
     work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
 ) -> Result<R> {
     let (transaction, mut batch) = batch_of(transaction)?;
-    // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would leak.
+    // The panic is caught before the transaction goes: redb aborts none while a thread unwinds, and its pages would
+    // leak.
     let worked = catch_unwind(AssertUnwindSafe(|| {
         let mut tx = WriteTx::new(WriteRows::of(&transaction), &mut batch, context, false);
         let outcome = work(&mut tx)?;

@@ -1,8 +1,9 @@
 //! Group commit: closures of several threads run one after another in one redb transaction. All of their callers return
 //! after its one sync.
 //!
-//! redb allows one write transaction at a time, until its commit has synced. Callers queue meanwhile. The last caller of a
-//! batch waits for as many callers as the batch before had, so that threads which write back to back share one commit.
+//! redb allows one write transaction at a time, until its commit has synced. Callers queue meanwhile. The
+//! last caller of a batch waits for as many callers as the batch before had, so that threads which write
+//! back to back share one commit.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -267,7 +268,8 @@ impl Gate {
         state.result_of(batch)
     }
 
-    /// Whether this caller commits the batch: the last one that arrived, once it has waited and nobody else is about to join.
+    /// Whether this caller commits the batch: the last one that arrived, once it has waited and nobody else is about to
+    /// join.
     fn leads(&self, state: &mut MutexGuard<'_, Callers>, batch: u64) -> bool {
         let Some(came) = state.members_of(batch) else { return false };
         // A full batch is not kept waiting, and work alone is not kept out by callers that are not there yet.
@@ -301,7 +303,8 @@ impl Gate {
         state.end(batch, members, ended);
     }
 
-    /// Runs work in a transaction of its own, without a list of what was overwritten: it is committed or aborted as a whole.
+    /// Runs work in a transaction of its own, without a list of what was overwritten: it is
+    /// committed or aborted as a whole.
     pub(crate) fn alone<R>(
         &self,
         handle: &Handle,

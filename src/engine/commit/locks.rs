@@ -1,4 +1,5 @@
-//! The locks that writers queue at: parking_lot's, or, with `--cfg shuttle`, those of a scheduler that tries interleavings.
+//! The locks that writers queue at: parking_lot's, or, with `--cfg shuttle`, those of a
+//! scheduler that tries interleavings.
 
 #[cfg(not(shuttle))]
 mod of_the_system {

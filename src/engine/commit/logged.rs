@@ -1,8 +1,8 @@
 //! A write of a store that has a log: its closure runs on a write set of its own, which becomes one entry.
 //!
-//! A closure that fails or panics leaves nothing behind, and concerns nobody else. Everything that it saw and that is not on
-//! the disk yet is waited for before it is answered, also before its error is: a conflict with something that a power cut
-//! takes back would be a lie.
+//! A closure that fails or panics leaves nothing behind, and concerns nobody else. Everything that it saw and that is
+//! not on the disk yet is waited for before it is answered, also before its error is: a conflict with something that a
+//! power cut takes back would be a lie.
 
 use std::cell::OnceCell;
 use std::mem;
@@ -75,7 +75,8 @@ impl<'p> IntoRedb<'p> for Past<'p> {
 }
 
 impl Logged<'_> {
-    /// Runs work, and returns once all that it wrote and saw is on the disk. Says whom its changes concern, if there are any.
+    /// Runs work, and returns once all that it wrote and saw is on the disk. Says whom its
+    /// changes concern, if there are any.
     pub(super) fn write<R>(
         &self,
         manner: Manner,

@@ -1,8 +1,8 @@
 //! Waking waiting callers when something was committed or came due. The submodule `waiters` chooses the callers.
 //!
-//! One thread watches on behalf of all waiting callers of an open store, so that a thousand cost as much as one. It lives
-//! as long as somebody waits. Fifty times a second it reads the clock and the header of the file, which every commit of any
-//! process changes. It reads no row; the woken callers do that.
+//! One thread watches on behalf of all waiting callers of an open store, so that a thousand cost as much as one. It
+//! lives as long as somebody waits. Fifty times a second it reads the clock and the header of the file, which every
+//! commit of any process changes. It reads no row; the woken callers do that.
 
 mod waiters;
 
@@ -100,8 +100,9 @@ impl Commits {
         self.state.lock().newest
     }
 
-    /// Wakes the callers that a commit of this process concerns. If it is not the only one since `notified`, which was asked for
-    /// before it was made, another process may have made the others, and one caller looks for what they have left.
+    /// Wakes the callers that a commit of this process concerns. If it is not the only one since `notified`,
+    /// which was asked for before it was made, another process may have made the others, and one caller
+    /// looks for what they have left.
     pub(crate) fn wake(&self, wakes: &Wakes, notified: Option<u64>) {
         let watch = self.watch();
         // Read before they are woken, so they see every commit up to this one, whoever made it.
@@ -170,9 +171,9 @@ impl Commits {
         ends
     }
 
-    /// Wakes waiting callers if the watch has seen news. For a clock that was set back, these are all of them. For another
-    /// newest commit it is one, which looks for how many there is something. For a due time it is one, whose look makes ready
-    /// what is due, and whose commit wakes the others.
+    /// Wakes waiting callers if the watch has seen news. For a clock that was set back, these are all of them. For
+    /// another newest commit it is one, which looks for how many there is something. For a due time it is one, whose
+    /// look makes ready what is due, and whose commit wakes the others.
     fn seen(&self, newest: Option<u64>, now: Timestamp, went_back: bool) {
         self.wake_by(|state| {
             // Without a number the callers have to look themselves.
@@ -204,8 +205,8 @@ impl Commits {
     }
 }
 
-/// The interval of the watch: commits of other processes and due times are noticed after this time at the latest. A look
-/// takes some microseconds.
+/// The interval of the watch: commits of other processes and due times are noticed after this time at the latest.
+/// A look takes some microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The thread ends after this many looks without a waiting bot, because waiting bots come back.
 const LOOKS_FOR_NOBODY: u32 = 50;
@@ -232,8 +233,8 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// Begins to wait under that name, by which commits may ask for it. Other processes may commit to the file at `shared`,
-    /// if there is one.
+    /// Begins to wait under that name, by which commits may ask for it. Other processes may commit to the
+    /// file at `shared`, if there is one.
     ///
     /// # Errors
     ///
@@ -248,8 +249,8 @@ impl Waiter {
         Ok(Self { commits: commits.clone(), process: Process::current(), number, woken: Arc::default() })
     }
 
-    /// Notes that the caller looks now. Later notifications make it look again. Says whether it is to look for how many there
-    /// is something, and to [wake](Commits::wake_more) them.
+    /// Notes that the caller looks now. Later notifications make it look again. Says whether it is to look for how many
+    /// there is something, and to [wake](Commits::wake_more) them.
     pub(crate) fn looks(&self) -> bool {
         self.commits.state.lock().waiters.looks(self.number)
     }

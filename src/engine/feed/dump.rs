@@ -9,8 +9,8 @@ use crate::engine::rows::{KeyRange, ROWS_PER_READ, is_full};
 use crate::engine::view::View;
 use crate::error::{Error, Result};
 
-/// Every row of one moment, but for those that say something about the file. As long as it exists, the file reuses no space of
-/// that moment.
+/// Every row of one moment, but for those that say something about the file. As long as it exists, the file
+/// reuses no space of that moment.
 pub(crate) struct Dump {
     view: View,
     sequence: u64,

@@ -1,8 +1,8 @@
 //! The feed of a store: the rows of every commit, in order and without loss, for a replica elsewhere.
 //!
-//! A commit in the log is read from there. One that goes straight into redb, or moves there before a replica has it, leaves
-//! its rows in the *outbox*: rows of `meta`, in the same transaction. So the feed survives every kill, and a commit by another
-//! process of a shared store is in it too. It is off until it is begun.
+//! A commit in the log is read from there. One that goes straight into redb, or moves there before a replica has it,
+//! leaves its rows in the *outbox*: rows of `meta`, in the same transaction. So the feed survives every kill, and a
+//! commit by another process of a shared store is in it too. It is off until it is begun.
 //!
 //! * `row`: the row `feed` of `meta`, and the names of the rows that stay in their store
 //! * `changed_keys`: the keys that a transaction of redb has changed; `outbox`: what becomes of them at its commit

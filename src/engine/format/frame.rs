@@ -108,11 +108,12 @@ pub(crate) fn decode_compared<'a>(place: Place<'_>, bytes: &'a [u8]) -> Result<F
     Ok(Frame { birth: Epoch(u64::from_le_bytes(*birth)), state })
 }
 
-/// The bit, counted from the first byte on, of which the checksum says that it alone may have been flipped; none when it
-/// matches, or when more than one bit must have been.
+/// The bit, counted from the first byte on, of which the checksum says that it alone may have been flipped; none when
+/// it matches, or when more than one bit must have been.
 ///
-/// Flipping a bit changes the checksum by a value that depends on nothing but how far from the end the bit is, and no two
-/// bits of a frame have the same. It is no proof: of other damage, one in some thousands looks like a bit of a long frame.
+/// Flipping a bit changes the checksum by a value that depends on nothing but how far from the end the bit
+/// is, and no two bits of a frame have the same. It is no proof: of other damage, one in some thousands
+/// looks like a bit of a long frame.
 pub(crate) fn flipped_bit(place: Place<'_>, bytes: &[u8]) -> Option<usize> {
     let (body, stored) = bytes.split_last_chunk::<CHECKSUM>()?;
     let difference = checksum(place, body) ^ u32::from_le_bytes(*stored);

@@ -1,6 +1,7 @@
 //! Every redb table in one place: its name, its key, its value, and when a row is written.
 //!
-//! Every value is a [`frame`](crate::engine::format::frame). Keys are bytes, integers in them big-endian, so that they sort.
+//! Every value is a [`frame`](crate::engine::format::frame). Keys are bytes, integers in them
+//! big-endian, so that they sort.
 
 use std::fmt;
 

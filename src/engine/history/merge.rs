@@ -1,9 +1,9 @@
-//! Forgetting points. One short transaction removes a point from the list and marks it as merging. Then its pre-images move
-//! into the next segment in bounded transactions, so that no writer waits long.
+//! Forgetting points. One short transaction removes a point from the list and marks it as merging. Then its pre-images
+//! move into the next segment in bounded transactions, so that no writer waits long.
 //!
-//! Until that is done, a segment consists of every source that is still merging into it, ascending, and then of itself; the
-//! first row of a key counts. The newest source of a segment moves first, so that each row moves once; the opposite order is
-//! quadratic. Rows up to the earliest point are no longer needed and are dropped.
+//! Until that is done, a segment consists of every source that is still merging into it, ascending, and then of itself;
+//! the first row of a key counts. The newest source of a segment moves first, so that each row moves once; the opposite
+//! order is quadratic. Rows up to the earliest point are no longer needed and are dropped.
 
 use std::time::{Duration, Instant};
 
@@ -196,7 +196,8 @@ impl WriteTx<'_> {
         Ok(true)
     }
 
-    /// A key that was created and removed within the merged segment leaves nothing, as if it had always been one segment.
+    /// A key that was created and removed within the merged segment leaves nothing, as if it had always been one
+    /// segment.
     fn prune(&mut self, row: &[u8], moved: &[u8], segment_start: Epoch, target: Epoch) -> Result<()> {
         let place = Place::of_record(row);
         let before = frame::decode(place, moved)?;

@@ -40,8 +40,8 @@ pub(crate) trait PreImages {
     /// Some pre-images of a range.
     fn some_pre_images(&self, range: &KeyRange) -> Result<Vec<Row>>;
 
-    /// Calls `each` with the key and the stored frame of every pre-image in `(after, through]`, ascending by part, then by
-    /// record.
+    /// Calls `each` with the key and the stored frame of every pre-image in `(after, through]`,
+    /// ascending by part, then by record.
     ///
     /// # Errors
     ///
@@ -73,7 +73,8 @@ impl PreImages for WriteTx<'_> {
 }
 
 impl WriteTx<'_> {
-    /// As [`PreImages::each_pre_image`], for a closure that writes. It may not see pre-images that it adds or removes on the way.
+    /// As [`PreImages::each_pre_image`], for a closure that writes. It may not see pre-images that
+    /// it adds or removes on the way.
     pub(crate) fn each_pre_image_to_change(
         &mut self,
         after: Epoch,

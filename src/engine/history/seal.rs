@@ -49,8 +49,8 @@ impl WriteTx<'_> {
         Ok(sealed)
     }
 
-    /// Opens the next epoch, so that later writes are born after the earlier ones. If the history of every commit is on, the
-    /// ended epoch is a point of it; otherwise it waits to be merged, and costs nothing.
+    /// Opens the next epoch, so that later writes are born after the earlier ones. If the history of every commit is
+    /// on, the ended epoch is a point of it; otherwise it waits to be merged, and costs nothing.
     pub(crate) fn turn_epoch(&mut self) -> Result<()> {
         let ended = self.seal_commit()?;
         if self.context.history.is_none() {

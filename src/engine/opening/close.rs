@@ -48,8 +48,8 @@ impl Store {
         closed
     }
 
-    /// Retries the last writes on the reopened file; without them a failure at the end would look like a crash. If the disk
-    /// was full, the reserve has been given up by now.
+    /// Retries the last writes on the reopened file; without them a failure at the end would look like a crash. If the
+    /// disk was full, the reserve has been given up by now.
     fn write_last_again(&self, failed: Error) -> Result<()> {
         // The caller got the earlier failure when it happened, so this one is only logged.
         let told = if failed.kind() == ErrorKind::Reopen { Ok(()) } else { Err(failed) };
@@ -94,8 +94,8 @@ impl Inner {
 }
 
 impl Drop for Inner {
-    /// The last clone ends the session cleanly, except during a panic, in a forked child, or while another process writes for
-    /// a minute.
+    /// The last clone ends the session cleanly, except during a panic, in a forked child, or while
+    /// another process writes for a minute.
     fn drop(&mut self) {
         if self.slot.refuse_forked().is_err() {
             return self.gate.log_slot().forget();

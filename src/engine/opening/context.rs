@@ -48,8 +48,8 @@ impl Context {
         Ok(handle.try_begin_write()?.map(|transaction| self.in_mode(transaction)))
     }
 
-    /// The same when it is this process's turn, for a caller that has waited since `arrived`. Calls `shut_out` once if it has
-    /// to wait for another process.
+    /// The same when it is this process's turn, for a caller that has waited since `arrived`. Calls `shut_out` once if
+    /// it has to wait for another process.
     pub(crate) fn begin_write(
         &self,
         handle: &Handle,

@@ -1,8 +1,8 @@
 //! A consistent copy of a store's file, while others write to it.
 //!
-//! Under the writers' lock, the header is read and a read transaction begins. Then writers go on. The transaction pins the
-//! pages of its commit, so that they can be copied meanwhile; the header is written last. The copy is verified page by page.
-//! If that fails, it is made once more while the writers wait.
+//! Under the writers' lock, the header is read and a read transaction begins. Then writers go on. The transaction pins
+//! the pages of its commit, so that they can be copied meanwhile; the header is written last. The copy is verified page
+//! by page. If that fails, it is made once more while the writers wait.
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};

@@ -1,7 +1,7 @@
 //! Opening and closing the file of a store.
 //!
-//! * `options`: how it is opened; `context`: what every transaction needs from then on. It begins write transactions, in
-//!   the line of the processes
+//! * `options`: how it is opened; `context`: what every transaction needs from then on. It begins write
+//!   transactions, in the line of the processes
 //! * `open_store`: a store over it; `open`, `slot`: opening or creating the file, and where the open file is kept
 //! * `reopen`, `close`: opening it again after a failure, and closing it
 //! * `copy`: a consistent copy beside writers

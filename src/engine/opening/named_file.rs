@@ -1,5 +1,5 @@
-//! Whether the file of a store still has its name. A file that was removed or replaced takes writes as long as it is open,
-//! and all of them are lost when it is closed. So every commit looks first.
+//! Whether the file of a store still has its name. A file that was removed or replaced takes writes as long as it is
+//! open, and all of them are lost when it is closed. So every commit looks first.
 
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,8 @@ pub(crate) struct NamedFile {
     path: PathBuf,
     /// The id of the file that was opened by it; none where the system has no such id.
     id: Option<FileId>,
-    /// The folder in which all paths begin. Once the process has another one, as after `chroot`, the path leads elsewhere.
+    /// The folder in which all paths begin. Once the process has another one, as after
+    /// `chroot`, the path leads elsewhere.
     root: Option<FileId>,
 }
 

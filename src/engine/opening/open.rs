@@ -22,8 +22,8 @@ use crate::files::{self, Replace, Rights, folder_of};
 /// The beginning of every redb file.
 const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
 
-/// Opens the file at `path`, or creates it if the options allow that. Also returns the file's own name with links resolved:
-/// all processes must look for the files beside it in the same place.
+/// Opens the file at `path`, or creates it if the options allow that. Also returns the file's own name with links
+/// resolved: all processes must look for the files beside it in the same place.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<(TakenUp, PathBuf)> {
     match files::open(path) {
         Ok(_) => {}
@@ -43,8 +43,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<(TakenUp, PathBuf)>
     Ok((opened, own_name))
 }
 
-/// Reopens a file that this process had open until a failure. Its pages are not verified, so that everything outside of a
-/// damaged page can still be read.
+/// Reopens a file that this process had open until a failure. Its pages are not verified, so that everything outside of
+/// a damaged page can still be read.
 pub(crate) fn open_again(path: &Path, options: &Options) -> Result<TakenUp> {
     match fs::metadata(path) {
         Err(error) if error.kind() == IoKind::NotFound => return Err(no_store(path)),
@@ -114,8 +114,8 @@ fn open_with_log(path: &Path, options: &Options) -> Result<TakenUp> {
     taken_up.map_err(|error| reserve::give_up_when_full(path, error).context(path.display()))
 }
 
-/// Whether the file is in another file system than its folder, as one that was mounted into a container by itself. The files
-/// beside it go with the container, so they must hold nothing.
+/// Whether the file is in another file system than its folder, as one that was mounted into a container by itself. The
+/// files beside it go with the container, so they must hold nothing.
 fn is_mounted_alone(path: &Path) -> bool {
     let alone = is_mount(path).unwrap_or_else(|| FileId::is_on_another_disk(path, folder_of(path)));
     if alone {
@@ -200,8 +200,8 @@ fn probe_magic(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a file that would open as of an earlier commit. Such a file is sound in itself, so no other check finds it. A
-/// file that a process is writing is not looked at.
+/// Refuses a file that would open as of an earlier commit. Such a file is sound in itself, so no other check finds it.
+/// A file that a process is writing is not looked at.
 fn refuse_earlier_commit(path: &Path) -> Result<()> {
     let file = OwnFile::read(path)?;
     let mut refused = earlier_commit();
@@ -247,8 +247,8 @@ pub(crate) fn refuse_in_use(path: &Path) -> Result<()> {
     if in_use(path)? { Err(locked(path, Error::new(ErrorKind::Locked, "it is in use"))) } else { Ok(()) }
 }
 
-/// Creates a store under a temporary name and links it to its own name. If that exists, the existing file is used. A rename
-/// would unlink a store that another process has just begun to use.
+/// Creates a store under a temporary name and links it to its own name. If that exists, the existing file is used. A
+/// rename would unlink a store that another process has just begun to use.
 fn create(path: &Path) -> Result<()> {
     let temporary = temporary_name(path);
     let made = create_empty(&temporary, Rights::new_at(path))

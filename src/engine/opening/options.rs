@@ -31,13 +31,13 @@ pub enum Durability {
     /// A write survives a power cut: it is answered once it is on the disk.
     #[default]
     Disk,
-    /// A write survives the end of the process, but not of the machine: it is answered once the system has it, and on the
-    /// disk within about 100 ms. Views may show what a power cut, or a sync that fails, then takes. Writes keep their order: a power cut takes the
-    /// newest ones only, and none before a write that was answered as on the disk.
+    /// A write survives the end of the process, but not of the machine: it is answered once the system has it, and on
+    /// the disk within about 100 ms. Views may show what a power cut, or a sync that fails, then takes. Writes keep
+    /// their order: a power cut takes the newest ones only, and none before a write that was answered as on the disk.
     ///
-    /// It has an effect on commits that go into a log ([`Sharing::Exclusive`]), and none on restore points, restores, loads,
-    /// claims, and commits with events, which are always on the disk. The id of a task that a power cut takes may be given
-    /// to another one; a task with an id of your own keeps it.
+    /// It has an effect on commits that go into a log ([`Sharing::Exclusive`]), and none on restore points, restores,
+    /// loads, claims, and commits with events, which are always on the disk. The id of a task that a power cut takes
+    /// may be given to another one; a task with an id of your own keeps it.
     System,
 }
 
@@ -213,16 +213,16 @@ impl Options {
         self
     }
 
-    /// When a write is answered; [`Durability::Disk`] unless set. [`Store::with_durability`](crate::Store::with_durability)
-    /// chooses for single writes.
+    /// When a write is answered; [`Durability::Disk`] unless set.
+    /// [`Store::with_durability`](crate::Store::with_durability) chooses for single writes.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Whether this process gets a session, so that other processes notice its crash and its claimed tasks come back; true
-    /// unless set. A short command does not need one.
+    /// Whether this process gets a session, so that other processes notice its crash and its claimed tasks come back;
+    /// true unless set. A short command does not need one.
     #[must_use]
     pub fn session(mut self, session: bool) -> Self {
         self.session = session;
@@ -252,8 +252,9 @@ impl Options {
         self
     }
 
-    /// The maximum age of the mark of a clean shutdown when a process is found dead. An older mark is reported as a crash
-    /// with the reason `stale_marker` and has no other consequence. 30 seconds unless set; with none, no mark is too old.
+    /// The maximum age of the mark of a clean shutdown when a process is found dead. An older mark is
+    /// reported as a crash with the reason `stale_marker` and has no other consequence. 30 seconds unless
+    /// set; with none, no mark is too old.
     #[must_use]
     pub fn stale_mark(mut self, age: Option<Duration>) -> Self {
         self.stale_mark = age;

@@ -54,18 +54,19 @@ impl Store {
 
     /// Reopens the file after [`ErrorKind::Reopen`](crate::ErrorKind::Reopen) or
     /// [`ErrorKind::Uncertain`](crate::ErrorKind::Uncertain), for this store and all its clones. The session of this
-    /// process continues, with its claimed tasks. If nothing has failed, this does nothing: of several callers after one
-    /// failure only the first reopens the file.
+    /// process continues, with its claimed tasks. If nothing has failed, this does nothing: of several callers after
+    /// one failure only the first reopens the file.
     ///
-    /// It waits for calls in progress, and for writes of other processes up to the lock timeout. Meanwhile other calls fail
-    /// with `Reopen` at once. Earlier views fail with `Reopen` from then on. Pages are not verified, so that after damage
-    /// everything outside of a damaged page can be read. The file is also reopened on a full disk: then you can read, and
-    /// remove records.
+    /// It waits for calls in progress, and for writes of other processes up to the lock timeout. Meanwhile other calls
+    /// fail with `Reopen` at once. Earlier views fail with `Reopen` from then on. Pages are not verified, so that
+    /// after damage everything outside of a damaged page can be read. The file is also reopened on a full disk: then
+    /// you can read, and remove records.
     ///
     /// # Errors
     ///
-    /// The errors of [`Store::open`] if the file cannot be opened; then every call fails with `Reopen`, and this can be called
-    /// again. `Moved` while another file, or none, has the path. `Reopen` once the store was closed. `Conflict` inside a write.
+    /// The errors of [`Store::open`] if the file cannot be opened; then every call fails with `Reopen`, and this
+    /// can be called again. `Moved` while another file, or none, has the path. `Reopen` once the store was
+    /// closed. `Conflict` inside a write.
     ///
     /// # Examples
     ///
@@ -108,8 +109,8 @@ impl Store {
 }
 
 impl Inner {
-    /// Retries while another process is writing, up to the lock timeout. Other callers can proceed between the attempts. The
-    /// lock of another process looks like one of the old handle, so the old handle is given up first.
+    /// Retries while another process is writing, up to the lock timeout. Other callers can proceed between the
+    /// attempts. The lock of another process looks like one of the old handle, so the old handle is given up first.
     fn behind_writers(&self, try_to_open: impl Fn() -> Result<()>) -> Result<()> {
         let (begun, context) = (Instant::now(), self.context());
         loop {

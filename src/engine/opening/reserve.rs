@@ -1,5 +1,5 @@
-//! Free space for removing records on a full disk: `PATH.reserve`, 4 MiB beside the store, given up once the disk is full.
-//! Removing writes pages before it frees any, so a full disk could not be emptied without it.
+//! Free space for removing records on a full disk: `PATH.reserve`, 4 MiB beside the store, given up once the disk is
+//! full. Removing writes pages before it frees any, so a full disk could not be emptied without it.
 
 use std::fs;
 #[cfg(target_os = "linux")]
@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind};
 use crate::files::{self, Rights};
 
 const BYTES: usize = 4 << 20;
-/// The reserve is created only if this much is free, so that a store which is reopened does not take back the space that it
-/// has just given up.
+/// The reserve is created only if this much is free, so that a store which is reopened does not take back the
+/// space that it has just given up.
 pub(crate) const NEEDED: u64 = 6 << 20;
 
 /// Creates the reserve of a store if it is missing and there is room. A store works without one too.

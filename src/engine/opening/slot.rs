@@ -1,5 +1,5 @@
-//! The place in which a store keeps its open file. Every call comes through here, so none forgets to ask whether this is
-//! still the process that opened it, before it waits for anything.
+//! The place in which a store keeps its open file. Every call comes through here, so none forgets to ask whether this
+//! is still the process that opened it, before it waits for anything.
 
 use std::mem;
 

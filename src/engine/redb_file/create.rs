@@ -65,8 +65,8 @@ pub(super) fn probe_store(path: &Path, transaction: &ReadTransaction) -> Result<
     row(meta::HOST).map(Option::unwrap_or_default)
 }
 
-/// Looks whether an open file is a store, through its handle, which also contains what closing it may do. Gives the host
-/// that wrote last.
+/// Looks whether an open file is a store, through its handle, which also contains what closing it may do.
+/// Gives the host that wrote last.
 pub(super) fn probe_handle(path: &Path, handle: &Handle) -> Result<Vec<u8>> {
     let transaction = handle.read_transaction()?;
     handle.guard().run(|| probe_store(path, &transaction))

@@ -1,6 +1,6 @@
 //! How redb's errors become ours: closures that call redb return a [`Failure`], and a
-//! [`RedbGuard`](super::RedbGuard) turns it into an [`Error`]. The type is private to the crate, so no user of it meets an
-//! error of redb's.
+//! [`RedbGuard`](super::RedbGuard) turns it into an [`Error`]. The type is private to the crate, so no user
+//! of it meets an error of redb's.
 
 use crate::engine::redb_file::End;
 use crate::error::{Error, ErrorKind, Hint};

@@ -1,5 +1,5 @@
-//! The one way into redb: every call goes through a guard. It knows whether this process opened the file and whether the
-//! handle can still be used, and it contains the panics that damaged pages can cause.
+//! The one way into redb: every call goes through a guard. It knows whether this process opened the file and whether
+//! the handle can still be used, and it contains the panics that damaged pages can cause.
 
 use std::cell::Cell;
 use std::mem;
@@ -38,14 +38,14 @@ impl RedbGuard {
     ///
     /// # Errors
     ///
-    /// `Forked` in a forked child; `Reopen` once such a call has panicked or the file was closed; `Damaged` when this call
-    /// panics; and every error that it returns.
+    /// `Forked` in a forked child; `Reopen` once such a call has panicked or the file was closed; `Damaged` when this
+    /// call panics; and every error that it returns.
     pub(crate) fn run<R>(&self, call: impl FnOnce() -> Result<R, Failure>) -> Result<R> {
         self.contained(call, || self.set_end(End::Damage))
     }
 
-    /// Runs a call that only reads rows. A panic over a damaged page leaves nothing half changed: everything outside of that
-    /// page can still be read and written.
+    /// Runs a call that only reads rows. A panic over a damaged page leaves nothing half changed: everything outside of
+    /// that page can still be read and written.
     ///
     /// # Errors
     ///
@@ -56,7 +56,8 @@ impl RedbGuard {
 
     fn contained<R>(&self, call: impl FnOnce() -> Result<R, Failure>, panicked: impl FnOnce()) -> Result<R> {
         if self.has_forked() {
-            // It may hold a transaction, whose end would be the parent's business, and may wait for a thread of the parent.
+            // It may hold a transaction, whose end would be the parent's business, and may wait for a thread of the
+            // parent.
             mem::forget(call);
             return Err(forked());
         }
@@ -131,8 +132,8 @@ fn quietly<R>(call: impl FnOnce() -> R) -> R {
     done
 }
 
-/// Keeps contained panics from printing to standard error: each becomes an error, which says what to do. Other panics print
-/// as before. Only a program may call this, not a library, because a process has one panic hook.
+/// Keeps contained panics from printing to standard error: each becomes an error, which says what to do. Other panics
+/// print as before. Only a program may call this, not a library, because a process has one panic hook.
 ///
 /// # Examples
 ///
@@ -153,8 +154,9 @@ pub fn hush_contained_panics() {
     });
 }
 
-/// Drops a value of redb without redb's work at its end, such as the last commit of a file or the abort of a transaction.
-/// Over damaged pages that work can panic twice, which aborts the process. redb skips it while a panic unwinds.
+/// Drops a value of redb without redb's work at its end, such as the last commit of a file or the
+/// abort of a transaction. Over damaged pages that work can panic twice, which aborts the process.
+/// redb skips it while a panic unwinds.
 pub(crate) fn abandon<T>(of_redb: T) {
     let unwound = catch_unwind(AssertUnwindSafe(move || {
         let _dropped_by_unwinding = of_redb;

@@ -84,8 +84,8 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     Ok(handle)
 }
 
-/// Waits until no process that shares the store is writing, up to the lock timeout. redb itself would wait without a limit,
-/// also for a stopped process.
+/// Waits until no process that shares the store is writing, up to the lock timeout. redb itself would wait without a
+/// limit, also for a stopped process.
 fn wait_for_writers(path: &Path, options: &Options, begun: Instant) -> Result<()> {
     let byte = Bound::Included(WRITER);
     let file = OwnFile::read(path)?;

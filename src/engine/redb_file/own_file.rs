@@ -1,5 +1,5 @@
-//! All files that the engine opens. A forked child shares their locks with the process that opened them, so its calls reach
-//! neither the file nor its locks.
+//! All files that the engine opens. A forked child shares their locks with the process that opened them, so its calls
+//! reach neither the file nor its locks.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -17,8 +17,8 @@ use crate::files::{self, Rights};
 /// No page is longer.
 const PAGE_MAX: usize = 16 << 20;
 
-/// Identifies a file independent of its name. None where the system has no such id, as on Windows, where an open file cannot
-/// be replaced.
+/// Identifies a file independent of its name. None where the system has no such id, as on Windows, where
+/// an open file cannot be replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
@@ -91,9 +91,9 @@ impl OwnFile {
     }
 }
 
-/// The part of a read that lies within a file of that length; the rest is filled with zeroes, like a page that was never
-/// written. Only a damaged page leads behind the end. An error would make redb refuse all further work, while a page of
-/// zeroes is refused alone.
+/// The part of a read that lies within a file of that length; the rest is filled with zeroes, like a page that was
+/// never written. Only a damaged page leads behind the end. An error would make redb refuse all further work, while a
+/// page of zeroes is refused alone.
 ///
 /// # Errors
 ///

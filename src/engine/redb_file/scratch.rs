@@ -29,7 +29,8 @@ const FACTS: TableDefinition<'static, (&'static [u8], u64), &'static [u8]> = Tab
 const ROWS: TableDefinition<'static, (u8, &'static [u8]), &'static [u8]> = TableDefinition::new("rows");
 /// The content of a larger file does not go into memory.
 const IN_MEMORY_MAX: u64 = 16 << 20;
-/// The cache of the database. It is written and read nearly in the order of its keys, and the new store has a cache too.
+/// The cache of the database. It is written and read nearly in the order of its keys, and the new store has a cache
+/// too.
 const CACHE: usize = 16 << 20;
 /// The frames of one record that are kept in memory together; others are read when they are needed.
 const FRAMES_MAX: usize = 1 << 20;

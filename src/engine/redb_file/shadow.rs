@@ -1,7 +1,7 @@
 //! Reading without changing: a storage backend that reads a file and keeps writes in memory.
 //!
-//! redb repairs a file when it opens it, and commits when it verifies pages. Over this backend the file itself stays as it
-//! was.
+//! redb repairs a file when it opens it, and commits when it verifies pages. Over this backend
+//! the file itself stays as it was.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

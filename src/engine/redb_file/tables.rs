@@ -100,8 +100,8 @@ pub(crate) struct RowRefs<'t> {
 impl<'t> RowRefs<'t> {
     /// The next rows: a number of them, or fewer once they reach a number of bytes. None at the end.
     ///
-    /// Each is looked at here, where a panic is contained: on a damaged page redb may find only when a row is asked for that
-    /// it is not there.
+    /// Each is looked at here, where a panic is contained: on a damaged page redb may find only when a row is
+    /// asked for that it is not there.
     pub(crate) fn next_batch(&mut self, limit: usize, bytes: usize) -> Result<Vec<PageRow<'t>>, Failure> {
         match self.backward {
             true => batch(self.rows.by_ref().rev().take(limit), bytes),
@@ -198,7 +198,8 @@ impl<'a> WriteTables<'a> {
         Self { transaction, tables: Default::default() }
     }
 
-    /// Stores a value under a key, or deletes the key; leaves what it had in `old` and says whether there was something.
+    /// Stores a value under a key, or deletes the key; leaves what it had in `old` and says whether there was
+    /// something.
     pub(crate) fn replace(
         &mut self,
         table: Table,

@@ -24,8 +24,8 @@ impl Transaction {
         Self { inner: Owned::new(inner, guard.process()), guard, changed: RefCell::default() }
     }
 
-    /// Saves the allocator's state with the commit, so that opening after a crash takes no walk of the file. The commit has
-    /// two phases then.
+    /// Saves the allocator's state with the commit, so that opening after a crash takes no walk of the file.
+    /// The commit has two phases then.
     pub(crate) fn save_allocator_state(&mut self) {
         self.inner.set_quick_repair(true);
     }

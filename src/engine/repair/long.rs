@@ -1,5 +1,5 @@
-//! Values that are kept in pieces: which of their versions still have all pieces, and what each piece has to be when. One
-//! piece at a time, so that a long value with many versions takes no more memory than a short one.
+//! Values that are kept in pieces: which of their versions still have all pieces, and what each piece has to be when.
+//! One piece at a time, so that a long value with many versions takes no more memory than a short one.
 
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame::{self, State};

@@ -1,7 +1,7 @@
 //! Reading a damaged file: everything whose checksum matches goes into the scratch, and what does not is noted.
 //!
-//! Trees are walked first. Where a page or a row of one is lost, what was left behind of the same keys on pages that are
-//! not in use any more is taken as well: redb copies on writing, so the last copy but one is often still there.
+//! Trees are walked first. Where a page or a row of one is lost, what was left behind of the same keys on pages that
+//! are not in use any more is taken as well: redb copies on writing, so the last copy but one is often still there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -91,7 +91,8 @@ impl LostKeys {
     }
 }
 
-/// Reads all that is sound in a file, with the rows of its log over it. A scratch that does not fit into memory is kept at `scratch`.
+/// Reads all that is sound in a file, with the rows of its log over it. A scratch that does not fit
+/// into memory is kept at `scratch`.
 ///
 /// # Errors
 ///
@@ -272,8 +273,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Takes a row of a page that no tree may lead to, when something of its key is lost. It does not say of which table
-    /// it is; but its checksum does.
+    /// Takes a row of a page that no tree may lead to, when something of its key is lost. It does not say of which
+    /// table it is; but its checksum does.
     fn left_behind(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         for table in Table::ALL {
             // An older copy must not replace a sound row, nor one of the log, which is newer.

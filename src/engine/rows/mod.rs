@@ -1,8 +1,8 @@
-//! The one way in which rows are read and written, whatever is above: get, pages in both directions, the first of a range,
-//! counts; put and delete.
+//! The one way in which rows are read and written, whatever is above: get, pages in both directions, the first of a
+//! range, counts; put and delete.
 //!
-//! Behind it is a transaction of redb, the *base*, and over that the rows of the log which redb does not have yet. Views,
-//! write transactions, walks and checks know [`ReadRows`] and [`WriteRows`] only.
+//! Behind it is a transaction of redb, the *base*, and over that the rows of the log which redb does not have yet.
+//! Views, write transactions, walks and checks know [`ReadRows`] and [`WriteRows`] only.
 //!
 //! * `range`: which keys, and in which direction
 //! * `stored`: the rows of a transaction

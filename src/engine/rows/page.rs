@@ -17,7 +17,8 @@ impl<B: Tables, L: Layer> Rows<B, L> {
     ///
     /// # Errors
     ///
-    /// `Damaged` for keys that are out of order: a caller who goes on behind the last one would read rows again and again.
+    /// `Damaged` for keys that are out of order: a caller who goes on behind the last one would read rows again and
+    /// again.
     pub(super) fn collect(&self, table: Table, range: &KeyRange, limit: usize, bytes: usize) -> Result<Vec<Row>> {
         if range.is_empty() {
             return Ok(Vec::new());
@@ -41,8 +42,8 @@ impl<B: Tables, L: Layer> Rows<B, L> {
         if range.holds_in_order(&rows) { Ok(rows) } else { Err(out_of_order()) }
     }
 
-    /// Calls `each` with the rows of a range where they lie, a batch at a time, until it breaks. A batch keeps its pages in
-    /// memory.
+    /// Calls `each` with the rows of a range where they lie, a batch at a time, until it breaks. A
+    /// batch keeps its pages in memory.
     ///
     /// # Errors
     ///

@@ -26,8 +26,8 @@ fn bytes_of((key, payload): &Row) -> usize {
     key.len() + payload.len()
 }
 
-/// Records as `Records::part` gives them, made of rows that `fetch` gives in the same way, but which may be shorter than
-/// the records are. A row for which `record` gives nothing is no record.
+/// Records as `Records::part` gives them, made of rows that `fetch` gives in the same way, but which may be shorter
+/// than the records are. A row for which `record` gives nothing is no record.
 pub(crate) fn part_of(
     mut range: KeyRange,
     limit: usize,

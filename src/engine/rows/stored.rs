@@ -56,8 +56,8 @@ impl<B: Tables, L: Layer> Rows<B, L> {
         self.base.guard().read(|| Ok(opened.count()?.saturating_add_signed(self.layer.more(table))))
     }
 
-    /// The bytes of the pages that the rows of a table are on, with what is unused on them. Reads every page; rows that are
-    /// on none yet do not count.
+    /// The bytes of the pages that the rows of a table are on, with what is unused on them. Reads every page; rows
+    /// that are on none yet do not count.
     #[cfg(feature = "transfer")]
     pub(crate) fn used_bytes(&self, table: Table) -> Result<u64> {
         let opened = self.base.open(table)?;
@@ -171,8 +171,8 @@ impl<'a> WriteRows<'a> {
         either!(self, rows => rows.each_batch(table, range, size, each))
     }
 
-    /// Puts a value under a key, or, with none, deletes the key. Leaves what the key had in `old`, and says whether there
-    /// was something.
+    /// Puts a value under a key, or, with none, deletes the key. Leaves what the key had in `old`, and
+    /// says whether there was something.
     pub(crate) fn replace(
         &mut self,
         table: Table,

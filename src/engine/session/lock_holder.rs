@@ -1,5 +1,5 @@
-//! The process that holds a session, written down so that others notice its end although a forked child of it lives. Such a
-//! child has a copy of the descriptor, and the kernel releases a lock only when the last copy is closed.
+//! The process that holds a session, written down so that others notice its end although a forked child of it lives.
+//! Such a child has a copy of the descriptor, and the kernel releases a lock only when the last copy is closed.
 //!
 //! This only adds to the lock: a session without a lock is over. A session with a lock is over too if its process has
 //! certainly ended. Only a reader that would see the process can decide that: one since the same boot, in the same name

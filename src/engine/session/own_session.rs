@@ -1,5 +1,5 @@
-//! The lock of this process's session, held until the session's end has been written. Other processes look for it in the
-//! file that has the name now, so it is taken again if that file was removed or replaced.
+//! The lock of this process's session, held until the session's end has been written. Other processes look for it in
+//! the file that has the name now, so it is taken again if that file was removed or replaced.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -35,8 +35,8 @@ impl OwnSession {
         Self { store: store.to_path_buf(), session, who, state: Mutex::new(state) }
     }
 
-    /// Keeps the lock visible to other processes, at the cost of one look a second at most. If the store itself was moved, its
-    /// file of sessions is elsewhere too, and the lock stays there.
+    /// Keeps the lock visible to other processes, at the cost of one look a second at most. If the store itself was
+    /// moved, its file of sessions is elsewhere too, and the lock stays there.
     pub(crate) fn keep(&self, store_is_there: impl FnOnce() -> bool) {
         let mut state = self.state.lock();
         if state.looked.elapsed() < LOOK_EVERY {

@@ -1,8 +1,8 @@
-//! The process that opened a store. A forked child has a copy of its parent's memory and shares its locks: they belong to
-//! the open files, and both processes have descriptors of these. Each use by the child affects the parent.
+//! The process that opened a store. A forked child has a copy of its parent's memory and shares its locks: they belong
+//! to the open files, and both processes have descriptors of these. Each use by the child affects the parent.
 //!
-//! So every owner of such a file asks here first. A handler counts forks of the C library in the child, so asking costs a
-//! read of memory. Calls that enter the system anyway also compare the pid, because there are other ways to fork.
+//! So every owner of such a file asks here first. A handler counts forks of the C library in the child, so asking costs
+//! a read of memory. Calls that enter the system anyway also compare the pid, because there are other ways to fork.
 
 use std::mem;
 use std::ops::{Deref, DerefMut};
@@ -57,8 +57,8 @@ pub(crate) fn forked() -> Error {
     Error::new(ErrorKind::Forked, "the store was opened before a fork; open the store again in this process")
 }
 
-/// A value whose drop reaches the file, and may wait for other threads. A forked child does not have these threads, so it
-/// forgets the value instead.
+/// A value whose drop reaches the file, and may wait for other threads. A forked child does not have these threads,
+/// so it forgets the value instead.
 #[derive(Debug)]
 pub(crate) struct Owned<T> {
     /// None only while it is dropped.
@@ -71,8 +71,8 @@ impl<T> Owned<T> {
         Self { value: Some(value), process: process.clone() }
     }
 
-    /// The value, to be ended by the caller behind a [`RedbGuard`](crate::engine::redb_file::RedbGuard), which refuses a forked
-    /// child.
+    /// The value, to be ended by the caller behind a
+    /// [`RedbGuard`](crate::engine::redb_file::RedbGuard), which refuses a forked child.
     #[expect(clippy::expect_used, reason = "it is taken out only where nobody has it any more")]
     pub(crate) fn into_inner(mut self) -> T {
         self.value.take().expect("a value until it is dropped")

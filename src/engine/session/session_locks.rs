@@ -1,6 +1,6 @@
-//! Living processes: a process that has a session holds the byte of its number in `PATH.sessions`. The kernel releases it
-//! when the process dies, unless a forked child of it still lives: then [`LockHolder`] decides. Pids alone are not enough:
-//! containers share them, and they are reused.
+//! Living processes: a process that has a session holds the byte of its number in `PATH.sessions`. The kernel releases
+//! it when the process dies, unless a forked child of it still lives: then [`LockHolder`] decides. Pids alone are not
+//! enough: containers share them, and they are reused.
 
 use std::fs::File;
 use std::io::ErrorKind as IoKind;
@@ -68,8 +68,8 @@ impl SessionLocks {
         self.place.refuse_moved().is_err()
     }
 
-    /// Takes a place in the line of processes that wait to write, unless another process has it; says whether it did. The
-    /// first place is 0.
+    /// Takes a place in the line of processes that wait to write, unless another process has it; says
+    /// whether it did. The first place is 0.
     pub(crate) fn take_place(&self, place: u64) -> bool {
         self.file.try_lock_range(at(place), at(place)).unwrap_or(false)
     }

@@ -1,9 +1,9 @@
-//! The order in which processes write. redb's lock between processes is not fair: a process that commits back to back takes
-//! it again before another notices that it was free, and among several waiting processes any may be next.
+//! The order in which processes write. redb's lock between processes is not fair: a process that commits back to back
+//! takes it again before another notices that it was free, and among several waiting processes any may be next.
 //!
-//! So waiting processes form a line of locks in the file of sessions. A new one takes the last place, moves forward when the
-//! place before becomes free, and tries redb's lock only in the first place. A process whose turn is over goes to the end of
-//! the line if there is one. A process that is alone never stops.
+//! So waiting processes form a line of locks in the file of sessions. A new one takes the last place, moves forward
+//! when the place before becomes free, and tries redb's lock only in the first place. A process whose turn is over goes
+//! to the end of the line if there is one. A process that is alone never stops.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;

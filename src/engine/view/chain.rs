@@ -82,8 +82,8 @@ impl View {
     /// The stored state at the point before the segment in which the key was born.
     fn pre_image(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
         if self.members.get().is_none() {
-            // Mostly the key was born in the epoch of a retained point, whose segment has that number. While points are being
-            // merged, that row may be covered by an older one, which counts (S7).
+            // Mostly the key was born in the epoch of a retained point, whose segment has that number. While points are
+            // being merged, that row may be covered by an older one, which counts (S7).
             if self.epochs.merging == 0
                 && let Some(bytes) = self.stored().get(Table::PreImages, &pre_image_key(birth, row))?
             {
@@ -106,8 +106,8 @@ impl View {
 
     /// The same by looking up the points around the birth, without reading all of them.
     fn pre_image_by_look_up(&self, row: &[u8], birth: Epoch) -> Result<Vec<u8>> {
-        // S3: the segment of the birth is the smallest point that is not before it, or the open epoch. Named and unnamed points
-        // are in two tables.
+        // S3: the segment of the birth is the smallest point that is not before it, or the open epoch. Named and
+        // unnamed points are in two tables.
         let from = KeyRange::all().from(&birth.to_key());
         let mut segment = self.epochs.open;
         for table in [Table::Points, Table::Commits] {

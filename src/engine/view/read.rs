@@ -23,7 +23,8 @@ impl View {
         })
     }
 
-    /// Calls `visit` with every key of a collection and its payload, which is none where damage keeps it from being read.
+    /// Calls `visit` with every key of a collection and its payload, which is none where damage keeps it from being
+    /// read.
     ///
     /// # Errors
     ///

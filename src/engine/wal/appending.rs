@@ -134,8 +134,8 @@ impl Log {
         }
     }
 
-    /// Answers an entry that the system has. Readers see it from now on; it is on the disk soon, by a thread of its own, or,
-    /// where there is none, at once.
+    /// Answers an entry that the system has. Readers see it from now on; it is on the disk soon, by a thread of its
+    /// own, or, where there is none, at once.
     ///
     /// # Errors
     ///
@@ -178,8 +178,8 @@ impl Log {
         self.appended.lock().durable >= number
     }
 
-    /// W6: everything up to a number is on the disk. Readers see it before anybody is answered, so that a caller finds its own
-    /// commit.
+    /// W6: everything up to a number is on the disk. Readers see it before anybody is answered, so that
+    /// a caller finds its own commit.
     pub(super) fn publish(&self, number: u64) {
         let mut head = self.head.lock();
         head.answered = head.answered.max(number);

@@ -7,8 +7,8 @@ use parking_lot::{Condvar, Mutex};
 
 /// After this time without an append, the rest of a section is moved into redb, if there is enough of it.
 const REST: Duration = Duration::from_secs(1);
-/// After this time without an append, the whole log is moved into redb and its files are removed. A writer that comes more
-/// often pays one sync for a commit.
+/// After this time without an append, the whole log is moved into redb and its files are removed. A writer that comes
+/// more often pays one sync for a commit.
 pub(super) const LONG_REST: Duration = Duration::from_secs(30);
 
 /// Wakes the thread.

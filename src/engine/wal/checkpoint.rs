@@ -32,8 +32,8 @@ const ROOM_OF_REDB: u64 = 1 << 20;
 pub(super) const MUCH: usize = 256 << 10;
 
 impl Log {
-    /// Moves everything into redb when nothing was appended for a while, if there is enough of it: the end of a section, a
-    /// new one and a commit of redb cost a writer who comes once in a while more than his commits do.
+    /// Moves everything into redb when nothing was appended for a while, if there is enough of it: the end of a
+    /// section, a new one and a commit of redb cost a writer who comes once in a while more than his commits do.
     ///
     /// # Errors
     ///
@@ -47,8 +47,8 @@ impl Log {
         }
     }
 
-    /// Moves everything into redb when nothing was appended for long, and leaves redb's file alone, as a close does: the next
-    /// commits go into redb until there are several of them.
+    /// Moves everything into redb when nothing was appended for long, and leaves redb's file alone, as a close does:
+    /// the next commits go into redb until there are several of them.
     ///
     /// # Errors
     ///
@@ -75,8 +75,8 @@ impl Log {
     ///
     /// As [`Log::checkpoint`].
     pub(crate) fn rest(&self, handle: &Handle, context: &Context) -> Result<()> {
-        // The section that is open is ended once redb has those before it, or a try that fails again and again would end
-        // one section after another.
+        // The section that is open is ended once redb has those before it, or a try that fails again and again would
+        // end one section after another.
         for _ in 0..2 {
             self.make_next_before_an_end(context);
             let mut writer = self.lock();
@@ -177,7 +177,8 @@ impl Log {
     }
 }
 
-/// Refuses to begin work for which the disk has no room: after a failed write, redb refuses all further work, also reading.
+/// Refuses to begin work for which the disk has no room: after a failed write, redb refuses all further work, also
+/// reading.
 ///
 /// # Errors
 ///
@@ -247,8 +248,8 @@ impl Mover {
         self.move_log(log, Rung::Full)
     }
 
-    /// Opens the file again after redb has failed to write: redb then refuses all further work by this handle, also reading.
-    /// The log is as good as before.
+    /// Opens the file again after redb has failed to write: redb then refuses all further work by this handle, also
+    /// reading. The log is as good as before.
     fn renew(&self, log: &Log) -> Result<()> {
         let mut content = self.slot.exclusively()?;
         if log.bell.is_stopped() {

@@ -4,8 +4,8 @@ use super::id::LogId;
 use crate::engine::format::row_change::{Fields, RowChange, changes};
 use crate::error::{Error, Result};
 
-/// The bytes before the rows of an entry. Integers are little-endian: length, kind, three zeros, log id, section, number,
-/// CRC of the entry before, number known to be synced, CRC-32.
+/// The bytes before the rows of an entry. Integers are little-endian: length, kind, three zeros, log id, section,
+/// number, CRC of the entry before, number known to be synced, CRC-32.
 pub(super) const HEAD: usize = 56;
 /// Where the CRC of the entry itself stands, which it does not cover.
 const CRC_AT: usize = HEAD - 4;
@@ -74,7 +74,8 @@ fn crc(head: &[u8], rows: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// The length that the bytes claim to have, when it is that of an entry of this log and lies within them; none otherwise.
+/// The length that the bytes claim to have, when it is that of an entry of this log and lies within them; none
+/// otherwise.
 pub(super) fn claimed_len(bytes: &[u8], id: LogId) -> Option<usize> {
     let len = usize::try_from(u32::from_le_bytes(*bytes.first_chunk()?)).ok()?;
     let is_of_log = bytes.get(8..24)? == id.0;

@@ -87,7 +87,8 @@ impl FolderOfStore {
         files::beside(&self.store, ".wal.new")
     }
 
-    /// Takes the name away that a section has got, when it may not be on the disk: it would be in the way of the next try.
+    /// Takes the name away that a section has got, when it may not be on the disk: it would be in the way of the next
+    /// try.
     fn unname(&self, section: u64, file: &OwnFile) {
         let path = self.path(section);
         if file.id().is_some() && FileId::at(&path).is_ok_and(|at| at == file.id()) {

@@ -33,8 +33,8 @@ pub(super) fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8
     Ok(Some(bytes))
 }
 
-/// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all that
-/// is left of writes to another file.
+/// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all
+/// that is left of writes to another file.
 fn clear_away(folder: &dyn LogFolder, section: u64, last: Option<LogId>) -> Result<Option<String>> {
     let head = head(folder, section)?;
     let is_known = head.is_some_and(|head| Some(head.id) == last);

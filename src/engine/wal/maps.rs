@@ -128,7 +128,8 @@ pub(crate) struct SectionMap {
 #[derive(Debug, Default)]
 struct Content {
     tables: [BTreeMap<Bytes, Versions>; Table::COUNT],
-    /// For each table, how many rows more than in the base there are from each number on, so that a count reads no rows.
+    /// For each table, how many rows more than in the base there are from each number on, so that a count reads no
+    /// rows.
     more: [Vec<(u64, i64)>; Table::COUNT],
     bytes: usize,
     /// The number and the rows of each entry, if they are kept.
@@ -193,7 +194,8 @@ impl SectionMap {
         Self { section, keeps_entries, content: RwLock::default() }
     }
 
-    /// Takes the rows of an entry: the only way in, for entries that this process writes and for those that an opening finds.
+    /// Takes the rows of an entry: the only way in, for entries that this process writes and
+    /// for those that an opening finds.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Writing the rows of the log into redb: before work that goes past the log, and when the store is closed.
 //!
-//! Large work goes past the log: the section is ended, and one transaction of redb has the rows of memory and those of the
-//! work.
+//! Large work goes past the log: the section is ended, and one transaction of redb has the rows
+//! of memory and those of the work.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -52,7 +52,8 @@ impl Log {
             return Err(error);
         }
         let now = context.clock.now();
-        // W7: the row of the log moves ahead in the transaction that has the rows of the sections. W4: the number grows too.
+        // W7: the row of the log moves ahead in the transaction that has the rows of the
+        // sections. W4: the number grows too.
         let wal = match &writer.stage {
             Stage::Empty | Stage::Open(_) => None,
             Stage::Recovered(wal) => Some(wal.emptied(writer.number + 1, now)),
@@ -88,7 +89,8 @@ impl Log {
         Ok(())
     }
 
-    /// Moves everything into redb, and leaves redb's file alone. After a failed sync the log stays, for the next opening.
+    /// Moves everything into redb, and leaves redb's file alone. After a failed sync the log stays, for the next
+    /// opening.
     ///
     /// # Errors
     ///
@@ -103,7 +105,8 @@ impl Log {
         }
     }
 
-    /// Moves everything into redb, and says there that no log is in use. The numbers of the next log go on from here (W4).
+    /// Moves everything into redb, and says there that no log is in use. The numbers of the
+    /// next log go on from here (W4).
     pub(super) fn empty(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
         let wal = match &writer.stage {
             Stage::Empty => return Ok(()),
@@ -128,8 +131,8 @@ impl Log {
     }
 }
 
-/// A write transaction of redb, once another thread of this process has ended its own. Nobody else can have one, so there is
-/// no limit to the wait.
+/// A write transaction of redb, once another thread of this process has ended its own. Nobody else can have one, so
+/// there is no limit to the wait.
 pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
     loop {
         match context.begin_write(handle, Instant::now(), Streak::default(), &|| ()) {
@@ -139,8 +142,8 @@ pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transact
     }
 }
 
-/// Writes the rows that a transaction of redb does not have yet, in the order of their keys, and keeps their entries for a
-/// replica that does not have them.
+/// Writes the rows that a transaction of redb does not have yet, in the order of their keys, and keeps their entries
+/// for a replica that does not have them.
 pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay, told: Option<&Told>) -> Result<()> {
     let wal = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
     let overlay = behind(wal, overlay)?;

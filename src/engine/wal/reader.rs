@@ -1,13 +1,13 @@
-//! Reading a section: the entries that fit, in their order, and whether a later entry shows that the first that does not fit
-//! was synced.
+//! Reading a section: the entries that fit, in their order, and whether a later entry shows that the
+//! first that does not fit was synced.
 
 use super::entry::{self, Entry, EntryKind, Link};
 use super::id::LogId;
 use super::section;
 use crate::error::{Error, Result};
 
-/// The most bytes behind the end of a section that are compared with a checksum because they look like entries. A writer leaves
-/// less than two entries there.
+/// The most bytes behind the end of a section that are compared with a checksum because they look like entries. A
+/// writer leaves less than two entries there.
 const MOST_COMPARED: usize = 64 << 20;
 
 /// A place in a log: behind an entry.
@@ -33,8 +33,8 @@ impl Tail {
     }
 }
 
-/// Goes through a section's file from its beginning, and calls `commit` with each commit that fits (W2). Gives the place
-/// behind the last entry that fits.
+/// Goes through a section's file from its beginning, and calls `commit` with each commit that fits (W2). Gives the
+/// place behind the last entry that fits.
 ///
 /// # Errors
 ///
@@ -67,8 +67,8 @@ fn fits(link: &Link, id: LogId, tail: &Tail) -> bool {
     link.id == id && link.section == tail.section && Some(link.number) == number && link.chain == tail.crc
 }
 
-/// Refuses bytes in which a later entry of the log says that the one which does not fit was synced: that one is damaged, and
-/// was not merely never finished.
+/// Refuses bytes in which a later entry of the log says that the one which does not fit was synced: that one is
+/// damaged, and was not merely never finished.
 ///
 /// # Errors
 ///

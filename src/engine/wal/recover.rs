@@ -79,8 +79,8 @@ pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
     Ok(row(handle)?.is_some_and(|wal| wal.in_use))
 }
 
-/// Moves the log of a store that nobody else has open into redb, where one is in use. Gives the row of the log, and what
-/// redb had no room for: then the handle is used no more.
+/// Moves the log of a store that nobody else has open into redb, where one is in use. Gives the row of the log, and
+/// what redb had no room for: then the handle is used no more.
 ///
 /// # Errors
 ///
@@ -150,8 +150,8 @@ fn settle(
     }
 }
 
-/// The rows of a log for a repair, which puts them over the rows that are left in the pages of the file; and the notes about
-/// them for its report. Damage ends the log.
+/// The rows of a log for a repair, which puts them over the rows that are left in the pages of the file; and the notes
+/// about them for its report. Damage ends the log.
 ///
 /// # Errors
 ///
@@ -194,9 +194,9 @@ pub(in crate::engine) fn rows_for_repair(
     Ok((overlay, notes))
 }
 
-/// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has for
-/// itself gets a log. `anew` opens the file again when redb could not take it. Names change only while `is_in_place` says that
-/// the file of the handle is the one at the path.
+/// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has
+/// for itself gets a log. `anew` opens the file again when redb could not take it. Names change only while
+/// `is_in_place` says that the file of the handle is the one at the path.
 pub(in crate::engine) fn take_up(
     handle: Handle,
     folder: Box<dyn LogFolder>,

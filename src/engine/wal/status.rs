@@ -33,7 +33,8 @@ use crate::error::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogStatus {
-    /// Whether commits are in it that the file of the store may not have yet. The first commits of a process go into the file.
+    /// Whether commits are in it that the file of the store may not have yet. The first commits
+    /// of a process go into the file.
     pub in_use: bool,
     /// The version of the format of its files.
     pub format: u32,

@@ -1,5 +1,5 @@
-//! The thread that syncs entries of `Durability::System`, which are answered before they are on the disk. The first such
-//! answer starts it.
+//! The thread that syncs entries of `Durability::System`, which are answered before they are on the disk.
+//! The first such answer starts it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! Which way a write goes, and the sections that begin on that way.
 //!
-//! The log is lazy. The first two commits go straight into redb; a third one soon after them begins the log. So a process
-//! that begins its session, writes once and ends needs none. After half a minute without a commit, the log is moved into
-//! redb and its files are removed. Large work goes past the log, and so does every commit while there is no room for a
-//! section.
+//! The log is lazy. The first two commits go straight into redb; a third one soon after them begins the log. So a
+//! process that begins its session, writes once and ends needs none. After half a minute without a commit, the log
+//! is moved into redb and its files are removed. Large work goes past the log, and so does every commit while
+//! there is no room for a section.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -107,8 +107,8 @@ impl Log {
         }
     }
 
-    /// Begins the section behind one that has ended. Gives the way of a write for which there can be none now; otherwise it
-    /// looks again.
+    /// Begins the section behind one that has ended. Gives the way of a write for which there can be none
+    /// now; otherwise it looks again.
     fn begin_behind(&self, writer: &mut MutexGuard<'_, Writer>, ended: Ended) -> Result<Option<Road>> {
         // W8: a section begins only after the one before is synced to its end.
         if !self.is_durable(ended.number) {

@@ -153,8 +153,8 @@ impl<'a> WriteTx<'a> {
         })
     }
 
-    /// Calls `change` with every record of a collection, fetched in pages, so that it can write meanwhile. Records that it
-    /// puts or removes on the way may or may not be seen.
+    /// Calls `change` with every record of a collection, fetched in pages, so that it can write meanwhile. Records that
+    /// it puts or removes on the way may or may not be seen.
     pub(crate) fn each_to_change(
         &mut self,
         collection: CollectionId,

@@ -46,7 +46,8 @@ impl WriteTx<'_> {
                 self.insert(Table::PreImages, undo, old)?;
             }
         } else if self.stored.count(Table::Tombstones)? > 0 && self.replace(Table::Tombstones, row, None, old)? {
-            // S4: a key is not in both tables, so the tombstone goes. S1: it becomes the pre-image if the last point saw it.
+            // S4: a key is not in both tables, so the tombstone goes. S1: it becomes the
+            // pre-image if the last point saw it.
             let removed = frame::decode(Place::of_record(row), old)?;
             if self.batch.epochs.any_point() && removed.birth <= last {
                 PreImageKey::new(open, row).write_to(undo);
@@ -131,7 +132,8 @@ impl WriteTx<'_> {
         if at_last_point.state != State::Absent {
             return self.insert(Table::Tombstones, row, tombstone);
         }
-        // S5: the key was absent at the last point, so the segment leaves nothing. The covered rows of sources go too (S7).
+        // S5: the key was absent at the last point, so the segment leaves nothing. The covered rows of sources go too
+        // (S7).
         let removed = at_last_point.birth;
         for epoch in &segment {
             self.delete(Table::PreImages, &pre_image_key(*epoch, row))?;

@@ -13,9 +13,9 @@ use crate::{BotId, KeyName, NewKey, Result, Role};
 
 /// Keys: who may call the service, and what each of them may do
 ///
-/// Once a store has a key, its service asks for one: Authorization: Bearer KEY. A reader reads everything but secrets; a
-/// bot works as itself; an operator changes all of the state, makes restore points and restores them; an admin manages
-/// keys. Keys are not part of any restore point: no restore brings a revoked key back.
+/// Once a store has a key, its service asks for one: Authorization: Bearer KEY. A reader reads everything but secrets;
+/// a bot works as itself; an operator changes all of the state, makes restore points and restores them; an admin
+/// manages keys. Keys are not part of any restore point: no restore brings a revoked key back.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

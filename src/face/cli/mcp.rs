@@ -22,13 +22,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Give a language-model agent the queue, chat, notes and restore points as tools, over standard input and output
 ///
-/// A client of the Model Context Protocol, such as Claude, starts this program for each of its sessions. A session acts as
-/// one bot: it claims tasks for it, speaks as it and writes its notes. The leases of its claims are extended while the
-/// session lives. When it ends, also because the client was killed, its tasks are ready for others at once.
+/// A client of the Model Context Protocol, such as Claude, starts this program for each of its sessions. A session acts
+/// as one bot: it claims tasks for it, speaks as it and writes its notes. The leases of its claims are extended while
+/// the session lives. When it ends, also because the client was killed, its tasks are ready for others at once.
 ///
 /// With --role operator the agent may also make restore points and apply restores; with --role reader it only looks.
-/// Messages go to standard error, and nothing but the protocol to standard output. The same tools are at /mcp of hivekeep
-/// serve, where the key of a session decides its bot and its role.
+/// Messages go to standard error, and nothing but the protocol to standard output. The same tools are at /mcp of
+/// hivekeep serve, where the key of a session decides its bot and its role.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -20,9 +20,9 @@ const SHOWN: usize = 5;
 
 /// Schedules: tasks that come back by the calendar
 ///
-/// Each due time becomes one task in the queue, its id NAME@TIME. hivekeep serve fires schedules, and so does each program
-/// with a scheduler of the library; however many run, each due time fires once. Points and restores contain schedules, but
-/// no restore makes a due time fire again.
+/// Each due time becomes one task in the queue, its id NAME@TIME. hivekeep serve fires schedules, and so does each
+/// program with a scheduler of the library; however many run, each due time fires once. Points and restores contain
+/// schedules, but no restore makes a due time fire again.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -62,9 +62,9 @@ impl ScheduleArgs {
 
 /// Add a schedule; prints its next due time
 ///
-/// A cron expression has five fields: minute, hour, day of the month, month and day of the week. A time that a change of
-/// the clock leaves out comes at the change, and one that comes twice counts once; expressions whose minutes begin with *
-/// go on by real time.
+/// A cron expression has five fields: minute, hour, day of the month, month and day of the week. A time that a
+/// change of the clock leaves out comes at the change, and one that comes twice counts once; expressions whose
+/// minutes begin with * go on by real time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

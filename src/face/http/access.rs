@@ -1,6 +1,6 @@
-//! Protects from pages of other sites (DNS rebinding and cross-site requests). A page in a browser reaches everything that
-//! its machine reaches, so a request must name this service as its host, and must not come from a page of another origin.
-//! Programs other than browsers do not send `Origin` and `Sec-Fetch-Site`, and are let through.
+//! Protects from pages of other sites (DNS rebinding and cross-site requests). A page in a browser reaches everything
+//! that its machine reaches, so a request must name this service as its host, and must not come from a page of another
+//! origin. Programs other than browsers do not send `Origin` and `Sec-Fetch-Site`, and are let through.
 
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 

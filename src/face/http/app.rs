@@ -332,7 +332,8 @@ impl App {
         .await
     }
 
-    /// Calls the store for the caller. The call blocks, so it runs on a thread for blocking work. Every access to the store goes through here.
+    /// Calls the store for the caller. The call blocks, so it runs on a thread for blocking work. Every access
+    /// to the store goes through here.
     pub(super) async fn call<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Instance, &Store) -> Result<R> + Send + 'static,

@@ -1,4 +1,5 @@
-//! The caller of a request, identified once for each request, and stored in its extensions and in those of the response.
+//! The caller of a request, identified once for each request, and stored in its extensions and in those of the
+//! response.
 
 use std::sync::Arc;
 

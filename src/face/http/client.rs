@@ -1,4 +1,5 @@
-//! Where a request comes from, and whose limits a request counts towards, when it shows no key: an address of the network, or a user of this machine.
+//! Where a request comes from, and whose limits a request counts towards, when it shows no key: an address of the
+//! network, or a user of this machine.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

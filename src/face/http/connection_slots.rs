@@ -1,9 +1,10 @@
 //! The slots of connections: how many there are, who has them, and who loses one when all are taken.
 //!
-//! A connection is idle while the service waits for the head of a request, and busy until its answer has been handed over.
-//! When all slots are taken, a new connection gets that of an idle one: of the address with the most connections, the one
-//! that has been idle for the longest. So slow heads without end keep nobody out but themselves. The last slots are kept
-//! for probes: requests that would take them are refused, as are those of an address that has half of all slots.
+//! A connection is idle while the service waits for the head of a request, and busy until its answer has been handed
+//! over. When all slots are taken, a new connection gets that of an idle one: of the address with the most
+//! connections, the one that has been idle for the longest. So slow heads without end keep nobody out but
+//! themselves. The last slots are kept for probes: requests that would take them are refused, as are those of an
+//! address that has half of all slots.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -55,8 +56,8 @@ struct Taken {
 struct Crowd {
     count: usize,
     busy: usize,
-    /// The idle ones that keep their slots, by how long they have been idle: a crowd of thousands is not searched for each
-    /// connection that comes.
+    /// The idle ones that keep their slots, by how long they have been idle: a crowd of thousands is not searched
+    /// for each connection that comes.
     idle: BTreeSet<(Instant, u64)>,
 }
 

@@ -1,4 +1,5 @@
-//! A request body with documents: each is prepared for storage while the body is parsed, so that a long one is parsed once.
+//! A request body with documents: each is prepared for storage while the body is parsed, so
+//! that a long one is parsed once.
 
 use axum::extract::{FromRequest, Request};
 

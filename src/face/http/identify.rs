@@ -23,7 +23,8 @@ pub(super) fn keys_are_asked_for(app: &App, ring: &KeyRing) -> bool {
     app.live().asks_always || app.live().token.is_some() || ring.is_used()
 }
 
-/// Finds out who asks. A request that shows nothing is of somebody unknown, and one that shows something wrong is refused.
+/// Finds out who asks. A request that shows nothing is of somebody unknown, and one that shows something wrong is
+/// refused.
 pub(super) fn identify(app: &App, ring: &KeyRing, caller: &Caller, request: &Asked<'_>) -> Result<Caller, Problem> {
     if !keys_are_asked_for(app, ring) {
         return Ok(caller.admin(None));

@@ -1,5 +1,5 @@
-//! The service without its sockets, for the fuzzer: whatever is asked, the answer is what was asked for, or a problem that
-//! says why not.
+//! The service without its sockets, for the fuzzer: whatever is asked, the answer is what was asked for,
+//! or a problem that says why not.
 #![expect(clippy::unwrap_used, reason = "the fuzzer stops at what it does not expect")]
 
 use std::collections::BTreeMap;

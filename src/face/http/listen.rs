@@ -1,5 +1,5 @@
-//! The listening socket: an address, or a path. Without a key or a token only loopback addresses and paths are allowed: every client can
-//! read and change everything.
+//! The listening socket: an address, or a path. Without a key or a token only loopback addresses and paths are allowed:
+//! every client can read and change everything.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -13,8 +13,8 @@ use crate::face::http::client::Address;
 use crate::face::http::stream::Stream;
 use crate::{Error, ErrorKind, Result, files};
 
-/// The backlog: how many connections may wait to be accepted; the system may allow fewer. Beyond them a client tries again after a second, so
-/// that a burst of others would keep it out for that long.
+/// The backlog: how many connections may wait to be accepted; the system may allow fewer. Beyond them a client tries
+/// again after a second, so that a burst of others would keep it out for that long.
 #[cfg(unix)]
 const BACKLOG: i32 = 4_096;
 /// Begins the path of a Unix socket.

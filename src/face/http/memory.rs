@@ -1,7 +1,7 @@
 //! The memory that the bodies and answers of all requests may take together, so that no client can take all of it.
 //!
-//! Each request is charged for its body as it is read and parsed, and for its answer until that has been sent. The first
-//! bytes of each cost nothing, so that small requests pass while large ones are refused.
+//! Each request is charged for its body as it is read and parsed, and for its answer until that has been sent. The
+//! first bytes of each cost nothing, so that small requests pass while large ones are refused.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -145,8 +145,8 @@ impl Meter {
     }
 }
 
-/// Charges a request while its handler runs, and its answer until it has been sent. Only an answer that was read, and can
-/// be read again, is refused for lack of memory.
+/// Charges a request while its handler runs, and its answer until it has been sent. Only an answer that was read, and
+/// can be read again, is refused for lack of memory.
 pub(super) async fn within_memory(State(memory): State<Memory>, request: Request, next: Next) -> Response {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let response = CURRENT.scope(memory.charge(), next.run(request)).await;
@@ -160,8 +160,8 @@ pub(super) async fn within_memory(State(memory): State<Memory>, request: Request
     if bytes <= FREE { response } else { response.map(|body| Holding::body(body, charge)) }
 }
 
-/// The body of an answer, and something that is dropped with it. It comes in pieces, of which the connection takes another
-/// once those before are with the system: so the memory is held for as long as the client does not read.
+/// The body of an answer, and something that is dropped with it. It comes in pieces, of which the connection takes
+/// another once those before are with the system: so the memory is held for as long as the client does not read.
 pub(super) struct Holding<T> {
     body: Body,
     /// The rest of the piece that the body has given.

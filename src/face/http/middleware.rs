@@ -117,8 +117,8 @@ fn long_method() -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "method_not_allowed", detail)
 }
 
-/// Headers that tell browsers to respect the content type, to send no referrer, and to show no response to pages of other
-/// sites.
+/// Headers that tell browsers to respect the content type, to send no referrer, and to show no
+/// response to pages of other sites.
 pub(super) const FOR_BROWSERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),

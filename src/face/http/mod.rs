@@ -1,5 +1,5 @@
-//! The service. A request passes `listen`, `server`, `connection_slots`, `date`, `peer`, `tls`, `middleware`, its handler,
-//! `app`, and then the store.
+//! The service. A request passes `listen`, `server`, `connection_slots`, `date`, `peer`, `tls`, `middleware`, its
+//! handler, `app`, and then the store.
 //!
 //! * [`listen`]: the listening socket; [`tls`]: its certificate; [`stream`]: a stream of either kind of socket
 //! * [`server`]: accepts, serves and drains connections; [`connection_limit`]: their limit, and that of waiting claims;
@@ -8,16 +8,18 @@
 //! * [`app`]: the state of the handlers, and their calls of the store: with a permit, on a blocking thread, once the
 //!   keeper has the file open. A change voids the mark of a clean shutdown first, a waiting claim once it has tasks.
 //!   These go past `app`: claims that do not arrive, refusals, wrong keys, uses of keys, and running checks
-//! * [`routes`]: all routes, and the role that each needs; [`middleware`]: the layers around them; [`route`], [`shapes`],
+//! * [`routes`]: all routes, and the role that each needs; [`middleware`]: the layers around them; [`route`],
+//!   [`shapes`],
 //!   [`openapi`]: the description of each, and the OpenAPI document made from it
 //! * [`access`], [`authority`]: the allowed hosts and origins; [`identify`], [`caller`]: who asks, by a key of the
 //!   store, by the [`token`] of the service or by one of the [`sessions`] of the page; [`client`]: the address of the
 //!   client; [`rates`]: rate limits; [`connection_slots`]: which connection is closed when all are taken; [`keys`]: the
 //!   routes for keys; [`me`]: those for the caller
-//! * [`body`]: reads and parses a body, a long one on a blocking thread; [`document_body`]: the same for documents, which
-//!   are prepared for the store while they are parsed; [`query`]: path and query string; [`preview`]: shortened values in
-//!   lists; [`problem`]: error responses. The fields of a body are read by `face/wire`
-//! * [`memory`]: the memory that all requests may take together; [`metered`]: a value that is counted while it is parsed
+//! * [`body`]: reads and parses a body, a long one on a blocking thread; [`document_body`]: the same for documents,
+//!   which are prepared for the store while they are parsed; [`query`]: path and query string; [`preview`]: shortened
+//!   values in lists; [`problem`]: error responses. The fields of a body are read by `face/wire`
+//! * [`memory`]: the memory that all requests may take together; [`metered`]: a value that is counted while it is
+//!   parsed
 //! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
 //!   operators; [`request_counts`], [`prometheus`]: what metrics are made of
 //! * `page`: the page for people; [`band`]: its name and colour

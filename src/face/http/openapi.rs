@@ -1,5 +1,5 @@
-//! The OpenAPI document, made from the table of routes. A copy is committed in `docs/openapi.json`, so that changes of the
-//! API are reviewed.
+//! The OpenAPI document, made from the table of routes. A copy is committed in `docs/openapi.json`, so that
+//! changes of the API are reviewed.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! The client of a connection: whether it has closed its half or is gone, and whether its claims have arrived.
 //!
-//! A client may end its half once it has asked (`printf .. | nc -N`), and is answered nevertheless. A client that is gone
-//! looks just like that until something is written to it: then its system resets the connection. So claims are given
-//! back when their answer cannot be written, and, where the client had ended its half before, when the connection is reset
-//! soon after. A reset after an answer to a client whose half was open says nothing: it may have read it.
+//! A client may end its half once it has asked (`printf .. | nc -N`), and is answered nevertheless. A client that is
+//! gone looks just like that until something is written to it: then its system resets the connection. So claims are
+//! given back when their answer cannot be written, and, where the client had ended its half before, when the connection
+//! is reset soon after. A reset after an answer to a client whose half was open says nothing: it may have read it.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};

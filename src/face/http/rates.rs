@@ -1,5 +1,5 @@
-//! Rate limits: how many requests and points each key or client may ask for, and how long a client that has shown wrong keys
-//! must wait.
+//! Rate limits: how many requests and points each key or client may ask for, and how long a client that
+//! has shown wrong keys must wait.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -19,7 +19,8 @@ const REQUESTS: u64 = 1_000;
 const SECONDS_AT_ONCE: u64 = 5;
 /// Points per hour, in the same way.
 const POINTS: u64 = 200;
-/// This many wrong keys are answered at once. After that there is an event, and the wait grows with each key, up to a limit.
+/// This many wrong keys are answered at once. After that there is an event, and the wait grows with each key, up to a
+/// limit.
 const AT_ONCE: u32 = 10;
 const WAIT_STEP: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);

@@ -1,4 +1,5 @@
-//! A route: one row of the table from which both the router and the OpenAPI document are made, so that they cannot differ.
+//! A route: one row of the table from which both the router and the OpenAPI document are made, so that they cannot
+//! differ.
 
 use axum::http::Method;
 use axum::routing::MethodRouter;

@@ -1,8 +1,8 @@
 //! Sessions of the page, in memory: signing in with a key gives a cookie, which is worth the key for twelve hours.
 //!
 //! A page cannot keep a key: whatever script runs in it could read it. The cookie is random, no script can read it
-//! (`HttpOnly`), and no page of another site makes a browser send it (`SameSite=Strict`, and the checks of `access`). Its name
-//! has the port, since browsers share cookies between the ports of a host.
+//! (`HttpOnly`), and no page of another site makes a browser send it (`SameSite=Strict`, and the checks of `access`).
+//! Its name has the port, since browsers share cookies between the ports of a host.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,8 @@ struct Session {
     ends: Timestamp,
 }
 
-/// The sessions, by the hash of their names, so that looking for one takes as long for every guess. The threads that answer
-/// requests add and remove them.
+/// The sessions, by the hash of their names, so that looking for one takes as long for every guess. The threads that
+/// answer requests add and remove them.
 #[derive(Debug, Default)]
 pub(super) struct Sessions(Mutex<BTreeMap<[u8; 32], Session>>);
 
@@ -118,8 +118,8 @@ fn cookie_name(headers: &HeaderMap) -> String {
     format!("{COOKIE}{}", host.and_then(|host| host.port()).unwrap_or(80))
 }
 
-/// The header that gives a session to the browser. Over TLS the browser sends it over TLS only: other services of the host may
-/// have none.
+/// The header that gives a session to the browser. Over TLS the browser sends it over TLS only: other
+/// services of the host may have none.
 pub(super) fn given(headers: &HeaderMap, session: &str, is_tls: bool) -> (HeaderName, HeaderValue) {
     set(headers, session, LASTS.as_secs(), is_tls)
 }
@@ -138,8 +138,8 @@ fn set(headers: &HeaderMap, value: &str, seconds: i64, is_tls: bool) -> (HeaderN
     (header::SET_COOKIE, HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("")))
 }
 
-/// Whether a request that shows only a cookie says that it is of the service's own page. Browsers say so of every request
-/// that is no GET, and `access` has checked what they say.
+/// Whether a request that shows only a cookie says that it is of the service's own page. Browsers say so of every
+/// request that is no GET, and `access` has checked what they say.
 pub(super) fn is_of_own_page(method: &Method, headers: &HeaderMap) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
         || headers.contains_key(header::ORIGIN)

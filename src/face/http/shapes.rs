@@ -1,5 +1,5 @@
-//! The JSON objects in responses, as the OpenAPI document names them. The tests compare every response of the service with
-//! them: one field too many or too few is a failure.
+//! The JSON objects in responses, as the OpenAPI document names them. The tests compare every response of the service
+//! with them: one field too many or too few is a failure.
 //!
 //! The file is long because it is one list, in which every object is found by its name.
 

@@ -51,8 +51,8 @@ impl Call {
         door::enter(&self.door, Access::Changes, work).await
     }
 
-    /// The bot of a call: the one that it names, or the one that the caller acts as. Changes for another one are refused
-    /// by the store.
+    /// The bot of a call: the one that it names, or the one that the caller acts as. Changes for
+    /// another one are refused by the store.
     pub(super) fn bot(&self, fields: &mut Fields) -> Result<BotId> {
         let named: Option<BotId> = fields.parsed("bot")?;
         named.or_else(|| self.rights().bot).ok_or_else(|| missing("bot"))

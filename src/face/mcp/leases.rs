@@ -1,4 +1,5 @@
-//! The leases of the claims of an agent session: a task of the runtime extends them, and the claims are given back at the end.
+//! The leases of the claims of an agent session: a task of the runtime extends them, and the
+//! claims are given back at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,8 @@ impl Drop for Leases {
         }
         let claims = self.claims.clone();
         let end = move || give_back(&claims);
-        // A runtime that shuts down drops the closure at once, and the claims with it: they are given back in both cases.
+        // A runtime that shuts down drops the closure at once, and the claims with it: they are given back in both
+        // cases.
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(end)),
             Err(_) => end(),

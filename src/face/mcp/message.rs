@@ -1,4 +1,5 @@
-//! A message of the protocol, parsed as strictly as documents are before the SDK sees it; and the answer to a text that is none.
+//! A message of the protocol, parsed as strictly as documents are before the SDK sees it; and the
+//! answer to a text that is none.
 
 use rmcp::model::ClientJsonRpcMessage;
 use serde_json::{Value, json};

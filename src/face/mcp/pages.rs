@@ -68,8 +68,8 @@ impl Part {
     }
 }
 
-/// A page of a list as of the point that the call names. `read` gives at most a number of items; it is asked for fewer until
-/// the answer is short.
+/// A page of a list as of the point that the call names. `read` gives at most a number of items; it is asked for
+/// fewer until the answer is short.
 pub(super) async fn list(
     call: &Call,
     name: &'static str,

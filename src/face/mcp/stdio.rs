@@ -1,7 +1,7 @@
 //! Messages as lines on standard input and output. Nothing else is ever written to standard output.
 //!
-//! A thread reads and parses, so that a hostile line costs only itself. A line that is no message is answered with an error,
-//! and the next one is read.
+//! A thread reads and parses, so that a hostile line costs only itself. A line that is no message is answered with an
+//! error, and the next one is read.
 
 use std::borrow::Cow;
 use std::io::{self, BufRead, Write};

@@ -83,7 +83,8 @@ impl Client {
         self.now.borrow().unwrap_or_else(|| SystemClock.now())
     }
 
-    /// How long work of the service may stand still before it is no longer watched: ten times as long as an answer may take.
+    /// How long work of the service may stand still before it is no longer watched: ten times
+    /// as long as an answer may take.
     pub(in crate::face) fn patience(&self) -> Duration {
         self.within.saturating_mul(10)
     }
@@ -257,8 +258,8 @@ impl Client {
     }
 }
 
-/// The connection of the read before, if it is still open. A service may have closed it since, which is noticed only while
-/// the runtime looks at it.
+/// The connection of the read before, if it is still open. A service may have closed it since, which is noticed only
+/// while the runtime looks at it.
 async fn still_open(kept: Option<Sender>) -> Option<Sender> {
     let kept = kept?;
     tokio::time::sleep(Duration::from_millis(1)).await;

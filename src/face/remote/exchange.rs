@@ -9,8 +9,8 @@ use hyper::body::Incoming;
 
 use crate::face::remote::connect::Sender;
 
-/// The longest answer, in bytes: a page, which ends behind the record with which it is longer than 4 MiB, and what its JSON
-/// takes beside the values.
+/// The longest answer, in bytes: a page, which ends behind the record with which it is longer than 4 MiB, and what
+/// its JSON takes beside the values.
 pub(super) const LONGEST: usize = 192 << 20;
 
 /// An answer.

@@ -1,7 +1,8 @@
 //! The client of a service, for the command line.
 //!
 //! * [`address`]: where the service is; [`credentials`]: the key that it is shown, and whose certificates are trusted
-//! * [`connect`]: a connection, by TCP, TLS or a Unix socket; [`exchange`]: one request and its answer, both with limits
+//! * [`connect`]: a connection, by TCP, TLS or a Unix socket; [`exchange`]: one request and its answer, both with
+//!   limits
 //! * [`ask`]: a request before it is sent; [`client`]: sends it, again where that is safe, and reads lists page by page
 //! * [`refusal`]: the error that an answer means; [`told`]: the types of the library, read from answers
 //! * [`watch`]: work that goes on in the service, until it is over

@@ -1,5 +1,5 @@
-//! The types of the library, read from answers. Free JSON keeps its numbers as they were written, which a conversion does
-//! not.
+//! The types of the library, read from answers. Free JSON keeps its numbers as they were
+//! written, which a conversion does not.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -8,8 +8,8 @@ use crate::{Clock, Error, ErrorKind, Result, SystemClock};
 /// The pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Looks at a job until it is over, and returns it as it is then. `progress` is a number that grows while the job runs, and
-/// none once it is over.
+/// Looks at a job until it is over, and returns it as it is then. `progress` is a number that grows while the job
+/// runs, and none once it is over.
 ///
 /// # Errors
 ///

@@ -123,9 +123,9 @@ pub(in crate::face) fn shown_token(fields: &mut Fields) -> Result<Option<Token>>
     Ok(fields.number("token")?.map(Token))
 }
 
-/// Hides the tokens of claims in the value of a record: in a task from everybody but the holder, and in a document, which may
-/// hold tasks anywhere, from those who may not see whole documents. `part` is the path of a part of a document, which begins
-/// with its kind and source.
+/// Hides the tokens of claims in the value of a record: in a task from everybody but the holder, and in a document,
+/// which may hold tasks anywhere, from those who may not see whole documents. `part` is the path of a part of a
+/// document, which begins with its kind and source.
 pub(in crate::face) fn hide_tokens(
     (collection, part): (&str, Option<&str>),
     value: &mut Value,

@@ -151,8 +151,8 @@ impl Store {
         Ok(backups)
     }
 
-    /// At most `limit` of them (at least one). A page goes on behind the last backup of the page before, whatever was made or
-    /// forgotten since.
+    /// At most `limit` of them (at least one). A page goes on behind the last backup of the page before,
+    /// whatever was made or forgotten since.
     ///
     /// # Errors
     ///

@@ -4,8 +4,8 @@
 //! * here: begins one, continues it, stops it
 //!
 //! The row says how far the change has come, in the same transaction as each part of it. So a process that is killed in
-//! the middle leaves an exact number, and the next one goes on from there. Two processes that continue the same change do
-//! no part twice: each writes its part only if the row is still as it was read.
+//! the middle leaves an exact number, and the next one goes on from there. Two processes that continue the same change
+//! do no part twice: each writes its part only if the row is still as it was read.
 
 pub(crate) mod job;
 
@@ -60,8 +60,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` while another one runs, and when more than `at_most` tasks fit; `Invalid` as [`Store::plan_bulk`]; and as
-    /// [`Store::write`].
+    /// `Conflict` while another one runs, and when more than `at_most` tasks fit; `Invalid` as
+    /// [`Store::plan_bulk`]; and as [`Store::write`].
     pub fn begin_bulk(&self, action: BulkAction, filter: TaskFilter, at_most: Option<u64>) -> Result<BulkJob> {
         // Before the transaction, as it may look at many tasks. Those that are pushed after this stay as they are.
         let view = self.view()?;
@@ -74,13 +74,13 @@ impl Store {
         self.alone(|tx| tx.begin_bulk(action, filter, progress, fits).map(Outcome::Commit))
     }
 
-    /// Continues the bulk change that runs, until it ends, or until `goes_on` returns false, which is called after each part.
-    /// Returns the change as it is then; none when none runs.
+    /// Continues the bulk change that runs, until it ends, or until `goes_on` returns false, which is called after each
+    /// part. Returns the change as it is then; none when none runs.
     ///
     /// # Errors
     ///
-    /// As [`Store::write`]; then it still runs, and can be continued later. Every error that a later try cannot mend, such as
-    /// damage, ends it as failed.
+    /// As [`Store::write`]; then it still runs, and can be continued later. Every error that a later try cannot mend,
+    /// such as damage, ends it as failed.
     ///
     /// # Examples
     ///
@@ -150,8 +150,8 @@ impl Store {
     }
 }
 
-/// Whether an error of this kind may be gone when it is tried again: it comes from the disk, the handle or another process,
-/// and not from the records. Otherwise the change would run for ever, and no other could begin.
+/// Whether an error of this kind may be gone when it is tried again: it comes from the disk, the handle or another
+/// process, and not from the records. Otherwise the change would run for ever, and no other could begin.
 fn may_pass(kind: ErrorKind) -> bool {
     use ErrorKind::{
         Ambiguous, Conflict, Damaged, Forbidden, Forked, Full, Gone, Invalid, Io, Locked, Moved, NewerFormat, NoStore,

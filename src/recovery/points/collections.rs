@@ -109,14 +109,14 @@ impl View {
         })))
     }
 
-    /// A page of at most `limit` records (at least one) of a collection, as [`records`](Self::records) shows them, those
-    /// whose stored key begins with `prefix`; `cursor` is the `next` of the page before. The audit trail has pages of its
-    /// own: [`Audit::list`](crate::Audit::list).
+    /// A page of at most `limit` records (at least one) of a collection, as [`records`](Self::records) shows them,
+    /// those whose stored key begins with `prefix`; `cursor` is the `next` of the page before. The audit trail has
+    /// pages of its own: [`Audit::list`](crate::Audit::list).
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such collection; `Invalid` for a cursor that no page of this list has given; `Damaged`,
-    /// `Io`.
+    /// `NotFound` when there is no such collection; `Invalid` for a cursor that no page of this
+    /// list has given; `Damaged`, `Io`.
     ///
     /// # Examples
     ///

@@ -1,4 +1,5 @@
-//! Restore points in short, for lists and for a time axis: a page costs its own rows, and the axis is counted in buckets.
+//! Restore points in short, for lists and for a time axis: a page costs its own rows, and the axis is counted in
+//! buckets.
 
 use std::collections::BTreeMap;
 

@@ -80,8 +80,8 @@ impl Store {
         Self::plan_repair_with(from.as_ref(), to.as_ref(), LogIs::Used)
     }
 
-    /// The same without the store's log, for a log that is missing or not to be trusted: the store goes back to what its
-    /// file has, and the report says since when acknowledged writes are lost.
+    /// The same without the store's log, for a log that is missing or not to be trusted: the store goes back to what
+    /// its file has, and the report says since when acknowledged writes are lost.
     ///
     /// # Errors
     ///
@@ -178,7 +178,8 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Keeps the keys that were lost as revoked ones, so that the service is not open to everybody. Returns a note for each.
+    /// Keeps the keys that were lost as revoked ones, so that the service is not open to
+    /// everybody. Returns a note for each.
     fn mend_keys(&mut self, report: &RepairReport, log: LogIs) -> Result<Vec<String>> {
         let is_without_log = matches!(log, LogIs::LeftOut) && !report.is_whole();
         if !report.counters_lost && !is_without_log {

@@ -12,8 +12,8 @@ use crate::recovery::restore::plan::RestorePlan;
 /// The number of bytes of a hash that name a state.
 const NAME: usize = 16;
 
-/// The name of the state within a scope: that of its records, or of its collections by their digests. Changes outside of
-/// the scope do not count.
+/// The name of the state within a scope: that of its records, or of its collections by their digests. Changes
+/// outside of the scope do not count.
 pub(crate) fn state_of<R: Records>(records: &R, scope: &Scope) -> Result<String> {
     let mut hash = blake3::Hasher::new();
     for row in &scope.rows {

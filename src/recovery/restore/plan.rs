@@ -1,5 +1,5 @@
-//! The plan and the report of a restore. A restore moves forward: it seals a safety point and writes the earlier values,
-//! in one transaction, so that it can be undone. Its cost follows the changes since the point.
+//! The plan and the report of a restore. A restore moves forward: it seals a safety point and writes the earlier
+//! values, in one transaction, so that it can be undone. Its cost follows the changes since the point.
 
 use std::collections::BTreeMap;
 use std::fmt;

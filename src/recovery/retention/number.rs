@@ -1,7 +1,7 @@
 //! The two rules that count points: the cap on old points, and the room for bursts.
 //!
-//! Neither lets many points remove earlier ones. Earlier points alone, and which of them are protected, decide whether a
-//! point finds room. Over the cap, points with neighbours of the same age go first, the newest of them first.
+//! Neither lets many points remove earlier ones. Earlier points alone, and which of them are protected, decide whether
+//! a point finds room. Over the cap, points with neighbours of the same age go first, the newest of them first.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

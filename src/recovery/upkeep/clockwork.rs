@@ -12,8 +12,8 @@ use crate::recovery::upkeep::background::Background;
 use crate::recovery::upkeep::work::{Attendant, Health, Work, note};
 use crate::state::schedules::fire::Firing;
 
-/// The thread sleeps until the next due time, and at most for this long: the shortest interval of a schedule, so that it
-/// knows a new schedule, of any process, before it is due.
+/// The thread sleeps until the next due time, and at most for this long: the shortest interval of a schedule, so that
+/// it knows a new schedule, of any process, before it is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The pause after a failed look.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);

@@ -1,6 +1,8 @@
-//! The connection to a service: its address and credentials from the location and the environment, and the client for HTTP.
+//! The connection to a service: its address and credentials from the location and the
+//! environment, and the client for HTTP.
 //!
-//! The client has the TLS of this crate, and waits and tries again nowhere: [`Bucket`](super::Bucket) does both, with limits.
+//! The client has the TLS of this crate, and waits and tries again nowhere:
+//! [`Bucket`](super::Bucket) does both, with limits.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,8 +9,8 @@ use crate::replica::objects::name::ObjectName;
 pub(crate) enum Creation {
     /// The object is there, and this call created it.
     Created,
-    /// The name may exist. A conflict of two requests and a lost answer to an earlier try look the same, so the caller reads
-    /// the object and compares.
+    /// The name may exist. A conflict of two requests and a lost answer to an earlier try look the same, so the caller
+    /// reads the object and compares.
     Exists,
     /// Nobody knows whether the object is there, or will be. The caller tries again with the same bytes.
     Unknown(Error),

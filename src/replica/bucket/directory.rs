@@ -1,4 +1,5 @@
-//! A bucket that is a folder: an object is a file that only its owner can read, with a durable name that is never replaced.
+//! A bucket that is a folder: an object is a file that only its owner can read, with a durable name that is never
+//! replaced.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind as IoKind, Read, Write};
@@ -19,8 +20,8 @@ const DEPTH_MAX: usize = 3;
 #[derive(Debug)]
 pub(super) struct Directory {
     root: PathBuf,
-    /// The identity of the folder. A disk that is no longer mounted leaves an empty folder of the same name behind, in which
-    /// every object would be absent.
+    /// The identity of the folder. A disk that is no longer mounted leaves an empty folder of the same name behind, in
+    /// which every object would be absent.
     identity: Option<(u64, u64)>,
 }
 

@@ -1,10 +1,11 @@
-//! The bucket of a replica: objects that are created once, and read, listed and deleted by name. Nothing is ever overwritten.
+//! The bucket of a replica: objects that are created once, and read, listed and deleted by
+//! name. Nothing is ever overwritten.
 //!
-//! [`Bucket`] tries again where that is safe, and within limits. Its calls are async, because a base is sent and fetched in
-//! parts side by side; a caller of the library blocks on them, in a runtime of its own.
+//! [`Bucket`] tries again where that is safe, and within limits. Its calls are async, because a base is sent and
+//! fetched in parts side by side; a caller of the library blocks on them, in a runtime of its own.
 //!
-//! * `creation`: the answer to the creation of an object; `failure`: failures that pass, and those that last; `pauses`: the
-//!   pauses between tries
+//! * `creation`: the answer to the creation of an object; `failure`: failures that pass, and those that last;
+//!   `pauses`: the pauses between tries
 //! * `directory`: a folder as a bucket; `cloud`: a bucket of a service; `connect`: the connection to it
 
 mod cloud;
@@ -106,7 +107,8 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// An error that no other try solves: `Forbidden` for refused credentials, `NotFound` for a missing bucket, `Invalid`.
+    /// An error that no other try solves: `Forbidden` for refused credentials, `NotFound` for a missing bucket,
+    /// `Invalid`.
     pub(crate) async fn create(&self, name: &ObjectName, bytes: Bytes) -> Result<Creation> {
         match &self.place {
             Place::Directory(directory) => {
@@ -139,8 +141,8 @@ impl Bucket {
         }
     }
 
-    /// The names of the objects in a folder, in order, from behind `after` on. A name that is missing may be there: a list
-    /// proves presence and never absence. Names that are not of a replica are left out.
+    /// The names of the objects in a folder, in order, from behind `after` on. A name that is missing may be there: a
+    /// list proves presence and never absence. Names that are not of a replica are left out.
     ///
     /// # Errors
     ///

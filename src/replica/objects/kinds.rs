@@ -1,5 +1,5 @@
-//! The heads of all objects, as they stand in JSON. A reader refuses other fields; a later version that adds one raises the
-//! format.
+//! The heads of all objects, as they stand in JSON. A reader refuses other fields; a later version
+//! that adds one raises the format.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! The bytes around every object: a line of JSON, the *head*; the body, which may be empty; and a line with the check. The
-//! check covers the name too, so an object under another name is damage.
+//! The bytes around every object: a line of JSON, the *head*; the body, which may be empty; and a line with the check.
+//! The check covers the name too, so an object under another name is damage.
 
 use std::fmt;
 

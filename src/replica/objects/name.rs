@@ -20,7 +20,8 @@ const ATTEMPT_MAX: u16 = 999;
 #[serde(transparent)]
 pub(crate) struct Term(pub(crate) u32);
 
-/// The place of an object in the log: the term, and the index of the object in it. The first object of a term has index 0.
+/// The place of an object in the log: the term, and the index of the object in it. The first object of a term has index
+/// 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplicaSlot {
@@ -195,8 +196,8 @@ impl ObjectName {
         }
     }
 
-    /// Reads a name; none for anything that [`Display`](fmt::Display) does not write. Other programs may leave files in a
-    /// bucket, so a list ignores such names.
+    /// Reads a name; none for anything that [`Display`](fmt::Display) does not write. Other programs may leave files in
+    /// a bucket, so a list ignores such names.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let name = match text.split('/').collect::<Vec<_>>()[..] {
             ["store"] => Self::Store,

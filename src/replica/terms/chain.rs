@@ -109,7 +109,8 @@ pub(crate) async fn path(remote: &impl Remote, newest: Term, down: Term) -> Resu
     Ok(path)
 }
 
-/// How far old objects were collected. Collections have numbers without gaps and are never deleted, so gets prove the last.
+/// How far old objects were collected. Collections have numbers without gaps and are never
+/// deleted, so gets prove the last.
 ///
 /// # Errors
 ///

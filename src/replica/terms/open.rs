@@ -1,5 +1,5 @@
-//! Opens a term: from then on this process alone may commit. Every start of a process that writes does it, because its disk may
-//! be an older snapshot, or the clone of another machine.
+//! Opens a term: from then on this process alone may commit. Every start of a process that writes does it, because its
+//! disk may be an older snapshot, or the clone of another machine.
 
 use super::chain::{self, OpenedTerm, Opening};
 use super::remote::{Fit, Local, Remote, ReplicaPosition};
@@ -136,8 +136,8 @@ enum Down {
     Overtaken,
 }
 
-/// Goes down from the newest term to the last that opened. A claimant on the way that has not opened is sealed, so that it never
-/// will: its disk may hold an opening that is still on its way.
+/// Goes down from the newest term to the last that opened. A claimant on the way that has not opened is sealed, so that
+/// it never will: its disk may hold an opening that is still on its way.
 async fn seal_dead(remote: &impl Remote, newest: Option<Term>, me: Term) -> Result<Down> {
     let mut next = newest;
     while let Some(term) = next {
@@ -159,7 +159,8 @@ async fn seal_dead(remote: &impl Remote, newest: Option<Term>, me: Term) -> Resu
 
 /// Seals the end of the term below, and gives the slot of the seal; none if a later claimant sealed it.
 ///
-/// A slot that is absent is the end only at or above the floor of collection, below which a batch may have been collected.
+/// A slot that is absent is the end only at or above the floor of collection, below which a
+/// batch may have been collected.
 async fn seal_parent(
     remote: &impl Remote,
     local: &impl Local,

@@ -1,5 +1,5 @@
-//! The two sides of the protocol, as it sees them: the objects of the replica, and the state on this machine. The simulation
-//! of the tests has its own of both.
+//! The two sides of the protocol, as it sees them: the objects of the replica, and the state on this machine. The
+//! simulation of the tests has its own of both.
 
 use jiff::Timestamp;
 
@@ -72,13 +72,13 @@ pub(crate) trait Local {
     fn newest(&self) -> Result<(u64, ObjectHash)>;
     /// Moves the position over an object that changes nothing.
     fn set_position(&mut self, position: ReplicaPosition) -> Result<()>;
-    /// Moves the position over commits, which follow it. A commit that is the next one of the tail is there already; any other
-    /// one is applied, and the tail from there on is kept aside. The result has the position's new digest.
+    /// Moves the position over commits, which follow it. A commit that is the next one of the tail is there already;
+    /// any other one is applied, and the tail from there on is kept aside. The result has the position's new digest.
     fn apply(&mut self, commits: &[ShippedCommit], position: ReplicaPosition) -> Result<(Fit, ObjectHash)>;
     /// Keeps the whole tail aside, where a person finds it.
     fn keep_aside(&mut self) -> Result<Fit>;
-    /// Begins anew with the newest base on the chain that ends in this term. The part of the own state that the replica does
-    /// not have is kept aside. False if there is no such base.
+    /// Begins anew with the newest base on the chain that ends in this term. The part of the own state that the replica
+    /// does not have is kept aside. False if there is no such base.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Rules of the protocol that a test breaks on purpose, to see that the simulation notices. Outside of tests no rule can be
-//! broken.
+//! Rules of the protocol that a test breaks on purpose, to see that the simulation notices. Outside
+//! of tests no rule can be broken.
 
 /// Whether this rule is broken now.
 #[cfg(test)]

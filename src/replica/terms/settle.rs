@@ -13,9 +13,9 @@ pub(crate) enum Settled {
     Other(Box<StoredObject>),
 }
 
-/// Creates an object, and says whose the name is. `AlreadyExists` is a question: it also comes of a conflict in which nothing
-/// was stored, and of one's own earlier try whose answer was lost. So the object is read back, and its nonce compared. After
-/// an unknown answer, the same bytes are sent to the same name again.
+/// Creates an object, and says whose the name is. `AlreadyExists` is a question: it also comes of a conflict in which
+/// nothing was stored, and of one's own earlier try whose answer was lost. So the object is read back, and its nonce
+/// compared. After an unknown answer, the same bytes are sent to the same name again.
 ///
 /// # Errors
 ///

@@ -49,8 +49,8 @@ impl TermWriter {
         self.term
     }
 
-    /// Fixes the bytes of the next batch: commits that follow the position, and the digest of the state after them. A batch
-    /// without commits tells the time.
+    /// Fixes the bytes of the next batch: commits that follow the position, and the digest of the state after them. A
+    /// batch without commits tells the time.
     ///
     /// # Errors
     ///
@@ -163,7 +163,8 @@ impl TermWriter {
             }
             Settled::Other(_) => {
                 self.state = WriterState::Over;
-                // The whole tail, not only the batch in flight. A state that cannot take it back is put away by its owner.
+                // The whole tail, not only the batch in flight. A state that cannot take it
+                // back is put away by its owner.
                 let (Fit::Fits | Fit::Apart) = local.keep_aside()?;
                 self.pending = None;
                 Ok(Shipped::Fenced)

@@ -83,8 +83,8 @@ impl Stored for Entry {
     const VERSION: u8 = 2;
     const WHAT: &'static str = "an audit entry";
 
-    /// A2: an entry without `asked_by` has the bytes of version 1, also when it is written again, as by an import: the next
-    /// entry has the hash of these bytes.
+    /// A2: an entry without `asked_by` has the bytes of version 1, also when it is written again, as by an import: the
+    /// next entry has the hash of these bytes.
     fn version(&self) -> u8 {
         if self.asked_by.is_some() { Self::VERSION } else { 1 }
     }

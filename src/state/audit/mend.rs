@@ -9,8 +9,8 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::page::{sequence_key, sequence_of};
 
-/// Marks every entry that is missing or not chained to its neighbours as lost. The trail continues after the highest known
-/// number. Returns the number of newly lost entries.
+/// Marks every entry that is missing or not chained to its neighbours as lost. The trail continues after the highest
+/// known number. Returns the number of newly lost entries.
 pub(crate) fn mend_trail(tx: &mut WriteTx<'_>) -> Result<u64> {
     let stored = Trail::read(tx).unwrap_or_default();
     let mut mending = Mending {

@@ -1,8 +1,8 @@
 //! The chain of the audit trail: each entry contains the hash of the one before it. The two ends are stored separately.
 //!
 //! The hash of an entry is the BLAKE3 hash of its stored bytes, which contain the hash of the previous entry. The row
-//! `audit` of `meta` has the last purged entry, which the oldest remaining one follows, and the newest one. Numbers have
-//! no gaps, so a missing entry can be named.
+//! `audit` of `meta` has the last purged entry, which the oldest remaining one follows, and the newest one. Numbers
+//! have no gaps, so a missing entry can be named.
 
 use std::fmt;
 

@@ -129,9 +129,9 @@ impl Audit<&mut WriteTx<'_>> {
         Ok(entry.sequence)
     }
 
-    /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them. Returns their number; call it
-    /// again until it returns 0. The remaining entries can still be verified. An entry from the future was recorded while
-    /// the clock was ahead, so it is removed together with the next entry that was not.
+    /// Removes the oldest entries that were recorded before `time`, at most 1,000 of them. Returns their number; call
+    /// it again until it returns 0. The remaining entries can still be verified. An entry from the future was recorded
+    /// while the clock was ahead, so it is removed together with the next entry that was not.
     ///
     /// # Errors
     ///

@@ -15,8 +15,9 @@ pub(super) fn members(old: &[u64], new: &[u64]) -> Matches {
     matches
 }
 
-/// Matches elements of an array. First equal elements are matched; then, between these, elements with the same beginning,
-/// such as records whose first member is their id; then, if as many elements were added as removed, one by one.
+/// Matches elements of an array. First equal elements are matched; then, between these, elements
+/// with the same beginning, such as records whose first member is their id; then, if as many
+/// elements were added as removed, one by one.
 ///
 /// The beginnings are computed only where no equal elements were found.
 pub(super) fn elements(

@@ -1,6 +1,6 @@
-//! Checks whether the rows of documents fit together (T1): each row has its parent, contains what its place requires, and the
-//! number of rows is the one that the document states. The check goes row by row. It keeps only hashes of the names in
-//! the objects around a row in memory.
+//! Checks whether the rows of documents fit together (T1): each row has its parent, contains what its place requires,
+//! and the number of rows is the one that the document states. The check goes row by row. It keeps only hashes of the
+//! names in the objects around a row in memory.
 
 use std::collections::HashSet;
 
@@ -239,7 +239,8 @@ mod tests {
         found
     }
 
-    /// The findings after rows were changed with all that belongs to them. The store is then mended, and has no findings.
+    /// The findings after rows were changed with all that belongs to them. The store is then mended, and has no
+    /// findings.
     fn found_after(store: &Store, changes: &[Change<'_>]) -> Vec<(Vec<u8>, String)> {
         let change = |tx: &mut WriteTx<'_>| {
             put_both(tx)?;

@@ -15,12 +15,12 @@ use crate::json::{self, MAX_DEPTH};
 /// The name of a member whose name is lost.
 const NAMELESS: &str = "recovered";
 
-/// Repairs everything that [`check_documents`](super::check_documents) would report, after rows were lost or went back to
-/// earlier versions. Returns a message for each document that it changed.
+/// Repairs everything that [`check_documents`](super::check_documents) would report, after rows were lost or went back
+/// to earlier versions. Returns a message for each document that it changed.
 ///
-/// Every remaining element is kept. A container whose row is lost is rebuilt from its elements, and an element that lost
-/// its name is called `recovered`. If a row contains a whole element although there are rows below it, those rows are
-/// used, and the message says so.
+/// Every remaining element is kept. A container whose row is lost is rebuilt from its elements, and an element that
+/// lost its name is called `recovered`. If a row contains a whole element although there are rows below it, those rows
+/// are used, and the message says so.
 ///
 /// # Errors
 ///
@@ -138,8 +138,8 @@ impl Left {
         json::split_member(payload).map_or(payload, |(_, text)| text)
     }
 
-    /// The number of elements that are not kept, here and below, because their row contains the whole element and there are
-    /// rows below it.
+    /// The number of elements that are not kept, here and below, because their row contains the whole
+    /// element and there are rows below it.
     fn replaced(&self, text: &[u8]) -> u64 {
         let whole = !self.below.is_empty() && Shape::of(text) == Shape::Whole && json::check_inside(text, 0).is_ok();
         self.below.values().map(|child| child.replaced(child.text())).sum::<u64>() + u64::from(whole)

@@ -12,12 +12,12 @@
 //!   Everything else is one row; usually a bot or a task is one row. The rule depends only on the value. A change can
 //!   make a container pass a limit. Then only that container gets a new layout, because the containers around it are
 //!   split for other reasons.
-//! * [`rows`] has the bytes. A row's key is the document's, then eight bytes for each level: an *order key*. Its payload
-//!   is the element's compact JSON text, after `"name":` for a member of an object. The row of a split container
-//!   contains only the opening bracket; its elements are the rows below it. The document's own row also has the number
-//!   of rows below it, so that lost rows are an error and not a shorter document.
-//! * [`align`] matches stored elements with new ones, and [`order`] gives order keys to new elements. All other rows stay
-//!   unchanged.
+//! * [`rows`] has the bytes. A row's key is the document's, then eight bytes for each level: an *order key*. Its
+//!   payload is the element's compact JSON text, after `"name":` for a member of an object. The row of a split
+//!   container contains only the opening bracket; its elements are the rows below it. The document's own row also has
+//!   the number of rows below it, so that lost rows are an error and not a shorter document.
+//! * [`align`] matches stored elements with new ones, and [`order`] gives order keys to new elements.
+//!   All other rows stay unchanged.
 //! * [`prepared`] is a document that will be stored. Before the transaction begins, [`layout`] prints it once, and the
 //!   checksum of its Python text is started, for a long text on another thread; the backup waits for it.
 //! * [`put`] changes the stored rows to the new ones; [`names`] names the element of a row for people.
@@ -243,11 +243,10 @@ impl Documents<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Invalid`, by JSON pointer, when the value is nested deeper than 128 levels; `Invalid` when kind or source of a new
-    /// document has invisible characters, is not in NFC, or is `.` or `..`; `Invalid` when kind or source is
-    /// longer than 512 bytes, or the document or an element of it is longer than its [limit](crate#limits); `Damaged` when
-    /// a record of the stored document is damaged, or its records do not fit
-    /// together.
+    /// `Invalid`, by JSON pointer, when the value is nested deeper than 128 levels; `Invalid` when kind or source of a
+    /// new document has invisible characters, is not in NFC, or is `.` or `..`; `Invalid` when kind or source is longer
+    /// than 512 bytes, or the document or an element of it is longer than its [limit](crate#limits); `Damaged` when a
+    /// record of the stored document is damaged, or its records do not fit together.
     pub fn put(&mut self, kind: &str, source: &str, document: &Value) -> Result<Written> {
         let known = || self.is_there(kind, source);
         check_new("the kind of a document", kind, known)?;

@@ -10,8 +10,8 @@ use crate::engine::schema::CollectionId;
 use crate::error::Result;
 use crate::json;
 
-/// Names rows of a view or a transaction. Use one for many rows, because it reads the indices of array elements once for
-/// each array.
+/// Names rows of a view or a transaction. Use one for many rows, because it reads the indices of
+/// array elements once for each array.
 pub(crate) struct RowNames<'r, R> {
     records: &'r R,
     /// The order keys of the elements of each array so far, by the array's key.

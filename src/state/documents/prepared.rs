@@ -1,4 +1,5 @@
-//! A prepared document. It is printed once, before the write transaction begins; that text is compared, stored and hashed.
+//! A prepared document. It is printed once, before the write transaction begins; that text is compared, stored and
+//! hashed.
 
 use std::fmt;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -129,8 +130,8 @@ impl Preparing {
         Prepared(Arc::new(Inner { layout, summary: OnceLock::new(), hashing }))
     }
 
-    /// Passes on the text since the last call for hashing. If no thread can be started, it is hashed when the summary is
-    /// requested.
+    /// Passes on the text since the last call for hashing. If no thread can be started, it is hashed
+    /// when the summary is requested.
     fn pass_on(&mut self) {
         if self.hashing.is_none() {
             (self.passed_on, self.hashing) = (0, Hashing::start());

@@ -90,8 +90,8 @@ impl<'l> DocumentUpdate<'_, '_, 'l> {
         self.put_below(below, &new.children, matches)
     }
 
-    /// Changes the rows below the current key. Rows that are no longer needed are removed first, because their order keys
-    /// may be used again.
+    /// Changes the rows below the current key. Rows that are no longer needed are removed first, because
+    /// their order keys may be used again.
     fn put_below(&mut self, old: &'l [Node], new: &'l [Node], matches: align::Matches) -> Result<()> {
         let matched: Vec<_> = matches.into_iter().map(|index| index.and_then(|index| old.get(index))).collect();
         let orders = order::number(matched.iter().map(|old| old.map(|old| old.order)).collect());

@@ -13,8 +13,8 @@ use crate::json::{self, MAX_DEPTH};
 
 /// The first byte of the document's own row: the version of all its rows.
 pub(super) const VERSION: u8 = 1;
-/// The length of the number of rows below the document's own, which follows the version in little-endian. A row that page
-/// damage has made unreachable reads as absent; then this number differs.
+/// The length of the number of rows below the document's own, which follows the version in little-endian. A row that
+/// page damage has made unreachable reads as absent; then this number differs.
 const COUNT: usize = 8;
 /// The end of kind and source. A zero byte within them is written as [`ZERO`].
 const END: [u8; 2] = [0, 0];
@@ -22,8 +22,8 @@ const ZERO: [u8; 2] = [0, 0xff];
 /// The length of an order key.
 pub(super) const ORDER: usize = 8;
 
-/// The key of a document's own row, which is the prefix of all its rows: kind and source, each with its end. No such key
-/// is a prefix of another one. They sort by kind, then source.
+/// The key of a document's own row, which is the prefix of all its rows: kind and source, each with its end. No such
+/// key is a prefix of another one. They sort by kind, then source.
 pub(super) fn key(id: &DocumentId) -> Vec<u8> {
     let mut key = Vec::with_capacity(id.kind.len() + id.source.len() + 2 * END.len());
     for text in [&id.kind, &id.source] {
@@ -115,8 +115,8 @@ pub(super) fn split_own_row(payload: &[u8]) -> Option<(u64, &[u8])> {
 /// The stored rows of a document: their texts, and their tree.
 #[derive(Debug)]
 pub(super) struct Stored<'l> {
-    /// A text that already contains most of them, such as the text of a new document. The texts that it lacks follow it in
-    /// `text`, as if the two were one.
+    /// A text that already contains most of them, such as the text of a new document. The texts that it lacks follow it
+    /// in `text`, as if the two were one.
     known: &'l [u8],
     text: Vec<u8>,
     pub(super) root: Node,
@@ -124,8 +124,8 @@ pub(super) struct Stored<'l> {
     pub(super) count: u64,
 }
 
-/// Reads the rows of a document, or none when there is no such document. Rows that a layout has in the same place are not
-/// copied, because most rows do not change between two backups.
+/// Reads the rows of a document, or none when there is no such document. Rows that a layout has in the same place are
+/// not copied, because most rows do not change between two backups.
 ///
 /// # Errors
 ///
@@ -141,7 +141,8 @@ pub(super) fn read<'l, R: Records>(
     reading.finish()
 }
 
-/// The same for a document whose value takes at most this much memory: its text, and [`json::SCALAR_BYTES`] for each value in it.
+/// The same for a document whose value takes at most this much memory: its text, and
+/// [`json::SCALAR_BYTES`] for each value in it.
 ///
 /// # Errors
 ///

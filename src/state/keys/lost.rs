@@ -1,5 +1,5 @@
-//! Keys of which only the names are left, after a repair or in a store made from an archive. They stay as revoked ones, so that
-//! the service over such a store is not open to everybody.
+//! Keys of which only the names are left, after a repair or in a store made from an archive. They stay as revoked ones,
+//! so that the service over such a store is not open to everybody.
 
 use std::collections::BTreeSet;
 
@@ -38,8 +38,8 @@ pub(crate) fn keys_in_rows(rows: &BTreeSet<Vec<u8>>) -> impl Iterator<Item = Key
     rows.iter().filter_map(|row| name_of(KEY, row).ok())
 }
 
-/// The keys that the audit trail says were added, and not that they were removed. An entry that a client wrote itself counts
-/// for nothing.
+/// The keys that the audit trail says were added, and not that they were removed. An entry that a client
+/// wrote itself counts for nothing.
 pub(crate) fn keys_in_trail<R: Records + ?Sized>(records: &R) -> Result<BTreeSet<KeyName>> {
     let mut names = BTreeSet::new();
     for row in scan_rows(records, Table::Audit, KeyRange::all()) {

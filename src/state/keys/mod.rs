@@ -105,8 +105,8 @@ impl<R: Records> Keys<R> {
         Ok(Some(key.shown(used, name.clone(), self.records.now())))
     }
 
-    /// Whether there is any key, valid or not. A store that has one is not open to everybody again because its keys have
-    /// expired.
+    /// Whether there is any key, valid or not. A store that has one is not open to everybody again
+    /// because its keys have expired.
     ///
     /// # Errors
     ///
@@ -162,8 +162,8 @@ impl Keys<&mut WriteTx<'_>> {
         Ok(secret)
     }
 
-    /// Gives a key a new secret. The previous secret stays valid for that long, so that its holder can switch in time; an
-    /// earlier one that was still valid ends at once.
+    /// Gives a key a new secret. The previous secret stays valid for that long, so that its holder can switch in time;
+    /// an earlier one that was still valid ends at once.
     ///
     /// # Errors
     ///
@@ -184,8 +184,8 @@ impl Keys<&mut WriteTx<'_>> {
         Ok(secret)
     }
 
-    /// Revokes a key for good: no restore, undo or import brings it back. Its row stays, so that a store whose last key was
-    /// revoked is not open to everybody.
+    /// Revokes a key for good: no restore, undo or import brings it back. Its row stays, so that a store whose last key
+    /// was revoked is not open to everybody.
     ///
     /// # Errors
     ///

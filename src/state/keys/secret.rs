@@ -1,5 +1,5 @@
-//! The secret of a key: `hk_NAME_` and 48 hexadecimal digits. It is shown once; the store keeps its BLAKE3 hash. That needs no
-//! salt and no slow hash: nobody can guess 192 random bits.
+//! The secret of a key: `hk_NAME_` and 48 hexadecimal digits. It is shown once; the store keeps its BLAKE3 hash. That
+//! needs no salt and no slow hash: nobody can guess 192 random bits.
 
 use std::fmt;
 

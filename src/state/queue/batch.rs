@@ -34,8 +34,8 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// As [`enqueue`](Queue::enqueue); the message names the task of the batch, counted from 1. `Invalid` when the
-    /// batch has more than 10,000 tasks, they depend on more than 100,000 tasks together, or its payloads, attributes and
-    /// names of dependencies have more than 64 MiB of JSON.
+    /// batch has more than 10,000 tasks, they depend on more than 100,000 tasks together, or its payloads, attributes
+    /// and names of dependencies have more than 64 MiB of JSON.
     ///
     /// # Examples
     ///

@@ -63,8 +63,8 @@ impl Given {
     }
 }
 
-/// Repairs everything that [`check_queue`] would report, after tasks were lost or went back to earlier versions. Returns
-/// the number of changed tasks.
+/// Repairs everything that [`check_queue`] would report, after tasks were lost or went back to earlier versions.
+/// Returns the number of changed tasks.
 pub(crate) fn mend_queue(tx: &mut WriteTx<'_>) -> Result<u64> {
     let mut mended = 0;
     tx.each_to_change(CollectionId::QUEUE, |tx, key, payload| {

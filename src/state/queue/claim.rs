@@ -117,7 +117,8 @@ pub struct Claim {
 
 impl Queue<&mut WriteTx<'_>> {
     /// Claims tasks for `bot`. A claimable task is ready and due, waits for no other task, is assigned to this bot or
-    /// to none, and requires only capabilities that the bot has. The highest priority comes first, then the oldest task.
+    /// to none, and requires only capabilities that the bot has. The highest priority comes first, then the oldest
+    /// task.
     ///
     /// Fewer than `max` tasks are claimed if fewer are claimable, if those hold 4 MiB together, or if the bot would
     /// hold more than its [`max_concurrent`](Bot::max_concurrent). A bot that is not registered has no capabilities and

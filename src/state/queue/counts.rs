@@ -249,8 +249,8 @@ impl<R: Records> Queue<R> {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Makes a change of any number of tasks, and writes the counts once, at its end. A change within a change is a part
-    /// of it.
+    /// Makes a change of any number of tasks, and writes the counts once, at its end. A change
+    /// within a change is a part of it.
     ///
     /// If it fails, the counts are not written. The earlier ones then belong to another content of the queue, so that
     /// they are counted again.

@@ -45,10 +45,11 @@ impl Queue<&mut WriteTx<'_>> {
     /// # Errors
     ///
     /// `Invalid` when a name in it is no name, it asks for more than 16 capabilities or depends on more than 1,000
-    /// tasks, has no attempt, names a schedule and a due time as only schedules do (`schedule` and `due_at`), would wait for itself, or depends on a task that is neither there nor was done and
-    /// purged, unless that is [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for
-    /// comes first. `Conflict` when there is another task with its id, or the task with its idempotency key differs
-    /// from it, unless that is [allowed](NewTask::allow_different).
+    /// tasks, has no attempt, names a schedule and a due time as only schedules do (`schedule` and `due_at`), would
+    /// wait for itself, or depends on a task that is neither there nor was done and purged, unless that is
+    /// [allowed](NewTask::allow_missing_dependencies); within a transaction the one to wait for comes first. `Conflict`
+    /// when there is another task with its id, or the task with its idempotency key differs from it, unless that is
+    /// [allowed](NewTask::allow_different).
     ///
     /// # Examples
     ///

@@ -37,8 +37,8 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message names
-    /// the holder. `Invalid` when the lease has no length, or is longer than seven days.
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message
+    /// names the holder. `Invalid` when the lease has no length, or is longer than seven days.
     pub fn extend(&mut self, id: &TaskId, token: Token, lease: Duration) -> Result<Task> {
         check_lease(lease)?;
         let (task, holder) = self.held(id, token)?;
@@ -52,9 +52,9 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder, because the lease
-    /// had ended and another bot got the task. The message names the holder; discard the result. `Invalid` when the result
-    /// is longer than its [limit](crate#limits).
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder, because the
+    /// lease had ended and another bot got the task. The message names the holder; discard the result. `Invalid` when
+    /// the result is longer than its [limit](crate#limits).
     pub fn complete(&mut self, id: &TaskId, token: Token, result: impl Into<Value>) -> Result<Task> {
         let done = self.end_with(id, token, result.into())?;
         self.records.note("queue_complete", Some(id.as_str()))?;
@@ -74,8 +74,8 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message names
-    /// the holder. `Invalid` when the error or the delay is longer than its [limit](crate#limits).
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message
+    /// names the holder. `Invalid` when the error or the delay is longer than its [limit](crate#limits).
     ///
     /// # Examples
     ///
@@ -114,8 +114,8 @@ impl Queue<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its holder; the message names
-    /// the holder.
+    /// `NotFound` when there is no such task. `Conflict` when the token does not belong to its
+    /// holder; the message names the holder.
     pub fn release(&mut self, id: &TaskId, token: Token) -> Result<Task> {
         let (task, _) = self.held(id, token)?;
         self.change_and_note("queue_release", &task, released(&task))

@@ -99,8 +99,8 @@ impl KeptClaims {
         }
     }
 
-    /// Extends each claim once a third of its lease has passed, so that two extensions may fail, and drops those that have
-    /// ended. Returns the time until the next extension; none if it keeps no claim.
+    /// Extends each claim once a third of its lease has passed, so that two extensions may fail, and drops those that
+    /// have ended. Returns the time until the next extension; none if it keeps no claim.
     pub fn extend_due(&self) -> Option<Duration> {
         let now = Instant::now();
         let all_due: Vec<_> = self.0.lock().claims.values().filter(|kept| kept.due <= now).cloned().collect();
@@ -126,8 +126,8 @@ impl KeptClaims {
         }
     }
 
-    /// Ends the session, and leaves the claims that it keeps to their leases, which are no longer extended. Returns their
-    /// number.
+    /// Ends the session, and leaves the claims that it keeps to their leases, which are no longer
+    /// extended. Returns their number.
     pub fn leave(&self) -> usize {
         let mut kept = self.0.lock();
         kept.has_ended = true;

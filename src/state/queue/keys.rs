@@ -32,8 +32,8 @@ use crate::state::queue::task::{Head, TaskState};
 /// Keeps the index of the queue.
 pub(crate) const RULE: IndexRule = IndexRule { collection: CollectionId::QUEUE, derive, wakes };
 
-/// A task that becomes ready wakes a bot that waits: its own one, or any. A task that a bot no longer holds leaves that bot
-/// room for another. One that comes due later, and a lease, wake a bot at their time.
+/// A task that becomes ready wakes a bot that waits: its own one, or any. A task that a bot no longer holds leaves that
+/// bot room for another. One that comes due later, and a lease, wake a bot at their time.
 fn wakes(row: &[u8], is: RowIs, wakes: &mut Wakes) {
     let name = |rest: &[u8]| rest.split(|byte| *byte == END).next().unwrap_or_default().to_vec();
     match (row, is) {

@@ -54,8 +54,8 @@ impl Lane {
         Key::of(READY).name(assignee.map(BotId::as_bytes).unwrap_or_default())
     }
 
-    /// Whether `row`, of a lane under `head`, is in a lane that is open to a bot with the capabilities `able`; otherwise the
-    /// start of the next lane that can be open.
+    /// Whether `row`, of a lane under `head`, is in a lane that is open to a bot with the capabilities `able`;
+    /// otherwise the start of the next lane that can be open.
     pub(super) fn find(head: &Key, row: &[u8], able: &BTreeSet<String>) -> Result<FoundLane> {
         let rest = row.strip_prefix(head.0.as_slice()).ok_or_else(|| wrong(row))?;
         let end = rest.iter().position(|byte| *byte == END).ok_or_else(|| wrong(row))?;

@@ -1,8 +1,8 @@
 //! The memory of purged tasks: how each ended, so that a done task counts as done after its purge too.
 //!
 //! The memory consists of rows of `meta`, which no restore touches and no list of tasks shows. If a task is in the
-//! queue, its state there counts, even if there is a memory under its id. A restore that brings back an unfinished task is
-//! therefore safe. The oldest purged tasks are forgotten first, by age and by number.
+//! queue, its state there counts, even if there is a memory under its id. A restore that brings back an unfinished task
+//! is therefore safe. The oldest purged tasks are forgotten first, by age and by number.
 
 use std::time::Duration;
 

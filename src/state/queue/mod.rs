@@ -2,14 +2,14 @@
 //!
 //! * [`task`]: a task as it is stored; [`new_task`]: a task as callers describe it
 //! * [`keys`]: the index, with the [`lane`]s of ready tasks; [`row_key`]: the bytes of its keys
-//! * [`enqueue`], [`batch`], [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`]: the operations of
-//!   producers and bots
+//! * [`enqueue`], [`batch`], [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`]: the
+//!   operations of producers and bots
 //! * [`leases`]: claims that end by themselves; [`waiting`]: dependencies and start times
 //! * [`bulk`]: changes of all tasks that fit a filter
-//! * [`list`] reads the queue, [`filter`] a part of it, [`counts`] keeps numbers that every save updates, [`purge`] removes finished tasks, and
-//!   [`memory`] records how purged tasks ended
-//! * [`obstacle`]: the rule of a claim; [`order`]: its order with aging; [`reach`] and [`why`]: the bots that could do a
-//!   task, and why none does; [`stuck`]: tasks that cannot proceed
+//! * [`list`] reads the queue, [`filter`] a part of it, [`counts`] keeps numbers that every save updates, [`purge`]
+//!   removes finished tasks, and [`memory`] records how purged tasks ended
+//! * [`obstacle`]: the rule of a claim; [`order`]: its order with aging; [`reach`] and [`why`]: the bots that could do
+//!   a task, and why none does; [`stuck`]: tasks that cannot proceed
 //! * [`damage`] skips damaged tasks; [`check`] verifies the invariants
 //!
 //! A claim over HTTP or by `claim_wait` passes [`wait`], also when it waits for nothing; a closure begins at [`claim`];

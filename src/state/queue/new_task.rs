@@ -248,7 +248,8 @@ impl NewTask {
         self
     }
 
-    /// The fields of a JSON object that [`from_fields`](Self::from_fields) reads, without those that have their default.
+    /// The fields of a JSON object that [`from_fields`](Self::from_fields) reads, without those that have their
+    /// default.
     ///
     /// # Errors
     ///
@@ -315,8 +316,8 @@ impl NewTask {
         let delayed = delayed.map(|delay| after(known.enqueued_at, Duration::from_millis(delay)));
         let asked = self.not_before.max(delayed).map(as_stored);
         let to_come = known.not_before.filter(|_| known.attempts == 0);
-        // A delay counts from the time of enqueueing, so that a delay differs from none; a time that is now may be asked
-        // for twice.
+        // A delay counts from the time of enqueueing, so that a delay differs from none; a time that
+        // is now may be asked for twice.
         let at_once = known.ready_since.filter(|since| delayed.is_some() && *since == known.enqueued_at);
         let starts_otherwise = to_come.or(at_once).zip(asked).is_some_and(|(start, asked)| asked != start);
         let differs = [

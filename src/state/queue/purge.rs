@@ -100,13 +100,14 @@ impl Store {
 }
 
 impl Queue<&mut WriteTx<'_>> {
-    /// Removes at most `limit` tasks that finished before `time`, whether done, failed, dead or cancelled, together with
-    /// their idempotency keys. Returns their number. Call it again while it returns `limit`, because several small
+    /// Removes at most `limit` tasks that finished before `time`, whether done, failed, dead or cancelled, together
+    /// with their idempotency keys. Returns their number. Call it again while it returns `limit`, because several small
     /// transactions block nobody. [`Store::purge_finished`] does so, and looks only once at each task that must stay.
     ///
     /// A task that another one still waits for is kept, so that it can be requeued. The outcome of each purged task is
-    /// [remembered](Queue::remembered) for 90 days, for the last million tasks, unless [other limits](Queue::set_memory)
-    /// are set. So a done task counts as done for tasks that are enqueued later and depend on it.
+    /// [remembered](Queue::remembered) for 90 days, for the last million tasks, unless [other
+    /// limits](Queue::set_memory) are set. So a done task counts as done for tasks that are
+    /// enqueued later and depend on it.
     ///
     /// Damaged tasks are skipped.
     ///

@@ -20,8 +20,8 @@ pub(super) const KNOWN: u8 = 8;
 
 /// Ends a name.
 pub(super) const END: u8 = 0;
-/// Follows each capability of a lane. It sorts after [`END`], so the rows of a lane come before those of lanes that require
-/// more.
+/// Follows each capability of a lane. It sorts after [`END`], so the rows of a lane come before
+/// those of lanes that require more.
 pub(super) const AND: u8 = 1;
 /// Sorts after every name, because no UTF-8 text has this byte.
 pub(super) const BEHIND_NAMES: u8 = 0xff;

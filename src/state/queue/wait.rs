@@ -47,7 +47,8 @@ impl ClaimWait {
         Self { bot: bot.clone(), options: options.clone(), until, waiter: None }
     }
 
-    /// Tries to claim. Returns the claims, or an empty list once the time is over. Returns none while the wait continues.
+    /// Tries to claim. Returns the claims, or an empty list once the time is over. Returns none while the wait
+    /// continues.
     ///
     /// # Errors
     ///
@@ -82,8 +83,8 @@ impl ClaimWait {
     }
 
     /// Sleeps until it is time for the next look, but for `longest` at most. Says whether it is time for that look. A
-    /// caller that gets false may do other work, such as handling signals, and sleep again; it keeps its place among those
-    /// who wait.
+    /// caller that gets false may do other work, such as handling signals, and sleep again; it keeps
+    /// its place among those who wait.
     pub fn sleep(&self, longest: Duration) -> bool {
         let Some(waiter) = &self.waiter else { return true };
         let until = self.until.into_iter().chain(Instant::now().checked_add(longest)).min();
@@ -115,10 +116,10 @@ impl Store {
 
     /// Claims tasks for `bot` as [`claim`](Queue::claim) does, and waits up to `timeout` for the first one.
     ///
-    /// A commit of this process wakes waiting bots at once: as many as it made tasks ready, the longest waiting first. A
-    /// bot that cannot do the task passes its notification on. One thread for all waiting bots notices within 20 ms the commits
-    /// of other processes, tasks that come due, and leases that end; then one bot looks, and wakes as many others as tasks are
-    /// ready. Waiting costs no write transaction, so many bots may wait.
+    /// A commit of this process wakes waiting bots at once: as many as it made tasks ready, the longest waiting first.
+    /// A bot that cannot do the task passes its notification on. One thread for all waiting bots notices within 20 ms
+    /// the commits of other processes, tasks that come due, and leases that end; then one bot looks, and wakes as many
+    /// others as tasks are ready. Waiting costs no write transaction, so many bots may wait.
     ///
     /// # Errors
     ///

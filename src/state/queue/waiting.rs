@@ -103,8 +103,8 @@ impl Queue<&mut WriteTx<'_>> {
         Ok(())
     }
 
-    /// The first tasks found that wait for each other in a circle with some of `new`, which are enqueued already: each one
-    /// waits for the next, and the last for the first. Every task is read once.
+    /// The first tasks found that wait for each other in a circle with some of `new`, which are enqueued already: each
+    /// one waits for the next, and the last for the first. Every task is read once.
     pub(super) fn circle(&self, new: &[TaskId]) -> Result<Option<Vec<TaskId>>> {
         // The tasks that were read; whether they are on the way from the first one to the last.
         let mut read: BTreeMap<TaskId, bool> = BTreeMap::new();

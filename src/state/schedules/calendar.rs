@@ -2,10 +2,11 @@
 //!
 //! Daylight saving, for the times that a cron expression names:
 //!
-//! * A time that does not exist, because the clock is set forward over it, comes at the moment of the change, once for all
-//!   such times. If the hours begin with `*`, the expression goes by the minutes that really come, and these do not.
-//! * A time that comes twice, because the clock is set back, counts once, at its first. If the minutes or the hours begin
-//!   with `*`, it counts each time, so that `*/15` goes on every quarter of an hour.
+//! * A time that does not exist, because the clock is set forward over it, comes at the moment of the
+//!   change, once for all such times. If the hours begin with `*`, the expression goes by the minutes that
+//!   really come, and these do not.
+//! * A time that comes twice, because the clock is set back, counts once, at its first. If the minutes or the hours
+//!   begin with `*`, it counts each time, so that `*/15` goes on every quarter of an hour.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};

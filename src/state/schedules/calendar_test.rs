@@ -104,7 +104,8 @@ impl Oracle {
     }
 }
 
-/// Each minute of UTC of two years, with the minute of the wall clock. No zone of today changes within a quarter of an hour.
+/// Each minute of UTC of two years, with the minute of the wall clock. No zone of today changes within a quarter of an
+/// hour.
 fn walls(zone: &TimeZone) -> Vec<(i64, i64)> {
     let first: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let first = first.as_second() / 60;

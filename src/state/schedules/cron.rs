@@ -1,4 +1,5 @@
-//! The five fields of a crontab: which minutes of which days they name. `calendar` says at which moments these minutes come.
+//! The five fields of a crontab: which minutes of which days they name. `calendar` says at
+//! which moments these minutes come.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +11,8 @@ use crate::text::printable;
 
 /// The longest text that is read.
 const TEXT_BYTES: usize = 200;
-/// The day of any expression that comes at all comes within this many years: 29 February of a given weekday may take 40,
-/// where a year such as 2100 has none.
+/// The day of any expression that comes at all comes within this many years: 29 February of a given weekday may take
+/// 40, where a year such as 2100 has none.
 const YEARS: i16 = 41;
 
 /// The names that stand for five fields.
@@ -28,10 +29,10 @@ const NICKNAMES: [(&str, &str); 7] = [
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// A cron expression: minute, hour, day of the month, month and day of the week, such as `0 3 * * *`. Each field is `*`,
-/// a number, a range `1-5`, steps `*/10` or `8-18/2`, or a list of these with commas. Months and days of the week have
-/// their English names too, and 7 is Sunday as well. If the day of the month and the day of the week are both restricted,
-/// either is enough. `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` stand for five fields.
+/// A cron expression: minute, hour, day of the month, month and day of the week, such as `0 3 * * *`. Each field is
+/// `*`, a number, a range `1-5`, steps `*/10` or `8-18/2`, or a list of these with commas. Months and days of the week
+/// have their English names too, and 7 is Sunday as well. If the day of the month and the day of the week are both
+/// restricted, either is enough. `@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` stand for five fields.
 ///
 /// # Examples
 ///

@@ -1,5 +1,5 @@
-//! Due times become tasks: in one transaction, a schedule's tasks are enqueued and its position moves on. Any process that
-//! runs a scheduler does it; the position that the transaction reads makes each due time fire once.
+//! Due times become tasks: in one transaction, a schedule's tasks are enqueued and its position moves on. Any process
+//! that runs a scheduler does it; the position that the transaction reads makes each due time fire once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub(crate) struct Fired {
 }
 
 impl Store {
-    /// Fires every schedule that is due, and returns the new tasks. A [`Scheduler`](crate::Scheduler) does this by itself;
-    /// call it periodically in a program without one. However many processes call it, each due time fires once.
+    /// Fires every schedule that is due, and returns the new tasks. A [`Scheduler`](crate::Scheduler) does this by
+    /// itself; call it periodically in a program without one. However many processes call it, each due time fires once.
     ///
     /// # Errors
     ///

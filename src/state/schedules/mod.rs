@@ -1,13 +1,13 @@
 //! Schedules: tasks that come back by the calendar.
 //!
-//! * [`name`]: names; [`schedule`]: a schedule as callers describe it, as it is stored, and as people see it; `sent`: as the command
-//!   line sends it to a service; [`timing`]: when it is due
+//! * [`name`]: names; [`schedule`]: a schedule as callers describe it, as it is stored, and as people see it; `sent`:
+//!   as the command line sends it to a service; [`timing`]: when it is due
 //! * [`cron`]: the five fields of a crontab; [`calendar`]: the moments at which they are due
 //! * [`position`]: up to where the due times of a schedule are handled; [`fire`]: due times become tasks
 //!
-//! A schedule is a record of the collection `schedules`, which has a number like the collections of users, and JSON records
-//! like theirs. So points, differences, restores, archives and earlier versions of the program treat it as they treat these.
-//! Its position is not versioned.
+//! A schedule is a record of the collection `schedules`, which has a number like the collections of users, and JSON
+//! records like theirs. So points, differences, restores, archives and earlier versions of the program treat it as they
+//! treat these. Its position is not versioned.
 
 pub(crate) mod calendar;
 pub(crate) mod cron;
@@ -97,8 +97,8 @@ impl<R: Records> Schedules<R> {
         self.rows()?.filter_map(|row| row.and_then(|row| self.placed_if_any(row)).transpose()).collect()
     }
 
-    /// At most `limit` schedules (at least one), by name; `cursor` is the `next` of the page before. It passes over records
-    /// that are none, as [`list`](Self::list) does, so a page may be shorter than the limit.
+    /// At most `limit` schedules (at least one), by name; `cursor` is the `next` of the page before. It passes over
+    /// records that are none, as [`list`](Self::list) does, so a page may be shorter than the limit.
     ///
     /// # Errors
     ///
@@ -176,9 +176,10 @@ impl Schedules<&mut WriteTx<'_>> {
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is one of that name, unless the new one [replaces](NewSchedule::replacing) it. `Invalid` when its
-    /// task is invalid, or has an id, a start time, dependencies or an idempotency key, which a task that comes back cannot
-    /// have; when its payload is longer than its [limit](crate#limits); and when there are 1,000 schedules.
+    /// `Conflict` when there is one of that name, unless the new one [replaces](NewSchedule::replacing) it.
+    /// `Invalid` when its task is invalid, or has an id, a start time, dependencies or an idempotency key,
+    /// which a task that comes back cannot have; when its payload is longer than its [limit](crate#limits); and
+    /// when there are 1,000 schedules.
     pub fn add(&mut self, new: NewSchedule) -> Result<Schedule> {
         new.check()?;
         let (name, replaces, now) = (new.name.clone(), new.replaces, self.records.now());
@@ -268,9 +269,9 @@ impl Schedules<&mut WriteTx<'_>> {
         Ok(task)
     }
 
-    /// Brings the positions in line with the definitions after these were changed as a whole, by a restore or an import: a
-    /// definition that is new or another one begins now. So no due time of the past fires again, and none of a time when the
-    /// schedule was not there.
+    /// Brings the positions in line with the definitions after these were changed as a whole, by a restore or an
+    /// import: a definition that is new or another one begins now. So no due time of the past fires again, and none of
+    /// a time when the schedule was not there.
     pub(crate) fn settle(&mut self) -> Result<()> {
         let now = as_stored(self.records.now());
         for name in Position::names(self.records)? {

@@ -1,5 +1,5 @@
-//! The position of a schedule: up to where its due times are handled. It is a row of `meta`, which is not versioned, so no
-//! restore moves it back.
+//! The position of a schedule: up to where its due times are handled. It is a row of `meta`, which is not
+//! versioned, so no restore moves it back.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -17,8 +17,8 @@ use crate::state::ids::TaskId;
 use crate::state::queue::{DUE_ATTRIBUTE, NewTask, SCHEDULE_ATTRIBUTE, choice_text};
 use crate::text::printable;
 
-/// The due times that fire although they were missed: the next one came before they fired, or they are more than a minute
-/// late, because no process fired schedules.
+/// The due times that fire although they were missed: the next one came before they fired, or they are more than a
+/// minute late, because no process fired schedules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Missed {
@@ -184,8 +184,8 @@ struct Stored {
 
 /// A schedule: a task that comes back by the calendar.
 ///
-/// The definition is versioned, so points, differences and restores contain it. The last due time that was handled is not:
-/// no restore makes a due time fire again.
+/// The definition is versioned, so points, differences and restores contain it. The last due time that was handled is
+/// not: no restore makes a due time fire again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// Its name.

@@ -1,9 +1,9 @@
 //! A disk in memory that remembers what was synced, so that its power can be cut, and that fails when it is told to.
 //!
-//! Every later read sees a write at once, as through a page cache; it is durable after the next sync of its file. There is
-//! the file of a store, and beside it the sections of its log, whose names are durable after a sync of the folder.
-//! The files of one disk can be opened again and again; a handle that was cut off from it, as by the death of its
-//! process, reaches it no more.
+//! Every later read sees a write at once, as through a page cache; it is durable after the next sync of its file.
+//! There is the file of a store, and beside it the sections of its log, whose names are durable after a sync of the
+//! folder. The files of one disk can be opened again and again; a handle that was cut off from it, as by the death of
+//! its process, reaches it no more.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -543,8 +543,8 @@ enum Fate {
     All,
 }
 
-/// The content after a power cut: everything synced, and of the rest whatever the choices say. Each write is kept, lost,
-/// or torn, and those that are kept come in any order.
+/// The content after a power cut: everything synced, and of the rest whatever the choices say. Each write is kept,
+/// lost, or torn, and those that are kept come in any order.
 pub(crate) fn survivor(synced: &Synced, choices: &mut Choices) -> DiskContent {
     let Synced { durable, pending } = synced;
     let mut image = durable.clone();
@@ -579,8 +579,8 @@ pub(crate) fn survivor(synced: &Synced, choices: &mut Choices) -> DiskContent {
     image
 }
 
-/// Writes change places with one another, but not with a change of the length or of a name, which the file system keeps in
-/// order.
+/// Writes change places with one another, but not with a change of the length or of a name, which
+/// the file system keeps in order.
 fn shuffle(requests: &mut [Vec<Request>], choices: &mut Choices) {
     let stays = |request: &Vec<Request>| matches!(request.first(), Some(Request::SetLen(..) | Request::Name(..)));
     for run in requests.split_mut(stays) {

@@ -1,6 +1,7 @@
 //! Every operation of the disk fails in turn, once and for ever, while a step is taken, and the power may go then.
 //!
-//! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib fault` takes N times as many steps, from S on.
+//! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib fault` takes N times as many steps, from S
+//! on.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

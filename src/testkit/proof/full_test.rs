@@ -1,5 +1,5 @@
-//! A disk that becomes full, at every page in turn: what was acknowledged stays, reading goes on, and once a little room
-//! has been made, records can be removed.
+//! A disk that becomes full, at every page in turn: what was acknowledged stays, reading goes on, and once a little
+//! room has been made, records can be removed.
 
 use serde_json::{Value, json};
 

@@ -1,20 +1,21 @@
 //! A disk that loses names until their folder is synced, under the real code.
 //!
-//! [`Disk`](super::disk::Disk) holds one file and knows nothing of names. Code that makes names works with the real file
-//! system, so it is not replaced here but watched: [`files`](crate::files), through which every name comes and goes, tells a
-//! journal of each of its steps. A [`Recording`] keeps the steps, what was acknowledged between them, and what the files
-//! held. From those it builds each state in which a power cut after any step could leave the folder:
+//! [`Disk`](super::disk::Disk) holds one file and knows nothing of names. Code that makes names works with the real
+//! file system, so it is not replaced here but watched: [`files`](crate::files), through which every name comes and
+//! goes, tells a journal of each of its steps. A [`Recording`] keeps the steps, what was acknowledged between them, and
+//! what the files held. From those it builds each state in which a power cut after any step could leave the folder:
 //!
-//! * **Names.** A creation, a link, a rename or a removal changes the folder that it is in. When that folder is synced, every
-//!   earlier change in it is on the disk. Any combination of later changes may be: a rename happened or not, a link is
-//!   there without the removal that came after it. A folder whose own name is lost takes its content with it. File systems
-//!   with a journal promise more; POSIX does not.
+//! * **Names.** A creation, a link, a rename or a removal changes the folder that it is in. When that folder is synced,
+//!   every earlier change in it is on the disk. Any combination of later changes may be: a rename happened or not, a
+//!   link is there without the removal that came after it. A folder whose own name is lost takes its content with it.
+//!   File systems with a journal promise more; POSIX does not.
 //! * **Content.** A file has the content of its last sync, and none if it was never synced. The content of a redb file
 //!   is taken as it was at that moment: its syncs do not come by here, and [`power_cut`](super::power_cut) is about
 //!   those.
 //!
-//! An image is made as a real folder, and what was acknowledged by then is looked for in it with the real code. Whether the
-//! syncs are what keeps it is asked too: with those of one folder left out, something that was acknowledged must be lost.
+//! An image is made as a real folder, and what was acknowledged by then is looked for in it with the real
+//! code. Whether the syncs are what keeps it is asked too: with those of one folder left out, something that
+//! was acknowledged must be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,7 +1,8 @@
 //! Cutting the power: a recorded run, and what must hold of every state in which a cut could leave its disk.
 //!
 //! After the n-th sync the disk holds one state, byte by byte, whatever comes later; a cut before the next sync leaves
-//! that state or the next one. Each state was compared with the model, so an image needs only be the same as one of two.
+//! that state or the next one. Each state was compared with the model, so an image needs only be the same as one of
+//! two.
 
 use std::path::{Path, PathBuf};
 
@@ -183,8 +184,8 @@ impl Run {
         self.verify(&image, &allowed, at, choices);
     }
 
-    /// The states that a cut after so many requests may leave: that of the last sync and that of the next. Where there is a
-    /// log, a sync of one file is no end of what is done in another, so that may be any until the step has ended.
+    /// The states that a cut after so many requests may leave: that of the last sync and that of the next. Where there
+    /// is a log, a sync of one file is no end of what is done in another, so that may be any until the step has ended.
     fn allowed(&self, state: &StateAt, at: usize) -> Vec<u64> {
         let end = self.marks.iter().map(|mark| mark.at).find(|end| *end >= at).filter(|_| self.mode.log).unwrap_or(at);
         let later = self.states.iter().filter(|next| next.at > at);

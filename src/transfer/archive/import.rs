@@ -48,8 +48,8 @@ pub struct ImportReport {
     pub claims_returned: u64,
     /// The number of imported entries of the audit trail. An existing store keeps its own trail.
     pub audit_entries: u64,
-    /// The keys that the imported audit trail names. An archive has no keys, so the new store has them as revoked, and its
-    /// service is not open to everybody.
+    /// The keys that the imported audit trail names. An archive has no keys, so the new store has them as revoked, and
+    /// its service is not open to everybody.
     pub keys: Vec<String>,
     /// Tasks that finished since the archived point and run again, unless they were kept finished.
     pub tasks_run_again: u64,

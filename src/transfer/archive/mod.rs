@@ -1,10 +1,9 @@
 //! Archives: a point as one file that outlives the store, that ordinary tools open, and that can become a store again.
 //!
-//! * [`export`] writes one: [`source`] reads the point, [`readable`] and [`record`] are the two forms, [`line`] is both in one,
-//!   [`write`] makes the entries,
-//!   [`contents`] puts them together
-//! * [`import`] makes a new store from one, [`apply`] imports one into a store with [`merging`], both with [`import_options`]: [`read`] reads it strictly, [`expect`] knows
-//!   the next entry, [`valid`] checks each record
+//! * [`export`] writes one: [`source`] reads the point, [`readable`] and [`record`] are the two forms, [`line`] is both
+//!   in one, [`write`] makes the entries, [`contents`] puts them together
+//! * [`import`] makes a new store from one, [`apply`] imports one into a store with [`merging`], both with
+//!   [`import_options`]: [`read`] reads it strictly, [`expect`] knows the next entry, [`valid`] checks each record
 //! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and
 //!   [`retention`] decides which are kept
 //! * [`manifest`] and [`layout`] are shared by writer and reader; [`progress`] counts for both

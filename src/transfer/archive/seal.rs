@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 /// The first bytes of every encrypted file.
 const MAGIC: &[u8] = b"age-encryption.org/";
 
-/// The work to derive a key from a passphrase, as a power of two; it takes about a second and 256 MiB. It is fixed, because
-/// `age` would measure it: a machine under load, or a slower one, would then refuse archives of a faster one.
+/// The work to derive a key from a passphrase, as a power of two; it takes about a second and 256 MiB. It is fixed,
+/// because `age` would measure it: a machine under load, or a slower one, would then refuse archives of a faster one.
 #[cfg(feature = "age")]
 const WORK: u8 = 18;
 /// The most work that is accepted, which takes 4 GiB. Earlier versions measured the work.

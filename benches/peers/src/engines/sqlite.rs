@@ -1,5 +1,6 @@
 //! SQLite, as its documentation recommends for durable writes beside readers: WAL, synchronous=FULL, one connection for
-//! each thread, prepared statements kept, connections used again. A point is a copy by the backup API or by `VACUUM INTO`.
+//! each thread, prepared statements kept, connections used again. A point is a copy by the
+//! backup API or by `VACUUM INTO`.
 //!
 //! Its busy handler sleeps for ever longer when several connections want to write, so that the threads of one process
 //! take turns by a mutex.
@@ -17,7 +18,8 @@ use crate::data::{Row, Sum};
 use crate::disk;
 use crate::engine::{Engine, Point, Reader, Writer};
 
-/// As many pages as the whole file, so that no other writer comes between: a copy of less is begun again by every write.
+/// As many pages as the whole file, so that no other writer comes between: a copy of less is begun again by every
+/// write.
 const ALL_PAGES: i32 = i32::MAX;
 /// As Hivekeep's and redb's; negative for kilobytes.
 const CACHE_KILOBYTES: i32 = -65_536;

@@ -91,8 +91,8 @@ fn cycles(worker: &mut dyn Worker, more: &mut dyn FnMut() -> bool) -> Result<(Ve
     Ok((ids, claims))
 }
 
-/// The first task is claimed by itself. Then, a number of times: enqueue one, and complete the one that is held together with
-/// claiming the next. Gives the ids that were claimed.
+/// The first task is claimed by itself. Then, a number of times: enqueue one, and complete the one that is held
+/// together with claiming the next. Gives the ids that were claimed.
 fn joined_cycles(worker: &mut dyn Worker, count: usize) -> Result<Vec<String>> {
     worker.enqueue(1)?;
     let mut held = worker.claim(1)?;

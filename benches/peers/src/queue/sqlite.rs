@@ -1,5 +1,5 @@
-//! The usual queue in SQLite: WAL, synchronous=FULL, one connection for each thread, `UPDATE .. RETURNING`, and an index
-//! of the tasks that are ready.
+//! The usual queue in SQLite: WAL, synchronous=FULL, one connection for each thread, `UPDATE .. RETURNING`, and an
+//! index of the tasks that are ready.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

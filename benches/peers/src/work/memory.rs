@@ -1,5 +1,5 @@
-//! Peak memory of a process that loads everything, commits, makes a point and reads everything. Pages of a file that are
-//! mapped count too, as they do for the system.
+//! Peak memory of a process that loads everything, commits, makes a point and reads everything. Pages of a file that
+//! are mapped count too, as they do for the system.
 
 use anyhow::Result;
 

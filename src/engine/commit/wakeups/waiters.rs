@@ -1,8 +1,8 @@
 //! The callers that wait, and which of them a commit wakes: as many as it made tasks ready, the longest waiting first.
 //!
 //! A woken caller has a *notification*. If it takes nothing, because the task is not for it or because it is gone, its
-//! notification passes to the next caller that has not looked since. So a task wakes one caller, and a task that only the last caller may take
-//! wakes each of them once.
+//! notification passes to the next caller that has not looked since. So a task wakes one caller, and a task that only
+//! the last caller may take wakes each of them once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::engine::format::wakes::Wakes;
 pub(super) struct Waiters {
     waiting: BTreeMap<u64, Waits>,
     next: u64,
-    /// Counts changes that may concern waiting callers. One that begins to sleep looks again if it is higher than at its last look.
+    /// Counts changes that may concern waiting callers. One that begins to sleep looks again if it
+    /// is higher than at its last look.
     news: u64,
 }
 
@@ -157,8 +158,8 @@ impl Waiters {
         woken
     }
 
-    /// Gives a notification to the first sleeping caller that has not looked since. If there is none, everybody has looked, or is
-    /// about to.
+    /// Gives a notification to the first sleeping caller that has not looked since. If there is none,
+    /// everybody has looked, or is about to.
     fn give(&mut self, notification: Notification) -> Option<Sleeper> {
         let is_for = |waits: &&mut Waits| {
             waits.sleeps.is_some()

@@ -170,8 +170,8 @@ pub(super) fn count(page: &[u8]) -> Option<usize> {
     page.get(2..)?.first_chunk().map(|count| usize::from(u16::from_le_bytes(*count)))
 }
 
-/// The pairs of a leaf that lie within it. On a damaged one they may lie over one another; all together are not longer than
-/// two such pages, as a page may be made of which each of many pairs is as long as the page.
+/// The pairs of a leaf that lie within it. On a damaged one they may lie over one another; all together are not longer
+/// than two such pages, as a page may be made of which each of many pairs is as long as the page.
 pub(super) fn pairs(page: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let mut left = 2 * page.len();
     spots(page).filter_map(move |(key, value)| {
@@ -195,8 +195,8 @@ pub(super) fn spots(page: &[u8]) -> impl Iterator<Item = (Range<usize>, Range<us
     })
 }
 
-/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys. Keys that lie over one
-/// another are left out as pairs are.
+/// The pages below a branch: checksums, numbers, a table of the ends of the keys between them, keys. Keys that lie over
+/// one another are left out as pairs are.
 pub(super) fn children(page: &[u8], span: &Span) -> Vec<(PageLink, Span)> {
     let count = count(page).unwrap_or_default();
     let key_end = |at: usize| u32_at(page, 8 + 24 * (count + 1) + 4 * at);

@@ -1,8 +1,8 @@
-//! The pages of a redb file, read without redb, which may panic over damaged ones: its two commit slots, the trees of its
-//! tables, and, where a tree leads nowhere, every page that looks like a leaf.
+//! The pages of a redb file, read without redb, which may panic over damaged ones: its two commit slots, the trees of
+//! its tables, and, where a tree leads nowhere, every page that looks like a leaf.
 //!
-//! The layout is that of redb 4.5, which is pinned. A branch has the checksum of each page below it; a page that differs
-//! from its own in one bit only is mended, which 128 bits of checksum prove.
+//! The layout is that of redb 4.5, which is pinned. A branch has the checksum of each page below it; a page that
+//! differs from its own in one bit only is mended, which 128 bits of checksum prove.
 //!
 //! * `layout`: the bytes of pages and of the header
 //! * `newest`: whether the newest commit is the one that was written, looked at before redb opens the file
@@ -32,19 +32,19 @@ use crate::limits::RECORD_BYTES;
 const PAGE_SIZE: u64 = 4096;
 /// Deeper is no tree of redb's, whose branches have a hundred children.
 const DEPTH_MAX: usize = 24;
-/// No page is longer: a leaf of one row of the greatest length, with its frame and key, which redb gives the next power of
-/// two. Records are shorter, but earlier versions wrote rows of any length outside of them.
+/// No page is longer: a leaf of one row of the greatest length, with its frame and key, which redb gives the next power
+/// of two. Records are shorter, but earlier versions wrote rows of any length outside of them.
 const PAGE_MAX: usize = 2 * RECORD_BYTES;
 /// A longer page that a cut-off file lacks is not filled with zeroes: the page would take memory for nothing.
 const MADE_UP_MAX: usize = 4 << 20;
-/// In longer pages not every bit is tried, which would take seconds: only those of the beginning, and those that the rows'
-/// own checksums point to.
+/// In longer pages not every bit is tried, which would take seconds: only those of the beginning, and those that
+/// the rows' own checksums point to.
 const MEND_MAX: usize = 16 << 10;
 const MEND_BEGINNING: usize = 256;
 /// In a page where the checksums of more rows than this point to a bit, more than one bit was flipped.
 const SUSPECTS_MAX: usize = 16;
-/// The most bytes that are hashed to mend pages, which takes about half a minute: 2,000 pages of the usual length, each of
-/// whose bits is tried. A file may be made so that it would take days.
+/// The most bytes that are hashed to mend pages, which takes about half a minute: 2,000 pages of the usual length, each
+/// of whose bits is tried. A file may be made so that it would take days.
 const MEND_BYTES_MAX: u64 = 2000 * 8 * PAGE_SIZE * PAGE_SIZE;
 
 /// The pages of one file.
@@ -86,8 +86,8 @@ impl<'a> Pages<'a> {
     pub(crate) fn roots(&self) -> Result<Vec<PageLink>> {
         let Some(Header { flags, slots: [first, second] }) = self.header()? else { return Ok(Vec::new()) };
         let mut second_counts = flags & SECOND_COUNTS != 0;
-        // The newer one, after a commit of a single phase. After one of two phases a newer one is a commit that was cut off;
-        // in a file that was closed it changed no row.
+        // The newer one, after a commit of a single phase. After one of two phases a newer one is a commit that was cut
+        // off; in a file that was closed it changed no row.
         if flags & TWO_PHASE == 0 && first.sound && second.sound {
             second_counts = second.transaction > first.transaction;
         }
@@ -205,7 +205,8 @@ impl<'a> Pages<'a> {
         Ok(checksums)
     }
 
-    /// The number of a page is its index among those of its length, its region of 4 GiB, and its length as a power of 2.
+    /// The number of a page is its index among those of its length, its region of 4 GiB, and its length as a power of
+    /// 2.
     fn place(&self, number: u64) -> PagePlace {
         let order = number >> 59;
         let index = number & (0x000F_FFFF >> order.min(20));

@@ -14,14 +14,14 @@ struct Tree {
 }
 
 impl Pages<'_> {
-    /// Whether the page at which the newest commit begins is what was written: one of an earlier commit in its place would
-    /// be the whole store as it was then, and no digest could tell.
+    /// Whether the page at which the newest commit begins is what was written: one of an earlier commit in its place
+    /// would be the whole store as it was then, and no digest could tell.
     ///
     /// And whether redb's own tables are what was written, by which it knows which pages are free. They are small, and
     /// redb does not only fail over damaged ones: it aborts the process as soon as something is written.
     ///
-    /// A commit of two phases counts once its pages are synced, so this holds after a kill and a power cut too. After one of
-    /// a single phase redb reads every page when the file was not closed, and computes the free ones again.
+    /// A commit of two phases counts once its pages are synced, so this holds after a kill and a power cut too. After
+    /// one of a single phase redb reads every page when the file was not closed, and computes the free ones again.
     pub(crate) fn newest_commit_is_sound(&self) -> Result<bool> {
         let Some(header) = self.header()? else { return Ok(false) };
         if !header.has(TWO_PHASE) {
@@ -44,8 +44,8 @@ impl Pages<'_> {
         Ok(walk.sound && walk.ends)
     }
 
-    /// Whether a reader that follows every link comes to an end. redb keeps no count, and trees of which many branches lead to
-    /// the same pages, with the right checksums, would keep it busy for ever.
+    /// Whether a reader that follows every link comes to an end. redb keeps no count, and trees of which many branches
+    /// lead to the same pages, with the right checksums, would keep it busy for ever.
     pub(crate) fn trees_end(&self) -> Result<bool> {
         let Some(Header { slots: [first, second], .. }) = self.header()? else { return Ok(true) };
         let mut roots: Vec<PageLink> = Vec::new();

@@ -1,8 +1,8 @@
 //! The rows of one commit, read from the file past redb: by several workers, each leaf once, and parsed where it lies.
 //!
-//! It is for callers that read every row and hold a read transaction of the same commit, which keeps its pages from being
-//! used again. Pages are read as the file has them now. If anything differs from what redb writes, the walk ends with an error,
-//! and the caller reads through redb, which determines the damage.
+//! It is for callers that read every row and hold a read transaction of the same commit, which keeps its pages from
+//! being used again. Pages are read as the file has them now. If anything differs from what redb writes, the walk ends
+//! with an error, and the caller reads through redb, which determines the damage.
 
 #[cfg(test)]
 mod test;
@@ -27,8 +27,8 @@ const ATTEMPTS: usize = 8;
 const RUN: u64 = 256 << 10;
 /// A gap of up to this many bytes between two of them is read too, as that costs less than another read.
 const BETWEEN: u64 = 2 * PAGE_SIZE;
-/// The leaves below this many bytes of branches are put in order before they are read: 200,000 of them, for which the ends of
-/// their keys are kept in memory. Few of the stores of tests have as many.
+/// The leaves below this many bytes of branches are put in order before they are read: 200,000 of them, for which the
+/// ends of their keys are kept in memory. Few of the stores of tests have as many.
 const GATHERED: u64 = if cfg!(test) { 2 * PAGE_SIZE } else { 8 << 20 };
 /// The number of branches and leaves that a worker takes at a time.
 const BRANCHES_AT_ONCE: usize = 16;
@@ -73,8 +73,8 @@ struct Reader<'a> {
 impl Snapshot {
     /// The result of `begin`, with the commit that it has begun to read; none when the pages of that are not known.
     ///
-    /// Every process publishes a commit by the header, and redb reads the header to begin: when it names the same commit
-    /// before and after, that is the one. Numbers of commits only grow.
+    /// Every process publishes a commit by the header, and redb reads the header to begin: when it names the same
+    /// commit before and after, that is the one. Numbers of commits only grow.
     pub(crate) fn with<R>(path: &Path, begin: impl Fn() -> Result<R>) -> Result<(R, Option<Self>)> {
         let Ok(file) = OwnFile::read(path) else { return Ok((begin()?, None)) };
         let published = || Pages::new(&file).ok()?.published().ok()?;
@@ -247,8 +247,8 @@ impl<'a> Reader<'a> {
         Leaf { place: self.pages.place(tree.link.page), span: tree.span }
     }
 
-    /// Reads leaves, which come in the order in which they lie in the file, and those near each other at once; gives the
-    /// number of rows.
+    /// Reads leaves, which come in the order in which they lie in the file, and those near each other at
+    /// once; gives the number of rows.
     fn leaves(&mut self, leaves: &[Leaf], row: &mut EachRow<'_>) -> Result<u64> {
         let (mut rest, mut met) = (leaves, 0);
         while let Some((first, others)) = rest.split_first() {
@@ -301,8 +301,8 @@ impl PagePlace {
 
 type EachRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
-/// Calls `row` with the rows of a leaf, which must be all that it says it has, in order and within the span; gives their
-/// number.
+/// Calls `row` with the rows of a leaf, which must be all that it says it has, in order and
+/// within the span; gives their number.
 fn rows_of(page: &[u8], span: &Span, row: &mut EachRow<'_>) -> Result<u64> {
     let mut met = 0;
     let mut last = span.after.as_deref();

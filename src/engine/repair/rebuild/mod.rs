@@ -1,5 +1,5 @@
-//! The new store: every record with the rows that its versions need, every point with its present content, and the other
-//! tables as they were.
+//! The new store: every record with the rows that its versions need, every point with its present content, and
+//! the other tables as they were.
 //!
 //! * `found`: the points, collections and damaged records that the salvage found
 //! * `compare`: compares the present and every point with their statistics before the damage, and writes the new ones
@@ -163,7 +163,8 @@ impl Rebuild<'_> {
                 Step::Live(_) => self.live(row, bytes, stats)?,
                 Step::Tombstone(_) => self.push(Table::Tombstones, row.to_vec(), bytes)?,
                 Step::PreImage(segment, at) => {
-                    // S1: without a version, the key counts as absent at the point, and the record may have lost its past.
+                    // S1: without a version, the key counts as absent at the point, and the
+                    // record may have lost its past.
                     whole &= at.is_some();
                     self.report.pre_images += 1;
                     self.push(Table::PreImages, pre_image_key(segment, row), bytes)?;

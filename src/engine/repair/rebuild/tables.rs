@@ -37,8 +37,8 @@ impl Rebuild<'_> {
         self.raise_counters()
     }
 
-    /// The same for `meta`, of which the engine writes some rows itself; and which others may be lost, as they are on older
-    /// pages only.
+    /// The same for `meta`, of which the engine writes some rows itself; and which others may be lost,
+    /// as they are on older pages only.
     fn name_lost_meta(&mut self) -> Result<()> {
         self.name_lost_rows(Table::Meta, 0)?;
         let notes = &self.salvage.notes;

@@ -29,8 +29,8 @@ pub(super) struct Extend {
 
 /// Mark a task as done
 ///
-/// With --claim-next it also claims the next task for the same bot, in the same commit, and prints that claim in a second
-/// line; with --json it prints an object with completed and claims. No next task is no error.
+/// With --claim-next it also claims the next task for the same bot, in the same commit, and prints that claim in a
+/// second line; with --json it prints an object with completed and claims. No next task is no error.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

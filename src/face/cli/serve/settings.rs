@@ -1,5 +1,5 @@
-//! The settings of the service: each is a flag, else an environment variable, else a line of the settings file. One list
-//! defines all three, and what `--print-config` prints.
+//! The settings of the service: each is a flag, else an environment variable, else a line of the settings file. One
+//! list defines all three, and what `--print-config` prints.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -58,8 +58,8 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// These settings, and the others from `below`. The rules of retention of `below` count only if this does not
-            /// switch retention off, and the other way round.
+            /// These settings, and the others from `below`. The rules of retention of `below` count only if this does
+            /// not switch retention off, and the other way round.
             pub(super) fn over(self, mut below: Self) -> Self {
                 if self.no_retention == Some(true) {
                     below.forget_rules();
@@ -92,7 +92,8 @@ macro_rules! settings {
 
 with_rules! { settings {
     values {
-    /// The address to listen on, where port 0 selects a free one, or unix:PATH for a Unix socket [default: 127.0.0.1:8001]
+    /// The address to listen on, where port 0 selects a free one, or unix:PATH for a Unix
+    /// socket [default: 127.0.0.1:8001]
     listen: String = "HIVEKEEP_LISTEN", "ADDRESS";
     /// The interval of automatic backups, or off [default: 10m]
     backup_interval: Span = "HIVEKEEP_BACKUP_INTERVAL", "TIME";
@@ -106,8 +107,8 @@ with_rules! { settings {
     archive_every: Span = "HIVEKEEP_ARCHIVE_EVERY", "TIME";
     /// The maximum size of a request body [default: 16MiB]
     max_body: Size = "HIVEKEEP_MAX_BODY", "SIZE";
-    /// The memory that the bodies and answers of all requests may take together; more are refused with 503, except small
-    /// ones [default: 256MiB]
+    /// The memory that the bodies and answers of all requests may take together; more are refused with 503,
+    /// except small ones [default: 256MiB]
     request_memory: Size = "HIVEKEEP_REQUEST_MEMORY", "SIZE";
     /// The requests per second of one key, or of one address where no key is shown; five times as many at once, or off
     /// [default: 1000, and no limit for programs of this machine without a key]
@@ -116,9 +117,11 @@ with_rules! { settings {
     point_limit: Count = "HIVEKEEP_POINT_LIMIT", "NUMBER";
     /// Refuse to make a point with less free space than this [default: 16MiB]
     min_free: Size = "HIVEKEEP_MIN_FREE", "SIZE";
-    /// Report a crash if a process is found dead and its mark of a clean shutdown is older than this, or off [default: 30s]
+    /// Report a crash if a process is found dead and its mark of a clean shutdown is older than this, or off [default:
+    /// 30s]
     stale_after: Span = "HIVEKEEP_STALE_AFTER", "TIME";
-    /// Run this command when a backup, archive, retention run or check fails, with HIVEKEEP_FAILED and HIVEKEEP_ERROR set
+    /// Run this command when a backup, archive, retention run or check fails, with
+    /// HIVEKEEP_FAILED and HIVEKEEP_ERROR set
     on_failure: String = "HIVEKEEP_ON_FAILURE", "COMMAND";
     /// Post the event of such a failure to this URL as JSON; http only, for https let --on-failure run curl
     failure_url: Webhook = "HIVEKEEP_FAILURE_URL", "URL";
@@ -127,8 +130,8 @@ with_rules! { settings {
     reopen_timeout: Span = "HIVEKEEP_REOPEN_TIMEOUT", "TIME";
     /// Disconnect a client that sends no request, or reads no answer, for this time [default: 30s]
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
-    /// Answer a write once it is on the disk, or once the system has it: disk or system; with system, which needs exclusive, a
-    /// power cut may take the writes of the last 100 ms, and a kill none [default: disk]
+    /// Answer a write once it is on the disk, or once the system has it: disk or system; with system, which needs
+    /// exclusive, a power cut may take the writes of the last 100 ms, and a kill none [default: disk]
     durability: Durability = "HIVEKEEP_DURABILITY", "disk|system";
     /// The name that the page shows in a band on every screen, such as prod
     name: BandName = "HIVEKEEP_NAME", "NAME";

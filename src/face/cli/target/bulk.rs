@@ -28,8 +28,8 @@ impl Target {
         }
     }
 
-    /// Continues the change that runs until it has ended; a service does so by itself, and is watched. Returns none when
-    /// none runs.
+    /// Continues the change that runs until it has ended; a service does so by itself, and is
+    /// watched. Returns none when none runs.
     pub(in crate::face::cli) fn continue_bulk(&self, show: impl Fn(&BulkJob)) -> Result<Option<BulkJob>> {
         match self {
             Self::Here(store) => store.continue_bulk(|job| {

@@ -2,7 +2,8 @@
 //! ways to what it asks for.
 //!
 //! * [`location`]: which of the two `--store` names
-//! * [`records`], [`queue`], [`bulk`], [`schedules`], [`points`], [`restore`], [`keys`], [`whole`]: the methods, by topic;
+//! * [`records`], [`queue`], [`bulk`], [`schedules`], [`points`], [`restore`], [`keys`],
+//!   [`whole`]: the methods, by topic;
 //!   [`seen`]: those of a point
 
 mod bulk;

@@ -1,7 +1,7 @@
 //! `/mcp`: the tools of agents over HTTP, by the official SDK of the Model Context Protocol.
 //!
-//! A request first passes the middleware that every request passes: hosts and origins, the key, rate limits, and the memory
-//! for bodies. Then each tool checks the role that it needs, and acts with the key of that request.
+//! A request first passes the middleware that every request passes: hosts and origins, the key, rate limits, and the
+//! memory for bodies. Then each tool checks the role that it needs, and acts with the key of that request.
 //!
 //! * `sessions`: the open sessions, each of which belongs to the key that began it; their limits and their end
 //! * `way`: calls the store through `app`, so the limits of the service hold for tools too
@@ -250,8 +250,8 @@ fn begins_a_session(message: &ClientJsonRpcMessage) -> bool {
     matches!(request.request, ClientRequest::InitializeRequest(_))
 }
 
-/// The way to the store of a request, and whether its session lives on when it is answered: since its version of 2026-07-28
-/// the protocol has no sessions.
+/// The way to the store of a request, and whether its session lives on when it is answered: since its version of
+/// 2026-07-28 the protocol has no sessions.
 fn door_of(context: &RequestContext<RoleServer>) -> Option<(Arc<dyn Door>, bool)> {
     let parts = context.extensions.get::<Parts>()?;
     let door: &Arc<dyn Door> = parts.extensions.get()?;

@@ -1,10 +1,10 @@
-//! The sessions of agents over HTTP, each with the key that began it: they end by their client's word, by its silence, or
-//! with the service.
+//! The sessions of agents over HTTP, each with the key that began it: they end by their client's word, by
+//! its silence, or with the service.
 //!
-//! The SDK would take a session whose client thinks for one whose client is gone, and would end it as if its client had ended
-//! it. So it ends none by itself. A client that keeps a stream of events open is there, however long it is silent. One that is
-//! silent without a stream may think or be gone, and nobody can tell: its session ends, and the lease of each of its claims
-//! decides, as it was promised when the task was claimed.
+//! The SDK would take a session whose client thinks for one whose client is gone, and would end it as if its client had
+//! ended it. So it ends none by itself. A client that keeps a stream of events open is there, however long it is
+//! silent. One that is silent without a stream may think or be gone, and nobody can tell: its session ends, and the
+//! lease of each of its claims decides, as it was promised when the task was claimed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -24,7 +24,8 @@ pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id")
 /// The sessions of all agents, and of one key or client.
 pub(super) const SESSIONS: usize = 256;
 pub(super) const SESSIONS_OF_ONE: usize = 8;
-/// The streams of events of one session. The second one is for a client that comes back before the first is seen to be dead.
+/// The streams of events of one session. The second one is for a client that comes back before the first is seen to be
+/// dead.
 pub(super) const STREAMS_OF_ONE: usize = 2;
 /// The calls of one key or client that may wait for a task at once. A wait needs no connection.
 pub(super) const WAITS_OF_ONE: usize = 16;

@@ -155,9 +155,9 @@ mod tests {
 
     use super::*;
 
-    /// The most bytes of our own modules. A person who checks the page can read so much: 120 KiB for the nine screens, 16 for
-    /// changes of many tasks, the schedules and the changes between points, and 6 for what the service and the bots are at,
-    /// the size of points and the chain of the audit trail.
+    /// The most bytes of our own modules. A person who checks the page can read so much: 120 KiB for the nine screens,
+    /// 16 for changes of many tasks, the schedules and the changes between points, and 6 for what the service and the
+    /// bots are at, the size of points and the chain of the audit trail.
     const OWN_BYTES: usize = 142 << 10;
     /// The most bytes of the files of the first screen, which leaves room for its answers below 150 KB.
     const FIRST_BYTES: usize = 100_000;

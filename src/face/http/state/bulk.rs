@@ -1,5 +1,5 @@
-//! `/api/bulk`: all tasks that fit a filter are requeued, cancelled or purged, as a job that outlives the request and the
-//! service.
+//! `/api/bulk`: all tasks that fit a filter are requeued, cancelled or purged, as a job that
+//! outlives the request and the service.
 
 use axum::Json;
 use axum::http::{Method, StatusCode};

@@ -59,8 +59,8 @@ pub(super) async fn claim(app: App, client: Option<Extension<Peer>>, Object(mut 
     }
 }
 
-/// Completes a task, and claims the next ones for its bot. The task stays completed whatever becomes of the wait, so that
-/// its response is a success.
+/// Completes a task, and claims the next ones for its bot. The task stays completed whatever becomes of the wait, so
+/// that its response is a success.
 pub(super) async fn complete_and_claim(
     app: App,
     client: Option<Extension<Peer>>,

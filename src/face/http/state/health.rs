@@ -1,5 +1,5 @@
-//! `/api/doctor`, `/api/crash/ack` and `/api/service`: whether the data would come back, that a crash was seen, and how the
-//! service runs.
+//! `/api/doctor`, `/api/crash/ack` and `/api/service`: whether the data would come back, that a crash was
+//! seen, and how the service runs.
 
 use axum::Json;
 use axum::http::Method;

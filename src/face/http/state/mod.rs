@@ -1,8 +1,8 @@
 //! The live state over HTTP.
 //!
-//! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`], [`bulk`],
-//!   [`schedules`], [`whole`]: the routes, each with its table; [`batch`] and [`claim`]: handlers of batches and of claims, in
-//!   the table of [`queue`]
+//! * [`registry`], [`queue`], [`records`], [`points`], [`pulse`], [`collections`], [`health`], [`versions`], [`check`],
+//!   [`bulk`], [`schedules`], [`whole`]: the routes, each with its table; [`batch`] and [`claim`]: handlers of batches
+//!   and of claims, in the table of [`queue`]
 //! * [`reading`]: reads now or as of a point, and pages of them
 
 mod batch;

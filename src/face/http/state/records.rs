@@ -260,8 +260,8 @@ async fn events(app: App, query: Query) -> Answer {
     .await
 }
 
-/// A page of numbered items; the cursor is a number. A list may say at which number it stopped looking. Items are read a few
-/// at a time, since they may be long.
+/// A page of numbered items; the cursor is a number. A list may say at which number it stopped looking. Items are read
+/// a few at a time, since they may be long.
 fn numbered<T: Serialize, I: Iterator<Item = (u64, T)>>(
     query: &Query,
     name: &'static str,
@@ -384,7 +384,8 @@ async fn set(app: App, Name(key): Name, headers: HeaderMap, Given(value): Given)
     Ok((headers, text).into_response())
 }
 
-/// Whether `If-Match` names the version of a value, or any (`*`). A proxy that compresses answers makes their tags weak.
+/// Whether `If-Match` names the version of a value, or any (`*`). A proxy that compresses
+/// answers makes their tags weak.
 fn is_expected(headers: &HeaderMap, now: Option<&Value>) -> bool {
     let Some(own) = now.map(|now| version(now.to_string().as_bytes())) else { return false };
     let lists = headers.get_all(header::IF_MATCH).iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));

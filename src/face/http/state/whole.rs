@@ -1,5 +1,5 @@
-//! `/api/summary`, `/api/sizes`, `/api/backups`, `/api/policy`, `/api/queue-memory` and `/api/forget`: the store as a whole, and the rules by
-//! which it forgets.
+//! `/api/summary`, `/api/sizes`, `/api/backups`, `/api/policy`, `/api/queue-memory` and `/api/forget`: the store as a
+//! whole, and the rules by which it forgets.
 
 use axum::Json;
 use axum::http::Method;

@@ -6,7 +6,8 @@
 //! so that a line costs no commit and no sync of its own:
 //!
 //! * the last event that is on the disk for certain, stored from time to time, after a sync of the file;
-//! * the last event in the file before a commit with events, stored by that commit. It is valid until the system restarts.
+//! * the last event in the file before a commit with events, stored by that commit. It is valid until the system
+//!   restarts.
 //!
 //! Thus no line is lost. If a process is killed after a rename of the file, the lines of its last commit may be in both
 //! files. After a power cut, this applies to the lines since the last sync. Otherwise no line is written twice.

@@ -1,7 +1,7 @@
 //! `*-activity.jsonl` and `registry-changes.jsonl`: each line is an action for the audit trail.
 //!
-//! Two forms of activities are known: `ts`, `agent_id`, `event`, and `timestamp`, `bot_id`, `event_type`. An entry keeps
-//! the text of its line.
+//! Two forms of activities are known: `ts`, `agent_id`, `event`, and `timestamp`, `bot_id`, `event_type`. An
+//! entry keeps the text of its line.
 
 use serde_json::{Map, Value};
 

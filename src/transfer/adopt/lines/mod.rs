@@ -1,5 +1,5 @@
-//! Files with a record on each line: `audit` reads activities and changes of the registry, `chat` messages, and `events` the
-//! events of the replaced service. Here is the loop over the lines.
+//! Files with a record on each line: `audit` reads activities and changes of the registry, `chat` messages, and
+//! `events` the events of the replaced service. Here is the loop over the lines.
 
 pub(super) mod audit;
 pub(super) mod chat;
@@ -41,7 +41,8 @@ pub(super) trait Record {
     /// `Invalid` before anything is written when something in it is too long.
     fn append(tx: &mut WriteTx<'_>, new: Self::New) -> Result<u64>;
 
-    /// Whether the entry that was appended under that number is still there. Trails, which are only ever purged, always say so.
+    /// Whether the entry that was appended under that number is still there. Trails, which are
+    /// only ever purged, always say so.
     fn is_there(_tx: &mut WriteTx<'_>, _number: u64) -> Result<bool> {
         Ok(true)
     }
