@@ -1,4 +1,5 @@
-//! The beginning of a replica: the bucket proves itself, the description is written, and the first term begins with a base.
+//! The beginning of a replica: the bucket proves itself, the description is written, and the
+//! first term begins with a base.
 
 use std::sync::Arc;
 
@@ -22,18 +23,19 @@ use crate::replica::bucket::Creation;
 /// How a replica begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InitReplicaOptions {
-    /// Public keys of age (`age1..`) whose holders can read the replica; none leaves it unencrypted. This cannot be changed later.
+    /// Public keys of age (`age1..`) whose holders can read the replica; none leaves it
+    /// unencrypted. This cannot be changed later.
     pub recipients: Vec<String>,
 }
 
 impl Store {
-    /// Makes a replica of the store at a location where none is, with a first base. From now on the store keeps its commits
-    /// until [`Store::replicate`] has shipped them.
+    /// Makes a replica of the store at a location where none is, with a first base. From now on the store keeps its
+    /// commits until [`Store::replicate`] has shipped them.
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a replica, or when the bucket cannot keep two writers apart; `Invalid` for recipients that are none;
-    /// the errors of the bucket, and as a write.
+    /// `Conflict` when there is a replica, or when the bucket cannot keep two writers apart; `Invalid` for recipients
+    /// that are none; the errors of the bucket, and as a write.
     pub fn init_replica(&self, at: &ReplicaLocation, options: &InitReplicaOptions) -> Result<()> {
         let recipients = match &options.recipients[..] {
             [] => None,

@@ -14,8 +14,8 @@ const PREFIX_MAX: usize = 512;
 /// Characters of a prefix beside letters and digits, which no service and no file system treats in a special way.
 const PREFIX_MARKS: &str = "-_.=+@~";
 
-/// The location of a replica: a path, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`. It has
-/// no secrets; credentials come from the environment.
+/// The location of a replica: a path, `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+/// `az://container/prefix`. It has no secrets; credentials come from the environment.
 ///
 /// # Examples
 ///

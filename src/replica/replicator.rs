@@ -29,9 +29,11 @@ const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 /// How a store is shipped.
 #[derive(Clone, Debug)]
 pub struct ReplicateOptions {
-    /// The time between two looks for new commits: the most that the loss of the machine costs, besides the time of a request.
+    /// The time between two looks for new commits: the most that the loss of the machine costs,
+    /// besides the time of a request.
     pub interval: Duration,
-    /// The text of an age identity file. It is needed for an encrypted replica only when other processes have written to it.
+    /// The text of an age identity file. It is needed for an encrypted replica only when other processes have written
+    /// to it.
     pub identity: Option<String>,
 }
 
@@ -74,13 +76,14 @@ struct Shared {
 }
 
 impl Store {
-    /// Ships every commit of the store to its replica, on a thread of its own. Returns once this process has a term of its own, or
-    /// after `wait` while the bucket does not answer; the thread tries on.
+    /// Ships every commit of the store to its replica, on a thread of its own. Returns once this process has a term of
+    /// its own, or after `wait` while the bucket does not answer; the thread tries on.
     ///
     /// # Errors
     ///
-    /// `Conflict` when the replica has commits that the store does not have, when it is the replica of another store, or when other
-    /// processes may write to the store; `Invalid` for an identity that is none; `Io` when no thread can be started.
+    /// `Conflict` when the replica has commits that the store does not have, when it is the replica of another
+    /// store, or when other processes may write to the store; `Invalid` for an identity that is none; `Io`
+    /// when no thread can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         if self.is_shared() {
             let message =

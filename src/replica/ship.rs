@@ -41,7 +41,8 @@ impl Shipper {
     ///
     /// # Errors
     ///
-    /// `Conflict` when the replica has commits that the store does not have; the errors of the replica and of the store.
+    /// `Conflict` when the replica has commits that the store does not have; the errors of the replica and of the
+    /// store.
     pub(crate) async fn open(remote: OpenReplica, mut source: Source) -> Result<Self> {
         let restored = source.at().is_some_and(|at| at.restored);
         let from = if restored { BegunFrom::Restore } else { BegunFrom::Log };
@@ -74,7 +75,8 @@ impl Shipper {
         self.source.position()
     }
 
-    /// Ships everything that the store has, and makes a base if it is time for one. After an error it may only be called again.
+    /// Ships everything that the store has, and makes a base if it is time for one. After an
+    /// error it may only be called again.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Shipping a real store into a folder: nothing is lost and nothing is mixed in, whatever is killed, and whoever comes second.
+//! Shipping a real store into a folder: nothing is lost and nothing is mixed in, whatever is
+//! killed, and whoever comes second.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

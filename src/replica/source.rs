@@ -128,8 +128,8 @@ impl Source {
         self.at.as_ref()
     }
 
-    /// The next commits behind the position, at most up to `last`, with the digest of the state after them; none at the end of
-    /// the store. `Gap`: they are not kept.
+    /// The next commits behind the position, at most up to `last`, with the digest of the state after them; none at the
+    /// end of the store. `Gap`: they are not kept.
     ///
     /// # Errors
     ///

@@ -48,6 +48,7 @@ impl Instance {
             HealthCheck::of("backup", failed(health.backup_error, "the last automatic backup failed")),
             HealthCheck::of("retention", failed(health.retention_error, "the last retention failed")),
             self.archive_check(),
+            self.replication().check(store),
             HealthCheck::of("upkeep", failed(health.upkeep_error, "the last upkeep of leases and sessions failed")),
             HealthCheck::of("schedules", failed(health.schedules_error, "a schedule could not fire")),
             HealthCheck::of("disk", self.room().for_point(store).err().map(|error| error.to_string())),

@@ -26,6 +26,7 @@ use crate::service::free_space::FreeSpace;
 use crate::service::keyring::Keyring;
 use crate::service::mirror::Mirror;
 use crate::service::refusals::Refusals;
+use crate::service::replication::Replication;
 use crate::service::setup::Setup;
 use crate::service::steward::Steward;
 use crate::state::queue::{BulkAction, ClaimOptions, ClaimOwner, TaskFilter};
@@ -62,6 +63,7 @@ pub(crate) struct Instance {
     bulk_worker: BulkWorker,
     check_jobs: CheckJobs,
     keyring: Keyring,
+    replication: Replication,
     refusals: Refusals,
     /// The last one that was asked for. Asked often, so it is kept until points change.
     inventory: Mutex<Option<Arc<Inventory>>>,
@@ -117,12 +119,14 @@ impl Instance {
         }
         let store = options.open(path)?;
         let keyring = Keyring::load(&store)?;
+        // Before anything else writes: another machine may have the history now.
+        let replication = Replication::start(&store, setup.replica.as_ref())?;
         let steward = Arc::new(Steward::new(&store, &setup));
         let keeper = Keeper::start(store.clone(), setup.reopen_timeout, steward.clone())?;
         let running = RwLock::new(Running::start(&store, &steward, setup)?);
         let bulk_worker = BulkWorker::start(store.clone())?;
         let (check_jobs, refusals, inventory) = (CheckJobs::default(), Refusals::default(), Mutex::default());
-        Ok(Self { store, steward, keeper, running, bulk_worker, check_jobs, keyring, refusals, inventory })
+        Ok(Self { store, steward, keeper, running, bulk_worker, check_jobs, keyring, replication, refusals, inventory })
     }
 
     /// Continues with `setup`. Settings that only an opening reads stay as they were: whether others may have the
@@ -158,10 +162,12 @@ impl Instance {
     ///
     /// As [`Store::close`].
     pub(crate) fn close(self) -> Result<()> {
-        let Self { store, running, bulk_worker, keeper, keyring, refusals, .. } = self;
+        let Self { store, running, bulk_worker, keeper, keyring, replication, refusals, .. } = self;
         drop((running, bulk_worker, keeper));
         keyring.write_uses(&store);
         refusals.write(&store);
+        // Last, so that the replica has these too.
+        drop(replication);
         store.close()
     }
 
@@ -203,6 +209,11 @@ impl Instance {
     /// The keys in memory.
     pub(crate) fn keyring(&self) -> &Keyring {
         &self.keyring
+    }
+
+    /// The shipping of the store.
+    pub(crate) fn replication(&self) -> &Replication {
+        &self.replication
     }
 
     /// Whether the disk has room for a point.
@@ -392,6 +403,7 @@ mod tests {
             archive_dir: None,
             reopen_timeout: None,
             archive_must_exist: false,
+            replica: None,
             archive_sealed: ExportOptions::new(),
         }
     }

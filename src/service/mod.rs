@@ -9,6 +9,7 @@
 //! * [`free_space`]: the space that the disk needs before a point is made
 //! * [`check_jobs`]: checks that run for a while; [`health`]: whether the service does its work
 //! * [`steward`]: reacts to failures; [`webhook`]: the URL that it notifies
+//! * [`replication`]: the replica of the store
 //! * [`shell`]: runs a command of the operator's
 
 #[cfg(feature = "http")]
@@ -29,6 +30,8 @@ pub(crate) mod keyring;
 mod mirror;
 #[cfg(feature = "http")]
 mod refusals;
+#[cfg(feature = "http")]
+pub(crate) mod replication;
 #[cfg(feature = "http")]
 pub(crate) mod setup;
 pub(crate) mod shell;

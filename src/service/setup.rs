@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::engine::options::Durability;
 use crate::recovery::retention::Policy;
+use crate::service::replication::ReplicaSetup;
 use crate::service::webhook::Webhook;
 use crate::transfer::archive::{ArchivePolicy, ArchiveSchedule, ExportOptions};
 use crate::transfer::archives;
@@ -44,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) reopen_timeout: Option<Duration>,
     /// Whether the folder of archives must exist already.
     pub(crate) archive_must_exist: bool,
+    /// Where the store is shipped to; none for no replica.
+    pub(crate) replica: Option<ReplicaSetup>,
     /// For whom archives are encrypted.
     pub(crate) archive_sealed: ExportOptions,
 }

@@ -67,7 +67,18 @@ fn health_metrics_and_the_openapi_document_are_served() {
     let names: Vec<_> = ready["checks"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(
         names,
-        ["store", "backup", "retention", "archive", "upkeep", "schedules", "disk", "event_log", "last_check"]
+        [
+            "store",
+            "backup",
+            "retention",
+            "archive",
+            "replica",
+            "upkeep",
+            "schedules",
+            "disk",
+            "event_log",
+            "last_check"
+        ]
     );
     assert_eq!(ready["status"], "ready");
     service.get("/api/queue/build").ok();

@@ -51,7 +51,8 @@ pub(crate) struct FeedStatus {
 }
 
 impl Store {
-    /// Begins the feed, unless it has begun: every later commit is in it, and none before. Numbers begin behind `at_least`.
+    /// Begins the feed, unless it has begun: every later commit is in it, and none before.
+    /// Numbers begin behind `at_least`.
     ///
     /// # Errors
     ///
@@ -156,8 +157,8 @@ impl Store {
         Ok(Dump::new(view, sequence, states))
     }
 
-    /// The replica of the feed with that number has everything up to a commit, at a position in its own form. The next commits that
-    /// reach redb write it down.
+    /// The replica of the feed with that number has everything up to a commit, at a position in its own form. The next
+    /// commits that reach redb write it down.
     pub(crate) fn note_shipped(&self, feed: u64, sequence: u64, position: Vec<u8>) {
         self.inner.context.told.note(Progress { feed, sequence, position: position.into() });
     }

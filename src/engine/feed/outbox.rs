@@ -1,5 +1,5 @@
-//! The outbox: the rows of commits that redb has and the replica does not, one row of `meta` for each commit, written in the
-//! transaction of the commit.
+//! The outbox: the rows of commits that redb has and the replica does not, one row of `meta` for each commit, written
+//! in the transaction of the commit.
 
 use super::changed_keys::ChangedKeys;
 use super::row::{FeedRow, is_local, outbox_key, put};
@@ -50,8 +50,8 @@ pub(in crate::engine) fn keep_entries(rows: &mut WriteRows<'_>, moved: &Overlay,
     outbox.write()
 }
 
-/// R1: keeps the rows that a transaction of redb has changed itself. `number` is that of the log behind its commit, where there
-/// is a log. Says whether the feed is on.
+/// R1: keeps the rows that a transaction of redb has changed itself. `number` is that of the log behind its commit,
+/// where there is a log. Says whether the feed is on.
 pub(in crate::engine) fn keep_commit(transaction: &Transaction, number: Option<u64>, told: &Told) -> Result<bool> {
     let changed = transaction.take_changed_keys();
     let mut rows = WriteRows::of(transaction);

@@ -23,13 +23,14 @@ impl States {
         self.0.iter().map(|(id, stats)| (*id, *stats))
     }
 
+    #[cfg(test)]
     /// The state of a collection, empty when nothing was ever written to it.
     pub(crate) fn of(&self, id: CollectionId) -> Stats {
         self.0.get(&id).copied().unwrap_or_default()
     }
 
-    /// The BLAKE3 of number, count, bytes and digest of every collection with records. So it is the same for a collection that
-    /// lost its last record as for one that never had any.
+    /// The BLAKE3 of number, count, bytes and digest of every collection with records. So it is the same for a
+    /// collection that lost its last record as for one that never had any.
     pub(crate) fn digest(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
         for (id, stats) in self.iter().filter(|(_, stats)| *stats != Stats::default()) {

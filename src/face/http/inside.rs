@@ -173,6 +173,7 @@ fn setup() -> Setup {
         archive_every: None,
         archive_dir: None,
         archive_must_exist: false,
+        replica: None,
         archive_sealed: ExportOptions::new(),
     }
 }

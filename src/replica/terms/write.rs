@@ -85,8 +85,8 @@ impl TermWriter {
         Ok(())
     }
 
-    /// Fixes the bytes of an object that stands for commits which are nowhere in the replica: the log goes on behind a base whose
-    /// name is the slot of this object.
+    /// Fixes the bytes of an object that stands for commits which are nowhere in the replica: the log goes on behind a
+    /// base whose name is the slot of this object.
     ///
     /// # Errors
     ///

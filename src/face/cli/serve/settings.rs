@@ -19,7 +19,8 @@ use crate::service::webhook::Webhook;
 use crate::{Durability, Error, Result};
 
 /// Settings that may hold a password, or say where one lies.
-const SECRET: [&str; 5] = ["on-failure", "failure-url", "token-file", "tls-key", "archive-passphrase-file"];
+const SECRET: [&str; 6] =
+    ["on-failure", "failure-url", "token-file", "tls-key", "archive-passphrase-file", "replica-identity"];
 
 /// Whether a setting is a rule of retention, which the store has.
 fn is_rule(name: &str) -> bool {
@@ -133,6 +134,11 @@ with_rules! { settings {
     /// Answer a write once it is on the disk, or once the system has it: disk or system; with system, which needs
     /// exclusive, a power cut may take the writes of the last 100 ms, and a kill none [default: disk]
     durability: Durability = "HIVEKEEP_DURABILITY", "disk|system";
+    /// Ship every commit to this replica, such as s3://bucket/prefix or a folder; hivekeep replica init makes one. The
+    /// service then has the store for itself, as with exclusive
+    replica: String = "HIVEKEEP_REPLICA", "LOCATION";
+    /// The interval of shipping: the most that the loss of the machine costs [default: 1s]
+    replica_interval: Span = "HIVEKEEP_REPLICA_INTERVAL", "TIME";
     /// The name that the page shows in a band on every screen, such as prod
     name: BandName = "HIVEKEEP_NAME", "NAME";
     /// The colour of that band: red, orange, yellow, green, blue, purple or grey
@@ -145,6 +151,8 @@ with_rules! { settings {
     archive_passphrase_file = "HIVEKEEP_ARCHIVE_PASSPHRASE_FILE", "FILE";
     /// Also append the events to this file, one JSON object per line
     event_log = "HIVEKEEP_EVENT_LOG", "FILE";
+    /// Read an encrypted replica with the age identity in this file; needed if another machine has written to it
+    replica_identity = "HIVEKEEP_REPLICA_IDENTITY", "FILE";
     /// The file with the token that requests must send; HIVEKEEP_TOKEN can contain the token itself
     token_file = "HIVEKEEP_TOKEN_FILE", "FILE";
     /// Serve over TLS with the certificates in this PEM file, the service's own first; a reload reads them again

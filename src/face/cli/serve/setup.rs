@@ -11,6 +11,7 @@ use crate::face::cli::value::{Count, Span};
 use crate::face::http::{Access, Band, Limits, Live, RateLimits, Reach, Tls, Token};
 use crate::files;
 use crate::service::free_space::MIN_FREE;
+use crate::service::replication::ReplicaSetup;
 use crate::service::setup::Setup;
 use crate::{Durability, Error, ExportOptions, Policy, Result};
 
@@ -38,6 +39,7 @@ impl Settings {
             stale_after: span(30),
             reopen_timeout: span(5 * 60),
             client_timeout: span(30),
+            replica_interval: span(1),
             exclusive: Some(false),
             durability: Some(Durability::Disk),
             archive_must_exist: Some(false),
@@ -69,6 +71,9 @@ impl Settings {
             ("history", self.history != new.history),
             ("stale-after", self.stale_after != new.stale_after),
             ("reopen-timeout", self.reopen_timeout != new.reopen_timeout),
+            ("replica", self.replica != new.replica),
+            ("replica-interval", self.replica_interval != new.replica_interval),
+            ("replica-identity", self.replica_identity != new.replica_identity),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name))
     }
@@ -84,7 +89,7 @@ impl Settings {
             policy: self.policy(),
             purge_finished: time(self.purge_finished),
             priority_aging: interval(self.priority_aging),
-            exclusive: self.exclusive == Some(true),
+            exclusive: self.is_alone(),
             durability: self.durability()?,
             history: time(self.history),
             stale_mark: time(self.stale_after),
@@ -96,14 +101,36 @@ impl Settings {
             archive_dir: self.archive_dir.clone(),
             reopen_timeout: time(self.reopen_timeout),
             archive_must_exist: self.archive_must_exist == Some(true),
+            replica: self.replica_setup()?,
             archive_sealed: self.sealed()?,
         })
+    }
+
+    /// Whether the service has the store for itself.
+    fn is_alone(&self) -> bool {
+        self.exclusive == Some(true) || self.replica.is_some()
+    }
+
+    /// Where the store is shipped to.
+    fn replica_setup(&self) -> Result<Option<ReplicaSetup>> {
+        let Some(location) = self.replica.clone() else {
+            return match &self.replica_identity {
+                None => Ok(None),
+                Some(_) => {
+                    Err(Error::invalid("replica-identity is for a service with replica; leave it out, or set both"))
+                }
+            };
+        };
+        let interval = interval(self.replica_interval).ok_or_else(|| {
+            Error::invalid("replica-interval must be a time above 0; leave replica out for no replica")
+        })?;
+        Ok(Some(ReplicaSetup { location, interval, identity: self.replica_identity.clone() }))
     }
 
     /// When a write is answered, which is chosen where the service has a log alone.
     fn durability(&self) -> Result<Durability> {
         match self.durability.unwrap_or_default() {
-            Durability::System if self.exclusive != Some(true) => Err(Error::invalid(
+            Durability::System if !self.is_alone() => Err(Error::invalid(
                 "durability system is for a store that the service has for itself; set exclusive too, or leave it out",
             )),
             durability => Ok(durability),
