@@ -16,12 +16,14 @@ pub(crate) struct OpenedTerm {
 }
 
 /// The floors of collection: objects before them may be gone.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Floors {
     /// The highest floor that a collection announced.
     pub(crate) announced: Option<ReplicaSlot>,
     /// The highest floor that a collection decided.
     pub(crate) decided: Option<ReplicaSlot>,
+    /// Collections that were announced and not decided, with their floors. A restore keeps away from them too.
+    pub(crate) undecided: Vec<(u32, ReplicaSlot)>,
     /// The number of the next collection.
     pub(crate) next: u32,
 }
@@ -119,8 +121,9 @@ pub(crate) async fn floors(remote: &impl Remote) -> Result<Floors> {
     let mut floors = Floors::default();
     while let Some(list) = floor(remote, ObjectName::GcList(floors.next)).await? {
         floors.announced = floors.announced.max(list.floor);
-        if let Some(go) = floor(remote, ObjectName::GcGo(floors.next)).await? {
-            floors.decided = floors.decided.max(go.floor);
+        match floor(remote, ObjectName::GcGo(floors.next)).await? {
+            Some(go) => floors.decided = floors.decided.max(go.floor),
+            None => floors.undecided.extend(list.floor.map(|floor| (floors.next, floor))),
         }
         floors.next = floors.next.saturating_add(1);
     }

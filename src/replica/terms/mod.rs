@@ -17,3 +17,10 @@ pub(crate) mod remote;
 pub(crate) mod settle;
 pub(crate) mod walk;
 pub(crate) mod write;
+
+#[cfg(test)]
+mod machine_test;
+#[cfg(test)]
+mod simulation_test;
+#[cfg(test)]
+mod truth_test;

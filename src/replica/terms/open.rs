@@ -150,7 +150,7 @@ async fn seal_dead(remote: &impl Remote, newest: Option<Term>, me: Term) -> Resu
         }
         match found {
             Some(Opening::Opened(opened)) => return Ok(Down::Parent(opened)),
-            Some(Opening::Void { by }) if by > me && !broken!(OvertakenClaimantsGoOn) => return Ok(Down::Overtaken),
+            Some(Opening::Void { by }) if by > me => return Ok(Down::Overtaken),
             _ => next = term.before(),
         }
     }
@@ -196,7 +196,7 @@ async fn seal_parent(
             }
         };
         if let Object::Seal(seal) = stored.object {
-            return Ok((seal.by <= me || broken!(OvertakenClaimantsGoOn)).then_some(at.index));
+            return Ok((seal.by <= me).then_some(at.index));
         }
         at = at.next()?;
     }

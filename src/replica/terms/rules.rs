@@ -42,8 +42,6 @@ pub(crate) enum Rule {
     RestartsGoOnInTheirTerm,
     /// Each object of a process has the same nonce.
     NonceOfTheProcess,
-    /// A seal by a later claimant does not stop an earlier one.
-    OvertakenClaimantsGoOn,
 }
 
 #[cfg(test)]
