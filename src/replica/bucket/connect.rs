@@ -174,24 +174,34 @@ impl HttpConnector for Connector {
                 return Err(refused(format!("allow_http is true or false: value={}", other.escape_debug()).into()));
             }
         };
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| refused(error.into()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("hivekeep/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
-            .redirect(reqwest::redirect::Policy::none())
-            .http1_only()
-            .https_only(!allows_http)
-            .tls_backend_preconfigured(tls)
-            .build();
-        client.map(HttpClient::new).map_err(|error| refused(error.into()))
+        client(allows_http).map(HttpClient::new).map_err(refused)
     }
+}
+
+/// A client with the TLS of this crate, for one try of one request.
+fn client(allows_http: bool) -> Result<reqwest::Client, Box<dyn std::error::Error + Send + Sync>> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .user_agent(concat!("hivekeep/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .redirect(reqwest::redirect::Policy::none())
+        .http1_only()
+        .https_only(!allows_http)
+        .tls_backend_preconfigured(tls)
+        .build()?;
+    Ok(client)
+}
+
+/// A client for requests of a test.
+#[cfg(test)]
+pub(super) fn plain_client() -> reqwest::Client {
+    client(true).unwrap()
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ mod failure;
 mod pauses;
 
 #[cfg(test)]
+mod moto_test;
+#[cfg(test)]
 mod test;
 
 use std::sync::Arc;
