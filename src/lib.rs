@@ -113,6 +113,8 @@
 //! | `recovery/sessions/session` | `session` `notice_crashes` `sessions` `acknowledge_crashes` `mark_shutdown` `take_mark_back` |
 //! | `recovery/upkeep/auto_backup` | `auto_backup_if_needed` `auto_backup` `next_backup_at` |
 //! | `recovery/upkeep/scheduler` | `upkeep` |
+//! | `replica/init` | `init_replica` |
+//! | `replica/replicator` | `replicate` |
 //! | `state/audit/acting` | `acting_as` |
 //! | `state/heartbeats` | `heartbeat` |
 //! | `state/queue/batch` | `enqueue_all` |

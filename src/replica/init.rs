@@ -41,6 +41,7 @@ impl Store {
             [] => None,
             texts => Some(Recipients::parse(texts)?.texts()),
         };
+        let store = self.doing("replica_init", Some(at.to_string()));
         block_on(async {
             let bucket = Arc::new(Bucket::open(&at.0)?);
             refuse_taken(&bucket).await?;
@@ -48,16 +49,16 @@ impl Store {
             let time = as_stored(self.clock().now());
             let head = StoreHead { store: StoreId::new(), nonce: Nonce::new(), time, recipients };
             let remote = OpenReplica::with(bucket.clone(), head.clone(), Identities::default(), self.clock().clone())?;
-            // A feed that began for an earlier replica would go on from a position in that one.
-            let before = self.feed_status()?.map_or(0, |status| status.sequence);
-            self.end_feed()?;
-            self.begin_feed(before)?;
             let object = StoredObject::prepare(ObjectName::Store, Object::Store(head.clone()), |_| Ok(Vec::new()))?;
             match bucket.create(&ObjectName::Store, object.bytes).await? {
                 Creation::Created => {}
                 Creation::Exists => return Err(taken(&bucket)),
                 Creation::Unknown(error) => return Err(error),
             }
+            // A feed that began for an earlier replica would go on from a position in that one.
+            let before = self.feed_status()?.map_or(0, |status| status.sequence);
+            store.end_feed()?;
+            store.begin_feed(before)?;
             let mut shipper = Shipper::open(remote, Source::open(self.clone(), head.store)?).await?;
             let _step = shipper.base().await?;
             shipper.release().await

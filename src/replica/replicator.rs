@@ -11,7 +11,7 @@ use super::cipher::Identities;
 use super::location::ReplicaLocation;
 use super::opened::OpenReplica;
 use super::runtime::block_on;
-use super::ship::{Shipper, Step};
+use super::ship::{ShipOutcome, Shipper};
 use super::source::Source;
 use super::terms::remote::Remote;
 use crate::engine::store::Store;
@@ -174,12 +174,12 @@ impl Work {
         let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
             match shipper.step().await {
-                Ok(Step::Done) => {
+                Ok(ShipOutcome::Done) => {
                     pause = FIRST_PAUSE;
                     let (sequence, now) = (shipper.position().map_or(0, |at| at.sequence), self.store.clock().now());
                     self.note(|state| (state.sequence, state.complete_at, state.error) = (sequence, Some(now), None));
                 }
-                Ok(Step::Fenced) => {
+                Ok(ShipOutcome::Fenced) => {
                     let message = format!(
                         "another process has taken the replica over, so this one writes nothing any more; its last commits are in \
                          this file alone: term={term}"

@@ -29,7 +29,7 @@ pub(crate) struct Shipper {
 
 /// The end of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum ShipOutcome {
     /// The replica has everything.
     Done,
     /// Another process writes the history now.
@@ -81,28 +81,28 @@ impl Shipper {
     /// # Errors
     ///
     /// The errors of the replica and of the store.
-    pub(crate) async fn step(&mut self) -> Result<Step> {
-        if self.ship_up_to(u64::MAX).await? == Step::Fenced {
-            return Ok(Step::Fenced);
+    pub(crate) async fn step(&mut self) -> Result<ShipOutcome> {
+        if self.ship_up_to(u64::MAX).await? == ShipOutcome::Fenced {
+            return Ok(ShipOutcome::Fenced);
         }
         match self.is_base_due() {
             true => self.base().await,
-            false => Ok(Step::Done),
+            false => Ok(ShipOutcome::Done),
         }
     }
 
     /// Ships commits, at most up to that one.
-    async fn ship_up_to(&mut self, last: u64) -> Result<Step> {
+    async fn ship_up_to(&mut self, last: u64) -> Result<ShipOutcome> {
         loop {
             // L2: nothing else is ever sent to the slot of an object whose fate is not known.
-            if self.writer.is_pending() && self.send().await? == Step::Fenced {
-                return Ok(Step::Fenced);
+            if self.writer.is_pending() && self.send().await? == ShipOutcome::Fenced {
+                return Ok(ShipOutcome::Fenced);
             }
             match self.source.read(last)? {
-                Tail::End => return Ok(Step::Done),
+                Tail::End => return Ok(ShipOutcome::Done),
                 Tail::Gap => {
-                    if self.bridge().await? == Step::Fenced {
-                        return Ok(Step::Fenced);
+                    if self.bridge().await? == ShipOutcome::Fenced {
+                        return Ok(ShipOutcome::Fenced);
                     }
                 }
                 Tail::Commits(commits, states) => {
@@ -113,7 +113,7 @@ impl Shipper {
         }
     }
 
-    async fn send(&mut self) -> Result<Step> {
+    async fn send(&mut self) -> Result<ShipOutcome> {
         let bytes = self.writer.pending_bytes();
         match self.writer.ship(&self.remote, &mut self.source).await? {
             Shipped::Acknowledged => {
@@ -122,14 +122,14 @@ impl Shipper {
                     let index = at.slot.index.checked_sub(1)?;
                     Some((ObjectName::Log(super::objects::name::ReplicaSlot { index, ..at.slot }), at.previous))
                 });
-                Ok(Step::Done)
+                Ok(ShipOutcome::Done)
             }
-            Shipped::Fenced => Ok(Step::Fenced),
+            Shipped::Fenced => Ok(ShipOutcome::Fenced),
         }
     }
 
     /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7).
-    async fn bridge(&mut self) -> Result<Step> {
+    async fn bridge(&mut self) -> Result<ShipOutcome> {
         let mut dump = self.source.store().dump()?;
         let at = self.source.position().ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
@@ -139,7 +139,7 @@ impl Shipper {
         self.writer.prepare_gap(&self.remote, &self.source, made.name, sequence, digest)?;
         self.source.expect(sequence, states);
         let step = self.send().await?;
-        if step == Step::Done {
+        if step == ShipOutcome::Done {
             self.source.note_base(made.at, made.bytes)?;
         }
         Ok(step)
@@ -150,20 +150,20 @@ impl Shipper {
     /// # Errors
     ///
     /// As [`step`](Self::step).
-    pub(crate) async fn base(&mut self) -> Result<Step> {
+    pub(crate) async fn base(&mut self) -> Result<ShipOutcome> {
         let mut dump = self.source.store().dump()?;
         // Its state is that of the position then: the numbers between have no commits.
-        if self.ship_up_to(dump.sequence()).await? == Step::Fenced {
-            return Ok(Step::Fenced);
+        if self.ship_up_to(dump.sequence()).await? == ShipOutcome::Fenced {
+            return Ok(ShipOutcome::Fenced);
         }
         let at = self.source.position().ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
         if at.states != ObjectHash(dump.states().digest()) {
             // A gap was bridged meanwhile, with a base.
-            return Ok(Step::Done);
+            return Ok(ShipOutcome::Done);
         }
         let made = base::make(&self.remote, &mut dump, &at).await?;
         self.source.note_base(made.at, made.bytes)?;
-        Ok(Step::Done)
+        Ok(ShipOutcome::Done)
     }
 
     fn is_base_due(&self) -> bool {
@@ -192,7 +192,7 @@ impl Shipper {
     ///
     /// As [`step`](Self::step).
     pub(crate) async fn release(mut self) -> Result<()> {
-        if self.ship_up_to(u64::MAX).await? == Step::Fenced {
+        if self.ship_up_to(u64::MAX).await? == ShipOutcome::Fenced {
             return Ok(());
         }
         self.writer.prepare_release(&self.remote, &self.source)?;

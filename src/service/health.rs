@@ -48,13 +48,22 @@ impl Instance {
             HealthCheck::of("backup", failed(health.backup_error, "the last automatic backup failed")),
             HealthCheck::of("retention", failed(health.retention_error, "the last retention failed")),
             self.archive_check(),
-            self.replication().check(store),
+            self.replica_check(),
             HealthCheck::of("upkeep", failed(health.upkeep_error, "the last upkeep of leases and sessions failed")),
             HealthCheck::of("schedules", failed(health.schedules_error, "a schedule could not fire")),
             HealthCheck::of("disk", self.room().for_point(store).err().map(|error| error.to_string())),
             HealthCheck::of("event_log", failed(store.event_log_error(), "events cannot be written to their log")),
             HealthCheck::of("last_check", self.check_jobs().last_problem()),
         ]
+    }
+
+    /// Whether the replica has everything that it should have by now.
+    fn replica_check(&self) -> HealthCheck {
+        let name = "replica";
+        match self.replication().check(self.store()) {
+            None => HealthCheck::of(name, None),
+            Some((ok, detail)) => HealthCheck { name, ok, detail: Some(detail.to_owned()) },
+        }
     }
 
     /// Whether there is an archive outside of the store that is as young as it should be.

@@ -10,8 +10,7 @@ use crate::error::Result;
 #[cfg(feature = "replica")]
 use crate::files;
 #[cfg(feature = "replica")]
-use crate::replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
-use crate::service::health::HealthCheck;
+use crate::replica::replicator::{ReplicateOptions, Replicator};
 
 /// A start waits so long for the bucket; after that the service runs, and the replica follows once the bucket answers.
 #[cfg(feature = "replica")]
@@ -54,15 +53,9 @@ impl Replication {
         Ok(Self { running: Some((replicator, late)) })
     }
 
-    /// The state of shipping; none without a replica.
-    pub(crate) fn status(&self) -> Option<ReplicationStatus> {
-        self.running.as_ref().map(|(replicator, _)| replicator.status())
-    }
-
-    /// Whether the replica has everything that it should have by now.
-    pub(crate) fn check(&self, store: &Store) -> HealthCheck {
-        let name = "replica";
-        let Some((replicator, late)) = &self.running else { return HealthCheck { name, ok: true, detail: None } };
+    /// Whether the replica has everything that it should have by now, in words; none without a replica.
+    pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
+        let (replicator, late) = self.running.as_ref()?;
         let status = replicator.status();
         let now = store.clock().now();
         let is_late = status.complete_at.is_none_or(|at| crate::duration::since(at, now) > *late);
@@ -72,7 +65,7 @@ impl Replication {
             (false, false, true) => "the replica was not reached just now, and is tried again",
             (false, false, false) => "the replica has everything",
         };
-        HealthCheck { name, ok: !status.fenced && !is_late, detail: Some(detail.to_owned()) }
+        Some((!status.fenced && !is_late, detail))
     }
 }
 
@@ -89,7 +82,7 @@ impl Replication {
     }
 
     /// Nothing is shipped.
-    pub(crate) fn check(&self, _: &Store) -> HealthCheck {
-        HealthCheck { name: "replica", ok: true, detail: None }
+    pub(crate) fn check(&self, _: &Store) -> Option<(bool, &'static str)> {
+        None
     }
 }

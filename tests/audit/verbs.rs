@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use hivekeep::{
-    AdoptOptions, BackupRequest, BulkAction, ClaimOptions, ExportOptions, GuardOptions, ImportOptions, Kind, LastDrill,
-    NewTask, PointRequest, Policy, RestoreOptions, Selector, TaskFilter,
+    AdoptOptions, BackupRequest, BulkAction, ClaimOptions, ExportOptions, GuardOptions, ImportOptions,
+    InitReplicaOptions, Kind, LastDrill, NewTask, PointRequest, Policy, RestoreOptions, Selector, TaskFilter,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -192,6 +192,13 @@ pub const VERBS: &[(&str, Does)] = &[
             hive.acting.import_with(archive(hive), &ImportOptions::new(), |_, _| ()).unwrap();
         }),
     ),
+    (
+        "init_replica",
+        One("replica_init", |hive| {
+            let at = hive.file("replica").to_str().unwrap().parse().unwrap();
+            hive.acting.init_replica(&at, &InitReplicaOptions::default()).unwrap();
+        }),
+    ),
     ("inventory", Reads),
     ("is_closed", Reads),
     ("judge", Reads),
@@ -254,6 +261,7 @@ pub const VERBS: &[(&str, Does)] = &[
         }),
     ),
     ("reopen", Nothing("the file is opened again after a failure, and nothing in it changes")),
+    ("replicate", Nothing("it reads the store, and writes elsewhere")),
     (
         "restore",
         One("restore", |hive| {

@@ -75,6 +75,7 @@ const VERBS: &[(&str, Does)] = &[
     ("queue-unassign", One("queue_assign", &[PUSH, &["queue", "assign", "t", "B"], &["queue", "unassign", "t"]])),
     ("queue-why", Nothing("")),
     ("remove", One("config_remove", &[PUT, &["remove", "config", "a"]])),
+    ("replica-init", One("replica_init", &[PUT, &["replica", "init", "there"]])),
     ("repair", Elsewhere("repair", "h.repaired.redb", &[PUT, &["repair"]])),
     ("restore", One("restore", &[POINT, PUT, &["restore", "latest"]])),
     ("schedule-add", One("schedule_add", &[SCHEDULE])),

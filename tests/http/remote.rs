@@ -249,6 +249,7 @@ const NOT_OVER_A_SERVICE: [(&str, &str); 12] = [
     ("guard", "this verb does not work over a service"),
     ("import", "this verb does not work over a service"),
     ("man", "it reads no store"),
+    ("replica init there", "this verb does not work over a service"),
     ("repair", "this verb does not work over a service"),
     ("serve", "this verb does not work over a service"),
     ("mcp", "this verb does not work over a service"),

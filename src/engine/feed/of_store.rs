@@ -175,7 +175,7 @@ impl Store {
     }
 
     fn durable_rows(&self) -> Result<ReadRows> {
-        // What a reader found in a log may be in the system's cache only.
+        // The rows that a reader found in a log may be in the system's cache only.
         if self.only_looks() {
             return Err(Error::conflict("the store was opened for reading only, and its feed cannot be read"));
         }

@@ -30,6 +30,8 @@ use crate::face::cli::point::PointArgs;
 use crate::face::cli::put::{Put, Remove};
 use crate::face::cli::queue::QueueArgs;
 use crate::face::cli::repair::Repair;
+#[cfg(feature = "replica")]
+use crate::face::cli::replica::ReplicaArgs;
 use crate::face::cli::restore::{Restore, Undo};
 use crate::face::cli::schedule::ScheduleArgs;
 #[cfg(feature = "http")]
@@ -145,6 +147,8 @@ pub(super) enum Verb {
     Adopt(Adopt),
     Export(Export),
     Import(Import),
+    #[cfg(feature = "replica")]
+    Replica(ReplicaArgs),
     Completions(Completions),
     Man(Man),
     DrillBot(DrillBot),
@@ -177,6 +181,8 @@ impl Verb {
             Self::Adopt(_) => Some("it takes over files of this machine"),
             Self::Export(_) => Some("it writes the whole store, with everything that a key protects, into a file"),
             Self::Import(_) => Some("it takes over an archive of this machine"),
+            #[cfg(feature = "replica")]
+            Self::Replica(_) => Some("it works with files and buckets from this machine"),
             Self::Status(_)
             | Self::Get(_)
             | Self::Put(_)
@@ -236,6 +242,8 @@ impl Verb {
             Self::Adopt(adopt) => adopt.run(context),
             Self::Export(export) => export.run(context),
             Self::Import(import) => import.run(context),
+            #[cfg(feature = "replica")]
+            Self::Replica(replica) => replica.run(context),
             Self::Completions(completions) => completions.run(Cli::command(), context),
             Self::Man(man) => man.run(Cli::command(), context),
             Self::DrillBot(bot) => bot.run(context),

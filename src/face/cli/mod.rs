@@ -40,6 +40,8 @@ mod progress;
 mod put;
 mod queue;
 mod repair;
+#[cfg(feature = "replica")]
+mod replica;
 mod restore;
 mod rules;
 mod schedule;

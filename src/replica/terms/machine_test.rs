@@ -1,5 +1,6 @@
-//! A machine of the simulation: its disk, and the threads of its process. It serves, follows and restores as chance has it. The
-//! restores, bases and collections here are as small as they can be; everything else is the code that is tested.
+//! A machine of the simulation: its disk, and the threads of its process. It serves, follows and restores
+//! as chance has it. The restores, bases and collections here are as small as they can be; everything
+//! else is the code that is tested.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -272,7 +273,7 @@ impl Machine {
         world.left.append(&mut self.own.borrow_mut());
         world.truth.pins.remove(&usize::try_from(self.name).unwrap());
         drop(world);
-        // What the dead process still holds must not reach the new one.
+        // The objects that the dead process still holds must not reach the new one.
         (self.own, self.is_open, self.born) = (Rc::default(), Rc::default(), Rc::default());
         self.event = None;
         let remote = SimRemote::new(&self.world, self.disk.borrow().id);

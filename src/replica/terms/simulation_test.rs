@@ -1,5 +1,6 @@
-//! The protocol of terms under a scheduler that does its worst: machines stop before every call of the bucket, crash, sleep, and
-//! come back from older disks or as clones; answers are lost, writes land late, conflicts are reported for nothing, lists lag.
+//! The protocol of terms under a scheduler that does its worst: machines stop before every call of the bucket,
+//! crash, sleep, and come back from older disks or as clones; answers are lost, writes land late, conflicts are
+//! reported for nothing, lists lag.
 //!
 //! A schedule follows from its seed. `HIVEKEEP_TEST_SEED` and `HIVEKEEP_TEST_SCALE` try others and more.
 

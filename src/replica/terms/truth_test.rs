@@ -1,5 +1,5 @@
-//! What must hold in the simulation. It sees every object as it lands, every acknowledgement, every object that is read and
-//! applied, every result, and every deletion.
+//! The laws of the simulation. The truth sees every object as it lands, every acknowledgement, every object that is
+//! read and applied, every result, and every deletion.
 
 use std::collections::{BTreeMap, BTreeSet};
 
