@@ -7,9 +7,10 @@ use std::path::Path;
 use super::{TOOLS, code, files, module};
 
 /// Files outside of the face whose strings may hold a command line, each with the reason.
-const MAY: [(&[&str], &str); 8] = [
+const MAY: [(&[&str], &str); 9] = [
     (&["recovery", "restore", "options"], "the field `command` of an answer is a command line"),
     (&["recovery", "restore", "earlier"], "the field `command` of an answer is a command line"),
+    (&["replica", "cipher"], "the context of a derived key is no message"),
     (&["service", "instance"], "the program is the author of its own policy"),
     (&["transfer", "doctor"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "copies"], "the advice of a diagnosis is a command line"),
