@@ -72,6 +72,8 @@ pub struct Replicator {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<ReplicationStatus>,
+    /// The reason why no term can be opened, if it does not pass by itself.
+    refusal: Mutex<Option<Error>>,
     changed: Condvar,
 }
 
@@ -81,9 +83,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` when the replica has commits that the store does not have, when it is the replica of another
-    /// store, or when other processes may write to the store; `Invalid` for an identity that is none; `Io`
-    /// when no thread can be started.
+    /// `NotFound` when there is no replica; `Conflict` when it has commits that the store does not have, when it is the
+    /// replica of another store, or when other processes may write to the store; `Invalid` for an identity that is
+    /// none; `Io` when no thread can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         if self.is_shared() {
             let message =
@@ -100,7 +102,7 @@ impl Store {
             error: None,
             fenced: false,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
+        let shared = Arc::new(Shared { state: Mutex::new(state), refusal: Mutex::default(), changed: Condvar::new() });
         let work = Work {
             store: self.clone(),
             location: to.clone(),
@@ -124,15 +126,15 @@ impl Replicator {
     fn wait_for_term(&self, wait: Duration) -> Result<()> {
         let until = Instant::now() + wait;
         let mut state = self.shared.state.lock();
-        while state.term.is_none() && !state.fenced {
+        while state.term.is_none() {
+            if let Some(error) = self.shared.refusal.lock().take() {
+                return Err(error);
+            }
             if self.shared.changed.wait_until(&mut state, until).timed_out() {
                 break;
             }
         }
-        match (&state.error, state.fenced) {
-            (Some(error), true) => Err(Error::new(ErrorKind::Conflict, error.clone())),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -153,8 +155,15 @@ impl Work {
                 Ok(()) => return,
                 Err(_) if self.store.is_closed() => return,
                 // Nothing that this process tries again makes its history the one of the replica.
-                Err(error) if error.kind() == ErrorKind::Conflict => return self.fence(&error),
-                Err(error) => self.note(|state| state.error = Some(error.to_string())),
+                Err(error) if error.kind() == ErrorKind::Conflict => return self.fence(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the store is not shipped; it is tried again");
+                    self.note(|state| state.error = Some(error.to_string()));
+                    if lasts(&error) {
+                        *self.shared.refusal.lock() = Some(error);
+                        self.shared.changed.notify_all();
+                    }
+                }
             }
             if stop.pause(pause) {
                 return;
@@ -213,14 +222,22 @@ impl Work {
     }
 
     /// Keeps the whole process from writing: its history is not the one of the replica.
-    fn fence(&self, error: &Error) {
+    fn fence(&self, error: Error) {
         tracing::error!(%error, "the store writes nothing any more");
         self.store.fence(Some(error.to_string()));
-        self.note(|state| (state.error, state.fenced) = (Some(error.to_string()), true));
+        let text = error.to_string();
+        *self.shared.refusal.lock() = Some(error);
+        self.note(|state| (state.error, state.fenced) = (Some(text), true));
     }
 
     fn note(&self, change: impl FnOnce(&mut ReplicationStatus)) {
         change(&mut self.shared.state.lock());
         self.shared.changed.notify_all();
     }
+}
+
+/// Whether an error stays until a person does something.
+fn lasts(error: &Error) -> bool {
+    use ErrorKind::{Damaged, Forbidden, Invalid, NewerFormat, NotFound};
+    matches!(error.kind(), Damaged | Forbidden | Invalid | NewerFormat | NotFound)
 }

@@ -7,11 +7,13 @@ use super::objects::layout::ObjectHash;
 use super::objects::name::ObjectName;
 use super::opened::OpenReplica;
 use super::source::{Source, Tail};
+use super::terms::chain;
 use super::terms::open::{BegunFrom, OpenedAs, open_term};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
+use super::terms::walk::{Walked, walk};
 use super::terms::write::{Shipped, TermWriter};
 use crate::clock::before;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A new base is made once the log behind the newest one has so many bytes, and a tenth of those of the base,
 const LOG_BYTES: u64 = 64 << 20;
@@ -46,22 +48,18 @@ impl Shipper {
     pub(crate) async fn open(remote: OpenReplica, mut source: Source) -> Result<Self> {
         let restored = source.at().is_some_and(|at| at.restored);
         let from = if restored { BegunFrom::Restore } else { BegunFrom::Log };
+        if !restored && !is_on_the_way(&remote, &mut source).await? {
+            return Err(apart(&source));
+        }
         match open_term(&remote, &mut source, from).await? {
             OpenedAs::Writer(term) => {
                 source.note_opened()?;
                 Ok(Self { remote, source, writer: TermWriter::new(term), last: None })
             }
             OpenedAs::Overtaken => {
-                Err(Error::conflict("another process is taking the replica over just now; try again"))
+                Err(Error::new(ErrorKind::Io, "another process is taking the replica over just now; it is tried again"))
             }
-            OpenedAs::Apart => {
-                let own = source.position().map(|at| at.sequence).unwrap_or_default();
-                Err(Error::conflict(format!(
-                    "the replica has commits that this store does not have, or went another way; another machine has written \
-                     since, or this file is an older copy: restore the replica into a new file, and keep this one: \
-                     common_sequence={own}"
-                )))
-            }
+            OpenedAs::Apart => Err(apart(&source)),
         }
     }
 
@@ -196,6 +194,28 @@ impl Shipper {
             return Ok(());
         }
         self.writer.prepare_release(&self.remote, &self.source)?;
-        self.writer.ship(&self.remote, &mut self.source).await.map(|_| ())
+        let shipped = self.writer.ship(&self.remote, &mut self.source).await?;
+        match shipped {
+            // Otherwise the next process would read again what it has.
+            Shipped::Acknowledged => self.source.store().write_shipped(),
+            Shipped::Fenced => Ok(()),
+        }
     }
+}
+
+/// Whether a store has all that the replica has now. An older copy that is started by mistake learns it here, before
+/// its claim stops the process that writes.
+async fn is_on_the_way(remote: &OpenReplica, source: &mut Source) -> Result<bool> {
+    let Some(newest) = chain::newest_open(remote).await? else { return Ok(true) };
+    let Some(at) = source.position() else { return Ok(false) };
+    let path = chain::path(remote, newest.term, at.slot.term).await?;
+    Ok(walk(remote, source, &path, None, None).await? != Walked::Lost)
+}
+
+fn apart(source: &Source) -> Error {
+    let common = source.position().map_or(0, |at| at.sequence);
+    Error::conflict(format!(
+        "the replica has commits that this store does not have: another machine has written since, or this file is an older \
+         copy; restore the replica into a new file, and keep this one: common_sequence={common}"
+    ))
 }

@@ -46,6 +46,8 @@ impl Fleet {
         let store = open(&folder.path().join("h.redb"));
         put(&store, 1).unwrap();
         store.init_replica(&replica, &InitReplicaOptions::default()).unwrap();
+        store.close().unwrap();
+        let store = open(&folder.path().join("h.redb"));
         (Self { folder, replica }, store)
     }
 }
@@ -68,31 +70,56 @@ fn commits_reach_the_replica_and_a_restart_goes_on_in_a_term_of_its_own() {
     assert_eq!(replicator.status().error, None);
 }
 
+/// The files of a store as a kill would leave them, under another name.
+fn copy(fleet: &Fleet) -> std::path::PathBuf {
+    let folder = fleet.folder.path();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_of_store = name == "h.redb" || name.starts_with("h.redb.wal.");
+        if is_of_store {
+            std::fs::copy(folder.join(&name), folder.join(name.replacen("h.", "copy.", 1))).unwrap();
+        }
+    }
+    folder.join("copy.redb")
+}
+
 #[test]
-fn a_copy_of_the_file_that_ships_fences_the_original_and_an_older_copy_is_refused() {
+fn a_copy_that_has_everything_takes_the_replica_over_and_the_original_writes_nothing_any_more() {
     let (fleet, store) = Fleet::new();
     let replicator = replicate(&store, &fleet.replica).unwrap();
-    put(&store, 2).unwrap();
+    (2..9).for_each(|number| put(&store, number).unwrap());
     wait_for(&replicator, &store);
-    drop(replicator);
-    store.close().unwrap();
-    let (path, copy) = (fleet.folder.path().join("h.redb"), fleet.folder.path().join("copy.redb"));
-    std::fs::copy(&path, &copy).unwrap();
-    let (store, other) = (open(&path), open(&copy));
-    let replicator = replicate(&store, &fleet.replica).unwrap();
-    wait_for(&replicator, &store);
-    // The copy has everything that the replica has but for the first session, so it is apart.
-    let refused = replicate(&other, &fleet.replica).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
-    assert!(put(&other, 3).is_err(), "it writes nothing any more");
-    put(&store, 4).unwrap();
-    // The claim of the copy has sealed the term of the original.
+    let other = open(&copy(&fleet));
+    let taken = replicate(&other, &fleet.replica).unwrap();
+    put(&other, 9).unwrap();
+    wait_for(&taken, &other);
+    // It was not told yet, so it still commits; its replica never has this.
+    put(&store, 10).unwrap();
     let until = Instant::now() + Duration::from_secs(30);
     while !replicator.status().fenced {
         assert!(Instant::now() < until, "{:?}", replicator.status());
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(put(&store, 5).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(put(&store, 11).unwrap_err().kind(), ErrorKind::Conflict);
+    put(&other, 12).unwrap();
+    wait_for(&taken, &other);
+    assert_eq!(taken.status().error, None);
+}
+
+#[test]
+fn an_older_copy_is_refused_and_the_process_that_writes_goes_on() {
+    let (fleet, store) = Fleet::new();
+    let older = copy(&fleet);
+    let replicator = replicate(&store, &fleet.replica).unwrap();
+    put(&store, 2).unwrap();
+    wait_for(&replicator, &store);
+    let other = open(&older);
+    let refused = replicate(&other, &fleet.replica).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    assert!(put(&other, 3).is_err(), "it writes nothing any more");
+    put(&store, 4).unwrap();
+    wait_for(&replicator, &store);
+    assert_eq!((replicator.status().fenced, replicator.status().error), (false, None));
 }
 
 #[test]
@@ -100,6 +127,8 @@ fn a_second_replica_at_the_same_place_and_a_store_of_another_replica_are_refused
     let (fleet, store) = Fleet::new();
     let again = store.init_replica(&fleet.replica, &InitReplicaOptions::default()).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict, "{again}");
+    let nowhere = ReplicaLocation(Location::Directory(fleet.folder.path().join("nowhere")));
+    assert_eq!(replicate(&store, &nowhere).unwrap_err().kind(), ErrorKind::NotFound);
     let (other, _store) = Fleet::new();
     let refused = replicate(&store, &other.replica).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");

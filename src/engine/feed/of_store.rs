@@ -163,6 +163,19 @@ impl Store {
         self.inner.context.told.note(Progress { feed, sequence, position: position.into() });
     }
 
+    /// Writes down at once how far the replica is, as the last step before a close.
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub(crate) fn write_shipped(&self) -> Result<()> {
+        self.alone_with(Size::Large, |tx| {
+            // The commit itself does it.
+            tx.batch.changed = true;
+            Ok(Outcome::Commit(()))
+        })
+    }
+
     /// Keeps this process from writing, for that reason; without one it may write again.
     pub(crate) fn fence(&self, reason: Option<String>) {
         self.inner.context.told.fence(reason);

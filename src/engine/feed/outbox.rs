@@ -125,12 +125,15 @@ impl Outbox<'_, '_> {
 
     /// Takes over how far the replica is.
     fn take_told(&mut self, told: Option<&Told>) -> Result<()> {
-        let known = self.feed.shipped.saturating_add(1);
-        let Some(told) = told.and_then(|told| told.beyond(self.feed.id, known)) else { return Ok(()) };
+        let Some(told) = told.and_then(|told| told.beyond(self.feed.id, self.feed.shipped)) else { return Ok(()) };
         // Nobody has commits that the store does not have.
         if told.sequence <= self.feed.sequence {
             self.feed.shipped = told.sequence;
-            put(self.rows, meta::FEED_POSITION, &told.position)?;
+            let written = self.rows.get(Table::Meta, meta::FEED_POSITION)?;
+            let written = written.map(|bytes| meta::payload(Table::Meta, meta::FEED_POSITION, &bytes));
+            if !matches!(written, Some(Ok(written)) if written == *told.position) {
+                put(self.rows, meta::FEED_POSITION, &told.position)?;
+            }
         }
         self.feed.kept_from = self.feed.kept_from.max(self.feed.shipped);
         Ok(())

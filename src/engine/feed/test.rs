@@ -209,6 +209,11 @@ fn what_the_replica_has_is_kept_no_longer_and_asking_for_it_is_a_gap() {
     store.close_file().unwrap();
     let store = again(&store);
     assert_eq!(store.feed_status().unwrap().unwrap().position, b"there");
+    let feed = store.feed_status().unwrap().unwrap().id;
+    store.note_shipped(feed, now(&store), b"further".to_vec());
+    store.write_shipped().unwrap();
+    store.close_file().unwrap();
+    assert_eq!(again(&store).feed_status().unwrap().unwrap().position, b"further");
 }
 
 #[test]
