@@ -145,6 +145,8 @@ pub enum Hint {
     StartService,
     /// Ask the service that has the store for itself.
     AskService,
+    /// Take a copy of a replica over, so that it becomes a store that is written to.
+    TakeOver,
 }
 
 impl Error {

@@ -14,6 +14,8 @@ pub(crate) const FORMAT: &[u8] = b"format";
 pub(crate) const EPOCHS: &[u8] = b"epochs";
 /// The row of the log: up to where the file has it.
 pub(crate) const WAL: &[u8] = b"wal";
+/// The row of a store that receives the commits of another one: from where, and how far it has come.
+pub(crate) const STANDBY: &[u8] = b"standby";
 /// The row of the host that wrote last.
 pub(crate) const HOST: &[u8] = b"host";
 /// The row of the feed: how far a replica is.
@@ -43,7 +45,7 @@ pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
 /// Whether the engine itself writes a row of `meta` when it rebuilds a store: all but counters and what the layers
 /// above keep there.
 pub(crate) fn is_rebuilt(key: &[u8]) -> bool {
-    [FORMAT, EPOCHS, HOST, WAL, FEED, FEED_POSITION].contains(&key)
+    [FORMAT, EPOCHS, HOST, WAL, FEED, FEED_POSITION, STANDBY].contains(&key)
         || [STATS, MERGING, OUTBOX].iter().any(|prefix| key.starts_with(prefix))
 }
 
@@ -61,6 +63,18 @@ pub(crate) fn counter_key(counter: &str) -> Vec<u8> {
 /// Whether a row is of a counter.
 pub(crate) fn is_counter(key: &[u8]) -> bool {
     key.starts_with(COUNTER)
+}
+
+/// The name of a counter, from the key of its row.
+#[cfg(any(test, feature = "replica"))]
+pub(crate) fn counter_name(key: &[u8]) -> Option<&[u8]> {
+    key.strip_prefix(COUNTER)
+}
+
+/// The keys of counters.
+#[cfg(any(test, feature = "replica"))]
+pub(crate) fn counters() -> KeyRange {
+    KeyRange::prefix(COUNTER)
 }
 
 /// `merging/` and the forgotten point.

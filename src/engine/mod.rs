@@ -6,7 +6,7 @@
 //!   `redb_file`). A store with a log goes from `commit::gate` through `commit::logged` to `wal` instead
 //! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
-//! * `feed`: the rows of every commit, for a replica
+//! * `feed`: the rows of every commit, for a replica, and a store that gets them
 //! * `wal`: the log of a store that one process has for itself
 //! * `format`: keys, frames, stored types and tables, as FORMAT.md describes them
 //! * `history`: pre-images, sealing, forgetting and merging
@@ -39,6 +39,8 @@ pub(crate) mod wal;
 pub(crate) mod write;
 
 // The layers above use these by their own names.
+#[cfg(feature = "replica")]
+pub(crate) use self::format::row_change;
 pub(crate) use self::format::{codec, digest, epoch, frame, index, keys, point, schema, value, wakes};
 pub(crate) use self::history::pre_images::PreImages;
 #[cfg(feature = "transfer")]

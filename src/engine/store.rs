@@ -124,7 +124,7 @@ impl Store {
     fn write_in_a_batch(&self, work: TransactionWork<'_>) -> Result<()> {
         self.inner.context.told.refuse_fenced()?;
         let durability = self.durability();
-        self.recorded(work, &|work| {
+        self.recorded(&mut |tx| tx.refuse_standby().and_then(|()| work(tx)), &|work| {
             let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
             self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, durability, closure))
         })
@@ -225,9 +225,22 @@ impl Store {
 
     fn work_alone(&self, size: Size, work: TransactionWork<'_>) -> Result<()> {
         self.inner.context.told.refuse_fenced()?;
-        self.recorded(work, &|work| {
+        self.recorded(&mut |tx| tx.refuse_standby().and_then(|()| work(tx)), &|work| {
             self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
         })
+    }
+
+    /// As [`Store::alone`], also in a standby, which nothing but its receiver changes.
+    #[cfg(any(test, feature = "replica"))]
+    pub(in crate::engine) fn alone_in_standby<R>(
+        &self,
+        size: Size,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        let run = |work: TransactionWork<'_>| {
+            self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
+        };
+        with_result(work, |work| self.recorded(work, &run))
     }
 
     /// Does work with the entry of the action that it is part of, if this handle writes for an actor.
@@ -292,6 +305,7 @@ impl Store {
 
     /// Refuses buffered rows if nothing can be written.
     pub(crate) fn refuse_unless_writable(&self) -> Result<()> {
+        self.refuse_standby()?;
         self.with_handle(Handle::refuse_unless_writable)
     }
 
@@ -319,9 +333,9 @@ impl Store {
         &self.inner.context.clock
     }
 
-    /// Whether it was opened for reading only.
+    /// Whether nobody writes through this store: it was opened for reading only, or is a standby.
     pub(crate) fn only_looks(&self) -> bool {
-        self.inner.context.only_looks
+        self.inner.context.only_looks || self.is_standby()
     }
 
     /// Makes the file as small as its content. Returns whether anything changed. It takes about 3 s per GB. Writers of
@@ -340,6 +354,7 @@ impl Store {
     }
 
     fn shrink(&self) -> Result<bool> {
+        self.refuse_standby()?;
         let _writing = Writing::enter(&self.inner.context)?;
         self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;

@@ -74,16 +74,18 @@ impl Options {
     ///
     /// As [`Store::open`], and `NoStore` when there is none and the options forbid to create one.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let (history, session) = (self.history.filter(|_| !self.read_only), self.session && !self.read_only);
         let open = || self.clone().open_with(path.as_ref(), INDEXES);
         let mut store = open()?;
+        // Nobody writes to a standby either.
+        let is_written_to = !self.read_only && !store.is_standby();
+        let (history, session) = (self.history.filter(|_| is_written_to), self.session && is_written_to);
         if session {
             store = store.begin_session_or_later(open)?;
         }
         if let Some(window) = history {
             history::keep(&store, window)?;
         }
-        if let Some(log) = self.event_log.as_deref().filter(|_| !self.read_only) {
+        if let Some(log) = self.event_log.as_deref().filter(|_| is_written_to) {
             store.log_events(log)?;
         }
         store.append_log_news();

@@ -4,6 +4,7 @@
 //! * `archive`: writes archives and reads them; `archives`: where those of a store are, and which is the newest
 //! * `doctor`: the diagnosis whether the data would come back; `summary`: the content of a store in numbers
 //! * `drill`: rehearses disasters on a copy
+//! * `unnamed`: a store that gets its name once it is finished
 
 pub(crate) mod adopt;
 pub(crate) mod archive;
@@ -13,3 +14,4 @@ pub(crate) mod drill;
 #[cfg(test)]
 mod limits_test;
 pub(crate) mod summary;
+pub(crate) mod unnamed;

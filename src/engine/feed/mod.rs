@@ -1,4 +1,4 @@
-//! The feed of a store: the rows of every commit, in order and without loss, for a replica elsewhere.
+//! The feed of a store: the rows of every commit, in order and without loss, for a replica elsewhere; and a store that gets them.
 //!
 //! A commit in the log is read from there. One that goes straight into redb, or moves there before a replica has it,
 //! leaves its rows in the *outbox*: rows of `meta`, in the same transaction. So the feed survives every kill, and a
@@ -9,14 +9,23 @@
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `states`: the count, bytes and digest of every collection
 //! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
+//! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it, and
+//!   applying commits to it; `counted`: the proof that the rows are those of the source; `leave`: the end of being one
 
 mod changed_keys;
 #[cfg(any(test, feature = "replica"))]
+mod counted;
+#[cfg(any(test, feature = "replica"))]
 mod dump;
+#[cfg(any(test, feature = "replica"))]
+mod leave;
 #[cfg(any(test, feature = "replica"))]
 mod of_store;
 pub(in crate::engine) mod outbox;
+#[cfg(any(test, feature = "replica"))]
+mod receive;
 mod row;
+mod standby;
 #[cfg(any(test, feature = "replica"))]
 mod states;
 #[cfg(test)]
@@ -25,9 +34,15 @@ mod told;
 
 pub(crate) use self::changed_keys::ChangedKeys;
 #[cfg(feature = "replica")]
+pub(crate) use self::counted::Whole;
+#[cfg(feature = "replica")]
 pub(crate) use self::dump::Dump;
 #[cfg(feature = "replica")]
+pub(crate) use self::leave::Resumed;
+#[cfg(feature = "replica")]
 pub(crate) use self::of_store::Fed;
+#[cfg(feature = "replica")]
+pub(crate) use self::receive::{Receiver, Step};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::row::is_local;
 #[cfg(feature = "replica")]

@@ -15,6 +15,7 @@ use crate::engine::rows::{KeyRange, ROWS_PER_READ, ReadRows, is_full};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::engine::wal::Overlay;
+use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One commit.
@@ -76,19 +77,7 @@ impl Store {
     ///
     /// As a write.
     pub(crate) fn end_feed(&self) -> Result<()> {
-        self.alone_with(Size::Large, |tx| {
-            tx.delete(Table::Meta, meta::FEED)?;
-            tx.delete(Table::Meta, meta::FEED_POSITION)?;
-            loop {
-                let rows = tx.stored().part(Table::Meta, &KeyRange::prefix(meta::OUTBOX), ROWS_PER_READ)?;
-                if rows.is_empty() {
-                    return Ok(Outcome::Commit(()));
-                }
-                for (key, _) in rows {
-                    tx.delete(Table::Meta, &key)?;
-                }
-            }
-        })
+        self.alone_with(Size::Large, |tx| tx.end_feed().map(Outcome::Commit))
     }
 
     /// The state of the feed; none when it has not begun.
@@ -204,6 +193,23 @@ impl Store {
             }
             Ok(rows)
         })
+    }
+}
+
+impl WriteTx<'_> {
+    /// Ends the feed, and keeps nothing any more.
+    pub(super) fn end_feed(&mut self) -> Result<()> {
+        self.delete(Table::Meta, meta::FEED)?;
+        self.delete(Table::Meta, meta::FEED_POSITION)?;
+        loop {
+            let rows = self.stored().part(Table::Meta, &KeyRange::prefix(meta::OUTBOX), ROWS_PER_READ)?;
+            if rows.is_empty() {
+                return Ok(());
+            }
+            for (key, _) in rows {
+                self.delete(Table::Meta, &key)?;
+            }
+        }
     }
 }
 

@@ -45,6 +45,13 @@ impl FeedRow {
         Self { id, sequence, log_number: MOST, kept_from: sequence, bytes: 0, shipped: sequence }
     }
 
+    /// The same of a copy that becomes a source: its replica has everything up to a commit, and its own commits go on far behind
+    /// that one.
+    #[cfg(any(test, feature = "replica"))]
+    pub(super) fn resumed_at(shipped: u64, sequence: u64) -> Self {
+        Self { kept_from: shipped, shipped, ..Self::begun_at(sequence) }
+    }
+
     /// Whether it begins in this transaction: it does not know the number of the log yet.
     pub(super) fn begins(&self) -> bool {
         self.log_number == MOST
@@ -97,7 +104,7 @@ pub(super) fn outbox_sequence(key: &[u8]) -> Result<u64> {
 
 /// R3: whether a row says something about its file, and not about the state in it: it never travels.
 pub(crate) fn is_local(table: Table, key: &[u8]) -> bool {
-    const ROWS: [&[u8]; 5] = [meta::FORMAT, meta::HOST, meta::WAL, meta::FEED, meta::FEED_POSITION];
+    const ROWS: [&[u8]; 6] = [meta::FORMAT, meta::HOST, meta::WAL, meta::FEED, meta::FEED_POSITION, meta::STANDBY];
     table == Table::Meta && (ROWS.contains(&key) || key.starts_with(meta::OUTBOX))
 }
 

@@ -33,7 +33,8 @@ const SECTION: u64 = 8 << 10;
 const KEPT_VIEWS: usize = 3;
 
 /// The length of a value and whether it is odd: a rule that gives a record no row, one, or two.
-const RULES: &[IndexRule] = &[IndexRule { collection: CollectionId::CONFIG, derive, wakes: |_, _, _| {} }];
+pub(in crate::engine) const RULES: &[IndexRule] =
+    &[IndexRule { collection: CollectionId::CONFIG, derive, wakes: |_, _, _| {} }];
 
 fn derive(key: &[u8], payload: &[u8], emit: &mut dyn FnMut(&[u8])) -> Result<()> {
     let length = payload.len() as u64;
@@ -130,7 +131,7 @@ impl Model {
         Self::with(Sharing::Shared)
     }
 
-    fn with(sharing: Sharing) -> Self {
+    pub(in crate::engine) fn with(sharing: Sharing) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Self::open(&folder, sharing);
         Self { folder, store, now: State::new(), points: BTreeMap::new(), kept: Vec::new(), sharing, steps: 0 }

@@ -33,6 +33,8 @@ pub(crate) struct Context {
     pub(in crate::engine) session: OnceLock<u64>,
     pub(in crate::engine) one_phase: bool,
     pub(in crate::engine) durability: Durability,
+    /// Whether the store was a standby when it was opened; none if that could not be read.
+    pub(in crate::engine) was_standby: OnceLock<bool>,
     /// Whether the store is opened to be looked at only.
     pub(in crate::engine) only_looks: bool,
 }
@@ -41,6 +43,11 @@ impl Context {
     /// The number of this process's session.
     pub(crate) fn session(&self) -> Option<u64> {
         self.session.get().copied()
+    }
+
+    /// Whether a look at the row is needed to know that this is no standby.
+    pub(in crate::engine) fn may_be_standby(&self) -> bool {
+        self.shared || self.was_standby.get() != Some(&false)
     }
 
     /// A write transaction in the mode that the store was opened in, unless another process has one.

@@ -49,6 +49,7 @@ impl Options {
         let anew = move || open::open_without_log(&name, &alone);
         let store = self.store(&own_name, opened, (Box::new(opener), Box::new(anew)), indexes);
         store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
+        store.note_standby();
         Ok(store)
     }
 
@@ -99,6 +100,7 @@ impl Options {
             session: OnceLock::new(),
             one_phase: self.one_phase,
             durability: self.durability,
+            was_standby: OnceLock::new(),
             only_looks: self.read_only,
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));

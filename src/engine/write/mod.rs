@@ -340,7 +340,13 @@ impl<'a> WriteTx<'a> {
 
     /// The one place where a row changes: stores or deletes it, leaves what it was in `old` and in the list of
     /// overwritten rows.
-    fn replace(&mut self, table: Table, key: &[u8], value: Option<&[u8]>, old: &mut Vec<u8>) -> Result<bool> {
+    pub(in crate::engine) fn replace(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        value: Option<&[u8]>,
+        old: &mut Vec<u8>,
+    ) -> Result<bool> {
         let existed = self.stored.replace(table, key, value, old)?;
         if existed || value.is_some() {
             self.batch.changed = true;

@@ -152,6 +152,8 @@ kinds! {
     Imported = "imported",
     /// An archive could not be imported.
     ImportFailed = "import_failed",
+    /// A copy of a replica became a store that is written to.
+    TakenOver = "taken_over",
     /// Wrong keys were shown to the service, many from one address.
     KeysRefused = "keys_refused",
 }

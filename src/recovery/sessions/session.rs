@@ -186,7 +186,8 @@ impl Store {
 
     /// The crashes that no process has noticed yet, as they will be noticed. This changes nothing.
     pub(crate) fn unnoticed_crashes(&self) -> Result<Vec<Session>> {
-        if self.cannot_see_others() {
+        // Those of a standby are processes on the machine of its source.
+        if self.cannot_see_others() || self.is_standby() {
             return Ok(Vec::new());
         }
         let view = self.view()?;
@@ -302,6 +303,17 @@ impl WriteTx<'_> {
         self.acknowledge_crashes()?;
         MARK.remove(self)?;
         Ok(())
+    }
+
+    /// Ends the sessions of processes on another machine, of whose store this one is a copy. Nobody here knows whether they have
+    /// crashed.
+    #[cfg(feature = "replica")]
+    pub(crate) fn end_sessions_elsewhere(&mut self) -> Result<()> {
+        let now = self.now();
+        for session in sessions(self)?.into_iter().filter(|session| session.state == SessionState::Open) {
+            self.put_session(&Session { state: SessionState::Closed, ended_at: Some(now), ..session })?;
+        }
+        MARK.remove(self).map(drop)
     }
 
     fn acknowledge_crashes(&mut self) -> Result<usize> {

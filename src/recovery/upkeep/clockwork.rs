@@ -38,6 +38,10 @@ pub(crate) fn start(store: Store, health: Arc<Mutex<Health>>, attendant: Arc<dyn
 
 /// Fires all due times. Returns the time until the next look.
 fn look(store: &Store, firing: &mut Firing, known: &mut Option<String>, attendant: &dyn Attendant) -> Duration {
+    // In a standby its source fires them.
+    if store.is_standby() {
+        return LOOK_EVERY;
+    }
     match firing.look(store) {
         Ok(fired) => {
             let failure = firing.failure().map(|error| Error::new(error.kind(), error.to_string()));

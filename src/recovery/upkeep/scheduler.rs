@@ -177,6 +177,10 @@ impl Worker {
         if self.store.is_closed() {
             return false;
         }
+        // Its source does all of this, and its replica brings it along.
+        if self.store.is_standby() {
+            return true;
+        }
         let upkeep = self.upkeep();
         if let Err(error) = &upkeep
             && error.kind() == ErrorKind::Reopen

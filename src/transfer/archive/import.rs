@@ -1,8 +1,6 @@
 //! Imports: the report, and new stores from archives.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -18,8 +16,7 @@ use crate::engine::point::{Lost, Manifest, Origin, PointId};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, Result};
-use crate::files::{self, Replace, folder_of, remove_unfinished, unfinished_name};
+use crate::error::Result;
 use crate::limits;
 use crate::recovery::backups::{Kind, NewBackup, NewSealed};
 use crate::recovery::check::verify::untold;
@@ -29,6 +26,7 @@ use crate::recovery::repair::plan::LEAP;
 use crate::state::documents::mend_documents_within;
 use crate::state::keys::key::KeyName;
 use crate::state::keys::lost::keys_in_trail;
+use crate::transfer::unnamed::{Unnamed, refuse_existing};
 
 /// The result of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -118,7 +116,7 @@ impl Store {
         refuse_existing(to)?;
         let made = Unnamed::beside(to)?;
         let open = Self::options().session(false).reserve(false).sharing(Sharing::Exclusive);
-        let store = open.open(&made.path)?;
+        let store = open.open(made.path())?;
         let acting = store.acting_for(options.actor.as_ref()).doing("import", Some(file.display().to_string()));
         let report = acting.alone(|tx| {
             let mut filling = Filling::new(tx, options, &progress);
@@ -197,42 +195,6 @@ impl WriteTx<'_> {
             mend_documents_within(self, &|_| true)?;
         }
         Ok(())
-    }
-}
-
-fn refuse_existing(to: &Path) -> Result<()> {
-    if fs::symlink_metadata(to).is_ok() { Err(exists(to)) } else { Ok(()) }
-}
-
-fn exists(to: &Path) -> Error {
-    Error::conflict(format!("the file exists already; a new store needs a new name: store={}", to.display()))
-}
-
-/// A store without a name. To drop it removes it.
-struct Unnamed {
-    path: PathBuf,
-}
-
-impl Unnamed {
-    /// Finds a name, and removes files of killed processes. redb locks files in progress.
-    fn beside(to: &Path) -> Result<Self> {
-        let name = to.file_name().ok_or_else(|| Error::invalid("a store needs the name of a file"))?;
-        let prefix = format!("{}.", name.to_string_lossy());
-        remove_unfinished(folder_of(to), |name| name.starts_with(&prefix));
-        Ok(Self { path: unfinished_name(to) })
-    }
-
-    fn name(self, to: &Path) -> Result<()> {
-        files::publish(&self.path, to, Replace::No).map_err(|error| match error.kind() {
-            IoKind::AlreadyExists => exists(to),
-            _ => files::failed(to, error),
-        })
-    }
-}
-
-impl Drop for Unnamed {
-    fn drop(&mut self) {
-        let _gone = files::remove(&self.path);
     }
 }
 

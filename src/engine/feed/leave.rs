@@ -1,0 +1,90 @@
+//! The end of a standby: it becomes a store that is written to. Another future of its source may exist, in which numbers were
+//! given out that this one does not know. So its own numbers leap.
+
+use super::receive::Receiver;
+use super::row::{FeedRow, MOST};
+use super::standby::STANDBY;
+use crate::engine::commit::{Outcome, Size};
+use crate::engine::format::codec;
+use crate::engine::format::epoch::Epoch;
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::records::scan_rows;
+use crate::engine::store::Store;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
+
+/// No other future of the source has given out so many numbers.
+pub(crate) const LEAP: u64 = 1 << 32;
+
+/// The replica of a store that was its standby: how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    /// The last commit that the replica has.
+    pub(crate) sequence: u64,
+    /// Its place in the replica, in the replica's own form.
+    pub(crate) position: Vec<u8>,
+}
+
+impl Receiver {
+    /// Makes the standby a store that is written to, in one commit with the changes of `settle`, by this handle of
+    /// [its store](Receiver::store). The counters leap, but for those in `without_gaps`, and so does the open epoch.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when it is no standby; every error of `settle`; `Damaged` when a counter is exhausted; `Io`, `Full`.
+    pub(crate) fn leave<R>(
+        &self,
+        store: &Store,
+        replica: Option<Resumed>,
+        without_gaps: &[&str],
+        settle: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.position()?;
+        // Before: a transaction leaves its rows to a feed that has begun. Until the next one it is still a standby.
+        self.store().alone_in_standby(Size::Small, |tx| tx.resume_feed(replica).map(Outcome::Commit))?;
+        store.alone_in_standby(Size::Large, |tx| {
+            if !STANDBY.remove(tx)? {
+                return Err(Error::conflict("the store is no copy of a replica any more"));
+            }
+            // R8: in the same transaction.
+            tx.leap(without_gaps)?;
+            settle(tx).map(Outcome::Commit)
+        })
+    }
+}
+
+impl WriteTx<'_> {
+    /// Begins the feed behind what the replica has. An earlier attempt may have done so.
+    fn resume_feed(&mut self, replica: Option<Resumed>) -> Result<()> {
+        self.end_feed()?;
+        let Some(Resumed { sequence, position }) = replica else { return Ok(()) };
+        let next = sequence.checked_add(LEAP).filter(|next| *next < MOST / 2);
+        let next = next.ok_or_else(|| Error::damaged(format!("no commit gets so far: sequence={sequence}")))?;
+        self.put_row(Table::Meta, meta::FEED, &codec::encode(&FeedRow::resumed_at(sequence, next))?)?;
+        self.put_row(Table::Meta, meta::FEED_POSITION, &position)
+    }
+
+    /// Lets numbers leap, so that none is one of another future.
+    fn leap(&mut self, without_gaps: &[&str]) -> Result<()> {
+        // The numbers of collections have 32 bits, and no caller keeps one.
+        let stays = |name: &[u8]| [meta::COLLECTIONS].iter().chain(without_gaps).any(|other| other.as_bytes() == name);
+        for row in scan_rows(&*self, Table::Meta, meta::counters()).collect::<Result<Vec<_>>>()? {
+            let (key, payload) = row;
+            if meta::counter_name(&key).is_none_or(stays) {
+                continue;
+            }
+            let next = meta::number(&payload)?.checked_add(LEAP);
+            let next =
+                next.ok_or_else(|| Error::damaged(format!("a counter is exhausted: {}", Table::Meta.place(&key))))?;
+            self.put_row(Table::Meta, &key, &next.to_be_bytes())?;
+        }
+        // S1: the rows of the open epoch stay those of a segment.
+        if self.epochs().any_point() {
+            self.turn_epoch()?;
+        }
+        let open = &mut self.batch.epochs.open;
+        *open = Epoch(open.0.saturating_add(LEAP));
+        Ok(())
+    }
+}
