@@ -115,6 +115,10 @@
 //! | `recovery/upkeep/scheduler` | `upkeep` |
 //! | `replica/init` | `init_replica` |
 //! | `replica/replicator` | `replicate` |
+//! | `replica/restore` | `restore_replica` |
+//! | `replica/status` | `replica_status` |
+//! | `replica/take_over` | `take_over_replica` |
+//! | `replica/verify` | `verify_replica` |
 //! | `state/audit/acting` | `acting_as` |
 //! | `state/heartbeats` | `heartbeat` |
 //! | `state/queue/batch` | `enqueue_all` |
@@ -268,7 +272,17 @@ pub use replica::init::InitReplicaOptions;
 #[cfg(feature = "replica")]
 pub use replica::location::ReplicaLocation;
 #[cfg(feature = "replica")]
+pub use replica::moment::ReplicaMoment;
+#[cfg(feature = "replica")]
 pub use replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
+#[cfg(feature = "replica")]
+pub use replica::restore::{RestoreReplicaOptions, RestoredReplica};
+#[cfg(feature = "replica")]
+pub use replica::status::{ReplicaBase, ReplicaCommit, ReplicaStatus, ReplicaTerm};
+#[cfg(feature = "replica")]
+pub use replica::take_over::{TakeOverOptions, TakenOver};
+#[cfg(feature = "replica")]
+pub use replica::verify::VerifiedReplica;
 pub use state::assignments::{Assignment, AssignmentKind, Assignments};
 pub use state::audit::{
     AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,

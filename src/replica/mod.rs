@@ -7,23 +7,45 @@
 //! * [`terms`]: the protocol by which one process writes
 //! * `opened`: a replica in its bucket, with its keys; `runtime`: its async work for blocking callers
 //! * `source`: the store that is shipped; `ship`: its commits and bases; `base`: one base
+//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `standby`: a
+//!   copy that follows the log; `take_over`: the end of a copy
+//! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
+//!   not go; `prefetch`: asks for objects ahead
+//! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `status`: the content in
+//!   numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own
 
 pub(crate) mod base;
+pub(crate) mod bases;
 pub(crate) mod bucket;
 pub(crate) mod cipher;
+pub(crate) mod fill;
 pub(crate) mod init;
 pub(crate) mod location;
+pub(crate) mod look;
+pub(crate) mod moment;
 pub(crate) mod objects;
 pub(crate) mod opened;
+pub(crate) mod position;
+pub(crate) mod prefetch;
 pub(crate) mod probe;
 pub(crate) mod replicator;
+pub(crate) mod restore;
 pub(crate) mod runtime;
 pub(crate) mod ship;
+pub(crate) mod sought;
 pub(crate) mod source;
+pub(crate) mod standby;
+pub(crate) mod status;
+pub(crate) mod take_over;
 pub(crate) mod terms;
+pub(crate) mod verify;
 
 #[cfg(test)]
+mod bench_test;
+#[cfg(test)]
 mod faulty_test;
+#[cfg(test)]
+mod restore_test;
 #[cfg(test)]
 mod ship_test;

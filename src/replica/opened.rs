@@ -12,7 +12,7 @@ use super::cipher::{self, Identities, Recipients, TermKey};
 use super::location::Location;
 use super::objects::kinds::StoreHead;
 use super::objects::layout::{Nonce, StoreId};
-use super::objects::name::{Folder, ObjectName, Term};
+use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::terms::remote::Remote;
 use crate::clock::Clock;
@@ -81,6 +81,16 @@ impl OpenReplica {
     /// The bucket.
     pub(crate) fn bucket(&self) -> &Bucket {
         &self.bucket
+    }
+
+    /// Whether a list shows an object of the same term behind a slot.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the bucket.
+    pub(crate) async fn is_listed_behind(&self, slot: ReplicaSlot) -> Result<bool> {
+        let names = self.bucket.list(Folder::Log(slot.term), Some(&ObjectName::Log(slot))).await?;
+        Ok(!names.is_empty())
     }
 
     /// Whether only holders of a key read it.

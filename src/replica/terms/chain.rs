@@ -103,7 +103,8 @@ pub(crate) async fn path(remote: &impl Remote, newest: Term, down: Term) -> Resu
     let mut next = Some(newest);
     while let Some(term) = next {
         let Some(Opening::Opened(opened)) = opening(remote, term).await? else {
-            return Err(Error::damaged(format!("a term of the replica is missing: term={term}")));
+            let name = ObjectName::Log(ReplicaSlot::opening(term));
+            return Err(Error::damaged(format!("a term of the replica has not begun: object={name}")));
         };
         next = opened.open.parent.map(|parent| parent.term).filter(|_| term > down);
         path.push(opened);

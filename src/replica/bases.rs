@@ -1,0 +1,110 @@
+//! Reading the bases of a replica.
+
+use super::objects::kinds::BaseManifest;
+use super::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
+use super::objects::object::{Object, StoredObject};
+use super::objects::parts::{self, PartEntry};
+use super::opened::OpenReplica;
+use super::terms::chain::{OpenedTerm, newest_open, newest_term};
+use super::terms::remote::{Remote, ReplicaPosition};
+use crate::error::{Error, Result};
+
+/// The newest term that opened; none in a new replica. A later one that has objects must have a claim and an opening too.
+///
+/// # Errors
+///
+/// `Damaged` when one of these is missing; the errors of the replica.
+pub(crate) async fn newest_opened(remote: &OpenReplica) -> Result<Option<OpenedTerm>> {
+    let opened = newest_open(remote).await?;
+    let first = opened.as_ref().map_or(1, |opened| opened.term.0.saturating_add(1));
+    let claimed = newest_term(remote).await?.map_or(0, |term| term.0);
+    for term in (first..=claimed.saturating_add(1)).map(Term) {
+        let slot = ReplicaSlot::opening(term);
+        if !remote.is_listed_behind(slot).await? {
+            continue;
+        }
+        let needed = [ObjectName::Term(term), ObjectName::Log(slot)];
+        for name in needed {
+            remote.get(name).await?.ok_or_else(|| missing(name))?;
+        }
+    }
+    Ok(opened)
+}
+
+/// A base that is finished.
+#[derive(Clone, Debug)]
+pub(crate) struct Base {
+    pub(crate) manifest: BaseManifest,
+    pub(crate) parts: Vec<PartEntry>,
+}
+
+/// The bases of which a list shows the manifest, the newest first.
+///
+/// # Errors
+///
+/// The errors of the replica.
+pub(crate) async fn bases(remote: &impl Remote) -> Result<Vec<BaseName>> {
+    let names = remote.list(Folder::Bases).await?;
+    let of_manifest = |name| if let ObjectName::Manifest(base) = name { Some(base) } else { None };
+    let mut bases: Vec<_> = names.into_iter().filter_map(of_manifest).collect();
+    bases.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(bases)
+}
+
+impl Base {
+    /// Reads the description of a base.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, also when it is missing; the errors of the replica.
+    pub(crate) async fn read(remote: &impl Remote, base: BaseName) -> Result<Self> {
+        let name = ObjectName::Manifest(base);
+        let object = remote.get(name).await?.ok_or_else(|| missing(name))?;
+        let Object::Manifest(manifest) = &object.object else { return Err(other_kind(&object)) };
+        let body = remote.body(&object).await?;
+        let parts = parts::decode(&body, manifest.parts).map_err(|error| error.context(name))?;
+        Ok(Self { manifest: manifest.clone(), parts })
+    }
+
+    /// The rows of one of its parts.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, also when it is missing or not the one that the manifest names; the errors of the replica.
+    pub(crate) async fn part(&self, remote: &impl Remote, part: u32, entry: PartEntry) -> Result<Vec<u8>> {
+        let name = ObjectName::Part(self.manifest.base, part);
+        let object = remote.get(name).await?.ok_or_else(|| missing(name))?;
+        if object.hash != entry.hash || object.bytes.len() as u64 != u64::from(entry.length) {
+            return Err(Error::damaged(format!(
+                "a part of a base is not the one that its manifest names: object={name}"
+            )));
+        }
+        remote.body(&object).await
+    }
+
+    /// The position of its state.
+    pub(crate) fn position(&self) -> ReplicaPosition {
+        let BaseManifest { base, previous, time, sequence, states, .. } = self.manifest;
+        ReplicaPosition { slot: base.slot, previous, sequence, states, time }
+    }
+
+    /// Whether its state is part of the history, whose terms these are from the newest down to that of the base. A writer that
+    /// was overtaken may have made a base that is not.
+    pub(crate) fn is_on(&self, path: &[OpenedTerm]) -> bool {
+        let term = self.manifest.base.slot.term;
+        let later = path.iter().filter(|other| other.term > term);
+        let is_in = path.iter().any(|other| other.term == term);
+        is_in && later.into_iter().all(|later| self.manifest.sequence <= later.open.sequence)
+    }
+}
+
+/// The error for an object without which nothing behind it counts.
+pub(crate) fn missing(name: ObjectName) -> Error {
+    Error::damaged(format!("an object of the replica is missing: object={name}"))
+}
+
+/// The error for an object that is of another kind than its name says.
+pub(crate) fn other_kind(object: &StoredObject) -> Error {
+    let (name, kind) = (object.name, object.object.kind());
+    Error::damaged(format!("an object of the replica is of another kind than its name says: object={name} kind={kind}"))
+}

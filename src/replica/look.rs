@@ -1,0 +1,68 @@
+//! A state that the protocol moves along the log without keeping it: what a verification knows of it.
+
+use std::collections::BTreeMap;
+
+use super::objects::commits::ShippedCommit;
+use super::objects::layout::ObjectHash;
+use super::objects::name::{ReplicaSlot, Term};
+use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
+use crate::engine::feed::States;
+use crate::error::{Error, Result};
+
+/// A state that is only looked at.
+pub(crate) struct Look {
+    at: ReplicaPosition,
+    states: States,
+    /// The positions that it passed and somebody wants to compare, by their slots.
+    pub(crate) passed: BTreeMap<ReplicaSlot, Option<ReplicaPosition>>,
+    pub(crate) objects: u64,
+    pub(crate) commits: u64,
+}
+
+impl Look {
+    /// A state at a position. Notes what it is at some slots when it passes them.
+    pub(crate) fn new(at: ReplicaPosition, states: States, slots: impl IntoIterator<Item = ReplicaSlot>) -> Self {
+        let passed = slots.into_iter().map(|slot| (slot, None)).collect();
+        Self { at, states, passed, objects: 0, commits: 0 }
+    }
+
+    /// Where it is now.
+    pub(crate) fn at(&self) -> ReplicaPosition {
+        self.at
+    }
+}
+
+impl Local for Look {
+    fn position(&self) -> Option<ReplicaPosition> {
+        Some(self.at)
+    }
+
+    fn newest(&self) -> Result<(u64, ObjectHash)> {
+        Ok((self.at.sequence, self.at.states))
+    }
+
+    fn set_position(&mut self, position: ReplicaPosition) -> Result<()> {
+        self.at = position;
+        self.objects += 1;
+        if let Some(passed) = self.passed.get_mut(&position.slot) {
+            *passed = Some(position);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, commits: &[ShippedCommit], position: ReplicaPosition) -> Result<(Fit, ObjectHash)> {
+        commits.iter().try_for_each(|commit| self.states.apply(&commit.rows))?;
+        let states = ObjectHash(self.states.digest());
+        self.commits += commits.len() as u64;
+        self.set_position(ReplicaPosition { states, ..position })?;
+        Ok((Fit::Fits, states))
+    }
+
+    fn keep_aside(&mut self) -> Result<Fit> {
+        Ok(Fit::Fits)
+    }
+
+    async fn rebase(&mut self, _: &impl Remote, _: Term) -> Result<bool> {
+        Err(Error::conflict("a verification begins with the bases itself"))
+    }
+}

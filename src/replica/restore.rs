@@ -1,0 +1,343 @@
+//! A restore: a new copy of the state at a moment, from the newest base before it and the commits behind that.
+//!
+//! The copy gets its name only once all of it is there, and compared with the source. Nobody writes to it until it is taken over.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::bases::{Base, bases, missing, newest_opened};
+use super::cipher::Identities;
+use super::fill::Filler;
+use super::location::ReplicaLocation;
+use super::moment::ReplicaMoment;
+use super::objects::kinds::LogGap;
+use super::objects::name::{BaseName, ObjectName};
+use super::objects::object::Object;
+use super::opened::OpenReplica;
+use super::position::CopyPosition;
+use super::prefetch::Prefetch;
+use super::runtime::block_on;
+use super::terms::chain::{OpenedTerm, path};
+use super::terms::remote::{Local, Remote, ReplicaPosition};
+use super::terms::walk::{Until, Walked, walk};
+use crate::clock::{Clock, SystemClock, show_time};
+use crate::engine::feed::Receiver;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::INDEXES;
+use crate::transfer::unnamed::{Unnamed, refuse_existing};
+
+/// So many parts of a base are fetched at once.
+const PARTS_AT_ONCE: usize = 3;
+/// So many objects of the log are fetched at once.
+pub(super) const LOG_AT_ONCE: u64 = 24;
+
+/// How a replica is restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreReplicaOptions {
+    /// The moment.
+    pub at: ReplicaMoment,
+    /// The text of an age identity file, for an encrypted replica.
+    pub identity: Option<String>,
+}
+
+/// A copy that was made from a replica. Nobody writes to it until it is taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestoredReplica {
+    /// The number of its last commit.
+    pub sequence: u64,
+    /// When this commit was shipped, or the base was made that it began with.
+    #[serde(with = "crate::clock::time")]
+    pub time: Timestamp,
+    /// The term in which this was.
+    pub term: u64,
+    /// The base that it began with.
+    pub base: String,
+    /// Newer bases that could not be used, with the reasons.
+    pub passed_over: Vec<String>,
+}
+
+impl RestoredReplica {
+    fn of(RestoredCopy { position, base, passed_over }: RestoredCopy) -> Self {
+        let (sequence, time, term) = (position.sequence, position.time, position.slot.term.0.into());
+        Self { sequence, time, term, base: base.to_string(), passed_over }
+    }
+}
+
+impl Store {
+    /// Makes a copy at `to` of the state that a store had at a moment, from its replica. Every collection is compared with
+    /// its source. The copy can be read, and is written to once it is [taken over](Store::take_over_replica).
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when it does not have the commits
+    /// of that moment; `NotFound` when there is no replica, or nothing that old in it; `Damaged` for an object that is missing
+    /// or wrong, with its name; `Invalid` with a hint when the replica is encrypted for others; the errors of the bucket;
+    /// `Full`, `Io`. Then there is no file at `to`.
+    pub fn restore_replica(
+        from: &ReplicaLocation,
+        to: impl AsRef<Path>,
+        options: &RestoreReplicaOptions,
+    ) -> Result<RestoredReplica> {
+        block_on(async {
+            let copier = Copier::open(from, options.identity.as_deref()).await?;
+            copier.restore(to.as_ref(), &options.at).await.map(RestoredReplica::of)
+        })
+    }
+}
+
+/// Where copies come from, and how they are made.
+#[derive(Clone)]
+pub(crate) struct Copier {
+    pub(crate) remote: Arc<OpenReplica>,
+    /// The name of the replica, for messages.
+    pub(crate) from: String,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// A copy that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RestoredCopy {
+    pub(crate) position: CopyPosition,
+    /// The base that it began with.
+    pub(crate) base: BaseName,
+    /// Newer bases that could not be used, with the reasons.
+    pub(crate) passed_over: Vec<String>,
+}
+
+/// A copy that is to get a name.
+pub(super) struct CopyDraft {
+    pub(super) file: Unnamed,
+    pub(super) restored: RestoredCopy,
+}
+
+/// The reason why a copy was not made from a base.
+enum Failed {
+    /// The base itself is not whole.
+    Base(Error),
+    Other(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Copier {
+    /// Copies from the replica at a location.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is none; `Invalid` for an identity that is none; the errors of the bucket.
+    pub(crate) async fn open(from: &ReplicaLocation, identity: Option<&str>) -> Result<Self> {
+        let identities = identity.map_or(Ok(Identities::default()), Identities::parse)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let remote = Arc::new(OpenReplica::open(&from.0, identities, clock.clone()).await?);
+        Ok(Self { remote, from: from.to_string(), clock })
+    }
+
+    /// Makes a copy at `to` of the state at a moment.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when its commits are not in it;
+    /// `NotFound` when nothing that old is there; `Damaged` for an object that is missing or wrong, with its name; the errors of
+    /// the replica; `Full`, `Io`. Then there is no file at `to`.
+    pub(crate) async fn restore(&self, to: &Path, at: &ReplicaMoment) -> Result<RestoredCopy> {
+        refuse_existing(to)?;
+        let draft = self.draft(to, at).await?;
+        draft.file.name(to)?;
+        Ok(draft.restored)
+    }
+
+    /// A copy that is to get a name.
+    pub(super) async fn draft(&self, to: &Path, at: &ReplicaMoment) -> Result<CopyDraft> {
+        let remote = &*self.remote;
+        let newest = newest_opened(remote).await?.ok_or_else(no_base)?;
+        let bases = bases(remote).await?;
+        if bases.is_empty() {
+            return Err(no_base());
+        }
+        let (mut passed_over, mut first_error) = (Vec::new(), None);
+        for name in bases {
+            match self.draft_from(to, at, &newest, name).await {
+                Ok(Some((file, position))) => {
+                    return Ok(CopyDraft { file, restored: RestoredCopy { position, base: name, passed_over } });
+                }
+                // It is behind the moment, or no part of the history.
+                Ok(None) => {}
+                // An older base may be whole.
+                Err(Failed::Base(error)) if error.kind() == ErrorKind::Damaged => {
+                    passed_over.push(error.to_string());
+                    first_error.get_or_insert(error);
+                }
+                Err(Failed::Base(error) | Failed::Other(error)) => return Err(error),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| too_old(at)))
+    }
+
+    async fn draft_from(
+        &self,
+        to: &Path,
+        at: &ReplicaMoment,
+        newest: &OpenedTerm,
+        name: BaseName,
+    ) -> Result<Option<(Unnamed, CopyPosition)>, Failed> {
+        let base = Base::read(&*self.remote, name).await.map_err(Failed::Base)?;
+        if !is_before(at, &base) || name.slot.term > newest.term {
+            return Ok(None);
+        }
+        let path = path(&*self.remote, newest.term, name.slot.term).await?;
+        if !base.is_on(&path) {
+            return Ok(None);
+        }
+        let file = Unnamed::beside(to)?;
+        let store = self.remote.store();
+        let receiver = Receiver::create(file.path(), &self.from, self.clock.clone(), INDEXES)?;
+        let mut filler = Filler::begin(receiver, store, at)?;
+        let filled = self.fill(&base, &mut filler).await;
+        let walked = match filled {
+            Ok(true) => self.walk(&path, at, &mut filler).await.map(Some).map_err(Failed::Other),
+            Ok(false) => Ok(None),
+            Err(failed) => Err(failed),
+        };
+        match walked {
+            Err(Failed::Base(error)) => {
+                let (_, failed) = filler.end(Err::<(), _>(error))?;
+                Err(failed.err().map_or_else(|| Failed::Other(no_base()), Failed::Base))
+            }
+            Err(Failed::Other(error)) => {
+                Err(Failed::Other(filler.end(Err::<(), _>(error))?.1.err().unwrap_or_else(no_base)))
+            }
+            Ok(position) => {
+                let (receiver, done) = filler.end(Ok(position))?;
+                let position = done?;
+                receiver.close()?;
+                Ok(position.map(|at| (file, CopyPosition::new(store, at))))
+            }
+        }
+    }
+
+    /// The state of a base. False if it has the restore point already that is sought.
+    async fn fill(&self, base: &Base, filler: &mut Filler) -> Result<bool, Failed> {
+        let parts = base.parts.iter().zip(0..).map(|(entry, part)| base.part(&*self.remote, part, *entry));
+        let mut parts = stream::iter(parts).buffered(PARTS_AT_ONCE);
+        while let Some(rows) = parts.try_next().await.map_err(Failed::Base)? {
+            if !filler.rows(rows).map_err(Failed::Base)? {
+                return Ok(false);
+            }
+        }
+        let name = ObjectName::Manifest(base.manifest.base);
+        filler.whole(base.position()).map_err(|error| Failed::Base(error.context(name)))?;
+        Ok(true)
+    }
+
+    /// The commits behind the base, up to the moment.
+    async fn walk(&self, path: &[OpenedTerm], at: &ReplicaMoment, filler: &mut Filler) -> Result<ReplicaPosition> {
+        loop {
+            // An object that was absent when it was asked for ahead may be there by now.
+            let ahead = Prefetch::new(&*self.remote, LOG_AT_ONCE);
+            let walked = walk(&ahead, filler, path, None, until(at)).await?;
+            let position = filler.position().ok_or_else(no_base)?;
+            match walked {
+                Walked::Later => return Ok(position),
+                _ if filler.has_met() => return Ok(position),
+                Walked::Lost => return self.lost(at, &position).await.map(|()| position),
+                Walked::End if self.goes_on(&position).await? => {}
+                Walked::End if is_reached(at, &position) => return Ok(position),
+                Walked::End => return Err(not_reached(at, &position)),
+            }
+        }
+    }
+
+    /// Whether there are more objects of the term. An absent one is its end only if a list shows none behind it.
+    async fn goes_on(&self, position: &ReplicaPosition) -> Result<bool> {
+        let slot = position.slot;
+        if !self.remote.is_listed_behind(slot).await? {
+            return Ok(false);
+        }
+        let name = ObjectName::Log(slot);
+        let object = self.remote.get(name).await?.ok_or_else(|| missing(name))?;
+        Ok(!matches!(object.object, Object::Seal(_)))
+    }
+
+    /// Why the log does not go on from a position. A gap behind the very moment is no reason.
+    async fn lost(&self, at: &ReplicaMoment, position: &ReplicaPosition) -> Result<()> {
+        let name = ObjectName::Log(position.slot);
+        match self.remote.get(name).await?.map(|object| object.object) {
+            None => Err(missing(name)),
+            Some(Object::Gap(gap)) if gap.last > position.sequence => match at {
+                ReplicaMoment::Time(moment) if *moment == position.time => Ok(()),
+                ReplicaMoment::Sequence(sequence) if *sequence == position.sequence => Ok(()),
+                _ => Err(in_gap(at, position, &gap)),
+            },
+            Some(_) => {
+                let why = "the history of the replica does not go on from the object before this one";
+                Err(Error::damaged(format!("{why}: object={name}")))
+            }
+        }
+    }
+}
+
+/// Whether a copy of a moment can begin with a base.
+fn is_before(at: &ReplicaMoment, base: &Base) -> bool {
+    match at {
+        ReplicaMoment::Newest | ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => true,
+        ReplicaMoment::Time(moment) => base.manifest.time <= *moment,
+        ReplicaMoment::Sequence(sequence) => base.manifest.sequence <= *sequence,
+    }
+}
+
+fn until(at: &ReplicaMoment) -> Option<Until> {
+    match at {
+        ReplicaMoment::Newest | ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => None,
+        ReplicaMoment::Time(moment) => Some(Until::Time(*moment)),
+        ReplicaMoment::Sequence(sequence) => Some(Until::Sequence(*sequence)),
+    }
+}
+
+/// Whether the end of the log is the moment.
+fn is_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> bool {
+    match at {
+        ReplicaMoment::Newest => true,
+        ReplicaMoment::Sequence(sequence) => *sequence == position.sequence,
+        ReplicaMoment::Time(_) | ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => false,
+    }
+}
+
+fn no_base() -> Error {
+    Error::not_found("the replica has no base yet that is finished, so nothing can be restored from it")
+}
+
+fn too_old(at: &ReplicaMoment) -> Error {
+    Error::not_found(format!("the replica has no base that is so old; look at what can be restored: at={at}"))
+}
+
+/// The refusal of a moment of which the commits are not in the replica. Every later one begins at the base behind them.
+fn in_gap(at: &ReplicaMoment, position: &ReplicaPosition, gap: &LogGap) -> Error {
+    let (before, after) = (show_time(position.time), show_time(gap.time));
+    let (from, to) = (gap.after, gap.last);
+    Error::conflict(format!(
+        "the replica was out of reach then, and does not have the commits; restore the nearest moment before or after: at={at} \
+         before={before} after={after} missing={from}..{to}"
+    ))
+}
+
+fn not_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> Error {
+    let newest = format!("newest={} sequence={}", show_time(position.time), position.sequence);
+    match at {
+        ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => {
+            Error::not_found(format!("the replica has no such restore point: at={at} {newest}"))
+        }
+        _ => Error::conflict(format!(
+            "nothing behind that moment is in the replica, so commits before it may be missing; restore the newest state, or an \
+             earlier moment: at={at} {newest}"
+        )),
+    }
+}

@@ -1,0 +1,111 @@
+//! The end of a copy: it becomes a store that is written to.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::json;
+
+use super::position::CopyPosition;
+use super::source::{ShippedTo, collections_of};
+use crate::actor::Actor;
+use crate::engine::feed::{Receiver, Resumed};
+use crate::engine::store::{Options, Store};
+use crate::error::Result;
+use crate::recovery::events::event::{self, EventKind};
+use crate::state::INDEXES;
+
+/// How a copy of a replica is taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakeOverOptions {
+    /// Whether it becomes a store of its own, as for a test of last week's state, and the replica stays with its source.
+    /// Otherwise it becomes the source of the replica once it is shipped, which gives up what it has behind the copy.
+    pub as_other_store: bool,
+    /// Whether claimed tasks stay with their bots until their leases end. Otherwise they are ready again.
+    pub keep_claims: bool,
+    /// The actor, for the audit trail and the event.
+    pub actor: Option<Actor>,
+}
+
+/// A copy that was taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TakenOver {
+    /// The last commit that came from the replica.
+    pub sequence: u64,
+    /// When it was shipped.
+    #[serde(with = "crate::clock::time")]
+    pub time: Timestamp,
+    /// Claims that were made void. Their tasks are ready again.
+    pub claims_returned: u64,
+}
+
+/// What becomes of the replica of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReplicaThen {
+    /// It stays with its source.
+    Stays,
+    /// It gets a term that begins at the copy, and gives up what it has behind that.
+    GivesUpTheRest,
+    /// Its newest term has just begun at the copy.
+    GoesOn,
+}
+
+impl Store {
+    /// Makes a copy of a replica a store that is written to. Its numbers leap, so that a token that the source gave out after
+    /// the copied moment is void here, and its claims return to ready. If the copy becomes the source of the replica,
+    /// [`Store::replicate`] then begins a new term, in which the former source writes nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when it is no copy of a replica; as opening a store, and as a write.
+    pub fn take_over_replica(path: impl AsRef<Path>, options: &TakeOverOptions) -> Result<TakenOver> {
+        take_over(path.as_ref(), Self::options(), options)
+    }
+}
+
+/// Makes the copy at a path a store that is written to.
+///
+/// # Errors
+///
+/// As [`take_over_open`], and as opening a store.
+pub(crate) fn take_over(path: &Path, options: Options, how: &TakeOverOptions) -> Result<TakenOver> {
+    let then = if how.as_other_store { ReplicaThen::Stays } else { ReplicaThen::GivesUpTheRest };
+    take_over_open(Receiver::open(path, options.session(false), INDEXES)?, how, then)
+}
+
+/// Makes a copy a store that is written to, and closes it. Its numbers leap, so that none is one of another future of the
+/// source, and its claims are void. If it is the source from now on, the replica gets this change first.
+///
+/// # Errors
+///
+/// `Conflict` when it is no copy of a replica, or was never finished; as a write.
+pub(super) fn take_over_open(receiver: Receiver, how: &TakeOverOptions, then: ReplicaThen) -> Result<TakenOver> {
+    let position = CopyPosition::of_bytes(&receiver.position()?)?;
+    let replica = match then {
+        ReplicaThen::Stays => None,
+        ReplicaThen::GivesUpTheRest => Some(resumed(&receiver, &position, true)?),
+        ReplicaThen::GoesOn => Some(resumed(&receiver, &position, false)?),
+    };
+    let store = receiver.store().acting_for(how.actor.as_ref()).doing("take_over", None);
+    let (sequence, term) = (position.sequence, position.slot.term);
+    let claims_returned = receiver.leave(&store, replica, &[event::COUNTER], |tx| {
+        let claims = if how.keep_claims { 0 } else { tx.queue().void_claims()? as u64 };
+        tx.schedules().settle()?;
+        tx.end_sessions_elsewhere()?;
+        let details = json!({"sequence": sequence, "term": term, "claims_returned": claims});
+        tx.events().append(EventKind::TakenOver, details)?;
+        Ok(claims)
+    })?;
+    receiver.close()?;
+    Ok(TakenOver { sequence, time: position.time, claims_returned })
+}
+
+/// How far the replica is, as its source keeps it.
+fn resumed(receiver: &Receiver, position: &CopyPosition, restored: bool) -> Result<Resumed> {
+    let CopyPosition { store, slot, previous, sequence, time, .. } = *position;
+    let collections = collections_of(&receiver.states()?);
+    let (base_made, base_bytes, log_bytes) = (time, 0, 0);
+    let to =
+        ShippedTo { store, slot, previous, sequence, time, collections, restored, base_made, base_bytes, log_bytes };
+    Ok(Resumed { sequence, position: to.to_bytes()? })
+}
