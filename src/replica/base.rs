@@ -10,7 +10,7 @@ use super::terms::remote::{Remote, ReplicaPosition};
 use super::terms::settle::{Settled, settle};
 use crate::clock::as_stored;
 use crate::engine::feed::Dump;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The rows of a part, before they are compressed.
 const PART_BYTES: usize = 16 << 20;
@@ -26,61 +26,95 @@ pub(crate) struct MadeBase {
     pub(crate) bytes: u64,
 }
 
+/// A base that is being made of a dump, part by part.
+pub(crate) struct UnfinishedBase {
+    dump: Dump,
+    at: ReplicaPosition,
+    time: Timestamp,
+    name: BaseName,
+    entries: Vec<PartEntry>,
+    rows_bytes: u64,
+    bytes: u64,
+}
+
+impl UnfinishedBase {
+    /// Begins a base of a dump, whose state is that of the position.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica.
+    pub(crate) async fn begin(remote: &impl Remote, dump: Dump, at: ReplicaPosition) -> Result<Self> {
+        let time = as_stored(remote.now());
+        let name = BaseName { slot: at.slot, attempt: next_attempt(remote, &at).await? };
+        Ok(Self { dump, at, time, name, entries: Vec::new(), rows_bytes: 0, bytes: 0 })
+    }
+
+    /// Writes the next part, or the manifest behind the last one. Gives the base once it is whole.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica and of the store.
+    pub(crate) async fn step(&mut self, remote: &impl Remote) -> Result<Option<MadeBase>> {
+        let Some(rows) = self.dump.next_part(PART_BYTES)? else { return self.finish(remote).await.map(Some) };
+        let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let (store, bytes) = (remote.store(), rows.len() as u64);
+        self.rows_bytes += bytes;
+        let object = loop {
+            let part = BasePart { store, base: self.name, part: number, nonce: remote.nonce(), bytes };
+            let object = remote.prepare(ObjectName::Part(self.name, number), Object::Part(part), &rows)?;
+            match settle(remote, &object).await? {
+                Settled::Own => break object,
+                // A list may lag: an earlier attempt left its first part behind.
+                Settled::Other(_) if number == 0 && self.name.attempt < ATTEMPTS => self.name.attempt += 1,
+                Settled::Other(_) => return Err(self.is_of_another()),
+            }
+        };
+        self.bytes += object.bytes.len() as u64;
+        let length = u32::try_from(object.bytes.len()).unwrap_or(u32::MAX);
+        self.entries.push(PartEntry { length, hash: object.hash });
+        Ok(None)
+    }
+
+    async fn finish(&mut self, remote: &impl Remote) -> Result<MadeBase> {
+        let body = parts::encode(&self.entries)?;
+        let made = as_stored(remote.now());
+        let manifest = BaseManifest {
+            store: remote.store(),
+            base: self.name,
+            nonce: remote.nonce(),
+            previous: self.at.previous,
+            time: self.time,
+            made,
+            sequence: self.at.sequence,
+            states: self.at.states,
+            parts: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
+            rows_bytes: self.rows_bytes,
+            bytes: body.len() as u64,
+        };
+        // L8: it counts from here on.
+        let object = remote.prepare(ObjectName::Manifest(self.name), Object::Manifest(manifest), &body)?;
+        match settle(remote, &object).await? {
+            Settled::Own => Ok(MadeBase { name: self.name, at: made, bytes: self.bytes + object.bytes.len() as u64 }),
+            Settled::Other(_) => Err(self.is_of_another()),
+        }
+    }
+
+    fn is_of_another(&self) -> Error {
+        Error::new(ErrorKind::Io, format!("another process makes the base: base={}", self.name))
+    }
+}
+
 /// Makes a base of a dump, whose state is that of the position.
 ///
 /// # Errors
 ///
 /// The errors of the replica and of the store.
-pub(crate) async fn make(remote: &impl Remote, dump: &mut Dump, at: &ReplicaPosition) -> Result<MadeBase> {
-    let time = as_stored(remote.now());
-    let mut name = BaseName { slot: at.slot, attempt: next_attempt(remote, at).await? };
-    let mut entries: Vec<PartEntry> = Vec::new();
-    let (mut rows_bytes, mut bytes) = (0, 0);
-    while let Some(rows) = dump.next_part(PART_BYTES)? {
-        let number = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        rows_bytes += rows.len() as u64;
-        let part = |base| BasePart {
-            store: remote.store(),
-            base,
-            part: number,
-            nonce: remote.nonce(),
-            bytes: rows.len() as u64,
-        };
-        let object = loop {
-            let object = remote.prepare(ObjectName::Part(name, number), Object::Part(part(name)), &rows)?;
-            match settle(remote, &object).await? {
-                Settled::Own => break object,
-                // A list may lag: an earlier attempt left its first part behind.
-                Settled::Other(_) if number == 0 && name.attempt < ATTEMPTS => name.attempt += 1,
-                Settled::Other(_) => {
-                    return Err(Error::conflict(format!("another process makes the base: base={name}")));
-                }
-            }
-        };
-        bytes += object.bytes.len() as u64;
-        entries.push(PartEntry { length: u32::try_from(object.bytes.len()).unwrap_or(u32::MAX), hash: object.hash });
-    }
-    let body = parts::encode(&entries)?;
-    let made = as_stored(remote.now());
-    let manifest = BaseManifest {
-        store: remote.store(),
-        base: name,
-        nonce: remote.nonce(),
-        previous: at.previous,
-        time,
-        made,
-        sequence: at.sequence,
-        states: at.states,
-        parts: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-        rows_bytes,
-        bytes: body.len() as u64,
-    };
-    // L8: it counts from here on.
-    let object = remote.prepare(ObjectName::Manifest(name), Object::Manifest(manifest), &body)?;
-    bytes += object.bytes.len() as u64;
-    match settle(remote, &object).await? {
-        Settled::Own => Ok(MadeBase { name, at: made, bytes }),
-        Settled::Other(_) => Err(Error::conflict(format!("another process makes the base: base={name}"))),
+pub(crate) async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition) -> Result<MadeBase> {
+    let mut base = UnfinishedBase::begin(remote, dump, *at).await?;
+    loop {
+        if let Some(made) = base.step(remote).await? {
+            return Ok(made);
+        }
     }
 }
 
@@ -93,7 +127,7 @@ async fn next_attempt(remote: &impl Remote, at: &ReplicaPosition) -> Result<u16>
     });
     let next = of_slot.max().map_or(0, |attempt| attempt.saturating_add(1));
     if next > ATTEMPTS {
-        return Err(Error::conflict(format!("a base was begun too often in one slot: slot={}", at.slot)));
+        return Err(Error::new(ErrorKind::Io, format!("a base was begun too often in one slot: slot={}", at.slot)));
     }
     Ok(next)
 }

@@ -9,7 +9,8 @@ use super::terms::chain::{OpenedTerm, newest_open, newest_term};
 use super::terms::remote::{Remote, ReplicaPosition};
 use crate::error::{Error, Result};
 
-/// The newest term that opened; none in a new replica. A later one that has objects must have a claim and an opening too.
+/// The newest term that opened; none in a new replica. A later one that has objects must have a claim and an opening
+/// too.
 ///
 /// # Errors
 ///
@@ -88,8 +89,8 @@ impl Base {
         ReplicaPosition { slot: base.slot, previous, sequence, states, time }
     }
 
-    /// Whether its state is part of the history, whose terms these are from the newest down to that of the base. A writer that
-    /// was overtaken may have made a base that is not.
+    /// Whether its state is part of the history, whose terms these are from the newest down to that of the base. A
+    /// writer that was overtaken may have made a base that is not.
     pub(crate) fn is_on(&self, path: &[OpenedTerm]) -> bool {
         let term = self.manifest.base.slot.term;
         let later = path.iter().filter(|other| other.term > term);

@@ -98,6 +98,21 @@ impl TermKey {
         Self(XChaCha20Poly1305::new(&bytes.into()), bytes)
     }
 
+    /// The key as its own store keeps it, beside the plain text.
+    pub(crate) fn to_hex(&self) -> String {
+        hex(&self.1)
+    }
+
+    /// Reads such a key.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for another text.
+    pub(crate) fn of_hex(text: &str) -> Result<Self> {
+        let bytes = from_hex(text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self::of).ok_or_else(|| Error::damaged("the kept key of a term is damaged"))
+    }
+
     /// The key, encrypted for the recipients.
     ///
     /// # Errors

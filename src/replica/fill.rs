@@ -1,4 +1,5 @@
-//! A copy that is being written: the protocol moves it along the log, and a thread writes it while the next objects are fetched.
+//! A copy that is being written: the protocol moves it along the log, and a thread writes it
+//! while the next objects are fetched.
 
 use std::sync::mpsc::{Receiver as Coming, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -70,7 +71,8 @@ impl Filler {
     ///
     /// # Errors
     ///
-    /// `Damaged` for rows that no writer makes; `NotCommitted` when writing has failed, of which [`Filler::end`] has the reason.
+    /// `Damaged` for rows that no writer makes; `NotCommitted` when writing has failed, of which
+    /// [`Filler::end`] has the reason.
     pub(crate) fn rows(&mut self, rows: Vec<u8>) -> Result<bool> {
         if sought::makes(&self.sought, &rows)? {
             return Ok(false);
@@ -97,8 +99,8 @@ impl Filler {
         self.has_met
     }
 
-    /// Ends, and gives the copy back. What the caller has compared is written; a caller that failed because writing has gets
-    /// the reason of that.
+    /// Ends, and gives the copy back. What the caller has compared is written; a caller that failed because
+    /// writing has gets the reason of that.
     ///
     /// # Errors
     ///

@@ -8,17 +8,17 @@ use super::cipher::{Identities, Recipients};
 use super::location::ReplicaLocation;
 use super::objects::kinds::StoreHead;
 use super::objects::layout::{Nonce, StoreId};
-use super::objects::name::ObjectName;
+use super::objects::name::{Folder, ObjectName};
 use super::objects::object::{Object, StoredObject};
 use super::opened::OpenReplica;
 use super::probe::probe;
 use super::runtime::block_on;
 use super::ship::Shipper;
 use super::source::Source;
+use super::terms::settle::{Settled, settle};
 use crate::clock::as_stored;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::replica::bucket::Creation;
 
 /// How a replica begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,18 +48,18 @@ impl Store {
             probe(&bucket).await?;
             let time = as_stored(self.clock().now());
             let head = StoreHead { store: StoreId::new(), nonce: Nonce::new(), time, recipients };
-            let remote = OpenReplica::with(bucket.clone(), head.clone(), Identities::default(), self.clock().clone())?;
-            let object = StoredObject::prepare(ObjectName::Store, Object::Store(head.clone()), |_| Ok(Vec::new()))?;
-            match bucket.create(&ObjectName::Store, object.bytes).await? {
-                Creation::Created => {}
-                Creation::Exists => return Err(taken(&bucket)),
-                Creation::Unknown(error) => return Err(error),
+            let description =
+                StoredObject::prepare(ObjectName::Store, Object::Store(head.clone()), |_| Ok(Vec::new()))?;
+            let (none, clock) = (Identities::default(), self.clock().clone());
+            let remote = OpenReplica::with(bucket.clone(), &description, none, clock)?;
+            if let Settled::Other(_) = settle(&remote, &description).await? {
+                return Err(taken(&bucket));
             }
             // A feed that began for an earlier replica would go on from a position in that one.
             let before = self.feed_status()?.map_or(0, |status| status.sequence);
             store.end_feed()?;
             store.begin_feed(before)?;
-            let mut shipper = Shipper::open(remote, Source::open(self.clone(), head.store)?).await?;
+            let mut shipper = Shipper::open(remote, Source::open(self.clone(), head.store, description.hash)?).await?;
             let _step = shipper.base().await?;
             shipper.release().await
         })
@@ -67,14 +67,17 @@ impl Store {
 }
 
 async fn refuse_taken(bucket: &Bucket) -> Result<()> {
-    match bucket.get(&ObjectName::Store).await? {
-        Some(_) => Err(taken(bucket)),
-        None => Ok(()),
+    let has_store = bucket.get(&ObjectName::Store).await?.is_some();
+    // The rest of one whose description was removed alone.
+    if has_store || !bucket.list(Folder::Terms, None).await?.is_empty() {
+        return Err(taken(bucket));
     }
+    Ok(())
 }
 
 fn taken(bucket: &Bucket) -> Error {
     let shown = bucket.shown();
-    let message = "there is a replica already; name another prefix, or remove the old one by hand";
+    let message =
+        "there is a replica already, or the beginning of one; name another prefix, or remove everything below this one";
     Error::new(ErrorKind::Conflict, format!("{message}: location={shown}"))
 }

@@ -11,7 +11,7 @@ use super::bucket::{Bucket, Creation};
 use super::cipher::{self, Identities, Recipients, TermKey};
 use super::location::Location;
 use super::objects::kinds::StoreHead;
-use super::objects::layout::{Nonce, StoreId};
+use super::objects::layout::{Nonce, ObjectHash, StoreId};
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::terms::remote::Remote;
@@ -29,7 +29,9 @@ pub(crate) struct OpenReplica {
     recipients: Option<Recipients>,
     identities: Identities,
     clock: Arc<dyn Clock>,
-    /// The keys of terms that others wrote.
+    /// The check of the description.
+    description: ObjectHash,
+    /// The keys of terms that others wrote, or earlier processes of this store.
     keys: Mutex<BTreeMap<Term, TermKey>>,
     /// The key with which this process writes.
     own: Mutex<Option<(Term, TermKey)>>,
@@ -55,27 +57,43 @@ impl OpenReplica {
             let shown = bucket.shown();
             return Err(Error::not_found(format!("there is no replica; initialize it first: location={shown}")));
         };
-        match StoredObject::read_any(ObjectName::Store, bytes)?.object {
-            Object::Store(head) => Self::with(bucket, head, identities, clock),
-            other => {
-                Err(Error::damaged(format!("the description of the replica is of another kind: {}", other.kind())))
-            }
-        }
+        Self::with(bucket, &StoredObject::read_any(ObjectName::Store, bytes)?, identities, clock)
     }
 
     /// The replica that this description is of.
     ///
     /// # Errors
     ///
-    /// `Invalid` for recipients that are none.
+    /// `Invalid` for recipients that are none; `Damaged` for another object.
     pub(crate) fn with(
         bucket: Arc<Bucket>,
-        head: StoreHead,
+        description: &StoredObject,
         identities: Identities,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        let Object::Store(head) = description.object.clone() else {
+            let kind = description.object.kind();
+            return Err(Error::damaged(format!("the description of the replica is of another kind: {kind}")));
+        };
         let recipients = head.recipients.as_deref().map(Recipients::parse).transpose()?;
-        Ok(Self { bucket, head, recipients, identities, clock, keys: Mutex::default(), own: Mutex::default() })
+        let description = description.hash;
+        let (keys, own) = (Mutex::default(), Mutex::default());
+        Ok(Self { bucket, head, recipients, identities, clock, description, keys, own })
+    }
+
+    /// The check of the description, which never changes.
+    pub(crate) fn description(&self) -> ObjectHash {
+        self.description
+    }
+
+    /// The key with which this process writes; none if the replica is plain.
+    pub(crate) fn own_key(&self) -> Option<(Term, TermKey)> {
+        self.own.lock().clone()
+    }
+
+    /// Takes the key of a term that the store has kept, so that no identity is needed to read its own objects again.
+    pub(crate) fn know(&self, term: Term, key: TermKey) {
+        self.keys.lock().insert(term, key);
     }
 
     /// The bucket.
@@ -185,6 +203,10 @@ impl Remote for OpenReplica {
 
     async fn list(&self, folder: Folder) -> Result<Vec<ObjectName>> {
         self.bucket.list(folder, None).await
+    }
+
+    async fn list_from(&self, folder: Folder, from: ObjectName) -> Result<Vec<ObjectName>> {
+        self.bucket.list(folder, Some(&from)).await
     }
 
     async fn body(&self, object: &StoredObject) -> Result<Vec<u8>> {

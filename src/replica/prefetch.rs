@@ -36,7 +36,8 @@ impl<'r, R: Remote> Prefetch<'r, R> {
         Self { remote, most: most.max(1), running: RefCell::default() }
     }
 
-    /// Asks for the objects from a slot on, as far as they were not asked for yet. Those of before are no longer needed.
+    /// Asks for the objects from a slot on, as far as they were not asked for yet. Those of before are no longer
+    /// needed.
     fn ask(&self, from: ReplicaSlot) {
         let mut running = self.running.borrow_mut();
         running.retain(|slot, _| *slot >= from && slot.term == from.term);

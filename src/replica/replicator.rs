@@ -1,5 +1,6 @@
 //! Shipping a store on a thread of its own, for as long as it is open.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The last object is read back this often.
 const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 
+/// A stop waits so long for the rest to be shipped.
+const LAST: Duration = Duration::from_secs(5);
+/// Between two looks whether the thread is to stop.
+const A_MOMENT: Duration = Duration::from_millis(100);
+/// The bounds of the interval.
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
+
 /// How a store is shipped.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReplicateOptions {
     /// The time between two looks for new commits: the most that the loss of the machine costs,
     /// besides the time of a request.
@@ -40,6 +48,13 @@ pub struct ReplicateOptions {
 impl Default for ReplicateOptions {
     fn default() -> Self {
         Self { interval: INTERVAL, identity: None }
+    }
+}
+
+impl fmt::Debug for ReplicateOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let has_identity = self.identity.is_some();
+        f.debug_struct("ReplicateOptions").field("interval", &self.interval).field("identity", &has_identity).finish()
     }
 }
 
@@ -56,6 +71,8 @@ pub struct ReplicationStatus {
     pub complete_at: Option<Timestamp>,
     /// When an object was read back last.
     pub read_back_at: Option<Timestamp>,
+    /// The error of reading back last; none after a success.
+    pub read_back_error: Option<String>,
     /// The error of the last try; none after a success.
     pub error: Option<String>,
     /// Whether another process has the history now, so that this one writes nothing any more.
@@ -99,6 +116,7 @@ impl Store {
             sequence: 0,
             complete_at: None,
             read_back_at: None,
+            read_back_error: None,
             error: None,
             fenced: false,
         };
@@ -106,7 +124,7 @@ impl Store {
         let work = Work {
             store: self.clone(),
             location: to.clone(),
-            interval: options.interval,
+            interval: options.interval.clamp(INTERVALS.0, INTERVALS.1),
             identities,
             shared: shared.clone(),
         };
@@ -124,7 +142,7 @@ impl Replicator {
     }
 
     fn wait_for_term(&self, wait: Duration) -> Result<()> {
-        let until = Instant::now() + wait;
+        let until = Instant::now() + wait.min(INTERVALS.1);
         let mut state = self.shared.state.lock();
         while state.term.is_none() {
             if let Some(error) = self.shared.refusal.lock().take() {
@@ -151,18 +169,25 @@ impl Work {
     fn run(&self, stop: &Stop) {
         let mut pause = FIRST_PAUSE;
         loop {
-            match block_on(self.ship(stop)) {
+            let shipped = block_on(async {
+                tokio::select! {
+                    done = self.ship(stop) => done,
+                    () = too_long(stop) => Ok(()),
+                }
+            });
+            match shipped {
                 Ok(()) => return,
                 Err(_) if self.store.is_closed() => return,
                 // Nothing that this process tries again makes its history the one of the replica.
-                Err(error) if error.kind() == ErrorKind::Conflict => return self.fence(error),
+                Err(error) if error.kind() == ErrorKind::Conflict && self.was_in_replica() => return self.fence(error),
                 Err(error) => {
                     tracing::warn!(%error, "the store is not shipped; it is tried again");
-                    self.note(|state| state.error = Some(error.to_string()));
-                    if lasts(&error) {
+                    let text = error.to_string();
+                    // Before the state, which the waiting caller looks at.
+                    if !self.was_in_replica() || error.kind() == ErrorKind::NewerFormat {
                         *self.shared.refusal.lock() = Some(error);
-                        self.shared.changed.notify_all();
                     }
+                    self.note(|state| state.error = Some(text));
                 }
             }
             if stop.pause(pause) {
@@ -172,31 +197,32 @@ impl Work {
         }
     }
 
+    /// Whether the store was in the replica before: then a bucket that is away, or refuses, keeps nobody from working.
+    fn was_in_replica(&self) -> bool {
+        self.store.feed_status().is_ok_and(|status| status.is_some_and(|status| !status.position.is_empty()))
+    }
+
     /// Opens a term, and ships until the thread is stopped.
     async fn ship(&self, stop: &Stop) -> Result<()> {
         let clock = self.store.clock().clone();
         let remote = OpenReplica::open(&self.location.0, self.identities.clone(), clock).await?;
-        let source = Source::open(self.store.clone(), remote.store())?;
+        let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
         let mut shipper = Shipper::open(remote, source).await?;
         let term = shipper.term();
         self.note(|state| (state.term, state.error) = (Some(term), None));
         let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);
         loop {
+            let now = self.store.clock().now();
             match shipper.step().await {
                 Ok(ShipOutcome::Done) => {
                     pause = FIRST_PAUSE;
-                    let (sequence, now) = (shipper.position().map_or(0, |at| at.sequence), self.store.clock().now());
+                    let sequence = shipper.position().map_or(0, |at| at.sequence);
                     self.note(|state| (state.sequence, state.complete_at, state.error) = (sequence, Some(now), None));
                 }
-                Ok(ShipOutcome::Fenced) => {
-                    let message = format!(
-                        "another process has taken the replica over, so this one writes nothing any more; its last commits are in \
-                         this file alone: term={term}"
-                    );
-                    return Err(Error::new(ErrorKind::Conflict, message));
-                }
+                Ok(ShipOutcome::Fenced) => return Err(fenced(term)),
                 Err(_) if self.store.is_closed() => return Ok(()),
                 Err(error) => {
+                    tracing::warn!(%error, "commits are not shipped; it is tried again");
                     self.note(|state| state.error = Some(error.to_string()));
                     if stop.pause(pause) {
                         return Ok(());
@@ -207,12 +233,18 @@ impl Work {
             }
             if read_back.elapsed() >= READ_BACK_EVERY {
                 read_back = Instant::now();
+                if shipper.is_overtaken().await.unwrap_or(false) {
+                    return Err(fenced(term));
+                }
                 let found = shipper.read_back().await;
                 let now = self.store.clock().now();
                 self.note(|state| match found {
-                    Ok(true) => state.read_back_at = Some(now),
+                    Ok(true) => (state.read_back_at, state.read_back_error) = (Some(now), None),
                     Ok(false) => {}
-                    Err(error) => state.error = Some(error.to_string()),
+                    Err(error) => {
+                        tracing::error!(%error, "the replica does not have what was written to it");
+                        state.read_back_error = Some(error.to_string());
+                    }
                 });
             }
             if stop.pause(self.interval) {
@@ -236,8 +268,16 @@ impl Work {
     }
 }
 
-/// Whether an error stays until a person does something.
-fn lasts(error: &Error) -> bool {
-    use ErrorKind::{Damaged, Forbidden, Invalid, NewerFormat, NotFound};
-    matches!(error.kind(), Damaged | Forbidden | Invalid | NewerFormat | NotFound)
+/// Ends once the thread was to stop for so long that nobody waits for the rest any more.
+async fn too_long(stop: &Stop) {
+    while !stop.is_stopped() {
+        tokio::time::sleep(A_MOMENT).await;
+    }
+    tokio::time::sleep(LAST).await;
+}
+
+fn fenced(term: u64) -> Error {
+    let message = "another process has taken the replica over, so this one writes nothing any more; its last commits are in \
+                   this file alone";
+    Error::new(ErrorKind::Conflict, format!("{message}: term={term}"))
 }

@@ -1,6 +1,7 @@
 //! A restore: a new copy of the state at a moment, from the newest base before it and the commits behind that.
 //!
-//! The copy gets its name only once all of it is there, and compared with the source. Nobody writes to it until it is taken over.
+//! The copy gets its name only once all of it is there, and compared with the source. Nobody
+//! writes to it until it is taken over.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -69,15 +70,15 @@ impl RestoredReplica {
 }
 
 impl Store {
-    /// Makes a copy at `to` of the state that a store had at a moment, from its replica. Every collection is compared with
-    /// its source. The copy can be read, and is written to once it is [taken over](Store::take_over_replica).
+    /// Makes a copy at `to` of the state that a store had at a moment, from its replica. Every collection is compared
+    /// with its source. The copy can be read, and is written to once it is [taken over](Store::take_over_replica).
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when it does not have the commits
-    /// of that moment; `NotFound` when there is no replica, or nothing that old in it; `Damaged` for an object that is missing
-    /// or wrong, with its name; `Invalid` with a hint when the replica is encrypted for others; the errors of the bucket;
-    /// `Full`, `Io`. Then there is no file at `to`.
+    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when it does not have the
+    /// commits of that moment; `NotFound` when there is no replica, or nothing that old in it; `Damaged` for an object
+    /// that is missing or wrong, with its name; `Invalid` with a hint when the replica is encrypted for others; the
+    /// errors of the bucket; `Full`, `Io`. Then there is no file at `to`.
     pub fn restore_replica(
         from: &ReplicaLocation,
         to: impl AsRef<Path>,
@@ -145,9 +146,9 @@ impl Copier {
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when its commits are not in it;
-    /// `NotFound` when nothing that old is there; `Damaged` for an object that is missing or wrong, with its name; the errors of
-    /// the replica; `Full`, `Io`. Then there is no file at `to`.
+    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when its commits are not
+    /// in it; `NotFound` when nothing that old is there; `Damaged` for an object that is missing or wrong, with its
+    /// name; the errors of the replica; `Full`, `Io`. Then there is no file at `to`.
     pub(crate) async fn restore(&self, to: &Path, at: &ReplicaMoment) -> Result<RestoredCopy> {
         refuse_existing(to)?;
         let draft = self.draft(to, at).await?;

@@ -10,5 +10,9 @@ use crate::error::Result;
 ///
 /// `Io` when the system has no more descriptors; every error of the work.
 pub(crate) fn block_on<R>(work: impl Future<Output = Result<R>>) -> Result<R> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    // A folder that hangs keeps its thread, and nobody else.
+    runtime.shutdown_background();
+    done
 }

@@ -46,14 +46,20 @@ impl Shipper {
     /// `Conflict` when the replica has commits that the store does not have; the errors of the replica and of the
     /// store.
     pub(crate) async fn open(remote: OpenReplica, mut source: Source) -> Result<Self> {
+        if let Some((term, key)) = source.key()? {
+            remote.know(term, key);
+        }
         let restored = source.at().is_some_and(|at| at.restored);
+        if !restored {
+            source.settle_pending(&remote).await?;
+        }
         let from = if restored { BegunFrom::Restore } else { BegunFrom::Log };
         if !restored && !is_on_the_way(&remote, &mut source).await? {
             return Err(apart(&source));
         }
         match open_term(&remote, &mut source, from).await? {
             OpenedAs::Writer(term) => {
-                source.note_opened()?;
+                source.note_opened(remote.description(), remote.own_key())?;
                 Ok(Self { remote, source, writer: TermWriter::new(term), last: None })
             }
             OpenedAs::Overtaken => {
@@ -80,13 +86,20 @@ impl Shipper {
     ///
     /// The errors of the replica and of the store.
     pub(crate) async fn step(&mut self) -> Result<ShipOutcome> {
-        if self.ship_up_to(u64::MAX).await? == ShipOutcome::Fenced {
+        if self.ship_all().await? == ShipOutcome::Fenced {
             return Ok(ShipOutcome::Fenced);
         }
         match self.is_base_due() {
             true => self.base().await,
             false => Ok(ShipOutcome::Done),
         }
+    }
+
+    /// Ships the commits that the store has now. Those that it gets meanwhile are for the next
+    /// step, or there would be no end.
+    async fn ship_all(&mut self) -> Result<ShipOutcome> {
+        let newest = self.source.store().feed_status()?.map_or(0, |status| status.sequence);
+        self.ship_up_to(newest).await
     }
 
     /// Ships commits, at most up to that one.
@@ -106,6 +119,7 @@ impl Shipper {
                 Tail::Commits(commits, states) => {
                     let now = self.remote.now();
                     self.writer.prepare(&self.remote, &self.source, &commits, states, now)?;
+                    self.source.note_pending(self.writer.pending())?;
                 }
             }
         }
@@ -128,17 +142,21 @@ impl Shipper {
 
     /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7).
     async fn bridge(&mut self) -> Result<ShipOutcome> {
-        let mut dump = self.source.store().dump()?;
-        let at = self.source.position().ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
+        let dump = self.source.store().dump()?;
+        let at = self.source.position().ok_or_else(in_no_replica)?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
         let digest = ObjectHash(states.digest());
         let state = ReplicaPosition { sequence, states: digest, ..at };
-        let made = base::make(&self.remote, &mut dump, &state).await?;
+        let made = base::make(&self.remote, dump, &state).await?;
         self.writer.prepare_gap(&self.remote, &self.source, made.name, sequence, digest)?;
         self.source.expect(sequence, states);
+        self.source.note_pending(self.writer.pending())?;
+        // A later process finds no commits to compare.
+        self.source.store().write_shipped()?;
         let step = self.send().await?;
         if step == ShipOutcome::Done {
             self.source.note_base(made.at, made.bytes)?;
+            self.source.store().write_shipped()?;
         }
         Ok(step)
     }
@@ -149,25 +167,44 @@ impl Shipper {
     ///
     /// As [`step`](Self::step).
     pub(crate) async fn base(&mut self) -> Result<ShipOutcome> {
-        let mut dump = self.source.store().dump()?;
+        let dump = self.source.store().dump()?;
         // Its state is that of the position then: the numbers between have no commits.
         if self.ship_up_to(dump.sequence()).await? == ShipOutcome::Fenced {
             return Ok(ShipOutcome::Fenced);
         }
-        let at = self.source.position().ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
+        let at = self.source.position().ok_or_else(in_no_replica)?;
         if at.states != ObjectHash(dump.states().digest()) {
             // A gap was bridged meanwhile, with a base.
             return Ok(ShipOutcome::Done);
         }
-        let made = base::make(&self.remote, &mut dump, &at).await?;
-        self.source.note_base(made.at, made.bytes)?;
-        Ok(ShipOutcome::Done)
+        let mut base = base::UnfinishedBase::begin(&self.remote, dump, at).await?;
+        loop {
+            if let Some(made) = base.step(&self.remote).await? {
+                self.source.note_base(made.at, made.bytes)?;
+                return Ok(ShipOutcome::Done);
+            }
+            // The base may take long, and commits go on.
+            if self.ship_all().await? == ShipOutcome::Fenced {
+                return Ok(ShipOutcome::Fenced);
+            }
+        }
     }
 
     fn is_base_due(&self) -> bool {
         let Some(at) = self.source.at() else { return false };
         let is_old = at.base_made < before(self.remote.now(), BASE_AGE);
-        at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
+        // Without any base, nothing could be restored.
+        at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
+    }
+
+    /// Whether another process has sealed the term: an idle writer would not learn it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the bucket.
+    pub(crate) async fn is_overtaken(&self) -> Result<bool> {
+        let Some(at) = self.source.position().filter(|_| !self.writer.is_pending()) else { return Ok(false) };
+        Ok(self.remote.get(ObjectName::Log(at.slot)).await?.is_some())
     }
 
     /// Reads the last object back. Says whether there is one.
@@ -190,7 +227,7 @@ impl Shipper {
     ///
     /// As [`step`](Self::step).
     pub(crate) async fn release(mut self) -> Result<()> {
-        if self.ship_up_to(u64::MAX).await? == ShipOutcome::Fenced {
+        if self.ship_all().await? == ShipOutcome::Fenced {
             return Ok(());
         }
         self.writer.prepare_release(&self.remote, &self.source)?;
@@ -210,6 +247,10 @@ async fn is_on_the_way(remote: &OpenReplica, source: &mut Source) -> Result<bool
     let Some(at) = source.position() else { return Ok(false) };
     let path = chain::path(remote, newest.term, at.slot.term).await?;
     Ok(walk(remote, source, &path, None, None).await? != Walked::Lost)
+}
+
+fn in_no_replica() -> Error {
+    Error::conflict("the store is in no replica yet")
 }
 
 fn apart(source: &Source) -> Error {

@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::cipher::TermKey;
 use super::objects::commits::ShippedCommit;
 use super::objects::layout::{ObjectHash, StoreId};
-use super::objects::name::{ReplicaSlot, Term};
+use super::objects::name::{ObjectName, ReplicaSlot, Term};
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::engine::digest::Stats;
 use crate::engine::feed::{Fed, States};
@@ -33,6 +34,12 @@ pub(crate) struct ShippedTo {
     pub(crate) collections: Vec<(u32, Stats)>,
     /// Whether the state came out of a restore, so that the next term gives up what is behind it.
     pub(crate) restored: bool,
+    /// The check of the description of the replica, which never changes.
+    pub(crate) description: Option<ObjectHash>,
+    /// The newest term of this store and its key, in hexadecimal, if the replica is encrypted.
+    pub(crate) key: Option<(Term, String)>,
+    /// The object that was sent to the slot. It may be there although nobody was told.
+    pub(crate) pending: Option<PendingObject>,
     /// The newest base: its time, and the bytes that were shipped behind it.
     #[serde(with = "crate::clock::time")]
     pub(crate) base_made: Timestamp,
@@ -40,7 +47,37 @@ pub(crate) struct ShippedTo {
     pub(crate) log_bytes: u64,
 }
 
+/// An object whose fate is not known, with the state behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PendingObject {
+    pub(crate) hash: ObjectHash,
+    pub(crate) sequence: u64,
+    #[serde(with = "crate::clock::time")]
+    pub(crate) time: Timestamp,
+    pub(crate) collections: Vec<(u32, Stats)>,
+}
+
 impl ShippedTo {
+    /// The position of a state that was in no term of this store yet, and that no base is known of.
+    pub(crate) fn at(store: StoreId, position: &ReplicaPosition, states: &States, restored: bool) -> Self {
+        Self {
+            store,
+            slot: position.slot,
+            previous: position.previous,
+            sequence: position.sequence,
+            time: position.time,
+            collections: collections_of(states),
+            restored,
+            description: None,
+            key: None,
+            pending: None,
+            base_made: position.time,
+            base_bytes: 0,
+            log_bytes: 0,
+        }
+    }
+
     /// As the feed of a store keeps it.
     ///
     /// # Errors
@@ -81,7 +118,7 @@ impl ShippedTo {
 
 /// The collections of a state, as they are kept.
 pub(crate) fn collections_of(states: &States) -> Vec<(u32, Stats)> {
-    states.iter().map(|(id, stats)| (id.0, stats)).collect()
+    states.iter().filter(|(_, stats)| *stats != Stats::default()).map(|(id, stats)| (id.0, stats)).collect()
 }
 
 /// A store that is shipped.
@@ -102,7 +139,7 @@ impl Source {
     /// # Errors
     ///
     /// `Conflict` when it is the source of another replica, or has no feed; `Damaged`; as a view.
-    pub(crate) fn open(store: Store, id: StoreId) -> Result<Self> {
+    pub(crate) fn open(store: Store, id: StoreId, description: ObjectHash) -> Result<Self> {
         let none = || Error::conflict("the store is in no replica yet; initialize one");
         let status = store.feed_status()?.ok_or_else(none)?;
         let at = match &status.position[..] {
@@ -114,6 +151,10 @@ impl Source {
             return Err(Error::conflict(format!(
                 "the store belongs to another replica than the one there: store={other} replica={id}"
             )));
+        }
+        // Whoever exchanged it could switch encryption off.
+        if at.as_ref().and_then(|at| at.description).is_some_and(|known| known != description) {
+            return Err(Error::conflict("the description of the replica is not the one that was written with it"));
         }
         Ok(Self { store, feed: status.id, at, id, next: RefCell::default() })
     }
@@ -157,14 +198,69 @@ impl Source {
         self.next.replace(Some((sequence, states)));
     }
 
-    /// Notes that a term was opened: the next one goes on where this one ends.
+    /// Notes that a term was opened, with the key with which it is written: the next one goes on where this one ends.
+    /// It is on the disk before the first batch of the term is written.
+    ///
+    /// # Errors
+    ///
+    /// As a write.
+    pub(crate) fn note_opened(&mut self, description: ObjectHash, key: Option<(Term, TermKey)>) -> Result<()> {
+        self.note(|at| {
+            at.restored = false;
+            at.description = Some(description);
+            at.key = key.map(|(term, key)| (term, key.to_hex()));
+        })?;
+        self.store.write_shipped()
+    }
+
+    /// Notes the object that is about to be sent to the slot (L2), so that a later process knows it by its check.
     ///
     /// # Errors
     ///
     /// As [`ShippedTo::to_bytes`].
-    pub(crate) fn note_opened(&mut self) -> Result<()> {
+    pub(crate) fn note_pending(&mut self, pending: Option<(ObjectHash, ReplicaPosition)>) -> Result<()> {
+        let Some((hash, behind)) = pending else { return Ok(()) };
+        let next = self.next.borrow().as_ref().filter(|(sequence, _)| *sequence == behind.sequence).cloned();
+        let Some((sequence, states)) = next else { return Ok(()) };
+        let pending = PendingObject { hash, sequence, time: behind.time, collections: collections_of(&states) };
+        self.note(|at| at.pending = Some(pending))
+    }
+
+    /// Moves over the object that an earlier process of this store has sent, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica and of the store.
+    pub(crate) async fn settle_pending(&mut self, remote: &impl Remote) -> Result<()> {
+        let Some((at, pending)) = self.at.as_ref().and_then(|at| Some((at.position(), at.pending.clone()?))) else {
+            return Ok(());
+        };
+        let newest = self.store.feed_status()?.map_or(0, |status| status.sequence);
+        let found = remote.get(ObjectName::Log(at.slot)).await?;
+        if pending.sequence > newest || found.is_none_or(|found| found.hash != pending.hash) {
+            return Ok(());
+        }
+        let states = States::new(pending.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)));
+        let digest = ObjectHash(states.digest());
+        self.expect(pending.sequence, states);
+        let (slot, previous) = (at.slot.next()?, pending.hash);
+        let (sequence, time) = (pending.sequence, pending.time);
+        self.set_position(ReplicaPosition { slot, previous, sequence, states: digest, time })
+    }
+
+    /// The key of the newest term of this store.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`.
+    pub(crate) fn key(&self) -> Result<Option<(Term, TermKey)>> {
+        let kept = self.at.as_ref().and_then(|at| at.key.as_ref());
+        kept.map(|(term, key)| Ok((*term, TermKey::of_hex(key)?))).transpose()
+    }
+
+    fn note(&mut self, change: impl FnOnce(&mut ShippedTo)) -> Result<()> {
         if let Some(at) = &mut self.at {
-            at.restored = false;
+            change(at);
             self.store.note_shipped(self.feed, at.sequence, at.to_bytes()?);
         }
         Ok(())
@@ -176,11 +272,7 @@ impl Source {
     ///
     /// As [`ShippedTo::to_bytes`].
     pub(crate) fn note_base(&mut self, made: Timestamp, bytes: u64) -> Result<()> {
-        if let Some(at) = &mut self.at {
-            (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0);
-            self.store.note_shipped(self.feed, at.sequence, at.to_bytes()?);
-        }
-        Ok(())
+        self.note(|at| (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0))
     }
 
     /// Notes bytes that were shipped behind the base.
@@ -226,21 +318,18 @@ impl Local for Source {
         if states.digest() != to.states.0 {
             return Err(Error::damaged(format!("the state at a commit is another one: sequence={}", to.sequence)));
         }
-        let (made, base, log, restored) = match &self.at {
-            Some(at) => (at.base_made, at.base_bytes, at.log_bytes, at.restored),
-            None => (to.time, 0, 0, false),
-        };
-        let at = ShippedTo {
-            store: self.id,
-            slot: to.slot,
-            previous: to.previous,
-            sequence: to.sequence,
-            time: to.time,
-            collections: collections_of(&states),
-            restored,
-            base_made: made,
-            base_bytes: base,
-            log_bytes: log,
+        let fresh = ShippedTo::at(self.id, &to, &states, false);
+        let at = match self.at.take() {
+            None => fresh,
+            Some(at) => ShippedTo {
+                restored: at.restored,
+                description: at.description,
+                key: at.key,
+                base_made: at.base_made,
+                base_bytes: at.base_bytes,
+                log_bytes: at.log_bytes,
+                ..fresh
+            },
         };
         self.store.note_shipped(self.feed, at.sequence, at.to_bytes()?);
         self.at = Some(at);

@@ -1,8 +1,8 @@
 //! A standby: a copy that follows the log of a replica, and serves reads meanwhile.
 //!
-//! It asks for the next object by its name, since a list costs more. The commits of an object and the new position are one
-//! transaction, so a kill at any time leaves a copy that goes on. If the history went another way than the copy, or the copy
-//! is damaged, it begins anew with a base.
+//! It asks for the next object by its name, since a list costs more. The commits of an object and the new position are
+//! one transaction, so a kill at any time leaves a copy that goes on. If the history went another way than the copy, or
+//! the copy is damaged, it begins anew with a base.
 
 use std::path::{Path, PathBuf};
 
@@ -110,13 +110,13 @@ impl Standby {
         Ok(StandbyStep::Nothing)
     }
 
-    /// Makes the copy the source of the replica: opens the next term, which ends the one of the process that writes now,
-    /// applies everything that this process has written, and leaves the copy as a store that is written to.
+    /// Makes the copy the source of the replica: opens the next term, which ends the one of the process that writes
+    /// now, applies everything that this process has written, and leaves the copy as a store that is written to.
     ///
     /// # Errors
     ///
-    /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more; as
-    /// [`Standby::step`]. The copy follows on then.
+    /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
+    /// as [`Standby::step`]. The copy follows on then.
     pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
         // So little is left that the writer is kept waiting for a moment only.
         for _ in 0..CATCH_UPS {

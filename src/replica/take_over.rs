@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::position::CopyPosition;
-use super::source::{ShippedTo, collections_of};
+use super::source::ShippedTo;
+use super::terms::remote::ReplicaPosition;
 use crate::actor::Actor;
 use crate::engine::feed::{Receiver, Resumed};
 use crate::engine::store::{Options, Store};
@@ -18,8 +19,9 @@ use crate::state::INDEXES;
 /// How a copy of a replica is taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakeOverOptions {
-    /// Whether it becomes a store of its own, as for a test of last week's state, and the replica stays with its source.
-    /// Otherwise it becomes the source of the replica once it is shipped, which gives up what it has behind the copy.
+    /// Whether it becomes a store of its own, as for a test of last week's state, and the replica stays
+    /// with its source. Otherwise it becomes the source of the replica once it is shipped, which gives
+    /// up what it has behind the copy.
     pub as_other_store: bool,
     /// Whether claimed tasks stay with their bots until their leases end. Otherwise they are ready again.
     pub keep_claims: bool,
@@ -51,9 +53,9 @@ pub(super) enum ReplicaThen {
 }
 
 impl Store {
-    /// Makes a copy of a replica a store that is written to. Its numbers leap, so that a token that the source gave out after
-    /// the copied moment is void here, and its claims return to ready. If the copy becomes the source of the replica,
-    /// [`Store::replicate`] then begins a new term, in which the former source writes nothing any more.
+    /// Makes a copy of a replica a store that is written to. Its numbers leap, so that a token that the source gave out
+    /// after the copied moment is void here, and its claims return to ready. If the copy becomes the source of the
+    /// replica, [`Store::replicate`] then begins a new term, in which the former source writes nothing any more.
     ///
     /// # Errors
     ///
@@ -73,8 +75,8 @@ pub(crate) fn take_over(path: &Path, options: Options, how: &TakeOverOptions) ->
     take_over_open(Receiver::open(path, options.session(false), INDEXES)?, how, then)
 }
 
-/// Makes a copy a store that is written to, and closes it. Its numbers leap, so that none is one of another future of the
-/// source, and its claims are void. If it is the source from now on, the replica gets this change first.
+/// Makes a copy a store that is written to, and closes it. Its numbers leap, so that none is one of another future of
+/// the source, and its claims are void. If it is the source from now on, the replica gets this change first.
 ///
 /// # Errors
 ///
@@ -102,10 +104,8 @@ pub(super) fn take_over_open(receiver: Receiver, how: &TakeOverOptions, then: Re
 
 /// How far the replica is, as its source keeps it.
 fn resumed(receiver: &Receiver, position: &CopyPosition, restored: bool) -> Result<Resumed> {
-    let CopyPosition { store, slot, previous, sequence, time, .. } = *position;
-    let collections = collections_of(&receiver.states()?);
-    let (base_made, base_bytes, log_bytes) = (time, 0, 0);
-    let to =
-        ShippedTo { store, slot, previous, sequence, time, collections, restored, base_made, base_bytes, log_bytes };
+    let CopyPosition { store, slot, previous, sequence, states, time } = *position;
+    let at = ReplicaPosition { slot, previous, sequence, states, time };
+    let to = ShippedTo::at(store, &at, &receiver.states()?, restored);
     Ok(Resumed { sequence, position: to.to_bytes()? })
 }

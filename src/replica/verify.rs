@@ -1,8 +1,8 @@
 //! Verification: reads back all that a restore would need, and compares it.
 //!
-//! Each base that is part of the history is read to its end: its rows add up to the state that its manifest tells. From the oldest
-//! one on, the log is walked to its end: no object is missing, each names the check of the one before it, the state after it has
-//! the digest that it tells, and where another base stands, it is the state of that base.
+//! Each base that is part of the history is read to its end: its rows add up to the state that its manifest tells. From
+//! the oldest one on, the log is walked to its end: no object is missing, each names the check of the one before it,
+//! the state after it has the digest that it tells, and where another base stands, it is the state of that base.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -64,8 +64,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no replica, or nothing in it; `Invalid` with a hint when it is encrypted for others; the errors
-    /// of the bucket. Damage is a finding.
+    /// `NotFound` when there is no replica, or nothing in it; `Invalid` with a hint when it is encrypted for others;
+    /// the errors of the bucket. Damage is a finding.
     pub fn verify_replica(at: &ReplicaLocation, identity: Option<&str>) -> Result<VerifiedReplica> {
         block_on(async { verify(&*Copier::open(at, identity).await?.remote).await })
     }
@@ -129,7 +129,8 @@ impl Extent {
     }
 }
 
-/// Each term that is over has a seal at its end. No restore reads it; without one, a process that wrote the term could go on.
+/// Each term that is over has a seal at its end. No restore reads it; without one, a process
+/// that wrote the term could go on.
 async fn verify_seals(remote: &OpenReplica, path: &[OpenedTerm], found: &mut VerifiedReplica) -> Result<()> {
     for slot in
         path.iter().filter_map(|step| step.open.parent).filter(|slot| path.iter().any(|step| step.term == slot.term))

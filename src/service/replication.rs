@@ -59,13 +59,17 @@ impl Replication {
         let status = replicator.status();
         let now = store.clock().now();
         let is_late = status.complete_at.is_none_or(|at| crate::duration::since(at, now) > *late);
+        let is_wrong = status.read_back_error.is_some();
         let detail = match (status.fenced, is_late, status.error.is_some()) {
+            _ if is_wrong && !status.fenced => {
+                "the replica does not have what was written to it; the service's log says more"
+            }
             (true, ..) => "another process has taken the replica over, so this service writes nothing any more",
             (false, true, _) => "the replica does not have the newest commits; the service's log says why",
             (false, false, true) => "the replica was not reached just now, and is tried again",
             (false, false, false) => "the replica has everything",
         };
-        Some((!status.fenced && !is_late, detail))
+        Some((!status.fenced && !is_late && !is_wrong, detail))
     }
 }
 

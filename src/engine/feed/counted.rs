@@ -1,4 +1,5 @@
-//! The content of collections, counted from the rows that a standby gets, to be compared with the statistics among them.
+//! The content of collections, counted from the rows that a standby gets, to be compared with the statistics among
+//! them.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The end of a standby: it becomes a store that is written to. Another future of its source may exist, in which numbers were
-//! given out that this one does not know. So its own numbers leap.
+//! The end of a standby: it becomes a store that is written to. Another future of its source may exist, in which
+//! numbers were given out that this one does not know. So its own numbers leap.
 
 use super::receive::Receiver;
 use super::row::{FeedRow, MOST};

@@ -1,4 +1,5 @@
-//! The feed of a store: the rows of every commit, in order and without loss, for a replica elsewhere; and a store that gets them.
+//! The feed of a store: the rows of every commit, in order and without loss, for a replica
+//! elsewhere; and a store that gets them.
 //!
 //! A commit in the log is read from there. One that goes straight into redb, or moves there before a replica has it,
 //! leaves its rows in the *outbox*: rows of `meta`, in the same transaction. So the feed survives every kill, and a
@@ -9,8 +10,9 @@
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `states`: the count, bytes and digest of every collection
 //! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
-//! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it, and
-//!   applying commits to it; `counted`: the proof that the rows are those of the source; `leave`: the end of being one
+//! * `standby`: a store that gets the commits of another one, and that nobody else writes to;
+//!   `receive`: filling it, and applying commits to it; `counted`: the proof that the rows are those of
+//!   the source; `leave`: the end of being one
 
 mod changed_keys;
 #[cfg(any(test, feature = "replica"))]

@@ -1,8 +1,8 @@
 //! Filling a standby with the rows of one moment of its source, and applying the commits behind it.
 //!
-//! All content of a standby was compared with its source: the rows in `live` of every collection that changed must add up to
-//! the count, the bytes and the digest that the source wrote into the same commit. Nothing of a step in which they do not is
-//! kept.
+//! All content of a standby was compared with its source: the rows in `live` of every collection that changed
+//! must add up to the count, the bytes and the digest that the source wrote into the same commit. Nothing of a
+//! step in which they do not is kept.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -97,8 +97,8 @@ impl Receiver {
     ///
     /// # Errors
     ///
-    /// `Damaged` when the content differs from the source's after any of them, and for rows that no source has; `Conflict` when
-    /// it was never finished; `Io`, `Full`.
+    /// `Damaged` when the content differs from the source's after any of them, and for rows that no source has;
+    /// `Conflict` when it was never finished; `Io`, `Full`.
     pub(crate) fn apply<'a>(&mut self, steps: impl IntoIterator<Item = Step<'a>>, position: &[u8]) -> Result<()> {
         self.position()?;
         // R6: one transaction.

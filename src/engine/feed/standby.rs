@@ -1,5 +1,5 @@
-//! A *standby*: a store that gets the commits of another one, and that nobody else writes to. The row `standby` of `meta`
-//! makes a store one.
+//! A *standby*: a store that gets the commits of another one, and that nobody else writes to. The row
+//! `standby` of `meta` makes a store one.
 
 use serde::{Deserialize, Serialize};
 

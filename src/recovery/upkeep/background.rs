@@ -96,6 +96,12 @@ impl Drop for Background {
 }
 
 impl Stop {
+    /// Whether the thread is to stop.
+    #[cfg(feature = "replica")]
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.asked.lock().stop
+    }
+
     /// Waits that long, or until the thread is woken or stopped. Returns whether it was stopped.
     pub(crate) fn within(&self, time: Duration) -> bool {
         self.wait(time, |asked| asked.stop || mem::take(&mut asked.look))

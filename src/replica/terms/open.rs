@@ -121,7 +121,10 @@ async fn claim(remote: &impl Remote) -> Result<(Option<Term>, Term)> {
             return Ok((newest, term));
         }
         remote
-            .wait(tries, Error::conflict(format!("other processes claim the terms of the replica: term={term}")))
+            .wait(
+                tries,
+                Error::new(ErrorKind::Io, format!("other processes claim the terms of the replica: term={term}")),
+            )
             .await?;
     }
     // The range has no end.
@@ -168,7 +171,6 @@ async fn seal_parent(
     me: Term,
     floor: Option<ReplicaSlot>,
 ) -> Result<Option<u64>> {
-    let names = remote.list(Folder::Log(term)).await?;
     let index = |name: &ObjectName| match name {
         ObjectName::Log(slot) => slot.index,
         _ => 0,
@@ -177,7 +179,10 @@ async fn seal_parent(
     let own = local.position().map(|at| at.slot).filter(of_term);
     let known =
         [own, floor.filter(of_term), Some(ReplicaSlot::first(term))].into_iter().flatten().map(|slot| slot.index);
-    let mut at = ReplicaSlot { term, index: known.chain(names.iter().map(index)).max().unwrap_or(1) };
+    let known = known.max().unwrap_or(1);
+    // The log of a term may have millions of objects.
+    let names = remote.list_from(Folder::Log(term), ObjectName::Log(ReplicaSlot { term, index: known - 1 })).await?;
+    let mut at = ReplicaSlot { term, index: names.iter().map(index).max().unwrap_or(known).max(known) };
     loop {
         let name = ObjectName::Log(at);
         let stored = match remote.get(name).await? {
@@ -212,7 +217,9 @@ fn seal(remote: &impl Remote, slot: ReplicaSlot, by: Term) -> Result<StoredObjec
 async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
     let Some(at) = local.position() else { return Ok(false) };
     let path = chain::path(remote, newest, at.slot.term).await?;
-    Ok(path.iter().all(|step| step.term <= at.slot.term || step.open.sequence >= at.sequence))
+    // At its own sequence another copy of it was taken over already.
+    let is_behind = |open: &LogOpen| open.sequence < at.sequence || open.restore && open.sequence == at.sequence;
+    Ok(path.iter().all(|step| step.term <= at.slot.term || !is_behind(&step.open)))
 }
 
 /// Brings a state to exactly the end of the log.

@@ -30,6 +30,10 @@ pub(crate) trait Remote {
     async fn get(&self, name: ObjectName) -> Result<Option<StoredObject>>;
     /// Names in a folder, in order. One that is missing may be there.
     async fn list(&self, folder: Folder) -> Result<Vec<ObjectName>>;
+    /// The same from behind a name on, since a folder may have very many.
+    async fn list_from(&self, folder: Folder, from: ObjectName) -> Result<Vec<ObjectName>> {
+        Ok(self.list(folder).await?.into_iter().filter(|name| *name > from).collect())
+    }
     /// The body of an object, decrypted.
     async fn body(&self, object: &StoredObject) -> Result<Vec<u8>>;
     /// Waits before another try, longer with each.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::remote::{Fit, Local, Remote, ReplicaPosition};
+use super::remote::{Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
 use super::walk::no_position;
 use crate::error::{Error, Result};
@@ -132,6 +132,11 @@ impl TermWriter {
         Ok(())
     }
 
+    /// The object that waits for its fate, and the position behind it.
+    pub(crate) fn pending(&self) -> Option<(ObjectHash, ReplicaPosition)> {
+        self.pending.as_ref().map(|(object, behind)| (object.hash, *behind))
+    }
+
     /// The bytes of the object that waits for its fate.
     pub(crate) fn pending_bytes(&self) -> u64 {
         self.pending.as_ref().map_or(0, |(object, _)| object.bytes.len() as u64)
@@ -165,7 +170,10 @@ impl TermWriter {
                 self.state = WriterState::Over;
                 // The whole tail, not only the batch in flight. A state that cannot take it
                 // back is put away by its owner.
-                let (Fit::Fits | Fit::Apart) = local.keep_aside()?;
+                let kept = local.keep_aside();
+                if let Err(error) = kept {
+                    tracing::warn!(%error, "the commits that are in this file alone could not be looked at");
+                }
                 self.pending = None;
                 Ok(Shipped::Fenced)
             }
