@@ -146,8 +146,8 @@ impl Bench {
 
     /// A base of the state that was shipped.
     pub(super) fn make_base(&self) -> BaseName {
-        let mut dump = self.store.dump().unwrap();
-        self.run(base::make(&*self.remote, &mut dump, &self.source.at.unwrap())).unwrap().name
+        let dump = self.store.dump().unwrap();
+        self.run(base::make(&*self.remote, dump, &self.source.at.unwrap())).unwrap().name
     }
 
     /// Ships what was committed, in one object, a second later. Says up to which commit.
@@ -181,12 +181,12 @@ impl Bench {
     /// Leaves out what was committed, and goes on behind a base.
     pub(super) fn gap(&mut self) {
         let before = self.source.at.unwrap();
-        let mut dump = self.store.dump().unwrap();
+        let dump = self.store.dump().unwrap();
         self.source = Source::of(&self.store, Some(before));
         self.clock.advance(Duration::from_secs(1));
         let (sequence, states) = self.source.newest;
         let at = ReplicaPosition { sequence, states, time: self.clock.now(), ..before };
-        let base = self.run(base::make(&*self.remote, &mut dump, &at)).unwrap().name;
+        let base = self.run(base::make(&*self.remote, dump, &at)).unwrap().name;
         let gap = LogGap {
             store: self.remote.store(),
             slot: before.slot,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::init::InitReplicaOptions;
 use super::location::{Location, ReplicaLocation};
 use super::replicator::{ReplicateOptions, Replicator};
+use crate::engine::feed::Fed;
 use crate::engine::options::Sharing;
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
@@ -21,14 +22,19 @@ fn put(store: &Store, number: u64) -> Result<()> {
 
 fn replicate(store: &Store, to: &ReplicaLocation) -> Result<Replicator> {
     let options = ReplicateOptions { interval: Duration::from_millis(5), ..ReplicateOptions::default() };
-    store.replicate(to, options, Duration::from_secs(20))
+    store.replicate(to, options, Duration::from_secs(5))
 }
 
 /// Waits until the replica has everything.
 fn wait_for(replicator: &Replicator, store: &Store) {
     let until = Instant::now() + Duration::from_secs(30);
     let newest = store.feed_status().unwrap().unwrap().sequence;
-    while store.feed_status().unwrap().unwrap().shipped < newest {
+    let is_whole = || {
+        let shipped = store.feed_status().unwrap().unwrap().shipped;
+        let behind = store.feed_after(shipped, 1).unwrap();
+        matches!(behind, Fed::Commits(commits) if commits.iter().all(|commit| commit.sequence > newest))
+    };
+    while !is_whole() {
         assert!(Instant::now() < until, "{:?}", replicator.status());
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -41,11 +47,15 @@ struct Fleet {
 
 impl Fleet {
     fn new() -> (Self, Store) {
+        Self::with(&InitReplicaOptions::default())
+    }
+
+    fn with(options: &InitReplicaOptions) -> (Self, Store) {
         let folder = tempfile::tempdir().unwrap();
         let replica = ReplicaLocation(Location::Directory(folder.path().join("replica")));
         let store = open(&folder.path().join("h.redb"));
         put(&store, 1).unwrap();
-        store.init_replica(&replica, &InitReplicaOptions::default()).unwrap();
+        store.init_replica(&replica, options).unwrap();
         store.close().unwrap();
         let store = open(&folder.path().join("h.redb"));
         (Self { folder, replica }, store)
@@ -128,7 +138,10 @@ fn a_second_replica_at_the_same_place_and_a_store_of_another_replica_are_refused
     let again = store.init_replica(&fleet.replica, &InitReplicaOptions::default()).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::Conflict, "{again}");
     let nowhere = ReplicaLocation(Location::Directory(fleet.folder.path().join("nowhere")));
-    assert_eq!(replicate(&store, &nowhere).unwrap_err().kind(), ErrorKind::NotFound);
+    let new = open(&fleet.folder.path().join("new.redb"));
+    assert_eq!(replicate(&new, &nowhere).unwrap_err().kind(), ErrorKind::NotFound);
+    // The bucket of a store that is in a replica may come back.
+    assert!(replicate(&store, &nowhere).unwrap().status().error.is_some());
     let (other, _store) = Fleet::new();
     let refused = replicate(&store, &other.replica).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
@@ -145,4 +158,62 @@ fn commits_that_are_not_kept_are_bridged_by_a_base() {
     put(&store, 2).unwrap();
     wait_for(&replicator, &store);
     assert_eq!(replicator.status().error, None);
+}
+
+/// An image of a store whose process was killed, opened by another one that has no identity.
+fn kill_and_go_on(fleet: &Fleet, store: &Store) {
+    let other = open(&copy(fleet));
+    let taken = replicate(&other, &fleet.replica).unwrap();
+    put(&other, 77).unwrap();
+    wait_for(&taken, &other);
+    assert_eq!(taken.status().error, None);
+    drop(taken);
+    other.close().unwrap();
+    store.fence(None);
+}
+
+#[test]
+fn a_killed_process_of_an_encrypted_replica_goes_on_without_an_identity() {
+    let (recipients, _identities) = super::cipher::key_pair();
+    let (fleet, store) = Fleet::with(&InitReplicaOptions { recipients: recipients.texts() });
+    let replicator = replicate(&store, &fleet.replica).unwrap();
+    for number in 2..9 {
+        put(&store, number).unwrap();
+        wait_for(&replicator, &store);
+    }
+    kill_and_go_on(&fleet, &store);
+}
+
+#[test]
+fn a_process_that_is_killed_behind_a_gap_goes_on() {
+    let (fleet, store) = Fleet::new();
+    let replicator = replicate(&store, &fleet.replica).unwrap();
+    let value = serde_json::json!("x".repeat(1 << 20));
+    store.load(|tx| (0..20).try_for_each(|key| tx.config().put(&format!("k{key}"), &value))).unwrap();
+    wait_for(&replicator, &store);
+    kill_and_go_on(&fleet, &store);
+}
+
+#[test]
+fn a_writer_without_a_pause_does_not_keep_the_replica_from_being_complete() {
+    let (fleet, store) = Fleet::new();
+    let replicator = replicate(&store, &fleet.replica).unwrap();
+    let ends = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                put(&store, number).unwrap();
+                if ends.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+            }
+        });
+        let until = Instant::now() + Duration::from_secs(30);
+        let first = replicator.status().complete_at;
+        while replicator.status().complete_at == first || replicator.status().complete_at.is_none() {
+            assert!(Instant::now() < until, "{:?}", replicator.status());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        ends.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

@@ -338,6 +338,10 @@ pub const VERBS: &[(&str, Does)] = &[
     ("worker", Nothing("its claims and completions leave the entries")),
     ("write", Nothing("its steps leave the entries")),
     ("with_durability", Reads),
+    ("replica_status", Reads),
+    ("restore_replica", Nothing(ELSEWHERE)),
+    ("take_over_replica", Nothing(ELSEWHERE)),
+    ("verify_replica", Reads),
 ];
 
 /// An archive of another state than the present one.

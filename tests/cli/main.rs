@@ -15,6 +15,8 @@ mod queue;
 mod recovery;
 mod refusals;
 mod repair;
+#[cfg(feature = "replica")]
+mod replica;
 mod schedule;
 mod service;
 mod state;

@@ -1,0 +1,121 @@
+//! `replica`: made, shipped by a service that is killed, restored, and taken over.
+
+use serde_json::Value;
+
+use crate::util::Hive;
+
+/// A file beside the store.
+fn file(hive: &Hive, name: &str) -> std::path::PathBuf {
+    hive.path().with_file_name(name)
+}
+
+#[test]
+fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    hive.ok(&["replica", "init", "there"]);
+    let refused = hive.run(&["replica", "init", "there"]).with(1);
+    assert!(refused.err.contains("there is a replica already"), "{}", refused.err);
+    let status: Value = serde_json::from_str(&hive.ok(&["--json", "replica", "status", "there"])).unwrap();
+    assert_eq!((status["bases"].as_array().unwrap().len(), &status["term"]["is_sealed"]), (1, &Value::Bool(true)));
+    assert!(hive.ok(&["replica", "verify", "there"]).contains("sound: 1 whole base"));
+    hive.ok(&["replica", "restore", "there", "--to", "copy.redb"]);
+    assert_eq!(hive.ok(&["--store", "copy.redb", "get", "config", "colour"]).trim(), "\"red\"");
+    let refused = hive.run(&["--store", "copy.redb", "put", "config", "colour", "1"]).with(1);
+    assert!(refused.err.contains("take it over"), "{}", refused.err);
+    hive.ok(&["replica", "take-over", "copy.redb", "--as-new-store"]);
+    hive.ok(&["--store", "copy.redb", "put", "config", "colour", "\"blue\""]);
+    let trail = hive.ok(&["--store", "copy.redb", "--json", "get", "audit"]);
+    assert!(trail.contains("take_over"), "{trail}");
+}
+
+#[test]
+fn a_restore_of_a_moment_that_is_not_there_and_of_a_damaged_replica_are_refused_by_name() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    hive.ok(&["replica", "init", "there"]);
+    let early = ["replica", "restore", "there", "--to", "c.redb", "--at", "2001-01-01T00:00:00Z"];
+    assert!(hive.run(&early).err.contains("no base that is so old"));
+    let late = ["replica", "restore", "there", "--to", "c.redb", "--at", "2100-01-01T00:00:00Z"];
+    assert!(hive.run(&late).err.contains("newest="));
+    let part = file(&hive, "there/base/00000001-000000000001-000/part-00000");
+    let mut bytes = std::fs::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&part, bytes).unwrap();
+    let refused = hive.run(&["replica", "restore", "there", "--to", "c.redb"]).with(4);
+    assert!(refused.err.contains("part-00000"), "{}", refused.err);
+    assert!(!file(&hive, "c.redb").exists());
+    hive.run(&["replica", "verify", "there"]).with(4);
+}
+
+#[cfg(all(unix, feature = "http"))]
+/// Waits until a condition holds.
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    use std::time::{Duration, Instant};
+
+    let until = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_killed_machine_is_back_on_another_one_and_the_old_one_writes_nothing_any_more() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    hive.ok(&["replica", "init", "there"]);
+    let serve = |store: &str, port_file: &str| {
+        let file = std::fs::File::create(file(&hive, port_file)).unwrap();
+        let mut program = hive.command(&["--store", store, "--json", "serve", "--listen", "127.0.0.1:0"]);
+        program
+            .args(["--replica", "there", "--replica-interval", "50ms", "--archive-every", "off"])
+            .stdout(file)
+            .spawn()
+            .unwrap()
+    };
+    let address = |port_file: &str| {
+        let mut url = None;
+        wait_until("the service does not listen", || {
+            std::fs::read_to_string(file(&hive, port_file)).is_ok_and(|text| text.contains("listening"))
+        });
+        for line in std::fs::read_to_string(file(&hive, port_file)).unwrap().lines() {
+            let greeting: Value = serde_json::from_str(line).unwrap();
+            url = greeting["listening"].as_str().map(str::to_owned);
+        }
+        url.unwrap()
+    };
+    let mut first = serve("h.redb", "first");
+    let at = address("first");
+    for number in 0..20 {
+        hive.ok(&["--store", &at, "put", "config", "number", &number.to_string()]);
+    }
+    let newest = || {
+        let status: Value = serde_json::from_str(&hive.ok(&["--json", "replica", "status", "there"])).unwrap();
+        status["newest"]["sequence"].as_u64().unwrap()
+    };
+    let before = newest();
+    hive.ok(&["--store", &at, "queue", "push", "1", "--id", "t"]);
+    wait_until("the replica does not move", || newest() > before);
+    // The machine is gone, as far as the other one knows.
+    let stopped = rustix::process::Pid::from_child(&first);
+    rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
+    hive.ok(&["replica", "restore", "there", "--to", "new.redb", "--take-over"]);
+    assert_eq!(hive.ok(&["--store", "new.redb", "get", "config", "number"]).trim(), "19");
+    let mut second = serve("new.redb", "second");
+    let there = address("second");
+    hive.ok(&["--store", &there, "put", "config", "number", "100"]);
+    // It was asleep, and not dead.
+    rustix::process::kill_process(stopped, rustix::process::Signal::CONT).unwrap();
+    wait_until("the old machine goes on writing", || {
+        hive.run(&["--store", &at, "put", "config", "number", "7"]).code != Some(0)
+    });
+    hive.ok(&["--store", &there, "put", "config", "number", "101"]);
+    for child in [&mut first, &mut second] {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(hive.ok(&["replica", "verify", "there"]).contains("sound:"));
+}
