@@ -230,21 +230,12 @@ impl Store {
         })
     }
 
-    /// As [`Store::alone`], also in a standby, which nothing but its receiver changes.
-    #[cfg(any(test, feature = "replica"))]
-    pub(in crate::engine) fn alone_in_standby<R>(
-        &self,
-        size: Size,
-        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
-    ) -> Result<R> {
-        let run = |work: TransactionWork<'_>| {
-            self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
-        };
-        with_result(work, |work| self.recorded(work, &run))
-    }
-
     /// Does work with the entry of the action that it is part of, if this handle writes for an actor.
-    fn recorded(&self, work: TransactionWork<'_>, run: &dyn Fn(TransactionWork<'_>) -> Result<()>) -> Result<()> {
+    pub(super) fn recorded(
+        &self,
+        work: TransactionWork<'_>,
+        run: &dyn Fn(TransactionWork<'_>) -> Result<()>,
+    ) -> Result<()> {
         let Some(recording) = &self.recording else { return run(work) };
         let mut has_recorded = false;
         run(&mut |tx| {
@@ -331,11 +322,6 @@ impl Store {
     /// The clock that the store was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.inner.context.clock
-    }
-
-    /// Whether nobody writes through this store: it was opened for reading only, or is a standby.
-    pub(crate) fn only_looks(&self) -> bool {
-        self.inner.context.only_looks || self.is_standby()
     }
 
     /// Makes the file as small as its content. Returns whether anything changed. It takes about 3 s per GB. Writers of

@@ -1,5 +1,5 @@
-//! A copy that is being written: the protocol moves it along the log, and a thread writes it
-//! while the next objects are fetched.
+//! A copy that is being written: the protocol moves it along the log, and a thread writes it while the next objects
+//! are fetched.
 
 use std::sync::mpsc::{Receiver as Coming, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
@@ -11,7 +11,7 @@ use super::objects::name::Term;
 use super::position::CopyPosition;
 use super::sought;
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
-use crate::engine::feed::{Receiver, States, Step};
+use crate::engine::feed::{ReceivedCommit, Receiver, States};
 use crate::error::{Error, ErrorKind, Result};
 
 /// So many pieces wait to be written. A part of a base has up to 32 MiB.
@@ -71,8 +71,8 @@ impl Filler {
     ///
     /// # Errors
     ///
-    /// `Damaged` for rows that no writer makes; `NotCommitted` when writing has failed, of which
-    /// [`Filler::end`] has the reason.
+    /// `Damaged` for rows that no writer makes; `NotCommitted` when writing has failed, of which [`Filler::end`] has
+    /// the reason.
     pub(crate) fn rows(&mut self, rows: Vec<u8>) -> Result<bool> {
         if sought::makes(&self.sought, &rows)? {
             return Ok(false);
@@ -99,7 +99,7 @@ impl Filler {
         self.has_met
     }
 
-    /// Ends, and gives the copy back. What the caller has compared is written; a caller that failed because
+    /// Ends, and gives the copy back. Commits that the caller has compared are written; a caller that failed because
     /// writing has gets the reason of that.
     ///
     /// # Errors
@@ -226,7 +226,7 @@ fn apply(
         }
     }
     let last = commits.len().saturating_sub(1);
-    let steps = commits.iter().enumerate().map(|(number, commit)| Step {
+    let steps = commits.iter().enumerate().map(|(number, commit)| ReceivedCommit {
         rows: &commit.rows,
         // The state after the last one is that of the position.
         states: (number == last).then_some(at.states.0),

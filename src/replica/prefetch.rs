@@ -27,7 +27,7 @@ type Found = Result<Option<StoredObject>>;
 
 enum Running<'r> {
     Waits(Pin<Box<dyn Future<Output = Found> + 'r>>),
-    Done(Found),
+    Done(Box<Found>),
 }
 
 impl<'r, R: Remote> Prefetch<'r, R> {
@@ -53,7 +53,7 @@ impl<'r, R: Remote> Prefetch<'r, R> {
         let mut running = self.running.borrow_mut();
         running.values_mut().for_each(|one| one.poll(context));
         match running.remove(&slot) {
-            Some(Running::Done(found)) => Poll::Ready(found),
+            Some(Running::Done(found)) => Poll::Ready(*found),
             Some(waits) => {
                 running.insert(slot, waits);
                 Poll::Pending
@@ -68,7 +68,7 @@ impl Running<'_> {
         if let Self::Waits(future) = self
             && let Poll::Ready(found) = future.as_mut().poll(context)
         {
-            *self = Self::Done(found);
+            *self = Self::Done(Box::new(found));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A restore: a new copy of the state at a moment, from the newest base before it and the commits behind that.
 //!
-//! The copy gets its name only once all of it is there, and compared with the source. Nobody
-//! writes to it until it is taken over.
+//! The copy gets its name only once all of it is there, and compared with the source. Nobody writes to it until it is
+//! taken over.
 
 use std::path::Path;
 use std::sync::Arc;

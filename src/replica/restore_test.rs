@@ -12,7 +12,7 @@ use super::bench_test::{Bench, Rows, Source, options, rows};
 use super::cipher::key_pair;
 use super::moment::ReplicaMoment;
 use super::restore::RestoredCopy;
-use super::standby::{Standby, StandbyStep};
+use super::standby::{ReplicaStandby, StandbyStep};
 use super::status::status;
 use super::take_over::{TakeOverOptions, take_over};
 use super::terms::open::BegunFrom;
@@ -138,7 +138,7 @@ proptest! {
         }
         bench.ship();
         moments.push(moment(&bench));
-        // Of several moments without a commit between them, the last one has the time.
+        // The last one of several moments without a commit between them has the time.
         for (number, moment) in moments.iter().enumerate() {
             assert_is(&bench, &ReplicaMoment::Sequence(moment.sequence), moment);
             if moments.get(number + 1).is_some_and(|next| next.time > moment.time) {
@@ -175,7 +175,7 @@ fn shipped() -> (Bench, Vec<Moment>) {
     (bench, moments)
 }
 
-/// What the refusal of a restore must name when an object is wrong: itself, unless the object only proves the end.
+/// The refusal of a restore names the object that is wrong, unless the object only proves the end.
 fn assert_names(error: &Error, name: &str) {
     let is_of_objects = matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NotFound | ErrorKind::Conflict);
     assert!(is_of_objects, "{name}: {error:?}");
@@ -356,8 +356,8 @@ fn an_encrypted_replica_is_read_with_its_key_alone() {
     }
 }
 
-fn standby(bench: &Bench, path: &Path) -> Standby {
-    bench.run(Standby::open(bench.copier(), path, options(&bench.clock))).unwrap()
+fn standby(bench: &Bench, path: &Path) -> ReplicaStandby {
+    bench.run(ReplicaStandby::open(bench.copier(), path, options(&bench.clock))).unwrap()
 }
 
 #[test]
@@ -432,7 +432,7 @@ fn a_standby_that_is_apart_is_made_anew_and_one_with_a_damaged_object_before_it_
     assert_eq!(position.at(), bench.source.at.unwrap());
     assert!(rows(copy.store().unwrap()) == rows(&bench.store));
     assert_is(&bench, &ReplicaMoment::Newest, &moment(&bench));
-    // What was given up is no part of the history.
+    // Commits that were given up are no part of the history.
     assert_is(&bench, &ReplicaMoment::Sequence(early.sequence + 1), &early);
     put(&bench.store, "b", 3);
     bench.ship();

@@ -1,8 +1,8 @@
 //! A standby: a copy that follows the log of a replica, and serves reads meanwhile.
 //!
 //! It asks for the next object by its name, since a list costs more. The commits of an object and the new position are
-//! one transaction, so a kill at any time leaves a copy that goes on. If the history went another way than the copy, or
-//! the copy is damaged, it begins anew with a base.
+//! one transaction, so a kill at any time leaves a copy that goes on. If the history went another way than the copy,
+//! or the copy is damaged, it begins anew with a base.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ const CATCH_UPS: u32 = 4;
 const BEHIND: u32 = 3;
 
 /// A copy that follows.
-pub(crate) struct Standby {
+pub(crate) struct ReplicaStandby {
     copier: Copier,
     path: PathBuf,
     options: Options,
@@ -49,11 +49,11 @@ pub(crate) enum StandbyStep {
     Nothing,
     /// The copy went on, to this position.
     Moved(CopyPosition),
-    /// The copy was made anew. Who had it open opens it again.
+    /// The copy was made anew. Others who had it open open it again.
     Anew(CopyPosition),
 }
 
-impl Standby {
+impl ReplicaStandby {
     /// Opens the copy at a path, or makes it.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Standby {
     /// # Errors
     ///
     /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
-    /// as [`Standby::step`]. The copy follows on then.
+    /// as [`ReplicaStandby::step`]. The copy follows on then.
     pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
         // So little is left that the writer is kept waiting for a moment only.
         for _ in 0..CATCH_UPS {

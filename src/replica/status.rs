@@ -91,10 +91,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no replica; `Invalid` with a hint when it is encrypted for
-    /// others; the errors of the bucket.
+    /// `NotFound` when there is no replica; `Invalid` with a hint when it is encrypted for others; the errors of the
+    /// bucket.
     pub fn replica_status(at: &ReplicaLocation, identity: Option<&str>) -> Result<ReplicaStatus> {
-        block_on(async { status(&*Copier::open(at, identity).await?.remote).await })
+        block_on(async { status(&Copier::open(at, identity).await?.remote).await })
     }
 }
 

@@ -19,9 +19,9 @@ use crate::state::INDEXES;
 /// How a copy of a replica is taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TakeOverOptions {
-    /// Whether it becomes a store of its own, as for a test of last week's state, and the replica stays
-    /// with its source. Otherwise it becomes the source of the replica once it is shipped, which gives
-    /// up what it has behind the copy.
+    /// Whether it becomes a store of its own, as for a test of last week's state, and the replica stays with its
+    /// source. Otherwise it becomes the source of the replica once it is shipped, which gives up what it has behind
+    /// the copy.
     pub as_other_store: bool,
     /// Whether claimed tasks stay with their bots until their leases end. Otherwise they are ready again.
     pub keep_claims: bool,
@@ -41,7 +41,7 @@ pub struct TakenOver {
     pub claims_returned: u64,
 }
 
-/// What becomes of the replica of a copy.
+/// The fate of the replica of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplicaThen {
     /// It stays with its source.
@@ -53,8 +53,8 @@ pub(super) enum ReplicaThen {
 }
 
 impl Store {
-    /// Makes a copy of a replica a store that is written to. Its numbers leap, so that a token that the source gave out
-    /// after the copied moment is void here, and its claims return to ready. If the copy becomes the source of the
+    /// Makes a copy of a replica a store that is written to. Its numbers leap, so that a token that the source gave
+    /// out after the copied moment is void here, and its claims return to ready. If the copy becomes the source of the
     /// replica, [`Store::replicate`] then begins a new term, in which the former source writes nothing any more.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Verification: reads back all that a restore would need, and compares it.
 //!
-//! Each base that is part of the history is read to its end: its rows add up to the state that its manifest tells. From
-//! the oldest one on, the log is walked to its end: no object is missing, each names the check of the one before it,
-//! the state after it has the digest that it tells, and where another base stands, it is the state of that base.
+//! Each base that is part of the history is read to its end: its rows add up to the state that its manifest tells.
+//! From the oldest one on, the log is walked to its end: no object is missing, each names the check of the one before
+//! it, the state after it has the digest that it tells, and where another base stands, it is the state of that base.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
@@ -19,7 +19,7 @@ use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
-use crate::engine::feed::{States, Whole};
+use crate::engine::feed::{States, WholeState};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -36,7 +36,7 @@ pub struct VerifiedReplica {
     pub commits: u64,
     /// The newest commit that a restore would bring back; none without a base that is whole.
     pub sequence: Option<u64>,
-    /// What is wrong.
+    /// Everything that is wrong.
     pub findings: Vec<String>,
 }
 
@@ -67,7 +67,7 @@ impl Store {
     /// `NotFound` when there is no replica, or nothing in it; `Invalid` with a hint when it is encrypted for others;
     /// the errors of the bucket. Damage is a finding.
     pub fn verify_replica(at: &ReplicaLocation, identity: Option<&str>) -> Result<VerifiedReplica> {
-        block_on(async { verify(&*Copier::open(at, identity).await?.remote).await })
+        block_on(async { verify(&Copier::open(at, identity).await?.remote).await })
     }
 }
 
@@ -129,8 +129,8 @@ impl Extent {
     }
 }
 
-/// Each term that is over has a seal at its end. No restore reads it; without one, a process
-/// that wrote the term could go on.
+/// Each term that is over has a seal at its end. No restore reads it; without one, a process that wrote the term could
+/// go on.
 async fn verify_seals(remote: &OpenReplica, path: &[OpenedTerm], found: &mut VerifiedReplica) -> Result<()> {
     for slot in
         path.iter().filter_map(|step| step.open.parent).filter(|slot| path.iter().any(|step| step.term == slot.term))
@@ -152,7 +152,7 @@ async fn verify_seals(remote: &OpenReplica, path: &[OpenedTerm], found: &mut Ver
 async fn states_of(remote: &OpenReplica, base: &Base, found: &mut VerifiedReplica) -> Result<States> {
     let parts = base.parts.iter().zip(0..).map(|(entry, part)| base.part(remote, part, *entry));
     let mut parts = stream::iter(parts).buffered(2);
-    let mut whole = Whole::default();
+    let mut whole = WholeState::default();
     while let Some(rows) = parts.try_next().await? {
         whole.count(&rows)?;
         found.bytes += rows.len() as u64;

@@ -261,6 +261,7 @@ pub const VERBS: &[(&str, Does)] = &[
         }),
     ),
     ("reopen", Nothing("the file is opened again after a failure, and nothing in it changes")),
+    ("replica_status", Nothing("it reads a replica, and no store")),
     ("replicate", Nothing("it reads the store, and writes elsewhere")),
     (
         "restore",
@@ -281,6 +282,7 @@ pub const VERBS: &[(&str, Does)] = &[
             hive.acting.restore_point("x").unwrap();
         }),
     ),
+    ("restore_replica", Nothing("it makes a copy of what is in a replica, and nobody writes to that")),
     (
         "retain",
         One("point_forget", |hive| {
@@ -315,6 +317,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ),
     ("summary", Reads),
     ("take_mark_back", Nothing("it is part of a change, which has the entry")),
+    ("take_over_replica", Nothing(ELSEWHERE)),
     ("timeline", Reads),
     (
         "undo",
@@ -333,6 +336,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ("upkeep", Nothing(BY_ITSELF)),
     ("verify_archive", Reads),
     ("verify_archive_with", Reads),
+    ("verify_replica", Nothing("it reads a replica, and no store")),
     ("view", Reads),
     ("weigh", Reads),
     ("worker", Nothing("its claims and completions leave the entries")),

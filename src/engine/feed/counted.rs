@@ -2,6 +2,7 @@
 //! them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::row::is_local;
 use super::states::States;
@@ -20,8 +21,8 @@ pub(super) struct Counted(BTreeMap<CollectionId, Stats>);
 impl Counted {
     /// Counts on from the stored statistics of a collection, which must not have changed yet.
     pub(super) fn begin(&mut self, tx: &WriteTx<'_>, collection: CollectionId) -> Result<()> {
-        if !self.0.contains_key(&collection) {
-            self.0.insert(collection, meta::stats(tx, collection)?);
+        if let Entry::Vacant(free) = self.0.entry(collection) {
+            free.insert(meta::stats(tx, collection)?);
         }
         Ok(())
     }
@@ -59,12 +60,12 @@ impl Counted {
 
 /// All rows of a state, counted on their way, whether or not they are kept.
 #[derive(Default)]
-pub(crate) struct Whole {
+pub(crate) struct WholeState {
     counted: Counted,
     told: States,
 }
 
-impl Whole {
+impl WholeState {
     /// Counts some of the rows.
     ///
     /// # Errors

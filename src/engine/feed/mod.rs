@@ -1,5 +1,5 @@
-//! The feed of a store: the rows of every commit, in order and without loss, for a replica
-//! elsewhere; and a store that gets them.
+//! The feed of a store: the rows of every commit, in order and without loss, for a replica elsewhere; and a store that
+//! gets them.
 //!
 //! A commit in the log is read from there. One that goes straight into redb, or moves there before a replica has it,
 //! leaves its rows in the *outbox*: rows of `meta`, in the same transaction. So the feed survives every kill, and a
@@ -10,9 +10,9 @@
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `states`: the count, bytes and digest of every collection
 //! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
-//! * `standby`: a store that gets the commits of another one, and that nobody else writes to;
-//!   `receive`: filling it, and applying commits to it; `counted`: the proof that the rows are those of
-//!   the source; `leave`: the end of being one
+//! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it,
+//!   and applying commits to it; `counted`: the proof that the rows are those of the source; `leave`: the end of being
+//!   one
 
 mod changed_keys;
 #[cfg(any(test, feature = "replica"))]
@@ -36,7 +36,7 @@ mod told;
 
 pub(crate) use self::changed_keys::ChangedKeys;
 #[cfg(feature = "replica")]
-pub(crate) use self::counted::Whole;
+pub(crate) use self::counted::WholeState;
 #[cfg(feature = "replica")]
 pub(crate) use self::dump::Dump;
 #[cfg(feature = "replica")]
@@ -44,7 +44,7 @@ pub(crate) use self::leave::Resumed;
 #[cfg(feature = "replica")]
 pub(crate) use self::of_store::Fed;
 #[cfg(feature = "replica")]
-pub(crate) use self::receive::{Receiver, Step};
+pub(crate) use self::receive::{ReceivedCommit, Receiver};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::row::is_local;
 #[cfg(feature = "replica")]

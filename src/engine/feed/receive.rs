@@ -1,13 +1,13 @@
 //! Filling a standby with the rows of one moment of its source, and applying the commits behind it.
 //!
-//! All content of a standby was compared with its source: the rows in `live` of every collection that changed
-//! must add up to the count, the bytes and the digest that the source wrote into the same commit. Nothing of a
-//! step in which they do not is kept.
+//! All content of a standby was compared with its source: the rows in `live` of every collection that changed must add
+//! up to the count, the bytes and the digest that the source wrote into the same commit. Nothing of a step in which
+//! they do not is kept.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::counted::{Counted, Whole, verify};
+use super::counted::{Counted, WholeState, verify};
 use super::standby::{STANDBY, Standby};
 use super::states::States;
 use crate::clock::Clock;
@@ -27,12 +27,12 @@ use crate::files::Rights;
 pub(crate) struct Receiver {
     store: Store,
     /// The content so far; none once it is whole.
-    filling: Option<Whole>,
+    filling: Option<WholeState>,
 }
 
 /// One commit of the source.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step<'a> {
+pub(crate) struct ReceivedCommit<'a> {
     /// The rows that it changed.
     pub(crate) rows: &'a [u8],
     /// The [digest](States::digest) of the state after it, if that is known from elsewhere too.
@@ -58,7 +58,7 @@ impl Receiver {
         let store = options.create(false).open_with(path, indexes)?;
         let row = Standby { from: from.to_owned(), position: None };
         store.alone_in_standby(Size::Small, |tx| STANDBY.put(tx, &row).map(Outcome::Commit))?;
-        Ok(Self { store, filling: Some(Whole::default()) })
+        Ok(Self { store, filling: Some(WholeState::default()) })
     }
 
     /// Opens a standby to apply more commits. Other processes can read it meanwhile.
@@ -99,7 +99,11 @@ impl Receiver {
     ///
     /// `Damaged` when the content differs from the source's after any of them, and for rows that no source has;
     /// `Conflict` when it was never finished; `Io`, `Full`.
-    pub(crate) fn apply<'a>(&mut self, steps: impl IntoIterator<Item = Step<'a>>, position: &[u8]) -> Result<()> {
+    pub(crate) fn apply<'a>(
+        &mut self,
+        steps: impl IntoIterator<Item = ReceivedCommit<'a>>,
+        position: &[u8],
+    ) -> Result<()> {
         self.position()?;
         // R6: one transaction.
         self.store.alone_in_standby(Size::Large, |tx| {
@@ -157,7 +161,7 @@ fn fill(tx: &mut WriteTx<'_>, row: &RowChange<'_>) -> Result<()> {
     Ok(())
 }
 
-fn apply(tx: &mut WriteTx<'_>, step: Step<'_>) -> Result<()> {
+fn apply(tx: &mut WriteTx<'_>, step: ReceivedCommit<'_>) -> Result<()> {
     let (mut counted, mut old) = (Counted::default(), Vec::new());
     for row in changes(step.rows) {
         let row = row?;

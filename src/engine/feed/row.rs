@@ -45,8 +45,8 @@ impl FeedRow {
         Self { id, sequence, log_number: MOST, kept_from: sequence, bytes: 0, shipped: sequence }
     }
 
-    /// The same of a copy that becomes a source: its replica has everything up to a commit, and its own
-    /// commits go on far behind that one.
+    /// The same of a copy that becomes a source: its replica has everything up to a commit, and its own commits go on
+    /// far behind that one.
     #[cfg(any(test, feature = "replica"))]
     pub(super) fn resumed_at(shipped: u64, sequence: u64) -> Self {
         Self { kept_from: shipped, shipped, ..Self::begun_at(sequence) }

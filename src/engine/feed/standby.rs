@@ -1,8 +1,10 @@
-//! A *standby*: a store that gets the commits of another one, and that nobody else writes to. The row
-//! `standby` of `meta` makes a store one.
+//! A *standby*: a store that gets the commits of another one, and that nobody else writes to. The row `standby` of
+//! `meta` makes a store one.
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(any(test, feature = "replica"))]
+use crate::engine::commit::{Outcome, Size, TransactionWork, with_result};
 use crate::engine::format::codec::Stored;
 use crate::engine::meta;
 use crate::engine::meta_row::MetaRow;
@@ -45,6 +47,11 @@ impl Store {
         self.inner.context().was_standby.get() == Some(&true)
     }
 
+    /// Whether nobody writes through this store: it was opened for reading only, or is a standby.
+    pub(crate) fn only_looks(&self) -> bool {
+        self.inner.context.only_looks || self.is_standby()
+    }
+
     /// Notes at opening whether the store is a standby. Where that cannot be read, every write looks again.
     pub(in crate::engine) fn note_standby(&self) {
         if let Ok(row) = self.standby() {
@@ -62,6 +69,21 @@ impl Store {
             true => self.standby()?.map_or(Ok(()), |standby| standby.refuse()),
             false => Ok(()),
         }
+    }
+}
+
+#[cfg(any(test, feature = "replica"))]
+impl Store {
+    /// As [`Store::alone`], also in a standby, which nothing but its receiver changes.
+    pub(in crate::engine) fn alone_in_standby<R>(
+        &self,
+        size: Size,
+        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
+    ) -> Result<R> {
+        let run = |work: TransactionWork<'_>| {
+            self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
+        };
+        with_result(work, |work| self.recorded(work, &run))
     }
 }
 

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn rows_that_no_writer_makes_are_damage() {
-        let of = |rows: &[u8]| changes(rows).map(|row| row.map(drop)).collect::<Result<()>>();
+        let of = |rows: &[u8]| changes(rows).try_for_each(|row| row.map(drop));
         for wrong in [&[14, 0, 0, 0][..], &[0, 4, 0, 0], &[0, 0, 1, 0], &[0, 2, 0, 0, 1, 0, 0, 0], &[0]] {
             assert_eq!(of(wrong).unwrap_err().kind(), ErrorKind::Damaged, "{wrong:?}");
         }

@@ -305,8 +305,8 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Ends the sessions of processes on another machine, of whose store this one is a copy. Nobody here
-    /// knows whether they have crashed.
+    /// Ends the sessions of processes on another machine, of whose store this one is a copy. Nobody here knows whether
+    /// they have crashed.
     #[cfg(feature = "replica")]
     pub(crate) fn end_sessions_elsewhere(&mut self) -> Result<()> {
         let now = self.now();

@@ -103,7 +103,7 @@ impl Copy {
     fn apply(&mut self, commits: &[FedCommit], states: Option<&States>) -> Result<()> {
         let last = commits.last().map_or(self.sequence(), |commit| commit.sequence);
         let count = commits.len();
-        let steps = commits.iter().enumerate().map(|(at, commit)| Step {
+        let steps = commits.iter().enumerate().map(|(at, commit)| ReceivedCommit {
             rows: &commit.rows,
             states: states.filter(|_| at + 1 == count).map(States::digest),
         });
@@ -203,7 +203,7 @@ fn a_commit_that_is_wrong_or_missing_leaves_the_copy_as_it_was() {
     let commits = commits_after(&store, copy.sequence());
     let [first, second] = &commits[..] else { panic!("not two commits") };
     let mut refused = |rows: &[u8], states: Option<&States>| {
-        let applied = copy.receiver().apply([Step { rows, states: states.map(States::digest) }], b"moved");
+        let applied = copy.receiver().apply([ReceivedCommit { rows, states: states.map(States::digest) }], b"moved");
         assert_eq!(applied.unwrap_err().kind(), ErrorKind::Damaged);
         assert!(rows_are(&copy.receiver().position().unwrap(), &before, copy.receiver().store()));
     };
@@ -227,7 +227,7 @@ fn a_commit_that_is_wrong_or_missing_leaves_the_copy_as_it_was() {
     refused(&first.rows, Some(&States::default()));
     // The second of two is wrong: neither is applied.
     let after = commits[1].rows[..3].to_vec();
-    let steps = [Step { rows: &first.rows, states: None }, Step { rows: &after, states: None }];
+    let steps = [ReceivedCommit { rows: &first.rows, states: None }, ReceivedCommit { rows: &after, states: None }];
     copy.receiver().apply(steps, b"moved").unwrap_err();
     assert!(rows(copy.receiver().store()) == before);
     copy.apply(&commits, Some(store.dump().unwrap().states())).unwrap();
@@ -317,7 +317,7 @@ fn a_standby_that_is_left_is_a_store_whose_numbers_leap() {
             put(&store, b"a", b"1");
             store.alone(|tx| tx.seal_commit().map(Outcome::Commit)).unwrap()
         });
-        let last = last.last();
+        let last = last.collect::<Vec<_>>().pop();
         put(&store, b"a", b"2");
         let user = store.write(|tx| tx.user_collection("mine")).unwrap();
         let mut copy = Copy::of(&store);
