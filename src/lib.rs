@@ -278,6 +278,8 @@ pub use replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
 #[cfg(feature = "replica")]
 pub use replica::restore::{RestoreReplicaOptions, RestoredReplica};
 #[cfg(feature = "replica")]
+pub use replica::standby::{ReplicaStandby, StandbyChange, StandbyProgress};
+#[cfg(feature = "replica")]
 pub use replica::status::{ReplicaBase, ReplicaCommit, ReplicaStatus, ReplicaTerm};
 #[cfg(feature = "replica")]
 pub use replica::take_over::{TakeOverOptions, TakenOver};

@@ -7,8 +7,8 @@
 //! * [`terms`]: the protocol by which one process writes
 //! * `opened`: a replica in its bucket, with its keys; `runtime`: its async work for blocking callers
 //! * `source`: the store that is shipped; `ship`: its commits and bases; `base`: one base
-//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `standby`: a
-//!   copy that follows the log; `take_over`: the end of a copy
+//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `follower`: a
+//!   copy that follows the log; `standby`: the same for blocking callers; `take_over`: the end of a copy
 //! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
 //!   not go; `prefetch`: asks for objects ahead
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `status`: the content in
@@ -20,6 +20,7 @@ pub(crate) mod bases;
 pub(crate) mod bucket;
 pub(crate) mod cipher;
 pub(crate) mod fill;
+pub(crate) mod follower;
 pub(crate) mod init;
 pub(crate) mod location;
 pub(crate) mod look;

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::bench_test::{Bench, Rows, Source, options, rows};
 use super::cipher::key_pair;
+use super::follower::{Follower, FollowerStep};
 use super::moment::ReplicaMoment;
 use super::restore::RestoredCopy;
-use super::standby::{ReplicaStandby, StandbyStep};
 use super::status::status;
 use super::take_over::{TakeOverOptions, take_over};
 use super::terms::open::BegunFrom;
@@ -356,8 +356,8 @@ fn an_encrypted_replica_is_read_with_its_key_alone() {
     }
 }
 
-fn standby(bench: &Bench, path: &Path) -> ReplicaStandby {
-    bench.run(ReplicaStandby::open(bench.copier(), path, options(&bench.clock))).unwrap()
+fn standby(bench: &Bench, path: &Path) -> Follower {
+    bench.run(Follower::open(bench.copier(), path, options(&bench.clock))).unwrap()
 }
 
 #[test]
@@ -374,8 +374,8 @@ fn a_standby_follows_over_terms_and_goes_on_after_a_kill_at_any_step() {
             bench.ship();
             bench.release();
             // Nobody has opened the next term yet.
-            assert!(matches!(bench.run(copy.step()).unwrap(), StandbyStep::Moved(_)));
-            assert_eq!(bench.run(copy.step()).unwrap(), StandbyStep::Nothing);
+            assert!(matches!(bench.run(copy.step()).unwrap(), FollowerStep::Moved(_)));
+            assert_eq!(bench.run(copy.step()).unwrap(), FollowerStep::Nothing);
             bench.open_term(BegunFrom::Log);
         } else {
             bench.ship();
@@ -383,10 +383,10 @@ fn a_standby_follows_over_terms_and_goes_on_after_a_kill_at_any_step() {
         // The file as a kill leaves it before this step.
         let killed = bench.path(&format!("killed{number}.redb"));
         fs::copy(&path, &killed).unwrap();
-        let StandbyStep::Moved(position) = bench.run(copy.step()).unwrap() else { panic!("it did not go on") };
+        let FollowerStep::Moved(position) = bench.run(copy.step()).unwrap() else { panic!("it did not go on") };
         assert_eq!(position.at(), bench.source.at.unwrap());
         assert!(rows(copy.store().unwrap()) == rows(&bench.store));
-        assert_eq!(bench.run(copy.step()).unwrap(), StandbyStep::Nothing);
+        assert_eq!(bench.run(copy.step()).unwrap(), FollowerStep::Nothing);
         let error = copy.store().unwrap().write(|tx| tx.config().put("a", &json!(9))).unwrap_err();
         assert_eq!((error.kind(), error.hint()), (ErrorKind::Conflict, Some(&Hint::TakeOver)));
     }
@@ -428,7 +428,7 @@ fn a_standby_that_is_apart_is_made_anew_and_one_with_a_damaged_object_before_it_
     // The commit of the take-over is the first one.
     put(&bench.store, "b", 2);
     assert!(bench.ship() > early.sequence + (1 << 32));
-    let StandbyStep::Anew(position) = bench.run(copy.step()).unwrap() else { panic!("it went on") };
+    let FollowerStep::Anew(position) = bench.run(copy.step()).unwrap() else { panic!("it went on") };
     assert_eq!(position.at(), bench.source.at.unwrap());
     assert!(rows(copy.store().unwrap()) == rows(&bench.store));
     assert_is(&bench, &ReplicaMoment::Newest, &moment(&bench));
@@ -446,7 +446,7 @@ fn a_standby_that_is_apart_is_made_anew_and_one_with_a_damaged_object_before_it_
     assert!(rows(copy.store().unwrap()) == before);
     bench.run(object_store::ObjectStoreExt::delete(&*bench.objects, &name)).unwrap();
     bench.put(&name, bytes);
-    assert!(matches!(bench.run(copy.step()).unwrap(), StandbyStep::Moved(_)));
+    assert!(matches!(bench.run(copy.step()).unwrap(), FollowerStep::Moved(_)));
     assert!(rows(copy.store().unwrap()) == rows(&bench.store));
 }
 

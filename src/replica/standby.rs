@@ -1,208 +1,148 @@
-//! A standby: a copy that follows the log of a replica, and serves reads meanwhile.
-//!
-//! It asks for the next object by its name, since a list costs more. The commits of an object and the new position are
-//! one transaction, so a kill at any time leaves a copy that goes on. If the history went another way than the copy,
-//! or the copy is damaged, it begins anew with a base.
+//! A standby for blocking callers: a copy that follows a replica, is read meanwhile, and can become its source.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::Path;
 
-use super::bases::missing;
-use super::fill::Filler;
-use super::moment::ReplicaMoment;
-use super::objects::name::ObjectName;
-use super::position::CopyPosition;
-use super::prefetch::Prefetch;
-use super::restore::{Copier, LOG_AT_ONCE};
-use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
-use super::terms::chain::floors;
-use super::terms::follow::{Followed, follow};
-use super::terms::open::{BegunFrom, OpenedAs, open_term};
-use super::terms::remote::Remote;
-use crate::engine::feed::Receiver;
-use crate::engine::store::{Options, Store};
-use crate::error::{Error, Result};
-use crate::state::INDEXES;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
 
-/// After so many steps in a row that found nothing, a list is asked too, and whether the next object was collected.
-const LOOK_AFTER: u32 = 60;
-/// So often a copy catches up before it takes the replica over; a writer may always be a little ahead.
-const CATCH_UPS: u32 = 4;
-/// A copy that was so many objects behind may be behind again.
-const BEHIND: u32 = 3;
+use super::follower::{Follower, FollowerStep};
+use super::location::ReplicaLocation;
+use super::restore::Copier;
+use super::take_over::{TakeOverOptions, TakenOver};
+use crate::engine::store::Store;
+use crate::error::Result;
 
-/// A copy that follows.
-pub(crate) struct ReplicaStandby {
-    copier: Copier,
-    path: PathBuf,
-    options: Options,
-    /// None after a failure, until it is opened again.
-    receiver: Option<Receiver>,
-    is_behind: bool,
-    /// How many steps in a row have found nothing.
-    idle: u32,
+/// A standby: a copy of a store that follows its replica. It can be read meanwhile, also by other processes, and
+/// becomes the source of the replica when it is promoted.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{InitReplicaOptions, ReplicaStandby, Sharing, StandbyChange, Store, TakeOverOptions};
+/// # use std::time::Duration;
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let at = dir.path().join("replica").to_str().unwrap().parse()?;
+/// # let path = dir.path().join("hive.redb");
+/// let store = Store::options().sharing(Sharing::Exclusive).open(path)?;
+/// store.init_replica(&at, &InitReplicaOptions::default())?;
+/// let replicator = store.replicate(&at, Default::default(), Duration::from_secs(5))?;
+/// store.write(|tx| tx.config().put("limit", &serde_json::json!(5)))?;
+/// drop(replicator);
+///
+/// let copy = dir.path().join("copy.redb");
+/// let mut standby = ReplicaStandby::open(&at, &copy, None)?;
+/// while standby.step()?.change != StandbyChange::Nothing {}
+/// assert_eq!(standby.store()?.view()?.config().get("limit")?, Some(serde_json::json!(5)));
+/// // The machine of the store is gone.
+/// drop(store);
+/// standby.promote(&TakeOverOptions::default())?;
+/// Store::open(&copy)?.write(|tx| tx.config().put("limit", &serde_json::json!(6)))?;
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+pub struct ReplicaStandby {
+    // Before the runtime, in which its requests run.
+    follower: Follower,
+    runtime: Runtime,
 }
 
-/// The result of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum StandbyStep {
-    /// There is nothing new yet.
+/// How far a standby is after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StandbyProgress {
+    /// The change that the step made.
+    pub change: StandbyChange,
+    /// The number of the newest commit that the standby has.
+    pub sequence: u64,
+    /// When the newest object of which it has anything was shipped.
+    #[serde(with = "crate::clock::time")]
+    pub time: Timestamp,
+    /// The term of its next object.
+    pub term: u64,
+}
+
+/// The change that a step of a standby made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StandbyChange {
+    /// There was nothing new in the replica.
     Nothing,
-    /// The copy went on, to this position.
-    Moved(CopyPosition),
-    /// The copy was made anew. Others who had it open open it again.
-    Anew(CopyPosition),
+    /// Commits were applied, or the next term began.
+    Moved,
+    /// The copy was made anew from a base, as it was not part of the history any more. Others who have it open open it
+    /// again.
+    Anew,
 }
 
 impl ReplicaStandby {
-    /// Opens the copy at a path, or makes it.
+    /// Opens the copy at a path, or makes it if there is no file. An encrypted replica needs the text of an age
+    /// identity file.
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is another file, or a copy of another replica; as [`Copier::restore`].
-    pub(crate) async fn open(copier: Copier, path: &Path, options: Options) -> Result<Self> {
-        if std::fs::symlink_metadata(path).is_err() {
-            copier.restore(path, &ReplicaMoment::Newest).await?;
-        }
-        let path = path.to_path_buf();
-        let mut standby = Self { copier, path, options, receiver: None, is_behind: true, idle: 0 };
-        standby.opened()?;
-        Ok(standby)
+    /// `Conflict` when the file is no copy, or one of another replica; as [`Store::restore_replica`], and as opening a
+    /// store.
+    pub fn open(from: &ReplicaLocation, path: impl AsRef<Path>, identity: Option<&str>) -> Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let follower = runtime.block_on(async {
+            let copier = Copier::open(from, identity).await?;
+            Follower::open(copier, path.as_ref(), Store::options()).await
+        })?;
+        Ok(Self { follower, runtime })
     }
 
-    /// The copy, to be read. It is another one after [`StandbyStep::Anew`].
+    /// Applies everything that is in the replica now. Call it about once in a second; without anything new it costs
+    /// one request.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for an object that is missing or wrong, with its name; the errors of the bucket; `Full`, `Io`. The
+    /// copy stays as it is then, and the next step tries again.
+    pub fn step(&mut self) -> Result<StandbyProgress> {
+        let step = self.runtime.block_on(self.follower.step())?;
+        let (change, position) = match step {
+            FollowerStep::Nothing => (StandbyChange::Nothing, self.follower.position()?),
+            FollowerStep::Moved(position) => (StandbyChange::Moved, position),
+            FollowerStep::Anew(position) => (StandbyChange::Anew, position),
+        };
+        let (sequence, time, term) = (position.sequence, position.time, position.slot.term.0.into());
+        Ok(StandbyProgress { change, sequence, time, term })
+    }
+
+    /// The copy, to be read: every write is refused. It is another one after [`StandbyChange::Anew`].
     ///
     /// # Errors
     ///
     /// As opening a store.
-    pub(crate) fn store(&mut self) -> Result<&Store> {
-        Ok(self.opened()?.store())
+    pub fn store(&mut self) -> Result<&Store> {
+        self.follower.store()
     }
 
-    /// How far it has come.
+    /// Makes the copy the source of the replica. This ends the term of the process that writes now, if it still does,
+    /// and applies everything that it has shipped. [`Store::replicate`] goes on from there. After an error, the copy
+    /// still follows.
     ///
     /// # Errors
     ///
-    /// As a view.
-    pub(crate) fn position(&mut self) -> Result<CopyPosition> {
-        CopyPosition::of_bytes(&self.opened()?.position()?)
-    }
-
-    /// Applies all that is in the replica now.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged` for an object that is missing or wrong, with its name; the errors of the replica; `Full`, `Io`.
-    pub(crate) async fn step(&mut self) -> Result<StandbyStep> {
-        let before = self.position()?;
-        let (followed, moved) = self.follow(&before).await?;
-        self.is_behind = moved >= BEHIND;
-        if followed == Followed::Lost {
-            return self.anew().await;
-        }
-        if moved > 0 {
-            self.idle = 0;
-            return self.position().map(StandbyStep::Moved);
-        }
-        self.idle = self.idle.saturating_add(1);
-        if self.idle.is_multiple_of(LOOK_AFTER) && self.is_lost(&before).await? {
-            return self.anew().await;
-        }
-        Ok(StandbyStep::Nothing)
-    }
-
-    /// Makes the copy the source of the replica: opens the next term, which ends the one of the process that writes
-    /// now, applies everything that this process has written, and leaves the copy as a store that is written to.
-    ///
-    /// # Errors
-    ///
-    /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
-    /// as [`ReplicaStandby::step`]. The copy follows on then.
-    pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
-        // So little is left that the writer is kept waiting for a moment only.
-        for _ in 0..CATCH_UPS {
-            if self.step().await? == StandbyStep::Nothing {
-                break;
-            }
-        }
-        let position = self.position()?;
-        let mut filler = Filler::resume(self.taken()?, &position)?;
-        let opened = open_term(&*self.copier.remote, &mut filler, BegunFrom::Log).await;
-        let (receiver, opened) = filler.end(opened)?;
-        match opened? {
-            OpenedAs::Writer(_) => take_over_open(receiver, how, ReplicaThen::GoesOn),
-            OpenedAs::Overtaken => {
-                Err(Error::conflict("another process takes the replica over at the same moment; look which one it is"))
-            }
-            OpenedAs::Apart => Err(Error::conflict("the copy could not come to the end of the replica; try again")),
-        }
+    /// `Conflict` when another process takes over at the same moment; as [`ReplicaStandby::step`], and as a write.
+    pub fn promote(self, options: &TakeOverOptions) -> Result<TakenOver> {
+        let Self { follower, runtime } = self;
+        runtime.block_on(follower.promote(options))
     }
 
     /// Closes the copy.
     ///
     /// # Errors
     ///
-    /// As closing a store.
-    pub(crate) fn close(mut self) -> Result<()> {
-        self.receiver.take().map_or(Ok(()), Receiver::close)
+    /// As [`Store::close`].
+    pub fn close(self) -> Result<()> {
+        self.follower.close()
     }
+}
 
-    /// Follows the log as far as it goes, and says over how many objects.
-    async fn follow(&mut self, position: &CopyPosition) -> Result<(Followed, u32)> {
-        let mut filler = Filler::resume(self.taken()?, position)?;
-        let ahead = Prefetch::new(&*self.copier.remote, if self.is_behind { LOG_AT_ONCE } else { 1 });
-        let mut moved = 0_u32;
-        let followed = loop {
-            match follow(&ahead, &mut filler).await {
-                Ok(Followed::Moved) => moved = moved.saturating_add(1),
-                other => break other,
-            }
-        };
-        let (receiver, done) = filler.end(followed)?;
-        self.receiver = Some(receiver);
-        done.map(|followed| (followed, moved))
-    }
-
-    /// Whether the next object was collected, so that it will never come.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged` when it is missing although there are others behind it; the errors of the replica.
-    async fn is_lost(&self, position: &CopyPosition) -> Result<bool> {
-        let remote = &*self.copier.remote;
-        if floors(remote).await?.announced.is_some_and(|floor| position.slot < floor) {
-            return Ok(true);
-        }
-        let name = ObjectName::Log(position.slot);
-        let is_missing = remote.is_listed_behind(position.slot).await? && remote.get(name).await?.is_none();
-        if is_missing { Err(missing(name)) } else { Ok(false) }
-    }
-
-    /// A new copy in place of this one, which stays as it is until then.
-    async fn anew(&mut self) -> Result<StandbyStep> {
-        tracing::warn!(path = %self.path.display(), "the history of the replica went another way; the copy is made anew");
-        let draft = self.copier.draft(&self.path, &ReplicaMoment::Newest).await?;
-        self.receiver.take().map_or(Ok(()), Receiver::close)?;
-        draft.file.replace(&self.path)?;
-        (self.is_behind, self.idle) = (true, 0);
-        self.position().map(StandbyStep::Anew)
-    }
-
-    fn opened(&mut self) -> Result<&mut Receiver> {
-        let receiver = self.taken()?;
-        Ok(self.receiver.insert(receiver))
-    }
-
-    fn taken(&mut self) -> Result<Receiver> {
-        if let Some(receiver) = self.receiver.take() {
-            return Ok(receiver);
-        }
-        let receiver = Receiver::open(&self.path, self.options.clone().session(false), INDEXES)?;
-        let (own, other) = (self.copier.remote.store(), CopyPosition::of_bytes(&receiver.position()?)?.store);
-        if own != other {
-            let path = self.path.display();
-            let why = "the file is a copy of another store; name another path";
-            return Err(Error::conflict(format!("{why}: path={path} store={other} replica={own}")));
-        }
-        Ok(receiver)
+impl fmt::Debug for ReplicaStandby {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplicaStandby").finish_non_exhaustive()
     }
 }

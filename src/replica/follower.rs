@@ -1,0 +1,208 @@
+//! A copy that follows the log of a replica.
+//!
+//! It asks for the next object by its name, since a list costs more. The commits of an object and the new position are
+//! one transaction, so a kill at any time leaves a copy that goes on. If the history went another way than the copy,
+//! or the copy is damaged, it begins anew with a base.
+
+use std::path::{Path, PathBuf};
+
+use super::bases::missing;
+use super::fill::Filler;
+use super::moment::ReplicaMoment;
+use super::objects::name::ObjectName;
+use super::position::CopyPosition;
+use super::prefetch::Prefetch;
+use super::restore::{Copier, LOG_AT_ONCE};
+use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
+use super::terms::chain::floors;
+use super::terms::follow::{Followed, follow};
+use super::terms::open::{BegunFrom, OpenedAs, open_term};
+use super::terms::remote::Remote;
+use crate::engine::feed::Receiver;
+use crate::engine::store::{Options, Store};
+use crate::error::{Error, Result};
+use crate::state::INDEXES;
+
+/// After so many steps in a row that found nothing, a list is asked too, and whether the next object was collected.
+const LOOK_AFTER: u32 = 60;
+/// So often a copy catches up before it takes the replica over; a writer may always be a little ahead.
+const CATCH_UPS: u32 = 4;
+/// A copy that was so many objects behind may be behind again.
+const BEHIND: u32 = 3;
+
+/// A copy that follows the log of a replica.
+pub(crate) struct Follower {
+    copier: Copier,
+    path: PathBuf,
+    options: Options,
+    /// None after a failure, until it is opened again.
+    receiver: Option<Receiver>,
+    is_behind: bool,
+    /// How many steps in a row have found nothing.
+    idle: u32,
+}
+
+/// The result of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FollowerStep {
+    /// There is nothing new yet.
+    Nothing,
+    /// The copy went on, to this position.
+    Moved(CopyPosition),
+    /// The copy was made anew. Others who had it open open it again.
+    Anew(CopyPosition),
+}
+
+impl Follower {
+    /// Opens the copy at a path, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when there is another file, or a copy of another replica; as [`Copier::restore`].
+    pub(crate) async fn open(copier: Copier, path: &Path, options: Options) -> Result<Self> {
+        if std::fs::symlink_metadata(path).is_err() {
+            copier.restore(path, &ReplicaMoment::Newest).await?;
+        }
+        let path = path.to_path_buf();
+        let mut standby = Self { copier, path, options, receiver: None, is_behind: true, idle: 0 };
+        standby.opened()?;
+        Ok(standby)
+    }
+
+    /// The copy, to be read. It is another one after [`FollowerStep::Anew`].
+    ///
+    /// # Errors
+    ///
+    /// As opening a store.
+    pub(crate) fn store(&mut self) -> Result<&Store> {
+        Ok(self.opened()?.store())
+    }
+
+    /// How far it has come.
+    ///
+    /// # Errors
+    ///
+    /// As a view.
+    pub(crate) fn position(&mut self) -> Result<CopyPosition> {
+        CopyPosition::of_bytes(&self.opened()?.position()?)
+    }
+
+    /// Applies all that is in the replica now.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` for an object that is missing or wrong, with its name; the errors of the replica; `Full`, `Io`.
+    pub(crate) async fn step(&mut self) -> Result<FollowerStep> {
+        let before = self.position()?;
+        let (followed, moved) = self.follow(&before).await?;
+        self.is_behind = moved >= BEHIND;
+        if followed == Followed::Lost {
+            return self.anew().await;
+        }
+        if moved > 0 {
+            self.idle = 0;
+            return self.position().map(FollowerStep::Moved);
+        }
+        self.idle = self.idle.saturating_add(1);
+        if self.idle.is_multiple_of(LOOK_AFTER) && self.is_lost(&before).await? {
+            return self.anew().await;
+        }
+        Ok(FollowerStep::Nothing)
+    }
+
+    /// Makes the copy the source of the replica: opens the next term, which ends the one of the process that writes
+    /// now, applies everything that this process has written, and leaves the copy as a store that is written to.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
+    /// as [`Follower::step`]. The copy follows on then.
+    pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
+        // So little is left that the writer is kept waiting for a moment only.
+        for _ in 0..CATCH_UPS {
+            if self.step().await? == FollowerStep::Nothing {
+                break;
+            }
+        }
+        let position = self.position()?;
+        let mut filler = Filler::resume(self.taken()?, &position)?;
+        let opened = open_term(&*self.copier.remote, &mut filler, BegunFrom::Log).await;
+        let (receiver, opened) = filler.end(opened)?;
+        match opened? {
+            OpenedAs::Writer(_) => take_over_open(receiver, how, ReplicaThen::GoesOn),
+            OpenedAs::Overtaken => {
+                Err(Error::conflict("another process takes the replica over at the same moment; look which one it is"))
+            }
+            OpenedAs::Apart => Err(Error::conflict("the copy could not come to the end of the replica; try again")),
+        }
+    }
+
+    /// Closes the copy.
+    ///
+    /// # Errors
+    ///
+    /// As closing a store.
+    pub(crate) fn close(mut self) -> Result<()> {
+        self.receiver.take().map_or(Ok(()), Receiver::close)
+    }
+
+    /// Follows the log as far as it goes, and says over how many objects.
+    async fn follow(&mut self, position: &CopyPosition) -> Result<(Followed, u32)> {
+        let mut filler = Filler::resume(self.taken()?, position)?;
+        let ahead = Prefetch::new(&*self.copier.remote, if self.is_behind { LOG_AT_ONCE } else { 1 });
+        let mut moved = 0_u32;
+        let followed = loop {
+            match follow(&ahead, &mut filler).await {
+                Ok(Followed::Moved) => moved = moved.saturating_add(1),
+                other => break other,
+            }
+        };
+        let (receiver, done) = filler.end(followed)?;
+        self.receiver = Some(receiver);
+        done.map(|followed| (followed, moved))
+    }
+
+    /// Whether the next object was collected, so that it will never come.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when it is missing although there are others behind it; the errors of the replica.
+    async fn is_lost(&self, position: &CopyPosition) -> Result<bool> {
+        let remote = &*self.copier.remote;
+        if floors(remote).await?.announced.is_some_and(|floor| position.slot < floor) {
+            return Ok(true);
+        }
+        let name = ObjectName::Log(position.slot);
+        let is_missing = remote.is_listed_behind(position.slot).await? && remote.get(name).await?.is_none();
+        if is_missing { Err(missing(name)) } else { Ok(false) }
+    }
+
+    /// A new copy in place of this one, which stays as it is until then.
+    async fn anew(&mut self) -> Result<FollowerStep> {
+        tracing::warn!(path = %self.path.display(), "the history of the replica went another way; the copy is made anew");
+        let draft = self.copier.draft(&self.path, &ReplicaMoment::Newest).await?;
+        self.receiver.take().map_or(Ok(()), Receiver::close)?;
+        draft.file.replace(&self.path)?;
+        (self.is_behind, self.idle) = (true, 0);
+        self.position().map(FollowerStep::Anew)
+    }
+
+    fn opened(&mut self) -> Result<&mut Receiver> {
+        let receiver = self.taken()?;
+        Ok(self.receiver.insert(receiver))
+    }
+
+    fn taken(&mut self) -> Result<Receiver> {
+        if let Some(receiver) = self.receiver.take() {
+            return Ok(receiver);
+        }
+        let receiver = Receiver::open(&self.path, self.options.clone().session(false), INDEXES)?;
+        let (own, other) = (self.copier.remote.store(), CopyPosition::of_bytes(&receiver.position()?)?.store);
+        if own != other {
+            let path = self.path.display();
+            let why = "the file is a copy of another store; name another path";
+            return Err(Error::conflict(format!("{why}: path={path} store={other} replica={own}")));
+        }
+        Ok(receiver)
+    }
+}
