@@ -152,7 +152,7 @@ impl Source {
                 "the store belongs to another replica than the one there: store={other} replica={id}"
             )));
         }
-        // Whoever exchanged it could switch encryption off.
+        // Another one could switch encryption off.
         if at.as_ref().and_then(|at| at.description).is_some_and(|known| known != description) {
             return Err(Error::conflict("the description of the replica is not the one that was written with it"));
         }

@@ -23,6 +23,10 @@ fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     assert_eq!(hive.ok(&["--store", "copy.redb", "get", "config", "colour"]).trim(), "\"red\"");
     let refused = hive.run(&["--store", "copy.redb", "put", "config", "colour", "1"]).with(1);
     assert!(refused.err.contains("take it over"), "{}", refused.err);
+    assert!(hive.ok(&["replica", "standby", "there", "--to", "standby.redb", "--once"]).is_empty());
+    assert!(hive.run(&["--store", "standby.redb", "put", "config", "colour", "1"]).code != Some(0));
+    assert!(hive.ok(&["replica", "promote", "there", "--to", "standby.redb"]).contains("writes from now on"));
+    hive.ok(&["--store", "standby.redb", "put", "config", "colour", "1"]);
     hive.ok(&["replica", "take-over", "copy.redb", "--as-new-store"]);
     hive.ok(&["--store", "copy.redb", "put", "config", "colour", "\"blue\""]);
     let trail = hive.ok(&["--store", "copy.redb", "--json", "get", "audit"]);

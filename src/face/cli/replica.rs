@@ -1,17 +1,19 @@
 //! `replica`: the store off the machine, in a folder or a bucket.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::duration;
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::text::{counted, show_bytes};
 use crate::{
-    Actor, InitReplicaOptions, ReplicaLocation, ReplicaMoment, ReplicaStatus, RestoreReplicaOptions, Result, Store,
-    TakeOverOptions, VerifiedReplica, show_time,
+    Actor, ErrorKind, InitReplicaOptions, ReplicaLocation, ReplicaMoment, ReplicaStandby, ReplicaStatus,
+    RestoreReplicaOptions, Result, StandbyChange, StandbyProgress, Store, TakeOverOptions, VerifiedReplica, show_time,
 };
 
 /// A replica: every commit off the machine within a second, and back on another one
@@ -38,6 +40,8 @@ enum ReplicaVerb {
     Verify(Verify),
     Restore(Restore),
     TakeOver(TakeOver),
+    Standby(Standby),
+    Promote(Promote),
 }
 
 impl ReplicaArgs {
@@ -48,6 +52,8 @@ impl ReplicaArgs {
             ReplicaVerb::Verify(verify) => verify.run(context),
             ReplicaVerb::Restore(restore) => restore.run(context),
             ReplicaVerb::TakeOver(take_over) => take_over.run(context),
+            ReplicaVerb::Standby(standby) => standby.run(context),
+            ReplicaVerb::Promote(promote) => promote.run(context),
         }
     }
 }
@@ -222,12 +228,7 @@ struct Becomes {
 
 impl Becomes {
     fn apply(&self, path: &Path, context: &mut Context) -> Result<()> {
-        let options = TakeOverOptions {
-            as_other_store: self.as_new_store,
-            keep_claims: self.keep_claims,
-            actor: Some(Actor::new(user())),
-        };
-        let taken = Store::take_over_replica(path, &options)?;
+        let taken = Store::take_over_replica(path, &take_over_options(self.as_new_store, self.keep_claims))?;
         let claims = counted(taken.claims_returned, "claimed task");
         context.out.message(format_args!("{} is a store that is written to; ready again: {claims}", path.display()));
         Ok(())
@@ -287,4 +288,97 @@ impl TakeOver {
         Becomes { take_over: !as_new_store, as_new_store, keep_claims }.apply(&file, context)?;
         Ok(Exit::Done)
     }
+}
+
+/// Keep a copy that follows the replica, until it is interrupted; other programs can read it meanwhile
+///
+/// It may be killed at any time, and goes on where it was when it is started again. While the bucket does not answer,
+/// it tries on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep replica standby s3://backups/hive --to standby.redb
+  hivekeep replica standby /mnt/other/hive --to standby.redb --every 5s --json")]
+struct Standby {
+    #[command(flatten)]
+    from: Source,
+    /// The file of the copy, which is made if there is none
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// The time between two looks
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1s")]
+    every: Duration,
+    /// End once the copy has everything
+    #[arg(long)]
+    once: bool,
+}
+
+impl Standby {
+    fn run(self, context: &mut Context) -> Result<Exit> {
+        let mut standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
+        loop {
+            match standby.step() {
+                Ok(StandbyProgress { change: StandbyChange::Nothing, .. }) if self.once => break,
+                Ok(StandbyProgress { change: StandbyChange::Nothing, .. }) => {}
+                Ok(progress) => {
+                    tell(context, &progress)?;
+                    // There may be more already.
+                    continue;
+                }
+                Err(error) if !self.once && error.kind() == ErrorKind::Io => {
+                    context.out.message(format_args!("it is tried again: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(self.every);
+        }
+        standby.close()?;
+        Ok(Exit::Done)
+    }
+}
+
+fn tell(context: &mut Context, progress: &StandbyProgress) -> Result<()> {
+    if context.out.is_json() {
+        context.out.json_line(&json!(progress))?;
+    } else {
+        let anew = if progress.change == StandbyChange::Anew { "made anew, " } else { "" };
+        context.out.line(format_args!("{anew}commit {} of {}", progress.sequence, show_time(progress.time)))?;
+    }
+    context.out.flush()
+}
+
+/// Let a standby be the store that writes the replica: it catches up, and the one before writes nothing any more
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep replica promote s3://backups/hive --to standby.redb")]
+struct Promote {
+    #[command(flatten)]
+    from: Source,
+    /// The file of the copy
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// Leave claimed tasks with their bots until their leases end; otherwise they are ready again
+    #[arg(long)]
+    keep_claims: bool,
+}
+
+impl Promote {
+    fn run(self, context: &mut Context) -> Result<Exit> {
+        let standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
+        let taken = standby.promote(&take_over_options(false, self.keep_claims))?;
+        if context.out.is_json() {
+            context.out.json(&json!(taken))?;
+        } else {
+            let (to, sequence, time) = (self.to.display(), taken.sequence, show_time(taken.time));
+            context.out.line(format_args!("{to} writes from now on, behind commit {sequence} of {time}"))?;
+        }
+        let (to, location) = (self.to.display(), &self.from.location);
+        context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica {location}"));
+        Ok(Exit::Done)
+    }
+}
+
+fn take_over_options(as_other_store: bool, keep_claims: bool) -> TakeOverOptions {
+    TakeOverOptions { as_other_store, keep_claims, actor: Some(Actor::new(user())) }
 }
