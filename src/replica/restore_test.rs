@@ -525,6 +525,21 @@ fn a_copy_that_is_taken_over_has_no_claims_and_other_numbers() {
 }
 
 #[test]
+fn the_rest_of_a_damaged_copy_is_a_store_of_its_own() {
+    let mut bench = Bench::new();
+    put(&bench.store, "a", 1);
+    bench.ship();
+    let (path, repaired) = (bench.path("copy.redb"), bench.path("repaired.redb"));
+    bench.run(bench.copier().restore(&path, &ReplicaMoment::Newest)).unwrap();
+    let report = Store::plan_repair(&path, &repaired).unwrap().apply().unwrap();
+    assert!(report.notes.iter().any(|note| note.contains("a store of its own")), "{:?}", report.notes);
+    let store = options(&bench.clock).open(&repaired).unwrap();
+    put(&store, "a", 2);
+    assert!(!store.is_standby() && store.check().unwrap().is_sound());
+    assert_eq!(take_over(&repaired, options(&bench.clock), &taken(true)).unwrap_err().kind(), ErrorKind::Conflict);
+}
+
+#[test]
 fn the_status_says_what_can_be_restored() {
     let (mut bench, moments) = shipped();
     let newest = moments.last().unwrap();

@@ -25,12 +25,17 @@ use crate::engine::format::keys::pre_image_key;
 use crate::engine::format::schema::{CollectionId, Place, Table};
 use crate::engine::history::members::Members;
 use crate::engine::history::tally::{Tally, stats_of};
+use crate::engine::meta;
 use crate::engine::redb_file::scratch::{ContentKind, Fact, FactSource};
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 
 /// The bytes of rows that one transaction writes.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// R5: a copy is whole, or it is none. The rest of a damaged one is another store.
+const WAS_STANDBY: &str = "the damaged store was a copy that only its replica changed; the repaired one is a store of its own, \
+                           and its replica knows nothing of it";
 
 type RawRow = (Table, Vec<u8>, Vec<u8>);
 
@@ -61,6 +66,9 @@ fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
     };
     salvage.scratch.records(|row, facts| rebuild.record(row, facts))?;
     rebuild.name_what_was_not_met();
+    if salvage.scratch.row(Table::Meta, meta::STANDBY)?.is_some() {
+        rebuild.report.notes.push(WAS_STANDBY.into());
+    }
     if salvage.notes.pages.iter().any(|page| page.table.is_none() && !page.mended) {
         rebuild.report.notes.push("the page that names the tables is damaged; the last commits may be lost".into());
     }
