@@ -239,7 +239,7 @@ const SCRIPT: &[Step] = &[
 ];
 
 /// Verbs that are not in the script, or groups of them, each with the reason.
-const NOT_OVER_A_SERVICE: [(&str, &str); 12] = [
+const NOT_OVER_A_SERVICE: [(&str, &str); 13] = [
     ("adopt", "this verb does not work over a service"),
     ("compact", "this verb does not work over a service"),
     ("completions", "it reads no store"),
