@@ -96,6 +96,7 @@ pub(super) fn outbox_key(sequence: u64) -> Vec<u8> {
 }
 
 /// The commit of a key of the outbox.
+#[cfg(any(test, feature = "replica"))]
 pub(super) fn outbox_sequence(key: &[u8]) -> Result<u64> {
     let number = key.strip_prefix(meta::OUTBOX).and_then(|number| number.try_into().ok());
     let number = number.map(u64::from_be_bytes).filter(|number| *number <= MOST);
