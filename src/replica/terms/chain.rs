@@ -2,7 +2,7 @@
 
 use super::remote::Remote;
 use crate::error::{Error, Result};
-use crate::replica::objects::kinds::{GcFloor, LogOpen};
+use crate::replica::objects::kinds::{BaseManifest, GcFloor, LogOpen};
 use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::{Object, StoredObject};
@@ -112,8 +112,16 @@ pub(crate) async fn path(remote: &impl Remote, newest: Term, down: Term) -> Resu
     Ok(path)
 }
 
-/// How far old objects were collected. Collections have numbers without gaps and are never
-/// deleted, so gets prove the last.
+/// Whether the state of a base is part of the history, whose terms these are, the newest first. A writer that was overtaken
+/// may have made a base that is not, because a restore gave up its last commits.
+pub(crate) fn is_on(path: &[OpenedTerm], base: &BaseManifest) -> bool {
+    let term = base.base.slot.term;
+    let later = path.iter().filter(|step| step.term > term);
+    let is_in = path.first().is_some_and(|newest| term <= newest.term);
+    is_in && later.into_iter().all(|later| base.sequence <= later.open.sequence)
+}
+
+/// How far old objects were collected. Collections have numbers without gaps and are never deleted, so gets prove the last.
 ///
 /// # Errors
 ///

@@ -5,11 +5,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::time::Duration;
 
-use super::chain::{OpenedTerm, floors, newest_open, path};
+use super::chain::{OpenedTerm, floors, is_on, newest_open, path};
+use super::collect::{Collector, Retention};
 use super::follow::{Followed, follow, is_collected};
 use super::open::{BegunFrom, OpenedAs, open_term};
-use super::remote::{Fit, Local, Remote, ReplicaPosition};
+use super::remote::{Deletes, Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
 use super::simulation_test::{
     Call, GRACE, STORE, SharedDisk, SimRemote, SleepEvent, Thread, World, at, base_state, time,
@@ -19,7 +21,7 @@ use super::walk::{Until, Walked, walk};
 use super::write::{Shipped, TermWriter};
 use crate::error::Result;
 use crate::replica::objects::commits::{self, ShippedCommit};
-use crate::replica::objects::kinds::{BaseManifest, BasePart, GcFloor, Hold};
+use crate::replica::objects::kinds::{BaseManifest, BasePart, Hold};
 use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
@@ -207,15 +209,12 @@ async fn bases(
         let part = |name| read.iter().find(|part| part.name == name).cloned();
         let Some(state) = base_state(&manifest, part) else { continue };
         let Object::Manifest(head) = manifest.object else { continue };
-        let cut = path.iter().filter(|step| step.term > base.slot.term).map(|step| step.open.sequence).min();
-        let is_on =
-            cut.is_none_or(|cut| head.sequence <= cut) && path.first().is_some_and(|step| base.slot.term <= step.term);
         let is_before = match before {
             None => true,
             Some(Until::Time(time)) => head.time <= time,
             Some(Until::Sequence(sequence)) => head.sequence <= sequence,
         };
-        if (is_on || broken!(BaseOffTheChain)) && is_before {
+        if is_on(path, &head) && is_before {
             found.push((head, state));
         }
         if found.len() >= most {
@@ -497,8 +496,9 @@ impl Process {
         let hold = self.hold(from).await?;
         // After the hold: a collection that announces later sees it.
         let floors = floors(&self.remote).await?;
-        let is_safe = floors.decided.is_none_or(|floor| from >= floor)
-            && floors.undecided.iter().all(|(_, floor)| from >= *floor);
+        let is_safe = broken!(HoldsDoNotLookBack)
+            || floors.decided.is_none_or(|floor| from >= floor)
+                && floors.undecided.iter().all(|(_, floor)| from >= *floor);
         if is_safe {
             self.remote.world.borrow_mut().truth.pins.insert(self.name, from);
             let mut copy = Disk::new(0, &self.remote.world.borrow());
@@ -559,7 +559,8 @@ impl Process {
     async fn release(&self, hold: ObjectName) {
         self.remote.world.borrow_mut().truth.pins.remove(&self.name);
         if self.own.borrow().contains(&hold) {
-            self.remote.delete(hold).await;
+            // A deletion of the simulation does not fail.
+            self.remote.delete(hold).await.unwrap();
             self.own.borrow_mut().retain(|name| *name != hold);
             self.local.disk.borrow_mut().holds.retain(|name| *name != hold);
         }
@@ -569,6 +570,13 @@ impl Process {
 /// Makes bases and collects old objects, beside the writer of a term.
 async fn keep(remote: SimRemote, local: SimLocal, is_open: Rc<Cell<bool>>, term: Term) {
     let mut made = None;
+    let retention = Retention {
+        window: Duration::from_micros(remote.world.borrow().window),
+        grace: Duration::from_micros(GRACE),
+        // A person removes what dead processes left.
+        hold_age: Duration::MAX,
+    };
+    let mut collector = Collector::new(term, retention);
     while is_open.get() && local.disk.borrow().term == Some(term) {
         let Some(at) = local.position() else { return };
         let shipped = local.disk.borrow().shipped;
@@ -579,7 +587,8 @@ async fn keep(remote: SimRemote, local: SimLocal, is_open: Rc<Cell<bool>>, term:
                 let state = local.disk.borrow().commits[..shipped].to_vec();
                 make_base(&remote, &at, &state).await?;
             }
-            collect(&remote, term).await
+            let waited = Duration::from_micros(remote.world.borrow().now);
+            collector.step(&remote, waited).await
         };
         if let Err(error) = done.await {
             return remote.world.borrow_mut().truth.wrong(format!("an error: {error}"));
@@ -627,72 +636,5 @@ async fn make_base(remote: &SimRemote, at: &ReplicaPosition, state: &[SimCommit]
         }
     }
     remote.world.borrow_mut().counted("bases");
-    Ok(())
-}
-
-/// Collects what is before the newest base that was made before the window.
-async fn collect(remote: &SimRemote, term: Term) -> Result<()> {
-    let known = floors(remote).await?;
-    let floor_of = |number, floor| {
-        let (nonce, time) = (remote.nonce(), remote.now());
-        GcFloor { store: STORE, number, nonce, time, floor }
-    };
-    for (number, _) in &known.undecided {
-        let object = remote.prepare(ObjectName::GcGo(*number), Object::GcGo(floor_of(*number, None)), b"")?;
-        settle(remote, &object).await?;
-    }
-    let path = path(remote, term, Term(1)).await?;
-    let found = bases(remote, &path, usize::MAX, None).await?;
-    let edge = {
-        let world = remote.world.borrow();
-        world.now.saturating_sub(world.window)
-    };
-    let old = found.iter().skip(1).find(|(head, _)| at(head.made) <= edge && edge > 0);
-    let mut floor = old.map(|(head, _)| head.base.slot);
-    if floor > known.decided {
-        let number = known.next;
-        let list = remote.prepare(ObjectName::GcList(number), Object::GcList(floor_of(number, floor)), b"")?;
-        if let Settled::Other(_) = settle(remote, &list).await? {
-            return Ok(());
-        }
-        let until = remote.world.borrow().now + GRACE;
-        while remote.world.borrow().now < until {
-            remote.pause().await;
-        }
-        if remote.get(ObjectName::Term(term.next()?)).await?.is_some() {
-            return Ok(());
-        }
-        for name in remote.list(Folder::Holds).await? {
-            if let Some(Object::Hold(hold)) = remote.get(name).await?.map(|stored| stored.object) {
-                floor = floor.min(Some(hold.from));
-                remote.world.borrow_mut().counted("holds respected");
-            }
-        }
-        let go = remote.prepare(ObjectName::GcGo(number), Object::GcGo(floor_of(number, floor)), b"")?;
-        if let Settled::Other(_) = settle(remote, &go).await? {
-            return Ok(());
-        }
-    } else {
-        floor = known.decided;
-    }
-    let Some(floor) = floor else { return Ok(()) };
-    let end = |of: Term| match path.iter().find_map(|step| step.open.parent.filter(|parent| parent.term == of)) {
-        Some(parent) => parent.index,
-        None if of == term => u64::MAX,
-        None => 0,
-    };
-    let mut names = remote.list(Folder::Bases).await?;
-    for step in &path {
-        names.extend(remote.list(Folder::Log(step.term)).await?);
-    }
-    for name in names {
-        let goes = match name {
-            ObjectName::Log(slot) => slot < floor && slot.index >= 1 && slot.index < end(slot.term),
-            other => base_of(&other).is_some_and(|base| base.slot < floor),
-        };
-        if goes {
-            remote.delete(name).await;
-        }
-    }
     Ok(())
 }

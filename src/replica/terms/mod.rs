@@ -4,13 +4,14 @@
 //!
 //! * `remote`: the two sides of the protocol as it sees them; `settle`: one object under one name
 //! * `chain`: the terms that there are; `open`: opens one; `write`: writes its log
-//! * `walk`: moves a state along the log; `follow`: the same, object by object
+//! * `walk`: moves a state along the log; `follow`: the same, object by object; `collect`: deletes what is old
 //! * `rules`: rules that a test breaks on purpose
 
 #[macro_use]
 mod rules;
 
 pub(crate) mod chain;
+pub(crate) mod collect;
 pub(crate) mod follow;
 pub(crate) mod open;
 pub(crate) mod remote;

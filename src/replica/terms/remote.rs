@@ -44,6 +44,12 @@ pub(crate) trait Remote {
     async fn wait(&self, tries: u32, why: Error) -> Result<()>;
 }
 
+/// The objects of one replica, for a process that may delete some.
+pub(crate) trait Deletes: Remote {
+    /// Deletes an object, if it is there.
+    async fn delete(&self, name: ObjectName) -> Result<()>;
+}
+
 /// The place up to which the replica has a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReplicaPosition {

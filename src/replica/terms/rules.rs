@@ -34,8 +34,16 @@ pub(crate) enum Rule {
     OldTailsFitBehindARestore,
     /// A term does not say with which commit its parent ends.
     OpenNamesTheSlotOnly,
-    /// A restore takes a base of a part of the log that was given up.
-    BaseOffTheChain,
+    /// The seal of a term is collected with its batches.
+    SealsAreDeleted,
+    /// A collection decides at once.
+    NoSecondLook,
+    /// A collection decides although a later term was claimed.
+    ClaimsDoNotStopCollection,
+    /// A base is as old as its last commit, and not as its making.
+    AgeOfABaseIsItsLastCommit,
+    /// A restore puts its hold and does not look at collections after that.
+    HoldsDoNotLookBack,
     /// The newest state counts as that of a later moment.
     MomentWithoutALaterCommit,
     /// A restarted process goes on in its term.

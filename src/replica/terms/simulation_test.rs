@@ -14,7 +14,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::machine_test::{Disk, Machine};
-use super::remote::Remote;
+use super::remote::{Deletes, Remote};
 use super::rules::{Rule, break_rule};
 use super::truth_test::{SimCommit, Truth, commits_in, deleted, digest, hash_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -311,9 +311,12 @@ impl SimRemote {
     pub(super) async fn pause(&self) {
         self.ask(Call::Wait).await;
     }
+}
 
-    pub(super) async fn delete(&self, name: ObjectName) {
+impl Deletes for SimRemote {
+    async fn delete(&self, name: ObjectName) -> Result<()> {
         self.ask(Call::Delete(name)).await;
+        Ok(())
     }
 }
 
@@ -544,14 +547,18 @@ fn each_rule_that_is_broken_is_noticed() {
 }
 
 /// Each rule with a seed from which on a schedule soon shows its breach.
-const BROKEN: [(Rule, u64); 10] = [
+const BROKEN: [(Rule, u64); 14] = [
     (Rule::ExistsIsSuccess, 0),
     (Rule::OpensBeforeCatchingUp, 0),
     (Rule::AbsentIsTheEnd, 984),
     (Rule::DeadClaimantsAreLeft, 0),
     (Rule::OldTailsFitBehindARestore, 0),
     (Rule::OpenNamesTheSlotOnly, 164),
-    (Rule::BaseOffTheChain, 1184),
+    (Rule::SealsAreDeleted, 0),
+    (Rule::NoSecondLook, 0),
+    (Rule::ClaimsDoNotStopCollection, 0),
+    (Rule::AgeOfABaseIsItsLastCommit, 0),
+    (Rule::HoldsDoNotLookBack, 0),
     (Rule::MomentWithoutALaterCommit, 0),
     (Rule::RestartsGoOnInTheirTerm, 0),
     (Rule::NonceOfTheProcess, 0),

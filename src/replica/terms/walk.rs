@@ -73,7 +73,7 @@ pub(crate) async fn walk(
         }
         loop {
             at = local.position().ok_or_else(no_position)?;
-            if at.sequence > cut && !broken!(BaseOffTheChain) {
+            if at.sequence > cut {
                 return Ok(Walked::Lost);
             }
             if stop.is_some_and(|stop| at.slot.index >= stop) || at.sequence >= cut {
