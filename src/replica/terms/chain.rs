@@ -112,8 +112,8 @@ pub(crate) async fn path(remote: &impl Remote, newest: Term, down: Term) -> Resu
     Ok(path)
 }
 
-/// Whether the state of a base is part of the history, whose terms these are, the newest first. A writer that was overtaken
-/// may have made a base that is not, because a restore gave up its last commits.
+/// Whether the state of a base is part of the history, whose terms these are, the newest first. A writer that was
+/// overtaken may have made a base that is not, because a restore gave up its last commits.
 pub(crate) fn is_on(path: &[OpenedTerm], base: &BaseManifest) -> bool {
     let term = base.base.slot.term;
     let later = path.iter().filter(|step| step.term > term);
@@ -121,7 +121,8 @@ pub(crate) fn is_on(path: &[OpenedTerm], base: &BaseManifest) -> bool {
     is_in && later.into_iter().all(|later| base.sequence <= later.open.sequence)
 }
 
-/// How far old objects were collected. Collections have numbers without gaps and are never deleted, so gets prove the last.
+/// How far old objects were collected. Collections have numbers without gaps and are never deleted, so gets prove the
+/// last.
 ///
 /// # Errors
 ///

@@ -1,9 +1,10 @@
 //! Collects what no moment within the retention needs: batches and bases before the *floor*, a base that is old enough.
 //!
-//! It takes two looks, far apart. The first one announces the floor. The second one finds every restore that began before it
-//! saw the announcement, and every later claim of a term, and only then decides. A restore puts its hold first and looks at the
-//! announcements after that, so one of the two always sees the other, as long as a list of holds lags less than the time between
-//! the looks. That time is measured by the collector's own waiting, and by no clock that somebody sets.
+//! It takes two looks, far apart. The first one announces the floor. The second one finds every restore that began
+//! before it saw the announcement, and every later claim of a term, and only then decides. A restore puts its hold
+//! first and looks at the announcements after that, so one of the two always sees the other, as long as a list of holds
+//! lags less than the time between the looks. That time is measured by the collector's own waiting, and by no clock
+//! that somebody sets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -181,7 +182,8 @@ impl Collector {
         Ok(CollectStep::Decided)
     }
 
-    /// The lowest slot that a restore still reads from. Notes how long each hold is there, and removes those that were left.
+    /// The lowest slot that a restore still reads from. Notes how long each hold is there, and removes those that were
+    /// left.
     async fn look_at_holds(&mut self, remote: &impl Deletes, waited: Duration) -> Result<Option<ReplicaSlot>> {
         let mut seen = BTreeMap::new();
         let mut lowest = None;
@@ -225,7 +227,8 @@ impl Collector {
         if names.is_empty() {
             return Ok(CollectStep::Nothing);
         }
-        // The last one goes first: batches before bases, and a manifest after its parts only if the process dies between.
+        // The last one goes first: batches before bases, and a manifest after its parts only if the process dies
+        // between.
         names.sort_unstable_by(|one, other| other.cmp(one));
         self.phase = Phase::Deleting(names);
         Ok(CollectStep::Decided)

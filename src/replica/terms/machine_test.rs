@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::chain::{OpenedTerm, floors, is_on, newest_open, path};
-use super::collect::{Collector, Retention};
+use super::collect::{CollectStep, Collector, Retention};
 use super::follow::{Followed, follow, is_collected};
 use super::open::{BegunFrom, OpenedAs, open_term};
 use super::remote::{Deletes, Fit, Local, Remote, ReplicaPosition};
@@ -19,7 +19,7 @@ use super::simulation_test::{
 use super::truth_test::{SimCommit, digest_after, hash_of};
 use super::walk::{Until, Walked, walk};
 use super::write::{Shipped, TermWriter};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::replica::objects::commits::{self, ShippedCommit};
 use crate::replica::objects::kinds::{BaseManifest, BasePart, Hold};
 use crate::replica::objects::layout::ObjectHash;
@@ -588,7 +588,8 @@ async fn keep(remote: SimRemote, local: SimLocal, is_open: Rc<Cell<bool>>, term:
                 make_base(&remote, &at, &state).await?;
             }
             let waited = Duration::from_micros(remote.world.borrow().now);
-            collector.step(&remote, waited).await
+            while !matches!(collector.step(&remote, waited).await?, CollectStep::Nothing | CollectStep::Over) {}
+            Ok::<(), Error>(())
         };
         if let Err(error) = done.await {
             return remote.world.borrow_mut().truth.wrong(format!("an error: {error}"));
