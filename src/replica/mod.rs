@@ -45,6 +45,8 @@ pub(crate) mod verify;
 #[cfg(test)]
 mod bench_test;
 #[cfg(test)]
+mod collect_test;
+#[cfg(test)]
 mod faulty_test;
 #[cfg(test)]
 mod restore_test;

@@ -14,7 +14,7 @@ use super::objects::kinds::StoreHead;
 use super::objects::layout::{Nonce, ObjectHash, StoreId};
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
-use super::terms::remote::Remote;
+use super::terms::remote::{Deletes, Remote};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
@@ -151,6 +151,12 @@ fn body_of(object: &Object) -> Option<(Term, u64)> {
         Object::Manifest(manifest) => Some((manifest.base.slot.term, manifest.bytes)),
         Object::Part(part) => Some((part.base.slot.term, part.bytes)),
         _ => None,
+    }
+}
+
+impl Deletes for OpenReplica {
+    async fn delete(&self, name: ObjectName) -> Result<()> {
+        self.bucket.delete(&name).await
     }
 }
 

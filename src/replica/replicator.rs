@@ -14,6 +14,7 @@ use super::opened::OpenReplica;
 use super::runtime::block_on;
 use super::ship::{ShipOutcome, Shipper};
 use super::source::Source;
+use super::terms::collect::{CollectStep, Retention};
 use super::terms::remote::Remote;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +25,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// After a failure the next try comes this much later, then twice as much, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Every moment of so much time can be restored, unless another time is set.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Old objects are looked for this often.
+const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
+/// The first look comes soon, and not while a process may only run for a moment.
+const FIRST_COLLECT: Duration = Duration::from_secs(5 * 60);
+/// The time between the two looks of a collection. A list of a bucket that lags more than that is none.
+const GRACE: Duration = Duration::from_secs(6 * 60 * 60);
+/// A hold that is older was left behind by a restore that died.
+const HOLD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The last object is read back this often.
 const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 
@@ -43,11 +54,14 @@ pub struct ReplicateOptions {
     /// The text of an age identity file. It is needed for an encrypted replica only when other processes have written
     /// to it.
     pub identity: Option<String>,
+    /// The time whose every moment can be restored; 30 days by default. Objects that only earlier moments need are
+    /// deleted, some hours after they are found.
+    pub keep: Duration,
 }
 
 impl Default for ReplicateOptions {
     fn default() -> Self {
-        Self { interval: INTERVAL, identity: None }
+        Self { interval: INTERVAL, identity: None, keep: KEEP }
     }
 }
 
@@ -126,6 +140,7 @@ impl Store {
             location: to.clone(),
             interval: options.interval.clamp(INTERVALS.0, INTERVALS.1),
             identities,
+            retention: Retention { window: options.keep, grace: GRACE, hold_age: HOLD_AGE },
             shared: shared.clone(),
         };
         let thread = Background::start("hivekeep-replica", move |stop| work.run(stop))?;
@@ -162,6 +177,7 @@ struct Work {
     location: ReplicaLocation,
     interval: Duration,
     identities: Identities,
+    retention: Retention,
     shared: Arc<Shared>,
 }
 
@@ -211,6 +227,8 @@ impl Work {
         let term = shipper.term();
         self.note(|state| (state.term, state.error) = (Some(term), None));
         let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let mut collector = shipper.collector(self.retention);
+        let (begun, mut collect_at) = (Instant::now(), Instant::now() + FIRST_COLLECT);
         loop {
             let now = self.store.clock().now();
             match shipper.step().await {
@@ -246,6 +264,15 @@ impl Work {
                         state.read_back_error = Some(error.to_string());
                     }
                 });
+            }
+            if Instant::now() >= collect_at {
+                let step = shipper.collect(&mut collector, begun.elapsed()).await;
+                let is_idle = !matches!(step, Ok(CollectStep::Decided | CollectStep::Deleted(_)));
+                collect_at = Instant::now() + if is_idle { COLLECT_EVERY } else { Duration::ZERO };
+                // The commits are safe, so this is no failure of shipping.
+                if let Err(error) = step {
+                    tracing::warn!(%error, "old objects of the replica could not be collected");
+                }
             }
             if stop.pause(self.interval) {
                 return shipper.release().await;

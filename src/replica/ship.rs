@@ -8,6 +8,7 @@ use super::objects::name::ObjectName;
 use super::opened::OpenReplica;
 use super::source::{Source, Tail};
 use super::terms::chain;
+use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::open::{BegunFrom, OpenedAs, open_term};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
@@ -205,6 +206,20 @@ impl Shipper {
     pub(crate) async fn is_overtaken(&self) -> Result<bool> {
         let Some(at) = self.source.position().filter(|_| !self.writer.is_pending()) else { return Ok(false) };
         Ok(self.remote.get(ObjectName::Log(at.slot)).await?.is_some())
+    }
+
+    /// The collector of old objects, for this term.
+    pub(crate) fn collector(&self, retention: Retention) -> Collector {
+        Collector::new(self.writer.term(), retention)
+    }
+
+    /// Takes a step of the collection of old objects. `waited` is the time for which this process has shipped.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica. Then the next step goes on.
+    pub(crate) async fn collect(&self, collector: &mut Collector, waited: Duration) -> Result<CollectStep> {
+        collector.step(&self.remote, waited).await
     }
 
     /// Reads the last object back. Says whether there is one.

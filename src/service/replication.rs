@@ -47,7 +47,7 @@ impl Replication {
         let Some(setup) = setup else { return Ok(Self { running: None }) };
         let identity =
             setup.identity.as_deref().map(|file| files::read_secret(file, files::SETTINGS_MAX)).transpose()?;
-        let options = ReplicateOptions { interval: setup.interval, identity };
+        let options = ReplicateOptions { interval: setup.interval, identity, ..ReplicateOptions::default() };
         let replicator = store.replicate(&setup.location.parse()?, options, WAIT)?;
         let late = LATE_AFTER.max(setup.interval.saturating_mul(10));
         Ok(Self { running: Some((replicator, late)) })

@@ -117,10 +117,13 @@ impl Collector {
             settle(remote, &void).await?;
         }
         let path = chain::path(remote, self.term, Term(1)).await?;
+        if let Some(floor) = known.decided.filter(|_| !self.is_swept)
+            && self.sweep(remote, &path, floor).await?
+        {
+            return Ok(CollectStep::Decided);
+        }
         let floor = self.old_base(remote, &path).await?.map(|base| base.base.slot);
-        let Some(floor) = floor.filter(|floor| Some(*floor) > known.decided) else {
-            return self.sweep(remote, &path, known.decided).await;
-        };
+        let Some(floor) = floor.filter(|floor| Some(*floor) > known.decided) else { return Ok(CollectStep::Nothing) };
         let list = GcFloor { floor: Some(floor), ..floor_object(remote, known.next, None) };
         let list = remote.prepare(ObjectName::GcList(known.next), Object::GcList(list), b"")?;
         if let Settled::Other(_) = settle(remote, &list).await? {
@@ -202,14 +205,8 @@ impl Collector {
         Ok(lowest)
     }
 
-    /// Finds the objects before a decided floor.
-    async fn sweep(
-        &mut self,
-        remote: &impl Remote,
-        path: &[OpenedTerm],
-        floor: Option<ReplicaSlot>,
-    ) -> Result<CollectStep> {
-        let Some(floor) = floor.filter(|_| !self.is_swept) else { return Ok(CollectStep::Nothing) };
+    /// Finds the objects before a decided floor. Says whether there are any.
+    async fn sweep(&mut self, remote: &impl Remote, path: &[OpenedTerm], floor: ReplicaSlot) -> Result<bool> {
         let mut names = remote.list(Folder::Bases).await?;
         names.retain(|name| base_of(name).is_some_and(|base| base.slot < floor));
         for step in path.iter().filter(|step| step.term <= floor.term) {
@@ -224,14 +221,13 @@ impl Collector {
             names.extend(of_log);
         }
         self.is_swept = true;
-        if names.is_empty() {
-            return Ok(CollectStep::Nothing);
-        }
-        // The last one goes first: batches before bases, and a manifest after its parts only if the process dies
-        // between.
+        // The last one goes first: of each base the manifest before the parts, so that nobody begins with the rest.
         names.sort_unstable_by(|one, other| other.cmp(one));
-        self.phase = Phase::Deleting(names);
-        Ok(CollectStep::Decided)
+        let is_any = !names.is_empty();
+        if is_any {
+            self.phase = Phase::Deleting(names);
+        }
+        Ok(is_any)
     }
 }
 

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::chain::{OpenedTerm, floors, is_on, newest_open, path};
+use super::chain::{OpenedTerm, is_on, newest_open, path};
 use super::collect::{CollectStep, Collector, Retention};
 use super::follow::{Followed, follow, is_collected};
+use super::hold::{place_hold, prepare_hold};
 use super::open::{BegunFrom, OpenedAs, open_term};
 use super::remote::{Deletes, Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
@@ -21,7 +22,7 @@ use super::walk::{Until, Walked, walk};
 use super::write::{Shipped, TermWriter};
 use crate::error::{Error, Result};
 use crate::replica::objects::commits::{self, ShippedCommit};
-use crate::replica::objects::kinds::{BaseManifest, BasePart, Hold};
+use crate::replica::objects::kinds::{BaseManifest, BasePart};
 use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
@@ -493,12 +494,11 @@ impl Process {
             return Ok(());
         };
         let from = head.base.slot;
-        let hold = self.hold(from).await?;
-        // After the hold: a collection that announces later sees it.
-        let floors = floors(&self.remote).await?;
-        let is_safe = broken!(HoldsDoNotLookBack)
-            || floors.decided.is_none_or(|floor| from >= floor)
-                && floors.undecided.iter().all(|(_, floor)| from >= *floor);
+        let held = prepare_hold(&self.remote, from)?;
+        let hold = held.name;
+        self.local.disk.borrow_mut().holds.push(hold);
+        self.own.borrow_mut().push(hold);
+        let is_safe = place_hold(&self.remote, &held, from).await?;
         if is_safe {
             self.remote.world.borrow_mut().truth.pins.insert(self.name, from);
             let mut copy = Disk::new(0, &self.remote.world.borrow());
@@ -544,16 +544,6 @@ impl Process {
             self.write(term).await?;
         }
         Ok(())
-    }
-
-    async fn hold(&self, from: ReplicaSlot) -> Result<ObjectName> {
-        let name = ObjectName::Hold(self.remote.world.borrow_mut().number().into());
-        self.local.disk.borrow_mut().holds.push(name);
-        self.own.borrow_mut().push(name);
-        let (nonce, time) = (self.remote.nonce(), self.remote.now());
-        let hold = Hold { store: STORE, nonce, time, machine: String::new(), from };
-        settle(&self.remote, &self.remote.prepare(name, Object::Hold(hold), b"")?).await?;
-        Ok(name)
     }
 
     async fn release(&self, hold: ObjectName) {

@@ -4,7 +4,8 @@
 //!
 //! * `remote`: the two sides of the protocol as it sees them; `settle`: one object under one name
 //! * `chain`: the terms that there are; `open`: opens one; `write`: writes its log
-//! * `walk`: moves a state along the log; `follow`: the same, object by object; `collect`: deletes what is old
+//! * `walk`: moves a state along the log; `follow`: the same, object by object; `collect`: deletes what is
+//!   old; `hold`: keeps it from that for a restore
 //! * `rules`: rules that a test breaks on purpose
 
 #[macro_use]
@@ -13,6 +14,7 @@ mod rules;
 pub(crate) mod chain;
 pub(crate) mod collect;
 pub(crate) mod follow;
+pub(crate) mod hold;
 pub(crate) mod open;
 pub(crate) mod remote;
 pub(crate) mod settle;
