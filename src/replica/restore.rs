@@ -16,13 +16,14 @@ use super::fill::Filler;
 use super::location::ReplicaLocation;
 use super::moment::ReplicaMoment;
 use super::objects::kinds::LogGap;
-use super::objects::name::{BaseName, ObjectName};
-use super::objects::object::Object;
+use super::objects::name::{BaseName, ObjectName, ReplicaSlot};
+use super::objects::object::{Object, StoredObject};
 use super::opened::OpenReplica;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
 use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
+use super::terms::hold::{place_hold, prepare_hold, take_away};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Until, Walked, walk};
 use crate::clock::{Clock, SystemClock, show_time};
@@ -116,6 +117,15 @@ pub(super) struct CopyDraft {
     pub(super) restored: RestoredCopy,
 }
 
+/// The hold of a restore.
+enum Held {
+    Placed(StoredObject),
+    /// Credentials that may only read hold nothing. An object that is collected meanwhile is missed by its name.
+    ReadOnly,
+    /// A collection has announced that it deletes the base.
+    TooLate,
+}
+
 /// The reason why a copy was not made from a base.
 enum Failed {
     /// The base itself is not whole.
@@ -198,13 +208,45 @@ impl Copier {
         if !base.is_on(&path) {
             return Ok(None);
         }
+        let held = self.hold(name.slot).await?;
+        // A base that a collection is about to delete is as good as gone.
+        if matches!(held, Held::TooLate) {
+            return Ok(None);
+        }
+        let draft = self.draft_held(to, at, &base, &path).await;
+        if let Held::Placed(hold) = held
+            && let Err(error) = take_away(&*self.remote, &hold).await
+        {
+            tracing::warn!(%error, "a hold of the replica stays for a day");
+        }
+        draft
+    }
+
+    /// Keeps everything from a base on from being collected.
+    async fn hold(&self, from: ReplicaSlot) -> Result<Held> {
+        let hold = prepare_hold(&*self.remote, from)?;
+        match place_hold(&*self.remote, &hold, from).await {
+            Ok(true) => Ok(Held::Placed(hold)),
+            Ok(false) => take_away(&*self.remote, &hold).await.map(|()| Held::TooLate),
+            Err(error) if error.kind() == ErrorKind::Forbidden => Ok(Held::ReadOnly),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn draft_held(
+        &self,
+        to: &Path,
+        at: &ReplicaMoment,
+        base: &Base,
+        path: &[OpenedTerm],
+    ) -> Result<Option<(Unnamed, CopyPosition)>, Failed> {
         let file = Unnamed::beside(to)?;
         let store = self.remote.store();
         let receiver = Receiver::create(file.path(), &self.from, self.clock.clone(), INDEXES)?;
         let mut filler = Filler::begin(receiver, store, at)?;
-        let filled = self.fill(&base, &mut filler).await;
+        let filled = self.fill(base, &mut filler).await;
         let walked = match filled {
-            Ok(true) => self.walk(&path, at, &mut filler).await.map(Some).map_err(Failed::Other),
+            Ok(true) => self.walk(path, at, &mut filler).await.map(Some).map_err(Failed::Other),
             Ok(false) => Ok(None),
             Err(failed) => Err(failed),
         };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::creation::Creation;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Replace, Rights};
 use crate::replica::objects::layout::OBJECT_MAX;
 use crate::replica::objects::name::{Folder, ObjectName};
@@ -44,10 +44,11 @@ impl Directory {
         self.is_same()?;
         let path = self.path(name);
         let folder = files::folder_of(&path);
-        files::create_folders(folder, Rights::new_at(folder))?;
+        files::create_folders(folder, Rights::new_at(folder)).map_err(|error| refused(&path, error))?;
         match write_new(&path, bytes) {
             Ok(()) => Ok(Creation::Created),
             Err(error) if error.kind() == IoKind::AlreadyExists => Ok(Creation::Exists),
+            Err(error) if is_refused(&error) => Err(refused(&path, files::failed(&path, error))),
             Err(error) => Ok(Creation::Unknown(files::failed(&path, error))),
         }
     }
@@ -113,7 +114,7 @@ impl Directory {
             return Ok(());
         }
         let why = "the folder of the replica is gone, or another one has its name; mount it again";
-        Err(Error::new(crate::error::ErrorKind::Io, format!("{why}: path={}", self.root.display())))
+        Err(Error::new(ErrorKind::Io, format!("{why}: path={}", self.root.display())))
     }
 }
 
@@ -131,6 +132,21 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _gone = files::remove(&temporary);
     }
     written
+}
+
+/// Whether another try would be refused too.
+fn is_refused(error: &io::Error) -> bool {
+    matches!(error.kind(), IoKind::PermissionDenied | IoKind::ReadOnlyFilesystem)
+}
+
+/// The error for a folder in which this process may not write; any other error stays.
+fn refused(path: &Path, error: Error) -> Error {
+    let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+    if !source.is_some_and(is_refused) {
+        return error;
+    }
+    let why = format!("the folder of the replica refuses writes: path={}", path.display());
+    Error::new(ErrorKind::Forbidden, why).with_source(error)
 }
 
 /// A file in place of a folder counts as absence too: no object has the name.

@@ -167,6 +167,30 @@ fn a_folder_that_is_gone_or_another_one_is_an_error_and_no_absence() {
 
 #[cfg(unix)]
 #[test]
+fn a_folder_that_refuses_writes_is_no_bucket_that_does_not_answer() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r");
+    let bucket = Bucket::open(&path.to_str().unwrap().parse().unwrap()).unwrap();
+    run(async { bucket.create(&log(1, 1), Bytes::new()).await.unwrap() });
+    let rights = |below: &str, mode| {
+        std::fs::set_permissions(path.join(below), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    rights("log/00000001", 0o500);
+    rights("", 0o500);
+    // Root may write everywhere.
+    if std::fs::write(path.join("x"), "").is_err() {
+        for name in [log(1, 2), ObjectName::Hold(1)] {
+            let refused = run(bucket.create(&name, Bytes::new())).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forbidden, "{refused}");
+        }
+        assert!(run(bucket.get(&log(1, 1))).unwrap().is_some());
+    }
+    rights("", 0o700);
+}
+
+#[cfg(unix)]
+#[test]
 fn only_the_owner_of_a_folder_reads_what_is_in_it() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();

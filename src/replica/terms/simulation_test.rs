@@ -536,29 +536,29 @@ fn each_rule_that_is_broken_is_noticed() {
     let mut missed = Vec::new();
     for (rule, first) in BROKEN {
         break_rule(Some(rule));
-        let begun = std::time::Instant::now();
-        let tries = setting("HIVEKEEP_TEST_TRIES", 20);
+        let tries = setting("HIVEKEEP_TEST_TRIES", 5);
         let found = (first..first + tries).find_map(|seed| run(seed).2.map(|why| (seed, why)));
         break_rule(None);
-        println!("{rule:?}: {found:?} {:?}", begun.elapsed());
+        println!("{rule:?}: {found:?}");
         missed.extend(found.is_none().then_some(rule));
     }
     assert_eq!(missed, [], "nothing notices that these are broken");
 }
 
-/// Each rule with a seed from which on a schedule soon shows its breach.
+/// Each rule with a seed that shows its breach. After a change of the protocol other seeds do;
+/// `HIVEKEEP_TEST_TRIES=40000` finds them.
 const BROKEN: [(Rule, u64); 14] = [
     (Rule::ExistsIsSuccess, 0),
-    (Rule::OpensBeforeCatchingUp, 0),
-    (Rule::AbsentIsTheEnd, 984),
-    (Rule::DeadClaimantsAreLeft, 0),
-    (Rule::OldTailsFitBehindARestore, 0),
-    (Rule::OpenNamesTheSlotOnly, 164),
-    (Rule::SealsAreDeleted, 0),
-    (Rule::NoSecondLook, 0),
-    (Rule::ClaimsDoNotStopCollection, 0),
-    (Rule::AgeOfABaseIsItsLastCommit, 0),
-    (Rule::HoldsDoNotLookBack, 0),
+    (Rule::OpensBeforeCatchingUp, 10),
+    (Rule::AbsentIsTheEnd, 5938),
+    (Rule::DeadClaimantsAreLeft, 3),
+    (Rule::OldTailsFitBehindARestore, 110),
+    (Rule::OpenNamesTheSlotOnly, 193),
+    (Rule::SealsAreDeleted, 19),
+    (Rule::NoSecondLook, 110),
+    (Rule::ClaimsDoNotStopCollection, 491),
+    (Rule::AgeOfABaseIsItsLastCommit, 10280),
+    (Rule::HoldsDoNotLookBack, 39),
     (Rule::MomentWithoutALaterCommit, 0),
     (Rule::RestartsGoOnInTheirTerm, 0),
     (Rule::NonceOfTheProcess, 0),
