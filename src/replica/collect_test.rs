@@ -45,7 +45,7 @@ impl ByHand {
         std::thread::spawn(move || of_store.init_replica(&at, &InitReplicaOptions::default())).join().unwrap()?;
         let open = async || OpenReplica::open(&location, Identities::default(), Arc::new(clock.clone())).await;
         let (own, remote) = (open().await?, open().await?);
-        let source = Source::open(store.clone(), own.store())?;
+        let source = Source::open(store.clone(), own.store(), own.description())?;
         let shipper = Shipper::open(own, source).await?;
         Ok(Self { _folder: folder, store, clock, shipper, remote })
     }
@@ -155,7 +155,7 @@ fn a_claim_of_a_later_term_ends_a_collection() {
         let all = fleet.bases().await?;
         let mut collector = fleet.shipper.collector(RETENTION);
         assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
-        let source = Source::open(fleet.store.clone(), fleet.remote.store())?;
+        let source = Source::open(fleet.store.clone(), fleet.remote.store(), fleet.remote.description())?;
         let next = Shipper::open(fleet.remote, source).await?;
         assert_eq!(fleet.shipper.collect(&mut collector, 6 * HOUR).await?, CollectStep::Over);
         assert_eq!(fleet.shipper.collect(&mut collector, 60 * HOUR).await?, CollectStep::Over);

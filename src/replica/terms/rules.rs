@@ -40,6 +40,8 @@ pub(crate) enum Rule {
     NoSecondLook,
     /// A collection decides although a later term was claimed.
     ClaimsDoNotStopCollection,
+    /// A collector goes on although one of a later term has announced a floor.
+    OvertakenCollectorsGoOn,
     /// A base is as old as its last commit, and not as its making.
     AgeOfABaseIsItsLastCommit,
     /// A restore puts its hold and does not look at collections after that.
