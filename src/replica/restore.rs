@@ -119,7 +119,7 @@ pub(super) struct CopyDraft {
 
 /// The hold of a restore.
 enum Held {
-    Placed(StoredObject),
+    Placed(Box<StoredObject>),
     /// Credentials that may only read hold nothing. An object that is collected meanwhile is missed by its name.
     ReadOnly,
     /// A collection has announced that it deletes the base.
@@ -226,7 +226,7 @@ impl Copier {
     async fn hold(&self, from: ReplicaSlot) -> Result<Held> {
         let hold = prepare_hold(&*self.remote, from)?;
         match place_hold(&*self.remote, &hold, from).await {
-            Ok(true) => Ok(Held::Placed(hold)),
+            Ok(true) => Ok(Held::Placed(Box::new(hold))),
             Ok(false) => take_away(&*self.remote, &hold).await.map(|()| Held::TooLate),
             Err(error) if error.kind() == ErrorKind::Forbidden => Ok(Held::ReadOnly),
             Err(error) => Err(error),

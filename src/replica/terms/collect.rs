@@ -110,8 +110,8 @@ impl Collector {
     /// The first look: what is old enough.
     async fn announce(&mut self, remote: &impl Deletes, waited: Duration) -> Result<CollectStep> {
         let known = chain::floors(remote).await?;
-        // The collector of a later term was here, so this process is overtaken and does not know where its own log ends: it
-        // would take the seal for a batch.
+        // L9: the collector of a later term was here, so this process is overtaken. It does not know where its own log
+        // ends, and would take the seal for a batch.
         if known.announced.is_some_and(|floor| floor.term > self.term) && !broken!(OvertakenCollectorsGoOn) {
             self.phase = Phase::Over;
             return Ok(CollectStep::Over);

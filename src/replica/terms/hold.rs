@@ -20,8 +20,8 @@ pub(crate) fn prepare_hold(remote: &impl Remote, from: ReplicaSlot) -> Result<St
     remote.prepare(ObjectName::Hold(nonce.0), Object::Hold(Hold { store, nonce, time, machine, from }), b"")
 }
 
-/// Places a hold, and looks at collections after that: one that announces later sees the hold. False if one has announced
-/// or decided a higher floor before; then the restore chooses another base, and takes the hold away.
+/// Places a hold, and looks at collections after that: one that announces later sees the hold. False if one has
+/// announced or decided a higher floor before; then the restore chooses another base, and takes the hold away.
 ///
 /// # Errors
 ///

@@ -14,9 +14,7 @@ use super::hold::{place_hold, prepare_hold};
 use super::open::{BegunFrom, OpenedAs, open_term};
 use super::remote::{Deletes, Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
-use super::simulation_test::{
-    Call, GRACE, STORE, SharedDisk, SimRemote, SleepEvent, Thread, World, at, base_state, time,
-};
+use super::simulation_test::{Call, GRACE, STORE, SharedDisk, SimRemote, SleepEvent, Thread, World, base_state, time};
 use super::truth_test::{SimCommit, digest_after, hash_of};
 use super::walk::{Until, Walked, walk};
 use super::write::{Shipped, TermWriter};
@@ -510,14 +508,16 @@ impl Process {
             if walked == Walked::Lost || is_early {
                 self.counted("restores refused");
             } else {
-                let mut world = self.remote.world.borrow_mut();
-                world.truth.restored(&copy.disk.borrow().commits, moment, begun);
-                world.counted("restores");
-                let takes_over = world.takes_over;
-                let takes_over = world.random.part() < takes_over;
-                drop(world);
+                let copy = copy.disk.borrow().clone();
+                let takes_over = {
+                    let mut world = self.remote.world.borrow_mut();
+                    world.truth.restored(&copy.commits, moment, begun);
+                    world.counted("restores");
+                    let takes_over = world.takes_over;
+                    world.random.part() < takes_over
+                };
                 if takes_over {
-                    return self.take_over(&copy.disk.borrow(), hold).await;
+                    return self.take_over(&copy, hold).await;
                 }
             }
         } else {

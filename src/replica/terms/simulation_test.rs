@@ -85,7 +85,7 @@ pub(super) struct World {
 /// One call of the bucket, before which a machine may stop for any time.
 #[derive(Clone)]
 pub(super) enum Call {
-    Create(StoredObject),
+    Create(Box<StoredObject>),
     Get(ObjectName),
     List(Folder),
     Delete(ObjectName),
@@ -277,7 +277,7 @@ impl World {
 
     fn answer(&mut self, call: Call) -> Answer {
         match call {
-            Call::Create(object) => Answer::Created(self.create(object)),
+            Call::Create(object) => Answer::Created(self.create(*object)),
             Call::Get(name) => Answer::Found(self.objects.get(&name).cloned()),
             Call::List(folder) => Answer::Listed(self.list(folder)),
             Call::Delete(name) => {
@@ -375,7 +375,7 @@ impl Remote for SimRemote {
     }
 
     async fn create(&self, object: &StoredObject) -> Result<Creation> {
-        match self.ask(Call::Create(object.clone())).await {
+        match self.ask(Call::Create(Box::new(object.clone()))).await {
             Answer::Created(creation) => Ok(creation),
             _ => unreachable!(),
         }
@@ -446,7 +446,7 @@ fn run(seed: u64) -> (u64, BTreeMap<&'static str, u64>, Option<String>) {
     while world.borrow().now < steps && world.borrow().truth.violation.is_none() {
         step(&world, &mut machines);
         // A lost commit stays lost, so now and then is enough.
-        if world.borrow().now % 50 == 0 {
+        if world.borrow().now.is_multiple_of(50) {
             machines.iter().for_each(Machine::is_complete);
         }
     }
