@@ -26,7 +26,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Every moment of so much time can be restored, unless another time is set.
-const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// Old objects are looked for this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The first look comes soon, and not while a process may only run for a moment.
@@ -54,7 +54,7 @@ pub struct ReplicateOptions {
     /// The text of an age identity file. It is needed for an encrypted replica only when other processes have written
     /// to it.
     pub identity: Option<String>,
-    /// The time whose every moment can be restored; 30 days by default. Objects that only earlier moments need are
+    /// The time whose every moment can be restored; 7 days by default. Objects that only earlier moments need are
     /// deleted, some hours after they are found.
     pub keep: Duration,
 }
