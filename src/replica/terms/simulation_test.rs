@@ -606,7 +606,7 @@ const BROKEN: [(Rule, u64); 15] = [
     (Rule::OvertakenCollectorsGoOn, 10738),
     (Rule::AgeOfABaseIsItsLastCommit, 10280),
     (Rule::HoldsDoNotLookBack, 39),
-    (Rule::MomentWithoutALaterCommit, 0),
+    (Rule::MomentWithoutALaterCommit, 15116),
     (Rule::RestartsGoOnInTheirTerm, 40),
     (Rule::NonceOfTheProcess, 15),
 ];
