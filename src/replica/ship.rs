@@ -40,7 +40,7 @@ pub(crate) enum ShipOutcome {
 }
 
 impl Shipper {
-    /// Opens a term for a store. None: another process was faster, so try again.
+    /// Opens a term for a store.
     ///
     /// # Errors
     ///
