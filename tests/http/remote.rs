@@ -249,7 +249,7 @@ const NOT_OVER_A_SERVICE: [(&str, &str); 13] = [
     ("guard", "this verb does not work over a service"),
     ("import", "this verb does not work over a service"),
     ("man", "it reads no store"),
-    ("replica init there", "this verb does not work over a service"),
+    ("replica", "this verb does not work over a service"),
     ("repair", "this verb does not work over a service"),
     ("serve", "this verb does not work over a service"),
     ("mcp", "this verb does not work over a service"),
@@ -495,6 +495,7 @@ fn every_verb_is_in_the_script_or_is_refused_with_the_reason() {
         typed.extend(match *listed {
             "export" | "import" | "adopt" => &["x"][..],
             "guard" => &["--", "true"],
+            "replica" => &["init", "there"],
             "drill-bot" => &["one"],
             "completions" => &["bash"],
             _ => &[],
