@@ -100,14 +100,21 @@ fn a_killed_machine_is_back_on_another_one_and_the_old_one_writes_nothing_any_mo
         let status: Value = serde_json::from_str(&hive.ok(&["--json", "replica", "status", "there"])).unwrap();
         status["newest"]["sequence"].as_u64().unwrap()
     };
-    let before = newest();
     hive.ok(&["--store", &at, "queue", "push", "1", "--id", "t"]);
-    wait_until("the replica does not move", || newest() > before);
+    // Nothing is written any more, and the replica has everything after ten intervals.
+    wait_until("the replica does not come to rest", || {
+        let before = newest();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        newest() == before
+    });
     // The machine is gone, as far as the other one knows.
     let stopped = rustix::process::Pid::from_child(&first);
     rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
     hive.ok(&["replica", "restore", "there", "--to", "new.redb", "--take-over"]);
     assert_eq!(hive.ok(&["--store", "new.redb", "get", "config", "number"]).trim(), "19");
+    hive.ok(&["--store", "new.redb", "get", "queue", "t"]);
+    let status = hive.ok(&["replica", "status", "there"]);
+    assert!(status.contains("term 3 of"), "the term of the old machine is over: {status}");
     let mut second = serve("new.redb", "second");
     let there = address("second");
     hive.ok(&["--store", &there, "put", "config", "number", "100"]);

@@ -32,7 +32,7 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::TrustCertificate => "to trust it: --ca FILE",
         Hint::StartService => "start it with hivekeep serve, or name another address with --store",
         Hint::AskService => "if a service has it, ask that: --store http://HOST:PORT or --store unix:PATH",
-        Hint::TakeOver => "to make it the store that is written to: hivekeep promote",
+        Hint::TakeOver => "to make it the store that is written to: hivekeep replica promote LOCATION --to FILE",
         Hint::NameScratchFolder => "name a folder with --scratch",
     };
     typed.to_owned()

@@ -13,7 +13,8 @@ use crate::face::cli::input;
 use crate::text::{counted, show_bytes};
 use crate::{
     Actor, ErrorKind, InitReplicaOptions, ReplicaLocation, ReplicaMoment, ReplicaStandby, ReplicaStatus,
-    RestoreReplicaOptions, Result, StandbyChange, StandbyProgress, Store, TakeOverOptions, VerifiedReplica, show_time,
+    RestoreReplicaOptions, Result, StandbyChange, StandbyProgress, Store, TakeOverOptions, TakenOver, VerifiedReplica,
+    show_time,
 };
 
 /// A replica: every commit off the machine within a second, and back on another one
@@ -86,7 +87,7 @@ impl Init {
         } else {
             context.out.line(format_args!("the replica at {location} has the state of now"))?;
         }
-        context.out.message(format_args!("ship to it: hivekeep serve --replica {location}"));
+        context.out.message("ship to it: hivekeep serve --replica, with the same location");
         Ok(Exit::Done)
     }
 }
@@ -192,7 +193,8 @@ fn shown_verified(verified: &VerifiedReplica) -> Vec<String> {
 ///
 /// Every collection is compared with its source before the file gets its name. The file can be read, and refuses
 /// writes until it is taken over: with --take-over it becomes the store that writes the replica, and the former one
-/// writes nothing any more once it notices; with --as-new-store it becomes a store of its own.
+/// writes nothing any more once it notices; of an earlier moment, the replica gives up all that is behind it; with
+/// --as-new-store it becomes a store of its own.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -229,10 +231,14 @@ struct Becomes {
 impl Becomes {
     fn apply(&self, path: &Path, context: &mut Context) -> Result<()> {
         let taken = Store::take_over_replica(path, &take_over_options(self.as_new_store, self.keep_claims))?;
-        let claims = counted(taken.claims_returned, "claimed task");
-        context.out.message(format_args!("{} is a store that is written to; ready again: {claims}", path.display()));
+        tell_taken(path, &taken, context);
         Ok(())
     }
+}
+
+fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
+    let claims = counted(taken.claims_returned, "claimed task");
+    context.out.message(format_args!("{} is a store that is written to; ready again: {claims}", path.display()));
 }
 
 impl Restore {
@@ -248,7 +254,12 @@ impl Restore {
         for passed_over in &restored.passed_over {
             context.out.message(format_args!("a newer base could not be used: {passed_over}"));
         }
-        if self.becomes.take_over || self.becomes.as_new_store {
+        if self.becomes.take_over && options.at == ReplicaMoment::Newest {
+            // The former source may be alive: its term ends first, and what it has shipped meanwhile comes along.
+            let standby = ReplicaStandby::open(&self.from.location, &self.to, options.identity.as_deref())?;
+            let taken = standby.promote(&take_over_options(false, self.becomes.keep_claims))?;
+            tell_taken(&self.to, &taken, context);
+        } else if self.becomes.take_over || self.becomes.as_new_store {
             self.becomes.apply(&self.to, context)?;
         } else {
             context
@@ -256,16 +267,17 @@ impl Restore {
                 .message(format_args!("it refuses writes until: hivekeep replica take-over {}", self.to.display()));
         }
         if self.becomes.take_over {
-            let location = &self.from.location;
-            context
-                .out
-                .message(format_args!("ship it: hivekeep --store {} serve --replica {location}", self.to.display()));
+            let to = self.to.display();
+            context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica, with the same location"));
         }
         Ok(Exit::Done)
     }
 }
 
 /// Let a file that was restored from a replica be written to
+///
+/// Unless it is a new store, the replica gives up all that it got behind the moment of the file. To keep that, use
+/// promote.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -373,8 +385,8 @@ impl Promote {
             let (to, sequence, time) = (self.to.display(), taken.sequence, show_time(taken.time));
             context.out.line(format_args!("{to} writes from now on, behind commit {sequence} of {time}"))?;
         }
-        let (to, location) = (self.to.display(), &self.from.location);
-        context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica {location}"));
+        let to = self.to.display();
+        context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica, with the same location"));
         Ok(Exit::Done)
     }
 }
