@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
+use super::bucket::Bucket;
 use super::cipher::Identities;
 use super::location::ReplicaLocation;
 use super::opened::OpenReplica;
@@ -38,6 +39,8 @@ const HOLD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The last object is read back this often.
 const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 
+/// A request is tried again for so long before its failure is told; then all of it is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A stop waits so long for the rest to be shipped.
 const LAST: Duration = Duration::from_secs(5);
 /// Between two looks whether the thread is to stop.
@@ -221,7 +224,8 @@ impl Work {
     /// Opens a term, and ships until the thread is stopped.
     async fn ship(&self, stop: &Stop) -> Result<()> {
         let clock = self.store.clock().clone();
-        let remote = OpenReplica::open(&self.location.0, self.identities.clone(), clock).await?;
+        let bucket = Bucket::open(&self.location.0)?.with_patience(PATIENCE);
+        let remote = OpenReplica::of(Arc::new(bucket), self.identities.clone(), clock).await?;
         let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
         let mut shipper = Shipper::open(remote, source).await?;
         let term = shipper.term();

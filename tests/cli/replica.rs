@@ -25,6 +25,7 @@ fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     assert!(refused.err.contains("take it over"), "{}", refused.err);
     assert!(hive.ok(&["replica", "standby", "there", "--to", "standby.redb", "--once"]).is_empty());
     assert!(hive.run(&["--store", "standby.redb", "put", "config", "colour", "1"]).code != Some(0));
+    hive.run(&["replica", "promote", "there", "--to", "none.redb"]).with(10);
     assert!(hive.ok(&["replica", "promote", "there", "--to", "standby.redb"]).contains("writes from now on"));
     hive.ok(&["--store", "standby.redb", "put", "config", "colour", "1"]);
     hive.ok(&["replica", "take-over", "copy.redb", "--as-new-store"]);

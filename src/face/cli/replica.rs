@@ -12,7 +12,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::input;
 use crate::text::{counted, show_bytes};
 use crate::{
-    Actor, ErrorKind, InitReplicaOptions, ReplicaLocation, ReplicaMoment, ReplicaStandby, ReplicaStatus,
+    Actor, Error, ErrorKind, InitReplicaOptions, ReplicaLocation, ReplicaMoment, ReplicaStandby, ReplicaStatus,
     RestoreReplicaOptions, Result, StandbyChange, StandbyProgress, Store, TakeOverOptions, TakenOver, VerifiedReplica,
     show_time,
 };
@@ -377,6 +377,13 @@ struct Promote {
 
 impl Promote {
     fn run(self, context: &mut Context) -> Result<Exit> {
+        if !self.to.exists() {
+            let to = self.to.display();
+            return Err(Error::new(
+                ErrorKind::NoStore,
+                format!("no copy at {to}; make one with hivekeep replica restore"),
+            ));
+        }
         let standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
         let taken = standby.promote(&take_over_options(false, self.keep_claims))?;
         if context.out.is_json() {
