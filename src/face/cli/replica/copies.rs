@@ -1,193 +1,20 @@
-//! `replica`: the store off the machine, in a folder or a bucket.
+//! Copies of a replica: made as of a moment, followed as a standby, and taken over.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::json;
 
+use super::source::Source;
 use crate::duration;
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
-use crate::face::cli::input;
-use crate::text::{counted, show_bytes};
+use crate::text::counted;
 use crate::{
-    Actor, Error, ErrorKind, InitReplicaOptions, ReplicaLocation, ReplicaMoment, ReplicaStandby, ReplicaStatus,
-    RestoreReplicaOptions, Result, StandbyChange, StandbyProgress, Store, TakeOverOptions, TakenOver, VerifiedReplica,
-    show_time,
+    Actor, Error, ErrorKind, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, Result, StandbyChange,
+    StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
 };
-
-/// A replica: every commit off the machine within a second, and back on another one
-///
-/// A replica is in a folder, best on another machine, or in a bucket: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or
-/// az://CONTAINER/PREFIX. Credentials come from the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
-/// For another server than Amazon's that speaks S3, add ?endpoint=https://HOST:PORT.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  hivekeep replica init s3://backups/hive
-  hivekeep serve --replica s3://backups/hive
-  hivekeep replica status s3://backups/hive
-  hivekeep replica restore s3://backups/hive --to hive.redb --take-over")]
-pub(super) struct ReplicaArgs {
-    #[command(subcommand)]
-    verb: ReplicaVerb,
-}
-
-#[derive(Debug, Subcommand)]
-enum ReplicaVerb {
-    Init(Init),
-    Status(Status),
-    Verify(Verify),
-    Restore(Restore),
-    TakeOver(TakeOver),
-    Standby(Standby),
-    Promote(Promote),
-}
-
-impl ReplicaArgs {
-    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        match self.verb {
-            ReplicaVerb::Init(init) => init.run(context),
-            ReplicaVerb::Status(status) => status.run(context),
-            ReplicaVerb::Verify(verify) => verify.run(context),
-            ReplicaVerb::Restore(restore) => restore.run(context),
-            ReplicaVerb::TakeOver(take_over) => take_over.run(context),
-            ReplicaVerb::Standby(standby) => standby.run(context),
-            ReplicaVerb::Promote(promote) => promote.run(context),
-        }
-    }
-}
-
-/// Make a replica of the store where there is none yet
-///
-/// The bucket first proves that of two writers only one wins; a bucket that cannot is refused. Then the state of now is
-/// written. From then on the store keeps its commits until serve --replica has shipped them.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  hivekeep replica init /mnt/other/hive
-  hivekeep replica init s3://backups/hive --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")]
-struct Init {
-    /// The folder or the bucket
-    #[arg(value_name = "LOCATION")]
-    location: ReplicaLocation,
-    /// Encrypt the replica to this recipient, age1...; repeat for several; this cannot be changed later
-    #[arg(long = "recipient", value_name = "RECIPIENT")]
-    recipients: Vec<String>,
-}
-
-impl Init {
-    fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = InitReplicaOptions { recipients: self.recipients };
-        context.change(|store| store.init_replica(&self.location, &options))?;
-        let (location, is_encrypted) = (self.location.to_string(), !options.recipients.is_empty());
-        if context.out.is_json() {
-            context.out.json(&json!({"replica": location, "encrypted": is_encrypted}))?;
-        } else {
-            context.out.line(format_args!("the replica at {location} has the state of now"))?;
-        }
-        context.out.message("ship to it: hivekeep serve --replica, with the same location");
-        Ok(Exit::Done)
-    }
-}
-
-/// The replica of a verb that reads it.
-#[derive(Debug, Args)]
-struct Source {
-    /// The folder or the bucket
-    #[arg(value_name = "LOCATION")]
-    location: ReplicaLocation,
-    /// Read an encrypted replica with the age identity in this file
-    #[arg(long, value_name = "FILE", env = "HIVEKEEP_REPLICA_IDENTITY")]
-    identity: Option<PathBuf>,
-}
-
-impl Source {
-    fn identity(&self) -> Result<Option<String>> {
-        self.identity.as_deref().map(input::text_file).transpose()
-    }
-}
-
-/// Show what is in a replica: who writes it, its newest commit, and from when on it can be restored
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  hivekeep replica status s3://backups/hive
-  hivekeep replica status /mnt/other/hive --json")]
-struct Status {
-    #[command(flatten)]
-    from: Source,
-}
-
-impl Status {
-    fn run(self, context: &mut Context) -> Result<Exit> {
-        let status = Store::replica_status(&self.from.location, self.from.identity()?.as_deref())?;
-        if context.out.is_json() {
-            context.out.json(&json!(status))?;
-        } else {
-            shown_status(&status).iter().try_for_each(|line| context.out.line(line))?;
-        }
-        Ok(if status.findings.is_empty() { Exit::Done } else { Exit::Damaged })
-    }
-}
-
-fn shown_status(status: &ReplicaStatus) -> Vec<String> {
-    let encrypted = if status.is_encrypted { ", encrypted" } else { "" };
-    let mut lines = vec![format!("store {}{encrypted}", status.store)];
-    if let Some(term) = &status.term {
-        let machine = term.machine.as_deref().unwrap_or("an unknown machine");
-        let state = if term.is_sealed { "over" } else { "being written, or its process was killed" };
-        let opened = show_time(term.opened_at);
-        lines.push(format!("term {} of {machine}, opened {opened}: {state}", term.number));
-    }
-    if let Some(newest) = &status.newest {
-        lines.push(format!("newest commit {} of {}", newest.sequence, show_time(newest.time)));
-    }
-    match status.restorable_from() {
-        Some(from) => lines.push(format!("restorable from {}", show_time(from))),
-        None => lines.push("nothing can be restored: no base is finished".to_owned()),
-    }
-    for base in &status.bases {
-        lines.push(format!("base {} of {}: {}", base.name, show_time(base.time), show_bytes(base.bytes)));
-    }
-    lines.extend(status.findings.iter().map(|finding| format!("DAMAGED {finding}")));
-    lines
-}
-
-/// Read back everything that a restore would need, and compare it
-///
-/// The exit code is 4 if anything is damaged or missing.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  hivekeep replica verify s3://backups/hive")]
-struct Verify {
-    #[command(flatten)]
-    from: Source,
-}
-
-impl Verify {
-    fn run(self, context: &mut Context) -> Result<Exit> {
-        let verified = Store::verify_replica(&self.from.location, self.from.identity()?.as_deref())?;
-        if context.out.is_json() {
-            context.out.json(&json!({"sound": verified.is_sound(), "report": verified}))?;
-        } else {
-            shown_verified(&verified).iter().try_for_each(|line| context.out.line(line))?;
-        }
-        Ok(if verified.is_sound() { Exit::Done } else { Exit::Damaged })
-    }
-}
-
-fn shown_verified(verified: &VerifiedReplica) -> Vec<String> {
-    let mut lines: Vec<_> = verified.findings.iter().map(|finding| format!("DAMAGED {finding}")).collect();
-    let verdict = if verified.is_sound() { "sound" } else { "NOT SOUND" };
-    let bases = counted(verified.bases, "whole base");
-    let objects = counted(verified.objects, "object");
-    let commits = counted(verified.commits, "commit");
-    lines.push(format!("{verdict}: {bases} ({}), {objects} of the log with {commits}", show_bytes(verified.bytes)));
-    lines
-}
 
 /// Make a new file from a replica, as the store was at a moment
 ///
@@ -201,7 +28,7 @@ Examples:
   hivekeep replica restore s3://backups/hive --to hive.redb --take-over
   hivekeep replica restore s3://backups/hive --to test.redb --at 2026-01-02T03:04:05Z --as-new-store
   hivekeep replica restore /mnt/other/hive --to look.redb --at 'sequence 4711'")]
-struct Restore {
+pub(super) struct Restore {
     #[command(flatten)]
     from: Source,
     /// The new file
@@ -242,7 +69,7 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 }
 
 impl Restore {
-    fn run(self, context: &mut Context) -> Result<Exit> {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = RestoreReplicaOptions { at: self.at, identity: self.from.identity()? };
         let restored = Store::restore_replica(&self.from.location, &self.to, &options)?;
         if context.out.is_json() {
@@ -283,7 +110,7 @@ impl Restore {
 Examples:
   hivekeep replica take-over hive.redb
   hivekeep replica take-over test.redb --as-new-store")]
-struct TakeOver {
+pub(super) struct TakeOver {
     /// The file
     file: PathBuf,
     /// Let the file be a store of its own, which has nothing to do with the replica any more
@@ -295,7 +122,7 @@ struct TakeOver {
 }
 
 impl TakeOver {
-    fn run(self, context: &mut Context) -> Result<Exit> {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Self { file, as_new_store, keep_claims } = self;
         Becomes { take_over: !as_new_store, as_new_store, keep_claims }.apply(&file, context)?;
         Ok(Exit::Done)
@@ -311,7 +138,7 @@ impl TakeOver {
 Examples:
   hivekeep replica standby s3://backups/hive --to standby.redb
   hivekeep replica standby /mnt/other/hive --to standby.redb --every 5s --json")]
-struct Standby {
+pub(super) struct Standby {
     #[command(flatten)]
     from: Source,
     /// The file of the copy, which is made if there is none
@@ -326,7 +153,7 @@ struct Standby {
 }
 
 impl Standby {
-    fn run(self, context: &mut Context) -> Result<Exit> {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let mut standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
         loop {
             match standby.step() {
@@ -364,7 +191,7 @@ fn tell(context: &mut Context, progress: &StandbyProgress) -> Result<()> {
 #[command(after_help = "\
 Examples:
   hivekeep replica promote s3://backups/hive --to standby.redb")]
-struct Promote {
+pub(super) struct Promote {
     #[command(flatten)]
     from: Source,
     /// The file of the copy
@@ -376,7 +203,7 @@ struct Promote {
 }
 
 impl Promote {
-    fn run(self, context: &mut Context) -> Result<Exit> {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         if !self.to.exists() {
             let to = self.to.display();
             return Err(Error::new(
