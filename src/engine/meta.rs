@@ -6,6 +6,7 @@ use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::frame::{self, State};
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
+use crate::engine::rows::WriteRows;
 use crate::error::{Error, Result};
 
 /// The row of the file format's version.
@@ -88,6 +89,13 @@ pub(crate) fn payload(table: Table, key: &[u8], bytes: &[u8]) -> Result<Vec<u8>>
         State::Present(payload) => Ok(payload.to_vec()),
         _ => Err(Error::damaged(format!("a row has no content: {}", table.place(key)))),
     }
+}
+
+/// Writes a row of `meta` as it is, beside the transaction of a closure (F2: its birth is 0).
+pub(crate) fn put(rows: &mut WriteRows<'_>, key: &[u8], payload: &[u8]) -> Result<()> {
+    let (mut bytes, mut old) = (Vec::new(), Vec::new());
+    frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
+    rows.replace(Table::Meta, key, Some(&bytes), &mut old).map(drop)
 }
 
 /// The payloads of rows of an unversioned table.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::objects::kinds::{BaseManifest, BasePart};
-use super::objects::name::{BaseName, Folder, ObjectName};
+use super::objects::name::{ATTEMPT_MAX, BaseName, Folder, ObjectName};
 use super::objects::object::Object;
 use super::objects::parts::{self, PartEntry};
 use super::terms::remote::{Remote, ReplicaPosition};
@@ -14,8 +14,6 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The rows of a part, before they are compressed.
 const PART_BYTES: usize = 16 << 20;
-/// No base is tried so often in one slot.
-const ATTEMPTS: u16 = 999;
 
 /// A base that is whole.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +63,7 @@ impl UnfinishedBase {
             match settle(remote, &object).await? {
                 Settled::Own => break object,
                 // A list may lag: an earlier attempt left its first part behind.
-                Settled::Other(_) if number == 0 && self.name.attempt < ATTEMPTS => self.name.attempt += 1,
+                Settled::Other(_) if number == 0 && self.name.attempt < ATTEMPT_MAX => self.name.attempt += 1,
                 Settled::Other(_) => return Err(self.is_of_another()),
             }
         };
@@ -126,7 +124,7 @@ async fn next_attempt(remote: &impl Remote, at: &ReplicaPosition) -> Result<u16>
         _ => None,
     });
     let next = of_slot.max().map_or(0, |attempt| attempt.saturating_add(1));
-    if next > ATTEMPTS {
+    if next > ATTEMPT_MAX {
         return Err(Error::new(ErrorKind::Io, format!("a base was begun too often in one slot: slot={}", at.slot)));
     }
     Ok(next)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::base;
 use super::objects::layout::ObjectHash;
-use super::objects::name::ObjectName;
+use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
 use super::source::{Source, Tail};
 use super::terms::chain;
@@ -133,7 +133,7 @@ impl Shipper {
                 self.source.note_bytes(bytes);
                 self.last = self.source.position().and_then(|at| {
                     let index = at.slot.index.checked_sub(1)?;
-                    Some((ObjectName::Log(super::objects::name::ReplicaSlot { index, ..at.slot }), at.previous))
+                    Some((ObjectName::Log(ReplicaSlot { index, ..at.slot }), at.previous))
                 });
                 Ok(ShipOutcome::Done)
             }

@@ -127,7 +127,7 @@ impl Store {
             }
             Ok(Fed::Commits(commits.commits))
         })?;
-        fed.ok_or_else(|| Error::conflict("the feed of the store has not begun"))
+        fed.ok_or_else(has_not_begun)
     }
 
     /// Every row of this moment, to be read part by part.
@@ -136,10 +136,8 @@ impl Store {
     ///
     /// As a view; `Conflict` when the feed has not begun.
     pub(crate) fn dump(&self) -> Result<Dump> {
-        let found = self.fed(|rows, feed| Ok(sequence_of(rows, &feed)))?;
-        found.ok_or_else(|| Error::conflict("the feed of the store has not begun"))?;
         let rows = self.durable_rows()?;
-        let feed = feed_of(&rows)?.ok_or_else(|| Error::conflict("the feed of the store has ended"))?;
+        let feed = feed_of(&rows)?.ok_or_else(has_not_begun)?;
         let sequence = sequence_of(&rows, &feed);
         let view = View::new(self.inner.context.clone(), rows, Epoch::NOW)?;
         let states = States::new(meta::all_stats(&view)?);
@@ -211,6 +209,10 @@ impl WriteTx<'_> {
             }
         }
     }
+}
+
+fn has_not_begun() -> Error {
+    Error::conflict("the feed of the store has not begun")
 }
 
 /// The row of the feed in the base alone: no entry of the log has one.

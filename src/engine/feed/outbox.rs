@@ -2,7 +2,7 @@
 //! in the transaction of the commit.
 
 use super::changed_keys::ChangedKeys;
-use super::row::{FeedRow, is_local, outbox_key, put};
+use super::row::{FeedRow, is_local, outbox_key};
 use super::told::Told;
 use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
@@ -117,7 +117,7 @@ impl Outbox<'_, '_> {
             self.feed.kept_from = sequence;
             return Ok(());
         }
-        put(self.rows, &outbox_key(sequence), bytes)?;
+        meta::put(self.rows, &outbox_key(sequence), bytes)?;
         self.feed.bytes = total;
         self.kept += 1;
         Ok(())
@@ -132,7 +132,7 @@ impl Outbox<'_, '_> {
             let written = self.rows.get(Table::Meta, meta::FEED_POSITION)?;
             let written = written.map(|bytes| meta::payload(Table::Meta, meta::FEED_POSITION, &bytes));
             if !matches!(written, Some(Ok(written)) if written == *told.position) {
-                put(self.rows, meta::FEED_POSITION, &told.position)?;
+                meta::put(self.rows, meta::FEED_POSITION, &told.position)?;
             }
         }
         self.feed.kept_from = self.feed.kept_from.max(self.feed.shipped);

@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "replica"))]
 use crate::clock;
 use crate::engine::format::codec::{self, Stored};
-use crate::engine::format::epoch::Epoch;
-use crate::engine::format::frame::{self, State};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::rows::WriteRows;
@@ -74,20 +72,13 @@ impl FeedRow {
     }
 
     pub(super) fn write(&self, rows: &mut WriteRows<'_>) -> Result<()> {
-        put(rows, meta::FEED, &codec::encode(self)?)
+        meta::put(rows, meta::FEED, &codec::encode(self)?)
     }
 
     /// The sequence of an entry of the log, or of the state that has it.
     pub(super) fn sequence_of(&self, number: u64) -> u64 {
         self.sequence.saturating_add(number.saturating_sub(self.log_number))
     }
-}
-
-/// Writes a row of `meta` (F2).
-pub(super) fn put(rows: &mut WriteRows<'_>, key: &[u8], payload: &[u8]) -> Result<()> {
-    let (mut bytes, mut old) = (Vec::new(), Vec::new());
-    frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
-    rows.replace(Table::Meta, key, Some(&bytes), &mut old).map(drop)
 }
 
 /// The key of a commit in the outbox.

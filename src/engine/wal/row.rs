@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use super::id::LogId;
 use crate::clock::as_stored;
 use crate::engine::format::codec::{self, Stored};
-use crate::engine::format::epoch::Epoch;
-use crate::engine::format::frame::{self, State};
 use crate::engine::format::schema::{LOGGED_FORMAT, Table};
 use crate::engine::meta;
 use crate::engine::rows::WriteRows;
@@ -67,24 +65,18 @@ impl Wal {
     }
 
     pub(super) fn write(&self, rows: &mut WriteRows<'_>) -> Result<()> {
-        put(rows, meta::WAL, &codec::encode(self)?)
+        meta::put(rows, meta::WAL, &codec::encode(self)?)
     }
 }
 
 /// Makes the file one that only programs which know of the log open.
 pub(super) fn raise_format(rows: &mut WriteRows<'_>) -> Result<()> {
-    put(rows, meta::FORMAT, &LOGGED_FORMAT.to_be_bytes())
+    meta::put(rows, meta::FORMAT, &LOGGED_FORMAT.to_be_bytes())
 }
 
 /// The newest number of the log that redb has, from its row; 0 where there never was one.
 pub(crate) fn row_number(bytes: Option<&[u8]>) -> Result<u64> {
     Ok(Wal::read(bytes)?.map_or(0, |wal| wal.number))
-}
-
-fn put(rows: &mut WriteRows<'_>, key: &[u8], payload: &[u8]) -> Result<()> {
-    let (mut bytes, mut old) = (Vec::new(), Vec::new());
-    frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
-    rows.replace(Table::Meta, key, Some(&bytes), &mut old).map(drop)
 }
 
 /// The error for sections that redb's row does not lead to.
@@ -95,6 +87,8 @@ pub(super) fn not_of_this_file(what: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::format::epoch::Epoch;
+    use crate::engine::format::frame::{self, State};
 
     #[test]
     fn the_bytes_of_the_row_of_the_log_stay_as_they_are() {

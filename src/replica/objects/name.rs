@@ -13,7 +13,7 @@ const TERM_MAX: u32 = 99_999_999;
 const INDEX_MAX: u64 = 999_999_999_999;
 /// The greatest number of a part: 3 TB of parts of 32 MiB.
 pub(crate) const PART_MAX: u32 = 99_999;
-const ATTEMPT_MAX: u16 = 999;
+pub(crate) const ATTEMPT_MAX: u16 = 999;
 
 /// The number of a term: a stretch of the log that one process writes. The first one is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ use super::remote::{Deletes, Remote};
 use super::settle::{Settled, settle};
 use crate::clock::{as_stored, before};
 use crate::error::Result;
+use crate::replica::bases::bases;
 use crate::replica::objects::kinds::{BaseManifest, GcFloor};
 use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
@@ -143,7 +144,8 @@ impl Collector {
     /// The newest base that was made before the window; never the newest of all.
     async fn old_base(&self, remote: &impl Remote, path: &[OpenedTerm]) -> Result<Option<BaseManifest>> {
         let mut newest = None;
-        for name in whole_bases(&remote.list(Folder::Bases).await?) {
+        // A manifest is written behind its parts, which go only with it.
+        for name in bases(remote).await? {
             let Some(Object::Manifest(base)) =
                 remote.get(ObjectName::Manifest(name)).await?.map(|stored| stored.object)
             else {
@@ -246,12 +248,4 @@ fn base_of(name: &ObjectName) -> Option<BaseName> {
         ObjectName::Manifest(base) | ObjectName::Part(base, _) => Some(*base),
         _ => None,
     }
-}
-
-/// The bases with a manifest, the newest first. A manifest is written behind its parts, which go only with it.
-fn whole_bases(names: &[ObjectName]) -> impl Iterator<Item = BaseName> {
-    names.iter().rev().filter_map(|name| match name {
-        ObjectName::Manifest(base) => Some(*base),
-        _ => None,
-    })
 }
