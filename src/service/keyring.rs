@@ -19,6 +19,9 @@ pub(crate) use crate::state::keys::ring::{KeyHolder, KeyRing, NoHolder};
 /// Keys are read again after this time, since another process may have changed them. A request that a revoked key began
 /// before goes on reading; its write is refused, as each write looks for its key itself.
 const FRESH_FOR: Duration = Duration::from_millis(250);
+/// For a key that they do not have, they are read again after this time: it may have been added a moment ago. The time
+/// bounds the reads that made-up keys cause.
+const FRESH_FOR_UNKNOWN: Duration = Duration::from_millis(10);
 /// Between two writes of when keys were used.
 const USES_EVERY: Duration = Duration::from_secs(60);
 
@@ -58,10 +61,13 @@ impl Keyring {
         Ok(Self { loaded, reading: Mutex::default(), uses: Mutex::default() })
     }
 
-    /// The keys, and whether the caller must read them again. This is asked of one caller at a time.
-    pub(crate) fn ring(&self) -> (Arc<KeyRing>, bool) {
+    /// The keys for a caller that shows this text, and whether it must read them again. This is asked of one caller at a
+    /// time.
+    pub(crate) fn ring(&self, shown: Option<&str>, now: Timestamp) -> (Arc<KeyRing>, bool) {
         let mut loaded = self.loaded.lock();
-        let is_old = loaded.at.elapsed() >= FRESH_FOR;
+        let age = loaded.at.elapsed();
+        let is_unknown = |text| matches!(loaded.ring.holder(text, now), Err(NoHolder::Unknown));
+        let is_old = age >= FRESH_FOR || age >= FRESH_FOR_UNKNOWN && shown.is_some_and(is_unknown);
         if is_old {
             loaded.at = Instant::now();
         }
@@ -147,10 +153,28 @@ mod tests {
         let hive = Fixture::new();
         let keyring = Keyring::load(&hive.store).unwrap();
         hive.write(|tx| tx.keys().add(NewKey::new("a".parse().unwrap(), Role::Reader)));
-        assert!(!keyring.ring().0.is_used());
+        assert!(!keyring.at_hand().is_used());
         std::thread::sleep(FRESH_FOR);
-        assert!(keyring.ring().1 && !keyring.ring().1);
-        assert!(keyring.reload(&hive.store).is_used() && keyring.ring().0.is_used());
+        let ring = || keyring.ring(None, time(0));
+        assert!(ring().1 && !ring().1);
+        assert!(keyring.reload(&hive.store).is_used() && ring().0.is_used());
+    }
+
+    #[test]
+    fn a_new_key_that_is_shown_is_looked_for_at_once() {
+        let hive = Fixture::new();
+        let keyring = Keyring::load(&hive.store).unwrap();
+        let is_read_again = |shown| {
+            // The time since the last read may be long on a busy machine, so that read is made to be that of now.
+            keyring.loaded.lock().at = Instant::now().checked_sub(FRESH_FOR_UNKNOWN).unwrap();
+            keyring.ring(Some(shown), time(0)).1
+        };
+        let name: KeyName = "a".parse().unwrap();
+        let secret = hive.write(|tx| tx.keys().add(NewKey::new(name, Role::Reader)));
+        assert!(is_read_again(secret.as_str()));
+        assert!(!keyring.ring(Some(secret.as_str()), time(0)).1, "made-up keys cause a read each time");
+        keyring.reload(&hive.store);
+        assert!(!is_read_again(secret.as_str()), "a known key causes a read");
     }
 
     #[test]
@@ -173,7 +197,7 @@ mod tests {
             hive.write(|tx| tx.keys().revoke(&name()));
             keyring.reload(&hive.store);
         });
-        assert!(keyring.ring().0.holder(secret.as_str(), time(0)).is_err());
+        assert!(keyring.at_hand().holder(secret.as_str(), time(0)).is_err());
     }
 
     #[test]

@@ -170,9 +170,10 @@ impl App {
         self.caller.iter().for_each(|caller| caller.hide_tokens(collection, part, value));
     }
 
-    /// The keys of the store, read again when they are old.
-    pub(super) async fn key_ring(&self) -> Arc<KeyRing> {
-        let (ring, is_old) = self.shared.instance.keyring().ring();
+    /// The keys of the store for a caller that shows this text, read again when they are old or lack that key.
+    pub(super) async fn key_ring(&self, shown: Option<&[u8]>) -> Arc<KeyRing> {
+        let shown = shown.and_then(|shown| str::from_utf8(shown).ok());
+        let (ring, is_old) = self.shared.instance.keyring().ring(shown, self.now());
         if !is_old {
             return ring;
         }
@@ -181,8 +182,8 @@ impl App {
     }
 
     /// The keys for a request to that path. Whether the process lives is answered without the store, which may be busy.
-    pub(super) async fn key_ring_for(&self, path: &str) -> Arc<KeyRing> {
-        if path == ALIVE { self.shared.instance.keyring().at_hand() } else { self.key_ring().await }
+    pub(super) async fn key_ring_for(&self, path: &str, shown: Option<&[u8]>) -> Arc<KeyRing> {
+        if path == ALIVE { self.shared.instance.keyring().at_hand() } else { self.key_ring(shown).await }
     }
 
     /// Notes that a request was refused. All of a second are written together, for which no request waits.

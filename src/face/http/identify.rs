@@ -104,7 +104,7 @@ fn holder(app: &App, ring: &KeyRing, text: &str) -> Result<KeyHolder, Problem> {
 }
 
 /// The credentials in the only header `Authorization`; none without it.
-fn shown(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
+pub(super) fn shown(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

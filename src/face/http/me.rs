@@ -74,9 +74,10 @@ fn shown(caller: Option<&Caller>) -> Value {
 async fn sign_in(app: App, headers: HeaderMap, Object(mut fields): Object) -> Answer {
     let key = fields.required_text("key")?;
     fields.end()?;
-    let ring = app.key_ring().await;
+    let key = key.trim().as_bytes();
+    let ring = app.key_ring(Some(key)).await;
     let unknown = Caller::unknown(None);
-    let (caller, by) = by_key(&app, &ring, app.caller().unwrap_or(&unknown), key.trim().as_bytes())?;
+    let (caller, by) = by_key(&app, &ring, app.caller().unwrap_or(&unknown), key)?;
     let mut response = Json(shown(Some(&caller))).into_response();
     if let Some(by) = by {
         let session = app.sessions().begin(by, app.now());

@@ -1,5 +1,6 @@
 //! The layers around all routes: callers and their addresses, counting, and headers for browsers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
@@ -15,6 +16,7 @@ use crate::face::http::identify::{self, Asked};
 use crate::face::http::memory::within_memory;
 use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::route::Needs;
+use crate::service::keyring::KeyRing;
 
 /// Longer methods, in bytes, are refused before anything is logged of them.
 const LONGEST_METHOD: usize = 32;
@@ -42,14 +44,20 @@ pub(super) fn around(routes: Router<App>, app: &App, needs_of: NeedsOf) -> Route
 }
 
 async fn check_access(State(app): State<App>, request: Request, next: Next) -> Answer {
-    let any_host = identify::keys_are_asked_for(&app, &*app.key_ring_for(request.uri().path()).await);
+    let any_host = identify::keys_are_asked_for(&app, &*key_ring(&app, &request).await);
     app.live().access.admit(&request, any_host)?;
     Ok(next.run(request).await)
 }
 
+/// The keys for a request.
+fn key_ring<'r>(app: &'r App, request: &'r Request) -> impl Future<Output = Arc<KeyRing>> + use<'r> {
+    let shown = identify::shown(request.headers()).ok().flatten();
+    app.key_ring_for(request.uri().path(), shown)
+}
+
 /// Finds out who asks, and whether they may.
 async fn check_role(State((app, needs_of)): State<(App, NeedsOf)>, mut request: Request, next: Next) -> Response {
-    let ring = app.key_ring_for(request.uri().path()).await;
+    let ring = key_ring(&app, &request).await;
     let mut caller = Caller::unknown(request.extensions().get().copied());
     let needs = needs_of(&request);
     let asked = Asked { method: request.method(), headers: request.headers() };
