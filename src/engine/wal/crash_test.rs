@@ -7,6 +7,7 @@ use super::test::{C, Hold, SHORT, get_of, logging, open, open_with, options, sec
 use crate::engine::meta;
 use crate::engine::records::Records;
 use crate::error::{Error, ErrorKind};
+use crate::testkit::proof::choices::Choices;
 use crate::testkit::proof::disk::{Disk, EIO, Fault, Operation, Request};
 
 #[test]
@@ -139,4 +140,32 @@ fn what_a_killed_close_left_is_removed_by_the_next_opening() {
     let hive = open(&Disk::of(content));
     assert!(sections(&hive.disk.seen()).is_empty());
     assert_eq!(hive.get("second"), Some(2));
+}
+
+#[test]
+fn after_a_move_whose_sync_failed_no_section_is_removed_before_the_file_has_its_commits() {
+    let mut struck = 0;
+    for nth in 1..12 {
+        let hive = logging();
+        let log = hive.store.inner.gate.log().unwrap();
+        // Only this test moves it.
+        log.bell.note_thread();
+        let mut number = 0;
+        while log.head.lock().maps.len() < 3 {
+            number += 1;
+            hive.put("a", number).unwrap();
+        }
+        hive.disk.fail(Fault { kind: Operation::Sync, nth, for_ever: false, errno: EIO, short: false, forgets: true });
+        let moved = (0..2).map(|_| hive.store.inner.mover.move_full(&log)).collect::<Vec<_>>();
+        struck += usize::from(hive.disk.mend());
+        assert!(moved[1].is_ok() || log.has_failed(), "{moved:?}");
+        drop(log);
+        for seed in 0..8 {
+            let cut = Disk::of(hive.disk.cut(&mut Choices::seeded(seed)));
+            let again = open(&cut);
+            assert_eq!(again.get("a"), Some(number), "{nth} {seed} {moved:?}");
+            assert!(again.is_sound());
+        }
+    }
+    assert!(struck >= 4, "{struck}");
 }
