@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::base;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
-use super::source::{Source, Tail};
+use super::source::{ShippedTo, Source, Tail};
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::open::{BegunFrom, OpenedAs, open_term};
@@ -16,8 +18,12 @@ use super::terms::write::{Shipped, TermWriter};
 use crate::clock::before;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A new base is made once the log behind the newest one has so many bytes, and a tenth of those of the base,
+/// A new base is made once a reader of the log behind the newest one needs so many bytes, and a tenth of those of the
+/// base,
 const LOG_BYTES: u64 = 64 << 20;
+/// where each object counts as so many more, since a request takes the time of about as many. So a quiet day, with
+/// a small object each second, is no longer to read than a busy one.
+pub(super) const REQUEST_BYTES: u64 = 8 << 10;
 /// or once the base is so old.
 const BASE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -90,7 +96,8 @@ impl Shipper {
         if self.ship_all().await? == ShipOutcome::Fenced {
             return Ok(ShipOutcome::Fenced);
         }
-        match self.is_base_due() {
+        let now = self.remote.now();
+        match self.source.at().is_some_and(|at| is_base_due(at, now)) {
             true => self.base().await,
             false => Ok(ShipOutcome::Done),
         }
@@ -130,7 +137,7 @@ impl Shipper {
         let bytes = self.writer.pending_bytes();
         match self.writer.ship(&self.remote, &mut self.source).await? {
             Shipped::Acknowledged => {
-                self.source.note_bytes(bytes);
+                self.source.note_bytes(bytes + REQUEST_BYTES);
                 self.last = self.source.position().and_then(|at| {
                     let index = at.slot.index.checked_sub(1)?;
                     Some((ObjectName::Log(ReplicaSlot { index, ..at.slot }), at.previous))
@@ -191,13 +198,6 @@ impl Shipper {
         }
     }
 
-    fn is_base_due(&self) -> bool {
-        let Some(at) = self.source.at() else { return false };
-        let is_old = at.base_made < before(self.remote.now(), BASE_AGE);
-        // Without any base, nothing could be restored.
-        at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
-    }
-
     /// Whether another process has sealed the term: an idle writer would not learn it otherwise.
     ///
     /// # Errors
@@ -253,6 +253,13 @@ impl Shipper {
             Shipped::Fenced => Ok(()),
         }
     }
+}
+
+/// Whether it is time for a new base.
+pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
+    let is_old = at.base_made < before(now, BASE_AGE);
+    // Without any base, nothing could be restored.
+    at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
 }
 
 /// Whether a store has all that the replica has now. An older copy that is started by mistake learns it here, before

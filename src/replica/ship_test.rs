@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use super::init::InitReplicaOptions;
 use super::location::{Location, ReplicaLocation};
 use super::replicator::{ReplicateOptions, Replicator};
+use super::ship::{REQUEST_BYTES, is_base_due};
+use super::source::ShippedTo;
 use crate::engine::feed::Fed;
 use crate::engine::options::Sharing;
 use crate::engine::store::Store;
@@ -60,6 +62,31 @@ impl Fleet {
         let store = open(&folder.path().join("h.redb"));
         (Self { folder, replica }, store)
     }
+}
+
+#[test]
+fn a_base_is_due_after_so_many_small_objects_as_after_so_many_bytes() {
+    let (fleet, store) = Fleet::new();
+    let replicator = replicate(&store, &fleet.replica).unwrap();
+    put(&store, 2).unwrap();
+    wait_for(&replicator, &store);
+    drop(replicator);
+    let status = store.feed_status().unwrap().unwrap();
+    let mut at = ShippedTo::of_bytes(&status.position).unwrap();
+    assert!(at.log_bytes >= REQUEST_BYTES, "an object that was shipped is not counted");
+    let now = at.base_made;
+    at.log_bytes = 7_900 * (REQUEST_BYTES + 300);
+    assert!(!is_base_due(&at, now));
+    at.log_bytes = 8_000 * (REQUEST_BYTES + 300);
+    assert!(is_base_due(&at, now));
+    // Behind a large base, the log may be longer.
+    at.base_bytes = 1 << 30;
+    assert!(!is_base_due(&at, now));
+    // A quiet store makes no base, however old its newest one is.
+    let tomorrow = now + Duration::from_secs(25 * 60 * 60);
+    assert!(is_base_due(&at, tomorrow));
+    at.log_bytes = 0;
+    assert!(!is_base_due(&at, tomorrow));
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(crate) struct ShippedTo {
     pub(crate) key: Option<(Term, String)>,
     /// The object that was sent to the slot. It may be there although nobody was told.
     pub(crate) pending: Option<PendingObject>,
-    /// The newest base: its time, and the bytes that were shipped behind it.
+    /// The newest base: its time, its bytes, and those that a reader of the log behind it needs.
     #[serde(with = "crate::clock::time")]
     pub(crate) base_made: Timestamp,
     pub(crate) base_bytes: u64,
@@ -275,7 +275,7 @@ impl Source {
         self.note(|at| (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0))
     }
 
-    /// Notes bytes that were shipped behind the base.
+    /// Notes what a reader of the log behind the base needs more.
     pub(crate) fn note_bytes(&mut self, bytes: u64) {
         if let Some(at) = &mut self.at {
             at.log_bytes = at.log_bytes.saturating_add(bytes);
