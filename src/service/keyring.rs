@@ -61,8 +61,8 @@ impl Keyring {
         Ok(Self { loaded, reading: Mutex::default(), uses: Mutex::default() })
     }
 
-    /// The keys for a caller that shows this text, and whether it must read them again. This is asked of one caller at a
-    /// time.
+    /// The keys for a caller that shows this text, and whether it must read them again, which one caller at a time is
+    /// asked for.
     pub(crate) fn ring(&self, shown: Option<&str>, now: Timestamp) -> (Arc<KeyRing>, bool) {
         let mut loaded = self.loaded.lock();
         let age = loaded.at.elapsed();
