@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::bucket::Bucket;
 use super::cipher::{Identities, Recipients};
 use super::location::ReplicaLocation;
@@ -14,7 +16,9 @@ use super::opened::OpenReplica;
 use super::probe::probe;
 use super::runtime::block_on;
 use super::ship::Shipper;
-use super::source::Source;
+use super::source::{ShippedTo, Source};
+use super::terms::chain::newest_open;
+use super::terms::remote::Remote as _;
 use super::terms::settle::{Settled, settle};
 use crate::clock::as_stored;
 use crate::engine::store::Store;
@@ -30,7 +34,7 @@ pub struct InitReplicaOptions {
 
 impl Store {
     /// Makes a replica of the store at a location where none is, with a first base. From now on the store keeps its
-    /// commits until [`Store::replicate`] has shipped them.
+    /// commits until [`Store::replicate`] has shipped them. One that was interrupted is finished by another one.
     ///
     /// # Errors
     ///
@@ -44,40 +48,77 @@ impl Store {
         let store = self.doing("replica_init", Some(at.to_string()));
         block_on(async {
             let bucket = Arc::new(Bucket::open(&at.0)?);
-            refuse_taken(&bucket).await?;
-            probe(&bucket).await?;
-            let time = as_stored(self.clock().now());
-            let head = StoreHead { store: StoreId::new(), nonce: Nonce::new(), time, recipients };
-            let description =
-                StoredObject::prepare(ObjectName::Store, Object::Store(head.clone()), |_| Ok(Vec::new()))?;
-            let (none, clock) = (Identities::default(), self.clock().clone());
-            let remote = OpenReplica::with(bucket.clone(), &description, none, clock)?;
-            if let Settled::Other(_) = settle(&remote, &description).await? {
-                return Err(taken(&bucket));
+            let remote = match bucket.get(&ObjectName::Store).await? {
+                Some(bytes) => begun(self, &bucket, bytes, recipients).await?,
+                None => begin(self, &bucket, recipients).await?,
+            };
+            if self.position_in(&remote)?.is_none() {
+                // A feed that began for an earlier replica would go on from a position in that one.
+                let before = self.feed_status()?.map_or(0, |status| status.sequence);
+                store.end_feed()?;
+                store.begin_feed(before)?;
             }
-            // A feed that began for an earlier replica would go on from a position in that one.
-            let before = self.feed_status()?.map_or(0, |status| status.sequence);
-            store.end_feed()?;
-            store.begin_feed(before)?;
-            let mut shipper = Shipper::open(remote, Source::open(self.clone(), head.store, description.hash)?).await?;
+            let source = Source::open(self.clone(), remote.store(), remote.description())?;
+            let mut shipper = Shipper::open(remote, source).await?;
             let _step = shipper.base().await?;
             shipper.release().await
         })
     }
+
+    /// How far the store was shipped to that replica; none if it never was.
+    fn position_in(&self, remote: &OpenReplica) -> Result<Option<ShippedTo>> {
+        let position = self.feed_status()?.map_or_else(Vec::new, |status| status.position);
+        let at = if position.is_empty() { None } else { Some(ShippedTo::of_bytes(&position)?) };
+        Ok(at.filter(|at| at.store == remote.store()))
+    }
 }
 
-async fn refuse_taken(bucket: &Bucket) -> Result<()> {
-    let has_store = bucket.get(&ObjectName::Store).await?.is_some();
+/// Lets the bucket prove itself, and describes a replica in it.
+async fn begin(store: &Store, bucket: &Arc<Bucket>, recipients: Option<Vec<String>>) -> Result<OpenReplica> {
     // The rest of one whose description was removed alone.
-    if has_store || !bucket.list(Folder::Terms, None).await?.is_empty() {
+    if !bucket.list(Folder::Terms, None).await?.is_empty() {
         return Err(taken(bucket));
     }
-    Ok(())
+    probe(bucket).await?;
+    let time = as_stored(store.clock().now());
+    let head = StoreHead { store: StoreId::new(), nonce: Nonce::new(), time, recipients };
+    let description = StoredObject::prepare(ObjectName::Store, Object::Store(head), |_| Ok(Vec::new()))?;
+    let remote = open(store, bucket, &description)?;
+    match settle(&remote, &description).await? {
+        Settled::Own => Ok(remote),
+        Settled::Other(_) => Err(taken(bucket)),
+    }
+}
+
+/// A replica whose beginning was interrupted, by this store or before any store was in it.
+async fn begun(
+    store: &Store,
+    bucket: &Arc<Bucket>,
+    description: Bytes,
+    recipients: Option<Vec<String>>,
+) -> Result<OpenReplica> {
+    let description = StoredObject::read_any(ObjectName::Store, description)?;
+    let remote = open(store, bucket, &description)?;
+    let is_unfinished = match store.position_in(&remote)? {
+        Some(at) => at.base_bytes == 0,
+        None => newest_open(&remote).await?.is_none(),
+    };
+    if !is_unfinished {
+        return Err(taken(bucket));
+    }
+    if !matches!(&description.object, Object::Store(head) if head.recipients == recipients) {
+        let message = "the replica was begun for other recipients; name these, or another prefix";
+        return Err(Error::new(ErrorKind::Conflict, format!("{message}: location={}", bucket.shown())));
+    }
+    Ok(remote)
+}
+
+fn open(store: &Store, bucket: &Arc<Bucket>, description: &StoredObject) -> Result<OpenReplica> {
+    OpenReplica::with(bucket.clone(), description, Identities::default(), store.clock().clone())
 }
 
 fn taken(bucket: &Bucket) -> Error {
     let shown = bucket.shown();
-    let message =
-        "there is a replica already, or the beginning of one; name another prefix, or remove everything below this one";
+    let message = "there is a replica already; name another prefix, or remove everything below this one";
     Error::new(ErrorKind::Conflict, format!("{message}: location={shown}"))
 }

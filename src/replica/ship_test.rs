@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::init::InitReplicaOptions;
 use super::location::{Location, ReplicaLocation};
 use super::replicator::{ReplicateOptions, Replicator};
+use super::restore::RestoreReplicaOptions;
 use super::ship::{REQUEST_BYTES, is_base_due};
 use super::source::ShippedTo;
 use crate::engine::feed::Fed;
@@ -61,6 +62,33 @@ impl Fleet {
         store.close().unwrap();
         let store = open(&folder.path().join("h.redb"));
         (Self { folder, replica }, store)
+    }
+}
+
+#[test]
+fn a_replica_whose_beginning_was_interrupted_is_finished_by_another_one() {
+    for left_out in ["term", "log", "base"] {
+        let folder = tempfile::tempdir().unwrap();
+        let bucket = folder.path().join("replica");
+        let replica = ReplicaLocation(Location::Directory(bucket.clone()));
+        let store = open(&folder.path().join("h.redb"));
+        put(&store, 1).unwrap();
+        // A folder cannot have the name of a file.
+        std::fs::create_dir(&bucket).unwrap();
+        std::fs::write(bucket.join(left_out), "").unwrap();
+        store.init_replica(&replica, &InitReplicaOptions::default()).unwrap_err();
+        std::fs::remove_file(bucket.join(left_out)).unwrap();
+        put(&store, 2).unwrap();
+        let recipients = vec!["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()];
+        let other = store.init_replica(&replica, &InitReplicaOptions { recipients }).unwrap_err();
+        assert!(other.to_string().contains("begun for other recipients"), "{left_out}: {other}");
+        store.init_replica(&replica, &InitReplicaOptions::default()).unwrap();
+        let again = store.init_replica(&replica, &InitReplicaOptions::default()).unwrap_err();
+        assert!(again.to_string().starts_with("there is a replica already"), "{left_out}: {again}");
+        let copy = folder.path().join("copy.redb");
+        Store::restore_replica(&replica, &copy, &RestoreReplicaOptions::default()).unwrap();
+        let copy = Store::options().read_only(true).open(&copy).unwrap();
+        assert_eq!(copy.view().unwrap().config().get("number").unwrap(), Some(serde_json::json!(2)));
     }
 }
 

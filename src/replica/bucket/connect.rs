@@ -37,10 +37,28 @@ pub(super) fn environment() -> Vec<Variable> {
 
 /// A bucket of a service. No request is made yet.
 pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[Variable]) -> Result<Cloud> {
+    let (variables, prefix): (&[&str], _) = match location.service {
+        BucketService::S3 => (&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"], "AWS"),
+        BucketService::Google => (&["GOOGLE_BASE_URL"], "GOOGLE"),
+        BucketService::Azure => (&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"], "AZURE"),
+    };
+    let endpoint = location.options.endpoint.as_deref().or_else(|| of(environment, variables));
+    let allows_http = allows_http(location, endpoint);
+    let allowed_there = of(environment, &[format!("{prefix}_ALLOW_HTTP").as_str()]);
+    if allows_http != Some(true)
+        && (allows_http == Some(false) || allowed_there.is_none())
+        && let Some(endpoint) = endpoint.filter(|endpoint| endpoint.starts_with("http://"))
+    {
+        return Err(Error::invalid(format!(
+            "a bucket on another machine is not asked without TLS; use https, or add allow-http to the location: \
+             endpoint={} bucket={shown}",
+            endpoint.escape_debug()
+        )));
+    }
     let store = match location.service {
-        BucketService::S3 => s3(location, environment),
-        BucketService::Google => google(location, environment),
-        BucketService::Azure => azure(location, environment),
+        BucketService::S3 => s3(location, environment, endpoint, allows_http),
+        BucketService::Google => google(location, environment, allows_http),
+        BucketService::Azure => azure(location, environment, allows_http),
     };
     let store = store.map_err(|source| {
         Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
@@ -48,7 +66,12 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
     Ok(Cloud { store, prefix: Path::from(location.prefix.as_str()), shown })
 }
 
-fn s3(location: &BucketLocation, environment: &[Variable]) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn s3(
+    location: &BucketLocation,
+    environment: &[Variable],
+    endpoint: Option<&str>,
+    allows_http: Option<bool>,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = AmazonS3Builder::new();
     for (key, value) in settings(environment, "AWS_") {
         if let Ok(key) = key.parse() {
@@ -59,14 +82,10 @@ fn s3(location: &BucketLocation, environment: &[Variable]) -> object_store::Resu
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
     }
-    let endpoint = options
-        .endpoint
-        .as_deref()
-        .or_else(|| of(environment, &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]));
     if let Some(endpoint) = endpoint {
         builder = builder.with_config(object_store::aws::AmazonS3ConfigKey::S3Endpoint, endpoint);
     }
-    if let Some(allow) = allows_http(location, endpoint) {
+    if let Some(allow) = allows_http {
         builder = builder.with_allow_http(allow);
     }
     if let Some(path_style) = options.path_style {
@@ -79,7 +98,11 @@ fn s3(location: &BucketLocation, environment: &[Variable]) -> object_store::Resu
     Ok(Arc::new(builder.with_retry(no_retries()).with_http_connector(Connector).build()?))
 }
 
-fn google(location: &BucketLocation, environment: &[Variable]) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn google(
+    location: &BucketLocation,
+    environment: &[Variable],
+    allows_http: Option<bool>,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = GoogleCloudStorageBuilder::new();
     if let Some(path) = of(environment, &["SERVICE_ACCOUNT"]) {
         builder = builder.with_service_account_path(path);
@@ -92,15 +115,18 @@ fn google(location: &BucketLocation, environment: &[Variable]) -> object_store::
     if let Some(endpoint) = &location.options.endpoint {
         builder = builder.with_base_url(endpoint);
     }
-    let endpoint = location.options.endpoint.as_deref().or_else(|| of(environment, &["GOOGLE_BASE_URL"]));
-    if let Some(allow) = allows_http(location, endpoint) {
+    if let Some(allow) = allows_http {
         builder = builder.with_config(GoogleConfigKey::Client(ClientConfigKey::AllowHttp), allow.to_string());
     }
     let builder = builder.with_bucket_name(&location.bucket);
     Ok(Arc::new(builder.with_retry(no_retries()).with_http_connector(Connector).build()?))
 }
 
-fn azure(location: &BucketLocation, environment: &[Variable]) -> object_store::Result<Arc<dyn ObjectStore>> {
+fn azure(
+    location: &BucketLocation,
+    environment: &[Variable],
+    allows_http: Option<bool>,
+) -> object_store::Result<Arc<dyn ObjectStore>> {
     let mut builder = MicrosoftAzureBuilder::new();
     for (key, value) in settings(environment, "AZURE_") {
         if let Ok(key) = key.parse() {
@@ -116,9 +142,7 @@ fn azure(location: &BucketLocation, environment: &[Variable]) -> object_store::R
     if let Some(endpoint) = &location.options.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    let endpoint =
-        location.options.endpoint.as_deref().or_else(|| of(environment, &["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]));
-    if let Some(allow) = allows_http(location, endpoint) {
+    if let Some(allow) = allows_http {
         builder = builder.with_allow_http(allow);
     }
     let builder = builder.with_container_name(&location.bucket);
@@ -241,6 +265,21 @@ mod tests {
         assert!(error.to_string().ends_with("bucket=az://c"), "{error}");
         let error = connected("s3://b", &[("AWS_ALLOW_HTTP", "perhaps")]).unwrap_err();
         assert!(error.to_string().contains("perhaps"), "{error}");
+        let plain = "http://10.0.0.1:9";
+        let keys = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
+        let by_option = format!("s3://b?endpoint={plain}");
+        for (text, environment) in [
+            (by_option.as_str(), &keys[..]),
+            ("s3://b", &[keys[0], keys[1], ("AWS_ENDPOINT_URL", plain)]),
+            ("s3://b?allow-http=false", &[keys[0], keys[1], ("AWS_ENDPOINT_URL", plain), ("AWS_ALLOW_HTTP", "true")]),
+            ("gs://b", &[("GOOGLE_BASE_URL", plain)]),
+            ("az://b?account=a", &[("AZURE_ENDPOINT", plain)]),
+        ] {
+            let error = connected(text, environment).unwrap_err();
+            assert!(error.to_string().contains("without TLS") && error.to_string().contains(plain), "{text}: {error}");
+        }
+        connected(&format!("{by_option}&allow-http"), &keys).unwrap();
+        connected(&by_option, &[keys[0], keys[1], ("AWS_ALLOW_HTTP", "true")]).unwrap();
     }
 
     #[test]

@@ -56,10 +56,8 @@ struct Becomes {
 }
 
 impl Becomes {
-    fn apply(&self, path: &Path, context: &mut Context) -> Result<()> {
-        let taken = Store::take_over_replica(path, &take_over_options(self.as_new_store, self.keep_claims))?;
-        tell_taken(path, &taken, context);
-        Ok(())
+    fn apply(&self, path: &Path) -> Result<TakenOver> {
+        Store::take_over_replica(path, &take_over_options(self.as_new_store, self.keep_claims))
     }
 }
 
@@ -70,34 +68,41 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = RestoreReplicaOptions { at: self.at, identity: self.from.identity()? };
+        let options = RestoreReplicaOptions { at: self.at.clone(), identity: self.from.identity()? };
         let restored = Store::restore_replica(&self.from.location, &self.to, &options)?;
-        if context.out.is_json() {
-            context.out.json(&json!(restored))?;
-        } else {
+        if !context.out.is_json() {
             let (time, to) = (show_time(restored.time), self.to.display());
             context.out.line(format_args!("{to} has commit {} of {time}", restored.sequence))?;
         }
         for passed_over in &restored.passed_over {
             context.out.message(format_args!("a newer base could not be used: {passed_over}"));
         }
-        if self.becomes.take_over && options.at == ReplicaMoment::Newest {
-            // The former source may be alive: its term ends first, and what it has shipped meanwhile comes along.
-            let standby = ReplicaStandby::open(&self.from.location, &self.to, options.identity.as_deref())?;
-            let taken = standby.promote(&take_over_options(false, self.becomes.keep_claims))?;
-            tell_taken(&self.to, &taken, context);
-        } else if self.becomes.take_over || self.becomes.as_new_store {
-            self.becomes.apply(&self.to, context)?;
-        } else {
-            context
+        let taken = self.take(options.identity.as_deref())?;
+        match &taken {
+            Some(taken) => tell_taken(&self.to, taken, context),
+            None => context
                 .out
-                .message(format_args!("it refuses writes until: hivekeep replica take-over {}", self.to.display()));
+                .message(format_args!("it refuses writes until: hivekeep replica take-over {}", self.to.display())),
+        }
+        if context.out.is_json() {
+            context.out.json(&json!({"restored": restored, "taken_over": taken}))?;
         }
         if self.becomes.take_over {
             let to = self.to.display();
             context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica, with the same location"));
         }
         Ok(Exit::Done)
+    }
+
+    /// Lets the new file be written to, if it is to be.
+    fn take(&self, identity: Option<&str>) -> Result<Option<TakenOver>> {
+        if self.becomes.take_over && self.at == ReplicaMoment::Newest {
+            // The former source may be alive: its term ends first, and what it has shipped meanwhile comes along.
+            let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
+            return standby.promote(&take_over_options(false, self.becomes.keep_claims)).map(Some);
+        }
+        let is_taken = self.becomes.take_over || self.becomes.as_new_store;
+        is_taken.then(|| self.becomes.apply(&self.to)).transpose()
     }
 }
 
@@ -124,7 +129,11 @@ pub(super) struct TakeOver {
 impl TakeOver {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Self { file, as_new_store, keep_claims } = self;
-        Becomes { take_over: !as_new_store, as_new_store, keep_claims }.apply(&file, context)?;
+        let taken = Becomes { take_over: !as_new_store, as_new_store, keep_claims }.apply(&file)?;
+        if context.out.is_json() {
+            context.out.json(&json!(taken))?;
+        }
+        tell_taken(&file, &taken, context);
         Ok(Exit::Done)
     }
 }
