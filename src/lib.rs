@@ -136,6 +136,7 @@
 //! | `transfer/archive/last` | `last_archive` |
 //! | `transfer/doctor` | `diagnose` |
 //! | `transfer/drill` | `drill` |
+//! | `transfer/restore_to` | `restore_to` |
 //! | `transfer/summary` | `summary` `weigh` |
 //! | `worker` | `worker` |
 //!

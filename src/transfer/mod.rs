@@ -4,6 +4,7 @@
 //! * `archive`: writes archives and reads them; `archives`: where those of a store are, and which is the newest
 //! * `doctor`: the diagnosis whether the data would come back; `summary`: the content of a store in numbers
 //! * `drill`: rehearses disasters on a copy
+//! * `restore_to`: a restore point in a new file
 //! * `unnamed`: a store that gets its name once it is finished
 
 pub(crate) mod adopt;
@@ -13,5 +14,6 @@ pub(crate) mod doctor;
 pub(crate) mod drill;
 #[cfg(test)]
 mod limits_test;
+mod restore_to;
 pub(crate) mod summary;
 pub(crate) mod unnamed;

@@ -282,6 +282,7 @@ pub const VERBS: &[(&str, Does)] = &[
             hive.acting.restore_point("x").unwrap();
         }),
     ),
+    ("restore_to", Nothing("it makes a new file, and leaves the store as it is")),
     ("restore_replica", Nothing("it makes a copy of what is in a replica, and nobody writes to that")),
     (
         "retain",

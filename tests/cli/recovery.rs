@@ -35,6 +35,23 @@ fn a_point_is_made_listed_shown_held_and_forgotten() {
 }
 
 #[test]
+fn a_point_is_restored_in_another_file_and_the_store_stays_as_it_is() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "limit", "1"]);
+    hive.ok(&["point", "create", "one"]);
+    hive.ok(&["put", "config", "limit", "2"]);
+    let restored = hive.run(&["restore", "latest", "--to", "new.redb"]).with(0);
+    assert_eq!(restored.out, "config: 0 added, 1 changed, 0 removed\n");
+    let message = "new.redb has the state of that point, with 1 record restored; the store is as it was\n";
+    assert_eq!(restored.err, message);
+    assert_eq!(hive.ok(&["get", "config", "limit"]), "2\n");
+    assert_eq!(hive.ok(&["--store", "new.redb", "get", "config", "limit"]), "1\n");
+    assert!(hive.ok(&["--store", "new.redb", "check"]).starts_with("sound"));
+    let refused = hive.refused(&["restore", "latest", "--to", "new.redb"], 1);
+    assert!(refused.starts_with("the file exists already"), "{refused}");
+}
+
+#[test]
 fn the_rules_of_retention_give_their_reasons() {
     let hive = Hive::new();
     hive.ok(&["point", "create", "first"]);

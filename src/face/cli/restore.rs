@@ -1,6 +1,7 @@
 //! `restore` and `undo`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -9,7 +10,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::cli::target::{Planned, RestoreAsked};
 use crate::text::counted;
-use crate::{Counts, RestoreReport, Result, Selector};
+use crate::{Counts, RestoreReport, Result, Selector, Store};
 
 /// Go back to a restore point, in one transaction
 ///
@@ -21,7 +22,8 @@ Examples:
   hivekeep restore latest --dry-run
   hivekeep restore latest
   hivekeep restore '10m ago' --only queue --keep-finished
-  hivekeep restore latest~2 --only registry --key BOT-222")]
+  hivekeep restore latest~2 --only registry --key BOT-222
+  hivekeep restore '1d ago' --to yesterday.redb")]
 pub(super) struct Restore {
     /// An id or a prefix of it, latest, latest~3, a time, or '10m ago'
     #[arg(value_name = "POINT")]
@@ -48,6 +50,9 @@ pub(super) struct Restore {
     /// Restore only if the state has not changed since a plan: its `state`, which --dry-run --json prints
     #[arg(long, value_name = "STATE", conflicts_with = "dry_run")]
     expect: Option<String>,
+    /// Restore in this new file, and leave the store as it is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "expect"])]
+    to: Option<PathBuf>,
 }
 
 /// Undo the last restore, exactly; undoing an undo does the restore again
@@ -83,6 +88,18 @@ impl Restore {
             partial: self.partial,
             expect: self.expect,
         };
+        if let Some(to) = self.to {
+            context.needs_file("--to", "it copies the file of the store")?;
+            let report = Store::restore_to(&context.path, &to, &asked.point, asked.options())?;
+            show_report(&mut context.out, &report)?;
+            let records = counted(report.total(), "record");
+            let message = format!(
+                "{} has the state of that point, with {records} restored; the store is as it was",
+                to.display()
+            );
+            context.out.message(message);
+            return Ok(Exit::Done);
+        }
         if dry_run {
             let target = context.reach()?;
             context.tell(&target, &asked.point)?;

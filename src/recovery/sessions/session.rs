@@ -305,9 +305,9 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Ends the sessions of processes on another machine, of whose store this one is a copy. Nobody here knows whether
+    /// Ends the sessions of processes that have another file open, of which this one is a copy. Nobody here knows whether
     /// they have crashed.
-    #[cfg(feature = "replica")]
+    #[cfg(feature = "transfer")]
     pub(crate) fn end_sessions_elsewhere(&mut self) -> Result<()> {
         let now = self.now();
         for session in sessions(self)?.into_iter().filter(|session| session.state == SessionState::Open) {

@@ -126,7 +126,8 @@ fn remove_left(within: &Path) {
     }
 }
 
-fn no_store(path: &Path, error: &io::Error) -> Error {
+/// The error for a store whose file cannot be found.
+pub(in crate::transfer) fn no_store(path: &Path, error: &io::Error) -> Error {
     let kind = if error.kind() == io::ErrorKind::NotFound { ErrorKind::NoStore } else { ErrorKind::Io };
     Error::new(kind, format!("no store at {}", path.display())).with_hint(Hint::NameStore)
 }

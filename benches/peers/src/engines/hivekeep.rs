@@ -40,6 +40,19 @@ fn put_all(store: &Store, mut rows: &mut dyn Iterator<Item = Row>) -> Result<()>
     Ok(())
 }
 
+fn load_anew(view: &View, to: &Path) -> Result<()> {
+    let new = Store::open(to)?;
+    let records: Collection<String, _> = view.collection(NAME)?;
+    new.load(|tx| {
+        let mut to = tx.collection(NAME)?;
+        records.list().try_for_each(|row| {
+            let (key, value) = row?;
+            to.put(&key, &value)
+        })
+    })?;
+    Ok(new.close()?)
+}
+
 impl Engine for Hivekeep {
     fn load(&mut self, rows: &mut dyn Iterator<Item = Row>) -> Result<()> {
         put_all(&self.store, rows)
@@ -70,17 +83,12 @@ impl Engine for Hivekeep {
     }
 
     fn restore_new(&mut self, point: Point, folder: &Path) -> Result<()> {
-        let view = self.store.at(self.made(point)?)?;
-        let new = Store::open(folder.join("h.redb"))?;
-        let records: Collection<String, _> = view.collection(NAME)?;
-        new.load(|tx| {
-            let mut to = tx.collection(NAME)?;
-            records.list().try_for_each(|row| {
-                let (key, value) = row?;
-                to.put(&key, &value)
-            })
-        })?;
-        Ok(new.close()?)
+        let (to, point) = (folder.join("h.redb"), self.made(point)?);
+        match self.sharing {
+            // The file is copied, and it is open here for nobody else.
+            Sharing::Exclusive => load_anew(&self.store.at(point)?, &to),
+            _ => Ok(Store::restore_to(&self.path, to, point, RestoreOptions::new()).map(drop)?),
+        }
     }
 
     fn verify(&mut self, _point: Point) -> Result<()> {

@@ -24,7 +24,7 @@ pub(in crate::face::cli) struct RestoreAsked {
 }
 
 impl RestoreAsked {
-    fn options(&self) -> RestoreOptions {
+    pub(in crate::face::cli) fn options(&self) -> RestoreOptions {
         let options = RestoreOptions::new()
             .only(self.only.clone())
             .keep_finished(self.keep_finished)
