@@ -16,15 +16,15 @@ use crate::transfer::drill::scratch::no_store;
 use crate::transfer::unnamed::{Unnamed, refuse_existing};
 
 impl Store {
-    /// Restores a point of the store at `from` in a new file at `to`, and leaves the store as it is. Other processes may
-    /// use it meanwhile, unless one of them has it for itself. The new store has all points and the whole history, and
-    /// [`Store::undo`] brings it to the state of the copy. Every page of the copy is verified.
+    /// Restores a point of the store at `from` in a new file at `to`, and leaves the store as it is. Other processes
+    /// may use it meanwhile, unless one of them has it for itself. The new store has all points and the whole history,
+    /// and [`Store::undo`] brings it to the state of the copy. Every page of the copy is verified.
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a file at `to`, and as [`Store::restore`]; `NoStore`; `Locked` while another process has
-    /// the store for itself; `Full` when the disk has no room for a copy; `Damaged` when a page of the store is. Then
-    /// there is no file at `to`.
+    /// `Conflict` when there is a file at `to`, and as [`Store::restore`]; `NoStore`; `Locked` while another process
+    /// has the store for itself; `Full` when the disk has no room for a copy; `Damaged` when a page of the store is.
+    /// Then there is no file at `to`.
     ///
     /// # Examples
     ///
@@ -54,7 +54,7 @@ impl Store {
         // The copy was verified a moment ago.
         let open = Self::options().create(false).session(false).reserve(false).verify_on_open(VerifyOnOpen::Never);
         let store = open.open(made.path())?;
-        // What is in a replica is the store's, and not the copy's.
+        // A replica has the commits of the store, and none of the copy.
         #[cfg(feature = "replica")]
         store.end_feed()?;
         store.write(|tx| tx.end_sessions_elsewhere())?;

@@ -305,8 +305,8 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Ends the sessions of processes that have another file open, of which this one is a copy. Nobody here knows whether
-    /// they have crashed.
+    /// Ends the sessions of processes that have another file open, of which this one is a copy. Nobody here knows
+    /// whether they have crashed.
     #[cfg(feature = "transfer")]
     pub(crate) fn end_sessions_elsewhere(&mut self) -> Result<()> {
         let now = self.now();
