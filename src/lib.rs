@@ -242,6 +242,7 @@ pub use recovery::backups::{Backup, BackupOf, BackupRequest, Kind};
 pub use recovery::bulk::job::{BulkJob, BulkState};
 pub use recovery::check::last::LastCheck;
 pub use recovery::check::last_drill::{LastDrill, Rehearsed};
+pub use recovery::check::last_replica::{LastReplicaCheck, LastReplicaDrill, ReplicaWatch};
 pub use recovery::diff::{Change, ChangeKind, Counts, Diff};
 pub use recovery::diff_page::{DiffFilter, DiffPage};
 pub use recovery::events::event::{Event, EventKind, Events};

@@ -73,6 +73,15 @@ impl Base {
     ///
     /// `Damaged`, also when it is missing or not the one that the manifest names; the errors of the replica.
     pub(crate) async fn part(&self, remote: &impl Remote, part: u32, entry: PartEntry) -> Result<Vec<u8>> {
+        remote.body(&self.stored_part(remote, part, entry).await?).await
+    }
+
+    /// One of its parts as it is stored, which needs no key.
+    ///
+    /// # Errors
+    ///
+    /// As [`part`](Self::part).
+    pub(crate) async fn stored_part(&self, remote: &impl Remote, part: u32, entry: PartEntry) -> Result<StoredObject> {
         let name = ObjectName::Part(self.manifest.base, part);
         let object = remote.get(name).await?.ok_or_else(|| missing(name))?;
         if object.hash != entry.hash || object.bytes.len() as u64 != u64::from(entry.length) {
@@ -80,7 +89,7 @@ impl Base {
                 "a part of a base is not the one that its manifest names: object={name}"
             )));
         }
-        remote.body(&object).await
+        Ok(object)
     }
 
     /// The position of its state.

@@ -23,6 +23,7 @@ use super::terms::settle::{Settled, settle};
 use crate::clock::as_stored;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::check::last_replica::ReplicaWatch;
 
 /// How a replica begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Store {
         };
         let store = self.doing("replica_init", Some(at.to_string()));
         block_on(async {
-            let bucket = Arc::new(Bucket::open(&at.0)?);
+            let bucket = Arc::new(Bucket::begin(&at.0)?);
             let remote = match bucket.get(&ObjectName::Store).await? {
                 Some(bytes) => begun(self, &bucket, bytes, recipients).await?,
                 None => begin(self, &bucket, recipients).await?,
@@ -61,6 +62,8 @@ impl Store {
             let source = Source::open(self.clone(), remote.store(), remote.description())?;
             let mut shipper = Shipper::open(remote, source).await?;
             let _step = shipper.base().await?;
+            // A later start knows by this that a location without a replica is a mistake.
+            self.note_replica(&ReplicaWatch::new(at.place()?), None)?;
             shipper.release().await
         })
     }

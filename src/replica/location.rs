@@ -29,6 +29,20 @@ const PREFIX_MARKS: &str = "-_.=+@~";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaLocation(pub(crate) Location);
 
+impl ReplicaLocation {
+    /// The location as it is compared with another one: without options, and a path from the root on.
+    ///
+    /// # Errors
+    ///
+    /// `Io` where the current folder is gone.
+    pub(crate) fn place(&self) -> Result<String> {
+        match &self.0 {
+            Location::Directory(path) => Ok(std::path::absolute(path)?.display().to_string()),
+            Location::Bucket(_) => Ok(self.to_string()),
+        }
+    }
+}
+
 impl FromStr for ReplicaLocation {
     type Err = Error;
 

@@ -153,7 +153,7 @@ mod tests {
     fn a_folder_and_a_right_bucket_pass_and_nothing_of_the_proof_stays() {
         let folder = tempfile::tempdir().unwrap();
         let location = folder.path().join("replica").to_str().unwrap().parse().unwrap();
-        for bucket in [Bucket::open(&location).unwrap(), Bucket::of(Arc::new(InMemory::new()))] {
+        for bucket in [Bucket::begin(&location).unwrap(), Bucket::of(Arc::new(InMemory::new()))] {
             run(async {
                 probe(&bucket).await.unwrap();
                 probe(&bucket).await.unwrap();

@@ -154,6 +154,10 @@ kinds! {
     ImportFailed = "import_failed",
     /// A copy of a replica became a store that is written to.
     TakenOver = "taken_over",
+    /// Something in the replica is missing or damaged, or a drill with it failed.
+    ReplicaFailed = "replica_failed",
+    /// A moment was restored from the replica, compared, and removed again.
+    ReplicaDrilled = "replica_drilled",
     /// Wrong keys were shown to the service, many from one address.
     KeysRefused = "keys_refused",
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::creation::{Creation, too_long};
 use super::failure::Failure;
+use super::listed::Each;
 use crate::error::Result;
 use crate::replica::objects::layout::OBJECT_MAX;
 use crate::replica::objects::name::{Folder, ObjectName};
@@ -93,7 +94,7 @@ impl Cloud {
         &self,
         folder: Folder,
         after: Option<&ObjectName>,
-        each: &mut dyn FnMut(&str) -> Result<()>,
+        each: &mut Each<'_>,
     ) -> Result<Result<(), Failure>> {
         let folder = self.path(&folder.to_string());
         let mut stream = match after {
@@ -106,7 +107,7 @@ impl Cloud {
             Err(_) => return Ok(Err(Failure::late(&self.shown))),
         } {
             match found {
-                Ok(found) => each(found.location.as_ref().get(below..).unwrap_or_default())?,
+                Ok(found) => each(found.location.as_ref().get(below..).unwrap_or_default(), &|| found.size)?,
                 Err(error) => return Ok(Err(Failure::of(&self.shown, error))),
             }
         }

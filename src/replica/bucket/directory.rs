@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::creation::Creation;
+use super::listed::Each;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Replace, Rights};
 use crate::replica::objects::layout::OBJECT_MAX;
@@ -27,9 +28,20 @@ pub(super) struct Directory {
 
 impl Directory {
     /// Opens a folder, and creates it if it is not there.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn create_root(path: &Path) -> Result<Self> {
         files::create_folders(path, Rights::new_at(path))?;
-        let root = fs::canonicalize(path).map_err(|error| files::failed(path, error))?;
+        Self::open(path)
+    }
+
+    /// Opens a folder.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let root = fs::canonicalize(path).map_err(|error| match error.kind() {
+            IoKind::NotFound => {
+                let why = "there is no replica, and no such folder; initialize it first, or mount its disk";
+                Error::not_found(format!("{why}: location={}", path.display())).with_source(error)
+            }
+            _ => files::failed(path, error),
+        })?;
         let identity = identity(&root).map_err(|error| files::failed(path, error))?;
         Ok(Self { root, identity })
     }
@@ -70,12 +82,12 @@ impl Directory {
     }
 
     /// The names of objects in a folder, in no order.
-    pub(super) fn list(&self, folder: Folder, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    pub(super) fn list(&self, folder: Folder, each: &mut Each<'_>) -> Result<()> {
         self.is_same()?;
         self.walk(&self.root.join(folder.to_string()), DEPTH_MAX, each)
     }
 
-    fn walk(&self, folder: &Path, depth: usize, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+    fn walk(&self, folder: &Path, depth: usize, each: &mut Each<'_>) -> Result<()> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) if is_absent(&error) => return Ok(()),
@@ -88,7 +100,9 @@ impl Directory {
             if is_folder && depth > 0 {
                 self.walk(&path, depth - 1, each)?;
             } else if let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) {
-                each(&name.replace(std::path::MAIN_SEPARATOR, "/"))?;
+                // A file that was deleted meanwhile has no length any more.
+                let length = || entry.metadata().map_or(0, |metadata| metadata.len());
+                each(&name.replace(std::path::MAIN_SEPARATOR, "/"), &length)?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 //!
 //! * `creation`: the answer to the creation of an object; `failure`: failures that pass, and those that last;
 //!   `pauses`: the pauses between tries
+//! * `listed`: the names of a list
 //! * `directory`: a folder as a bucket; `cloud`: a bucket of a service; `connect`: the connection to it
 
 mod cloud;
@@ -13,6 +14,7 @@ mod connect;
 mod creation;
 mod directory;
 mod failure;
+mod listed;
 mod pauses;
 
 #[cfg(test)]
@@ -33,14 +35,13 @@ pub(crate) use self::pauses::Pauses;
 use self::cloud::Cloud;
 use self::directory::Directory;
 use self::failure::lasting;
+use self::listed::Listed;
 use super::location::Location;
 use super::objects::name::{Folder, ObjectName};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The time for which a call tries again, unless the caller sets another.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The greatest number of names in one list, which limits its memory. A bucket with more is listed from behind a name.
-const NAMES_MAX: usize = 2_000_000;
 
 /// The bucket of a replica.
 #[derive(Debug)]
@@ -56,13 +57,25 @@ enum Place {
 }
 
 impl Bucket {
-    /// Opens a bucket with the credentials in the environment. A folder is created; a service is not asked yet.
+    /// Opens a bucket with the credentials in the environment. A service is not asked yet.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for a folder that is not there; `Invalid`, `Io`.
+    pub(crate) fn open(location: &Location) -> Result<Self> {
+        Self::open_with(location, &connect::environment())
+    }
+
+    /// The same for a replica that begins: its folder is made.
     ///
     /// # Errors
     ///
     /// `Invalid`, `Io`.
-    pub(crate) fn open(location: &Location) -> Result<Self> {
-        Self::open_with(location, &connect::environment())
+    pub(crate) fn begin(location: &Location) -> Result<Self> {
+        if let Location::Directory(path) = location {
+            Directory::create_root(path)?;
+        }
+        Self::open(location)
     }
 
     /// The same with variables in place of the environment.
@@ -150,20 +163,35 @@ impl Bucket {
     ///
     /// As [`get`](Self::get); `Invalid` for too many names.
     pub(crate) async fn list(&self, folder: Folder, after: Option<&ObjectName>) -> Result<Vec<ObjectName>> {
+        let listed = self.listed(Listed { folder, after: after.copied(), names: Vec::new(), has_lengths: false });
+        Ok(listed.await?.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The same with the lengths of the objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub(crate) async fn lengths(&self, folder: Folder) -> Result<Vec<(ObjectName, u64)>> {
+        self.listed(Listed { folder, after: None, names: Vec::new(), has_lengths: true }).await
+    }
+
+    async fn listed(&self, wanted: Listed) -> Result<Vec<(ObjectName, u64)>> {
         let mut pauses = Pauses::within(self.patience);
         loop {
-            let mut names = Listed { folder, after: after.copied(), names: Vec::new() };
+            let mut names = wanted.clone();
+            let (folder, after) = (names.folder, names.after);
             let cloud = match &self.place {
                 Place::Cloud(cloud) => cloud,
                 Place::Directory(directory) => {
                     let list = move |directory: &Directory| {
-                        directory.list(folder, &mut |text| names.add(text))?;
+                        directory.list(folder, &mut |text, length| names.add(text, length))?;
                         Ok(names.sorted())
                     };
                     return on_a_thread(directory, list).await;
                 }
             };
-            match cloud.list(folder, after, &mut |text| names.add(text)).await? {
+            match cloud.list(folder, after.as_ref(), &mut |text, length| names.add(text, length)).await? {
                 Ok(()) => return Ok(names.sorted()),
                 Err(failure) => pauses.pause(lasting(failure, &cloud.shown)?).await?,
             }
@@ -190,32 +218,6 @@ impl Bucket {
                 Err(failure) => pauses.pause(lasting(failure, &cloud.shown)?).await?,
             }
         }
-    }
-}
-
-/// Names of a list, as they come.
-struct Listed {
-    folder: Folder,
-    after: Option<ObjectName>,
-    names: Vec<ObjectName>,
-}
-
-impl Listed {
-    fn add(&mut self, text: &str) -> Result<()> {
-        let after = self.after;
-        self.names.extend(ObjectName::parse(text).filter(|name| after.is_none_or(|after| *name > after)));
-        if self.names.len() > NAMES_MAX {
-            let folder = self.folder;
-            return Err(Error::invalid(format!(
-                "a folder of the replica has more than {NAMES_MAX} objects: folder={folder}"
-            )));
-        }
-        Ok(())
-    }
-
-    fn sorted(mut self) -> Vec<ObjectName> {
-        self.names.sort_unstable();
-        self.names
     }
 }
 

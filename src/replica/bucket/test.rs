@@ -17,7 +17,7 @@ fn log(term: u32, index: u64) -> ObjectName {
 #[test]
 fn an_object_is_created_once_read_listed_in_order_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
-    let directory = Bucket::open(&folder.path().join("a/b").to_str().unwrap().parse().unwrap()).unwrap();
+    let directory = Bucket::begin(&folder.path().join("a/b").to_str().unwrap().parse().unwrap()).unwrap();
     for bucket in [directory, Bucket::of(Arc::new(InMemory::new())), Bucket::of(Arc::new(Faulty::unreliable(3)))] {
         run(async {
             assert_eq!(bucket.get(&log(1, 0)).await.unwrap(), None);
@@ -151,7 +151,7 @@ fn a_bucket_that_never_answers_is_given_up_and_its_answer_is_named() {
 fn a_folder_that_is_gone_or_another_one_is_an_error_and_no_absence() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r");
-    let bucket = Bucket::open(&path.to_str().unwrap().parse().unwrap()).unwrap();
+    let bucket = Bucket::begin(&path.to_str().unwrap().parse().unwrap()).unwrap();
     run(async {
         bucket.create(&ObjectName::Store, Bytes::new()).await.unwrap();
         std::fs::rename(&path, folder.path().join("away")).unwrap();
@@ -171,7 +171,7 @@ fn a_folder_that_refuses_writes_is_no_bucket_that_does_not_answer() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r");
-    let bucket = Bucket::open(&path.to_str().unwrap().parse().unwrap()).unwrap();
+    let bucket = Bucket::begin(&path.to_str().unwrap().parse().unwrap()).unwrap();
     run(async { bucket.create(&log(1, 1), Bytes::new()).await.unwrap() });
     let rights = |below: &str, mode| {
         std::fs::set_permissions(path.join(below), std::fs::Permissions::from_mode(mode)).unwrap();
@@ -195,9 +195,33 @@ fn only_the_owner_of_a_folder_reads_what_is_in_it() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("r");
-    let bucket = Bucket::open(&path.to_str().unwrap().parse().unwrap()).unwrap();
+    let bucket = Bucket::begin(&path.to_str().unwrap().parse().unwrap()).unwrap();
     run(async { bucket.create(&log(1, 1), Bytes::from_static(b"x")).await.unwrap() });
     let mode = |below: &str| std::fs::metadata(path.join(below)).unwrap().permissions().mode() & 0o777;
     assert_eq!([mode(""), mode("log"), mode("log/00000001")], [0o700; 3]);
     assert_eq!(mode("log/00000001/000000000001"), 0o600);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_refused_by_name_and_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("typo/replica");
+    let refused = Bucket::open(&path.to_str().unwrap().parse().unwrap()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert!(refused.to_string().contains("typo/replica"), "{refused}");
+    assert!(!folder.path().join("typo").exists());
+}
+
+#[test]
+fn a_list_tells_the_lengths_of_objects_if_it_is_asked_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Bucket::begin(&folder.path().to_str().unwrap().parse().unwrap()).unwrap();
+    for bucket in [directory, Bucket::of(Arc::new(InMemory::new()))] {
+        run(async {
+            for index in [2, 10] {
+                bucket.create(&log(1, index), Bytes::from("x".repeat(index as usize))).await.unwrap();
+            }
+            assert_eq!(bucket.lengths(Folder::Log(Term(1))).await.unwrap(), [(log(1, 2), 2), (log(1, 10), 10)]);
+        });
+    }
 }
