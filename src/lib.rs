@@ -113,6 +113,7 @@
 //! | `recovery/sessions/session` | `session` `notice_crashes` `sessions` `acknowledge_crashes` `mark_shutdown` `take_mark_back` |
 //! | `recovery/upkeep/auto_backup` | `auto_backup_if_needed` `auto_backup` `next_backup_at` |
 //! | `recovery/upkeep/scheduler` | `upkeep` |
+//! | `replica/drill` | `drill_replica` |
 //! | `replica/init` | `init_replica` |
 //! | `replica/replicator` | `replicate` |
 //! | `replica/restore` | `restore_replica` |
@@ -269,6 +270,8 @@ pub use recovery::sessions::session::{Session, SessionState};
 pub use recovery::upkeep::keeper::{Keeper, Kept};
 pub use recovery::upkeep::scheduler::{Scheduler, SchedulerOptions};
 pub use recovery::upkeep::work::{Attendant, Health, Work};
+#[cfg(feature = "replica")]
+pub use replica::drill::{DrillReplicaOptions, DrilledReplica};
 #[cfg(feature = "replica")]
 pub use replica::init::InitReplicaOptions;
 #[cfg(feature = "replica")]

@@ -11,6 +11,7 @@
 //!   copy that follows the log; `standby`: the same for blocking callers; `take_over`: the end of a copy
 //! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
 //!   not go; `prefetch`: asks for objects ahead
+//! * `drill`: restores a moment, compares it, and removes it again
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `status`: the content in
 //!   numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own
@@ -19,6 +20,7 @@ pub(crate) mod base;
 pub(crate) mod bases;
 pub(crate) mod bucket;
 pub(crate) mod cipher;
+pub(crate) mod drill;
 pub(crate) mod fill;
 pub(crate) mod follower;
 pub(crate) mod init;
@@ -46,6 +48,8 @@ pub(crate) mod verify;
 mod bench_test;
 #[cfg(test)]
 mod collect_test;
+#[cfg(test)]
+mod drill_test;
 #[cfg(test)]
 mod faulty_test;
 #[cfg(test)]

@@ -338,6 +338,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ("verify_archive", Reads),
     ("verify_archive_with", Reads),
     ("verify_replica", Nothing("it reads a replica, and no store")),
+    ("drill_replica", Nothing("it makes a copy of what is in a replica, and removes it")),
     ("view", Reads),
     ("weigh", Reads),
     ("worker", Nothing("its claims and completions leave the entries")),

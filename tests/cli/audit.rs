@@ -81,6 +81,7 @@ const VERBS: &[(&str, Does)] = &[
     ("replica-status", Nothing("")),
     ("replica-take-over", Nothing("tests/cli/replica.rs has its entry")),
     ("replica-verify", Nothing("")),
+    ("replica-drill", Nothing("it makes a copy, and removes it")),
     ("replica-init", One("replica_init", &[PUT, &["replica", "init", "there"]])),
     ("repair", Elsewhere("repair", "h.repaired.redb", &[PUT, &["repair"]])),
     ("restore", One("restore", &[POINT, PUT, &["restore", "latest"]])),

@@ -126,6 +126,7 @@ fn typed(hive: &Hive) -> Vec<(Vec<String>, i32)> {
         ("check", 0),
         ("check --sample HOSTILE", 2),
         ("replica init s3://HOSTILE", 2),
+        ("replica drill s3://HOSTILE", 2),
         ("repair --dry-run", 0),
         ("log --limit 500", 0),
         ("compact", 0),

@@ -19,6 +19,9 @@ fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     let status: Value = serde_json::from_str(&hive.ok(&["--json", "replica", "status", "there"])).unwrap();
     assert_eq!((status["bases"].as_array().unwrap().len(), &status["term"]["is_sealed"]), (1, &Value::Bool(true)));
     assert!(hive.ok(&["replica", "verify", "there"]).contains("sound: 1 whole base"));
+    let drilled: Value = serde_json::from_str(&hive.ok(&["--json", "replica", "drill", "there"])).unwrap();
+    assert!(drilled["records"].as_u64().unwrap() > 0 && drilled["restored_ms"].is_number(), "{drilled}");
+    assert!(hive.ok(&["replica", "drill", "there", "--at", "newest", "--scratch", "."]).contains("came back in"));
     hive.ok(&["replica", "restore", "there", "--to", "copy.redb"]);
     assert_eq!(hive.ok(&["--store", "copy.redb", "get", "config", "colour"]).trim(), "\"red\"");
     let refused = hive.run(&["--store", "copy.redb", "put", "config", "colour", "1"]).with(1);
@@ -52,6 +55,18 @@ fn a_restore_of_a_moment_that_is_not_there_and_of_a_damaged_replica_are_refused_
     assert!(refused.err.contains("part-00000"), "{}", refused.err);
     assert!(!file(&hive, "c.redb").exists());
     hive.run(&["replica", "verify", "there"]).with(4);
+    hive.run(&["replica", "drill", "there"]).with(4);
+}
+
+#[test]
+fn a_verb_that_reads_a_replica_makes_no_folder_where_none_is() {
+    let hive = Hive::new();
+    for verb in ["status", "verify", "drill"] {
+        let refused = hive.run(&["replica", verb, "typo/there"]);
+        assert!(refused.code != Some(0) && refused.err.contains("typo/there"), "{}", refused.err);
+    }
+    hive.run(&["replica", "standby", "typo/there", "--to", "s.redb", "--once"]);
+    assert!(!file(&hive, "typo").exists() && !file(&hive, "s.redb").exists());
 }
 
 #[cfg(all(unix, feature = "http"))]

@@ -14,7 +14,7 @@ mod disk;
 mod loss;
 mod options;
 mod report;
-pub(in crate::transfer) mod scratch;
+pub(crate) mod scratch;
 mod stage;
 mod state;
 pub(crate) mod targets;

@@ -22,14 +22,14 @@ const LOCK: &str = "lock";
 
 /// A folder that is removed when it is dropped.
 #[derive(Debug)]
-pub(in crate::transfer) struct Scratch {
+pub(crate) struct Scratch {
     folder: PathBuf,
     _lock: File,
 }
 
 impl Scratch {
     /// Creates the folder for files of a store, which need not exist.
-    pub(in crate::transfer) fn empty(store: &Path, within: &Path) -> Result<Self> {
+    pub(crate) fn empty(store: &Path, within: &Path) -> Result<Self> {
         remove_left(within);
         let folder = within.join(format!("{PREFIX}{}", crate::clock::new_id().simple()));
         let cannot = |error| Error::from(error).context(folder.display());
@@ -54,7 +54,7 @@ impl Scratch {
     }
 
     /// The copy of the store.
-    pub(in crate::transfer) fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.file("drill.redb")
     }
 

@@ -1,15 +1,17 @@
 //! `replica`: the store off the machine, in a folder or a bucket.
 //!
 //! * `source`: the replica that a verb reads
-//! * `copies`: copies of a replica: made, followed, taken over
+//! * `copies`: copies of a replica: made, followed, taken over; `drill`: one that is compared and removed
 
 mod copies;
+mod drill;
 mod source;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use self::copies::{Promote, Restore, Standby, TakeOver};
+use self::drill::Drill;
 use self::source::Source;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -38,6 +40,7 @@ enum ReplicaVerb {
     Init(Init),
     Status(Status),
     Verify(Verify),
+    Drill(Drill),
     Restore(Restore),
     TakeOver(TakeOver),
     Standby(Standby),
@@ -50,6 +53,7 @@ impl ReplicaArgs {
             ReplicaVerb::Init(init) => init.run(context),
             ReplicaVerb::Status(status) => status.run(context),
             ReplicaVerb::Verify(verify) => verify.run(context),
+            ReplicaVerb::Drill(drill) => drill.run(context),
             ReplicaVerb::Restore(restore) => restore.run(context),
             ReplicaVerb::TakeOver(take_over) => take_over.run(context),
             ReplicaVerb::Standby(standby) => standby.run(context),

@@ -1,0 +1,73 @@
+//! A drill proves a moment, and leaves nothing behind.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::bench_test::Bench;
+use super::drill::{DrilledReplica, drill};
+use super::moment::ReplicaMoment;
+use crate::error::{ErrorKind, Result};
+
+fn put(bench: &Bench, value: u64) {
+    bench.store.write(|tx| tx.config().put("value", &json!(value))).unwrap();
+}
+
+/// A drill in an empty folder, which is empty again afterwards.
+fn drilled(bench: &Bench, at: Option<&ReplicaMoment>) -> Result<DrilledReplica> {
+    let scratch = tempfile::tempdir().unwrap();
+    let done = bench.run(drill(&bench.copier(), scratch.path(), at));
+    assert_eq!(names(scratch.path()), [""; 0]);
+    done
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_drill_brings_a_moment_back_reads_every_record_and_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    let mut commits = Vec::new();
+    for value in 0..9 {
+        put(&bench, value);
+        commits.push(bench.ship());
+    }
+    let newest = drilled(&bench, Some(&ReplicaMoment::Newest)).unwrap();
+    assert_eq!((newest.sequence, newest.records, newest.moment.as_str()), (commits[8], 1, "newest"));
+    assert!(newest.bytes > 0 && newest.took_ms >= newest.restored_ms);
+    let earlier = drilled(&bench, Some(&ReplicaMoment::Sequence(commits[3]))).unwrap();
+    assert_eq!(earlier.sequence, commits[3]);
+    let random: Vec<_> = (0..9).map(|_| drilled(&bench, None).unwrap()).collect();
+    assert!(random.iter().all(|drilled| drilled.sequence < commits[8] && drilled.passed_over.is_empty()), "{random:?}");
+    assert!(random.iter().any(|drilled| drilled.sequence != random[0].sequence), "they are no random moments");
+}
+
+#[test]
+fn a_drill_of_a_damaged_replica_fails_by_name_and_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    put(&bench, 1);
+    bench.ship();
+    let log = bench.names().into_iter().find(|name| name.as_ref().contains("log/00000001/000000000001")).unwrap();
+    let mut bytes = bench.take(&log);
+    bytes[20] ^= 1;
+    bench.put(&log, bytes);
+    let failed = drilled(&bench, Some(&ReplicaMoment::Newest)).unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Damaged);
+    assert!(failed.to_string().contains("000000000001"), "{failed}");
+}
+
+#[test]
+fn a_random_moment_whose_commits_are_not_in_the_replica_is_passed_over() {
+    let mut bench = Bench::new();
+    put(&bench, 1);
+    bench.ship();
+    put(&bench, 2);
+    bench.clock.advance(std::time::Duration::from_secs(1_000_000));
+    bench.gap();
+    put(&bench, 3);
+    bench.ship();
+    let drilled = drilled(&bench, None).unwrap();
+    assert!(!drilled.passed_over.is_empty(), "{drilled:?}");
+}
