@@ -67,6 +67,18 @@ impl Base {
         Ok(Self { manifest: manifest.clone(), parts })
     }
 
+    /// The same without the hashes of its parts, which only the holder of a key reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) async fn without_parts(remote: &impl Remote, base: BaseName) -> Result<Self> {
+        let name = ObjectName::Manifest(base);
+        let object = remote.get(name).await?.ok_or_else(|| missing(name))?;
+        let Object::Manifest(manifest) = &object.object else { return Err(other_kind(&object)) };
+        Ok(Self { manifest: manifest.clone(), parts: Vec::new() })
+    }
+
     /// The rows of one of its parts.
     ///
     /// # Errors

@@ -14,7 +14,8 @@
 //! * `drill`: restores a moment, compares it, and removes it again
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `status`: the content in
 //!   numbers
-//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own
+//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own; `watch`: inspections and drills
+//!   beside it; `inspect`: one inspection
 
 pub(crate) mod base;
 pub(crate) mod bases;
@@ -24,6 +25,7 @@ pub(crate) mod drill;
 pub(crate) mod fill;
 pub(crate) mod follower;
 pub(crate) mod init;
+mod inspect;
 pub(crate) mod location;
 pub(crate) mod look;
 pub(crate) mod moment;
@@ -43,6 +45,7 @@ pub(crate) mod status;
 pub(crate) mod take_over;
 pub(crate) mod terms;
 pub(crate) mod verify;
+mod watch;
 
 #[cfg(test)]
 mod bench_test;
@@ -56,3 +59,5 @@ mod faulty_test;
 mod restore_test;
 #[cfg(test)]
 mod ship_test;
+#[cfg(test)]
+mod watch_test;

@@ -17,8 +17,11 @@ use super::ship::{ShipOutcome, Shipper};
 use super::source::Source;
 use super::terms::collect::{CollectStep, Retention};
 use super::terms::remote::Remote;
+use super::watch::{Known, Shipping, Watch, mistake};
+use crate::duration::exact;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
+use crate::recovery::check::last_replica::ReplicaWatch;
 use crate::recovery::upkeep::background::{Background, Stop};
 
 /// The time between two looks for new commits, unless another one is set.
@@ -28,6 +31,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Every moment of so much time can be restored, unless another time is set.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// A drill is made this often, unless another time is set.
+const DRILL_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The bounds of both times.
+const LENGTHS: (Duration, Duration) = (Duration::from_secs(60 * 60), Duration::from_secs(3650 * 24 * 60 * 60));
 /// Old objects are looked for this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The first look comes soon, and not while a process may only run for a moment.
@@ -58,20 +65,45 @@ pub struct ReplicateOptions {
     /// to it.
     pub identity: Option<String>,
     /// The time whose every moment can be restored; 7 days by default. Objects that only earlier moments need are
-    /// deleted, some hours after they are found.
+    /// deleted, some hours after they are found. From an hour to ten years.
     pub keep: Duration,
+    /// The time between two drills, each of which restores a random moment beside the store, compares it, and removes
+    /// it; 7 days by default, and none for no drills. From an hour to ten years.
+    pub drill_every: Option<Duration>,
 }
 
 impl Default for ReplicateOptions {
     fn default() -> Self {
-        Self { interval: INTERVAL, identity: None, keep: KEEP }
+        Self { interval: INTERVAL, identity: None, keep: KEEP, drill_every: Some(DRILL_EVERY) }
+    }
+}
+
+impl ReplicateOptions {
+    fn refuse_lengths(&self) -> Result<()> {
+        let (least, most) = LENGTHS;
+        let named = [("the time that can be restored", Some(self.keep)), ("the time between drills", self.drill_every)];
+        for (name, length) in named.into_iter().filter_map(|(name, length)| Some((name, length?))) {
+            if length < least || length > most {
+                let [length, least, most] = [length, least, most].map(exact);
+                return Err(Error::invalid(format!(
+                    "{name} is too short or too long: time={length} shortest={least} longest={most}"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for ReplicateOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_identity = self.identity.is_some();
-        f.debug_struct("ReplicateOptions").field("interval", &self.interval).field("identity", &has_identity).finish()
+        let Self { interval, keep, drill_every, .. } = self;
+        f.debug_struct("ReplicateOptions")
+            .field("interval", interval)
+            .field("identity", &has_identity)
+            .field("keep", keep)
+            .field("drill_every", drill_every)
+            .finish()
     }
 }
 
@@ -94,13 +126,18 @@ pub struct ReplicationStatus {
     pub error: Option<String>,
     /// Whether another process has the history now, so that this one writes nothing any more.
     pub fenced: bool,
+    /// The last verification of the replica, and the last drill with it.
+    pub watch: ReplicaWatch,
 }
 
 /// A running thread that ships a store. To drop it ships the rest, for some seconds at most, and ends its term.
 #[derive(Debug)]
 pub struct Replicator {
     shared: Arc<Shared>,
+    known: Known,
     _thread: Background,
+    // Behind it: the rest is shipped before a drill has come to its end.
+    _watch: Background,
 }
 
 #[derive(Debug)]
@@ -111,22 +148,37 @@ struct Shared {
     changed: Condvar,
 }
 
+impl Shared {
+    fn shipping(&self) -> Shipping {
+        let state = self.state.lock();
+        match (state.fenced, state.term) {
+            (true, _) => Shipping::IsOver,
+            (false, None) => Shipping::Waits,
+            (false, Some(_)) => Shipping::Goes,
+        }
+    }
+}
+
 impl Store {
     /// Ships every commit of the store to its replica, on a thread of its own. Returns once this process has a term of
     /// its own, or after `wait` while the bucket does not answer; the thread tries on.
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no replica; `Conflict` when it has commits that the store does not have, when it is the
-    /// replica of another store, or when other processes may write to the store; `Invalid` for an identity that is
-    /// none; `Io` when no thread can be started.
+    /// `NotFound` when there is no replica, unless the store was shipped to this location before; `Conflict` when it
+    /// has commits that the store does not have, when it is the replica of another store, or when other processes may
+    /// write to the store; `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no
+    /// thread can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         if self.is_shared() {
             let message =
                 "a store that other processes may write to cannot be replicated; open it for this process alone";
             return Err(Error::new(ErrorKind::Conflict, message));
         }
+        options.refuse_lengths()?;
         let identities = options.identity.as_deref().map_or(Ok(Identities::default()), Identities::parse)?;
+        let watch = Watch::new(self, to, identities.clone(), options.drill_every)?;
+        let known = watch.known();
         let state = ReplicationStatus {
             location: to.to_string(),
             term: None,
@@ -136,6 +188,7 @@ impl Store {
             read_back_error: None,
             error: None,
             fenced: false,
+            watch: ReplicaWatch::default(),
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), refusal: Mutex::default(), changed: Condvar::new() });
         let work = Work {
@@ -147,7 +200,9 @@ impl Store {
             shared: shared.clone(),
         };
         let thread = Background::start("hivekeep-replica", move |stop| work.run(stop))?;
-        let replicator = Replicator { shared, _thread: thread };
+        let of = shared.clone();
+        let watch = watch.start(move || of.shipping())?;
+        let replicator = Replicator { shared, known, _thread: thread, _watch: watch };
         replicator.wait_for_term(wait)?;
         Ok(replicator)
     }
@@ -156,7 +211,7 @@ impl Store {
 impl Replicator {
     /// The state of shipping.
     pub fn status(&self) -> ReplicationStatus {
-        self.shared.state.lock().clone()
+        ReplicationStatus { watch: self.known.lock().clone(), ..self.shared.state.lock().clone() }
     }
 
     fn wait_for_term(&self, wait: Duration) -> Result<()> {
@@ -200,10 +255,12 @@ impl Work {
                 // Nothing that this process tries again makes its history the one of the replica.
                 Err(error) if error.kind() == ErrorKind::Conflict && self.was_in_replica() => return self.fence(error),
                 Err(error) => {
+                    let mistake = mistake(&self.store, &self.location, &error);
+                    let (is_mistake, error) = (mistake.is_some(), mistake.unwrap_or(error));
                     tracing::warn!(%error, "the store is not shipped; it is tried again");
                     let text = error.to_string();
                     // Before the state, which the waiting caller looks at.
-                    if !self.was_in_replica() || error.kind() == ErrorKind::NewerFormat {
+                    if is_mistake || !self.was_in_replica() || error.kind() == ErrorKind::NewerFormat {
                         *self.shared.refusal.lock() = Some(error);
                     }
                     self.note(|state| state.error = Some(text));

@@ -105,7 +105,8 @@ impl ShippedTo {
         States::new(self.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)))
     }
 
-    fn position(&self) -> ReplicaPosition {
+    /// The place behind the last object that the replica has.
+    pub(crate) fn position(&self) -> ReplicaPosition {
         ReplicaPosition {
             slot: self.slot,
             previous: self.previous,

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "replica")]
+use jiff::Timestamp;
+
 use crate::engine::store::Store;
 #[cfg(not(feature = "replica"))]
 use crate::error::Error;
@@ -10,7 +13,7 @@ use crate::error::Result;
 #[cfg(feature = "replica")]
 use crate::files;
 #[cfg(feature = "replica")]
-use crate::replica::replicator::{ReplicateOptions, Replicator};
+use crate::replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
 
 /// A start waits so long for the bucket; after that the service runs, and the replica follows once the bucket answers.
 #[cfg(feature = "replica")]
@@ -27,6 +30,10 @@ pub(crate) struct ReplicaSetup {
     pub(crate) interval: Duration,
     /// The file with the identity that reads an encrypted replica.
     pub(crate) identity: Option<PathBuf>,
+    /// The time whose every moment can be restored.
+    pub(crate) keep: Duration,
+    /// The time between two drills; none for no drills.
+    pub(crate) drill_every: Option<Duration>,
 }
 
 /// The shipping of a service's store, if it has a replica.
@@ -47,7 +54,8 @@ impl Replication {
         let Some(setup) = setup else { return Ok(Self { running: None }) };
         let identity =
             setup.identity.as_deref().map(|file| files::read_secret(file, files::SETTINGS_MAX)).transpose()?;
-        let options = ReplicateOptions { interval: setup.interval, identity, ..ReplicateOptions::default() };
+        let options =
+            ReplicateOptions { interval: setup.interval, identity, keep: setup.keep, drill_every: setup.drill_every };
         let replicator = store.replicate(&setup.location.parse()?, options, WAIT)?;
         let late = LATE_AFTER.max(setup.interval.saturating_mul(10));
         Ok(Self { running: Some((replicator, late)) })
@@ -56,20 +64,26 @@ impl Replication {
     /// Whether the replica has everything that it should have by now, in words; none without a replica.
     pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
         let (replicator, late) = self.running.as_ref()?;
-        let status = replicator.status();
-        let now = store.clock().now();
-        let is_late = status.complete_at.is_none_or(|at| crate::duration::since(at, now) > *late);
-        let is_wrong = status.read_back_error.is_some();
-        let detail = match (status.fenced, is_late, status.error.is_some()) {
-            _ if is_wrong && !status.fenced => {
-                "the replica does not have what was written to it; the service's log says more"
-            }
-            (true, ..) => "another process has taken the replica over, so this service writes nothing any more",
-            (false, true, _) => "the replica does not have the newest commits; the service's log says why",
-            (false, false, true) => "the replica was not reached just now, and is tried again",
-            (false, false, false) => "the replica has everything",
-        };
-        Some((!status.fenced && !is_late && !is_wrong, detail))
+        Some(verdict(&replicator.status(), store.clock().now(), *late))
+    }
+}
+
+/// Whether shipping goes well, in words that anybody may read.
+#[cfg(feature = "replica")]
+fn verdict(status: &ReplicationStatus, now: Timestamp, late: Duration) -> (bool, &'static str) {
+    let is_late = status.complete_at.is_none_or(|at| crate::duration::since(at, now) > late);
+    if status.fenced {
+        (false, "another process has taken the replica over, so this service writes nothing any more")
+    } else if status.read_back_error.is_some() || status.watch.finding.is_some() {
+        (false, "the replica does not have what was written to it; the service's log says more")
+    } else if status.watch.drill_error.is_some() {
+        (false, "the last drill could not restore the replica; the service's log says more")
+    } else if is_late {
+        (false, "the replica does not have the newest commits; the service's log says why")
+    } else if status.error.is_some() {
+        (true, "the replica was not reached just now, and is tried again")
+    } else {
+        (true, "the replica has everything")
     }
 }
 
@@ -88,5 +102,42 @@ impl Replication {
     /// Nothing is shipped.
     pub(crate) fn check(&self, _: &Store) -> Option<(bool, &'static str)> {
         None
+    }
+}
+
+#[cfg(all(test, feature = "replica"))]
+mod tests {
+    use super::*;
+    use crate::recovery::check::last_replica::ReplicaWatch;
+
+    #[test]
+    fn the_service_is_ready_unless_the_replica_is_late_damaged_or_taken_over() {
+        let [then, now] = [100, 120].map(|seconds| Timestamp::from_second(seconds).unwrap());
+        let well = ReplicationStatus {
+            location: "there".into(),
+            term: Some(1),
+            sequence: 1,
+            complete_at: Some(then),
+            read_back_at: None,
+            read_back_error: None,
+            error: None,
+            fenced: false,
+            watch: ReplicaWatch::default(),
+        };
+        let why = || Some("why".to_owned());
+        let watch = |finding, drill_error| ReplicaWatch { finding, drill_error, ..ReplicaWatch::default() };
+        let is_ready = |status: &ReplicationStatus| verdict(status, now, LATE_AFTER).0;
+        assert!(is_ready(&well));
+        assert!(is_ready(&ReplicationStatus { error: why(), ..well.clone() }));
+        for status in [
+            ReplicationStatus { complete_at: None, ..well.clone() },
+            ReplicationStatus { complete_at: Some(Timestamp::from_second(80).unwrap()), ..well.clone() },
+            ReplicationStatus { read_back_error: why(), ..well.clone() },
+            ReplicationStatus { watch: watch(why(), None), ..well.clone() },
+            ReplicationStatus { watch: watch(None, why()), ..well.clone() },
+            ReplicationStatus { fenced: true, ..well.clone() },
+        ] {
+            assert!(!is_ready(&status), "{status:?}");
+        }
     }
 }

@@ -139,6 +139,11 @@ with_rules! { settings {
     replica: String = "HIVEKEEP_REPLICA", "LOCATION";
     /// The interval of shipping: the most that the loss of the machine costs [default: 1s]
     replica_interval: Span = "HIVEKEEP_REPLICA_INTERVAL", "TIME";
+    /// The time whose every moment can be restored from the replica [default: 7d]
+    replica_keep: Span = "HIVEKEEP_REPLICA_KEEP", "TIME";
+    /// Restore a random moment of the replica beside the store this often, compare it and remove it, or off [default:
+    /// 7d]
+    replica_drill: Span = "HIVEKEEP_REPLICA_DRILL", "TIME";
     /// The name that the page shows in a band on every screen, such as prod
     name: BandName = "HIVEKEEP_NAME", "NAME";
     /// The colour of that band: red, orange, yellow, green, blue, purple or grey

@@ -40,6 +40,8 @@ impl Settings {
             reopen_timeout: span(5 * 60),
             client_timeout: span(30),
             replica_interval: span(1),
+            replica_keep: span(7 * 24 * 60 * 60),
+            replica_drill: span(7 * 24 * 60 * 60),
             exclusive: Some(false),
             durability: Some(Durability::Disk),
             archive_must_exist: Some(false),
@@ -73,6 +75,8 @@ impl Settings {
             ("reopen-timeout", self.reopen_timeout != new.reopen_timeout),
             ("replica", self.replica != new.replica),
             ("replica-interval", self.replica_interval != new.replica_interval),
+            ("replica-keep", self.replica_keep != new.replica_keep),
+            ("replica-drill", self.replica_drill != new.replica_drill),
             ("replica-identity", self.replica_identity != new.replica_identity),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name))
@@ -124,7 +128,11 @@ impl Settings {
         let interval = interval(self.replica_interval).ok_or_else(|| {
             Error::invalid("replica-interval must be a time above 0; leave replica out for no replica")
         })?;
-        Ok(Some(ReplicaSetup { location, interval, identity: self.replica_identity.clone() }))
+        let keep = time(self.replica_keep).ok_or_else(|| {
+            Error::invalid("replica-keep must be a time; a replica does not keep every moment for ever")
+        })?;
+        let (drill_every, identity) = (time(self.replica_drill), self.replica_identity.clone());
+        Ok(Some(ReplicaSetup { location, interval, identity, keep, drill_every }))
     }
 
     /// When a write is answered, which is chosen where the service has a log alone.

@@ -1,0 +1,258 @@
+//! The inspection of a replica by the process that ships it: everything that a restore needs is there, from the oldest
+//! base to the newest object, and a thirtieth of the bytes is read. It needs no key.
+//!
+//! `verify` reads everything, and finds what only the content tells. An inspection of each thirtieth in turn reads all
+//! bytes, and the check of each object names the one before it. The store knows its own place: so the last object of a
+//! term that goes on cannot be missing without being missed.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::bases::{Base, bases, missing, newest_opened, other_kind};
+use super::objects::layout::ObjectHash;
+use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
+use super::objects::object::Object;
+use super::opened::OpenReplica;
+use super::terms::chain::{OpenedTerm, floors, path};
+use super::terms::remote::{Remote, ReplicaPosition};
+use crate::error::{ErrorKind, Result};
+
+/// All bytes are read in so many turns.
+pub(super) const PARTS: u64 = 30;
+/// So many objects of the log in a row belong to the same turn, so that their chain is compared.
+const IN_A_ROW: u64 = 64;
+/// Nobody reads more findings.
+const FINDINGS_MAX: usize = 20;
+
+/// The result of an inspection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Inspected {
+    /// The moment of the oldest base that is whole.
+    pub(super) restorable_from: Option<Timestamp>,
+    /// The objects that are needed.
+    pub(super) objects: u64,
+    /// The objects that were read.
+    pub(super) read: u64,
+    pub(super) findings: Vec<String>,
+}
+
+impl Inspected {
+    /// Notes damage; every other error ends the inspection.
+    fn find<R>(&mut self, done: Result<R>) -> Result<Option<R>> {
+        match done {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                self.add(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn add(&mut self, finding: String) {
+        if !self.is_full() && !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.findings.len() >= FINDINGS_MAX
+    }
+}
+
+/// Inspects a replica. `own` is the place of the store that ships to it, `part` the turn whose objects are read.
+///
+/// # Errors
+///
+/// The errors of the replica but for damage, which is a finding.
+pub(super) async fn inspect(remote: &OpenReplica, own: ReplicaPosition, part: u64) -> Result<Inspected> {
+    let mut inspection = Inspection { remote, part: part % PARTS, found: Inspected::default() };
+    let newest = newest_opened(remote).await;
+    let Some(newest) = inspection.found.find(newest)? else { return Ok(inspection.found) };
+    let Some(newest) = newest.filter(|newest| newest.term >= own.slot.term) else {
+        let opening = ObjectName::Log(ReplicaSlot::opening(own.slot.term));
+        inspection.found.add(missing(opening).to_string());
+        return Ok(inspection.found);
+    };
+    let oldest = inspection.bases(&newest).await?;
+    let Some(oldest) = oldest else {
+        inspection.found.add("no base of the replica is whole, so nothing can be restored".to_owned());
+        return Ok(inspection.found);
+    };
+    let path = path(remote, newest.term, oldest.term).await;
+    if let Some(path) = inspection.found.find(path)? {
+        inspection.log(&path, oldest, own.slot).await?;
+    }
+    Ok(inspection.found)
+}
+
+struct Inspection<'a> {
+    remote: &'a OpenReplica,
+    part: u64,
+    found: Inspected,
+}
+
+impl Inspection<'_> {
+    /// The bases that are part of the history. Returns the slot of the oldest one.
+    async fn bases(&mut self, newest: &OpenedTerm) -> Result<Option<ReplicaSlot>> {
+        // Those before it are being removed, and the log behind them goes first.
+        let floor = floors(self.remote).await?.decided;
+        let lengths: BTreeMap<_, _> = self
+            .remote
+            .bucket()
+            .lengths(Folder::Bases)
+            .await?
+            .into_iter()
+            .map(|(name, length)| (name.to_string(), length))
+            .collect();
+        let mut oldest = None;
+        for name in bases(self.remote).await?.into_iter().filter(|name| Some(name.slot) >= floor) {
+            let base = match Base::read(self.remote, name).await {
+                // Only the holder of a key reads the hashes of its parts.
+                Err(error) if error.kind() == ErrorKind::Invalid => Base::without_parts(self.remote, name).await,
+                read => read,
+            };
+            let Some(base) = self.found.find(base)? else { continue };
+            let path = path(self.remote, newest.term, name.slot.term).await;
+            if !self.found.find(path)?.is_some_and(|path| base.is_on(&path)) {
+                continue;
+            }
+            self.found.objects += 1 + u64::from(base.manifest.parts);
+            self.found.read += 1;
+            let before = self.found.findings.len();
+            self.parts(&base, &lengths).await?;
+            if self.found.findings.len() == before {
+                (oldest, self.found.restorable_from) = (Some(name.slot), Some(base.manifest.time));
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// Each part of a base has the length that its manifest tells, and those of the turn have its hash.
+    async fn parts(&mut self, base: &Base, lengths: &BTreeMap<String, u64>) -> Result<()> {
+        let slot = base.manifest.base.slot;
+        for part in 0..base.manifest.parts {
+            if self.found.is_full() {
+                return Ok(());
+            }
+            let name = ObjectName::Part(base.manifest.base, part);
+            let entry = usize::try_from(part).ok().and_then(|part| base.parts.get(part));
+            let fits = |length: &u64| entry.is_none_or(|entry| *length == u64::from(entry.length));
+            let is_there = lengths.get(&name.to_string()).is_some_and(fits);
+            // A list proves presence and never absence.
+            if !is_there || self.is_in_turn(slot.term, slot.index.wrapping_add(part.into())) {
+                self.found.read += 1;
+                let read = match entry {
+                    Some(entry) => base.stored_part(self.remote, part, *entry).await.map(drop),
+                    None => self.remote.get(name).await.and_then(|read| read.map(drop).ok_or_else(|| missing(name))),
+                };
+                self.found.find(read)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The log from a slot on, term by term.
+    async fn log(&mut self, path: &[OpenedTerm], from: ReplicaSlot, own: ReplicaSlot) -> Result<()> {
+        for (number, step) in path.iter().enumerate() {
+            let next = number.checked_sub(1).and_then(|next| path.get(next));
+            let seal = next.and_then(|next| next.open.parent);
+            let first = if step.term == from.term { from.index } else { 0 };
+            let listed = self.remote.bucket().lengths(Folder::Log(step.term)).await?;
+            let lengths: BTreeMap<u64, u64> = listed.into_iter().filter_map(index_of).collect();
+            let end = match seal {
+                Some(seal) => seal.index.saturating_add(1),
+                // Everything before its own place was written, and read back.
+                None => {
+                    let listed = lengths.keys().next_back().map_or(0, |last| last.saturating_add(1));
+                    if own.term == step.term { listed.max(own.index) } else { listed }
+                }
+            };
+            self.term(step.term, first..end, &lengths).await?;
+            if let Some(slot) = seal {
+                self.seal(ObjectName::Log(slot)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects of a term: none is missing or empty, and in those of the turn each names the one before it.
+    async fn term(&mut self, term: Term, wanted: std::ops::Range<u64>, lengths: &BTreeMap<u64, u64>) -> Result<()> {
+        let mut before: Option<(u64, ObjectHash)> = None;
+        for index in wanted.clone() {
+            if self.found.is_full() {
+                return Ok(());
+            }
+            self.found.objects += 1;
+            let is_there = lengths.get(&index).is_some_and(|length| *length > 0);
+            if is_there && !self.is_in_turn(term, index / IN_A_ROW) {
+                continue;
+            }
+            let name = ObjectName::Log(ReplicaSlot { term, index });
+            let known = before.filter(|(at, _)| at.checked_add(1) == Some(index));
+            let previous = match (known, index.checked_sub(1).filter(|at| wanted.contains(at))) {
+                (Some((_, hash)), _) => Some(hash),
+                (None, Some(at)) => {
+                    self.read(ObjectName::Log(ReplicaSlot { term, index: at })).await?.map(|(_, hash)| hash)
+                }
+                (None, None) => None,
+            };
+            let Some((object, hash)) = self.read(name).await? else { continue };
+            before = Some((index, hash));
+            let names = match &object {
+                Object::Batch(batch) => Some(batch.previous),
+                Object::Gap(gap) => Some(gap.previous),
+                _ => None,
+            };
+            if names.zip(previous).is_some_and(|(names, previous)| names != previous) {
+                self.found.add(format!("an object of the log does not name the one before it: object={name}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads an object of the log.
+    async fn read(&mut self, name: ObjectName) -> Result<Option<(Object, ObjectHash)>> {
+        self.found.read += 1;
+        let read = self.remote.get(name).await.and_then(|read| read.ok_or_else(|| missing(name)));
+        Ok(self.found.find(read)?.map(|read| (read.object, read.hash)))
+    }
+
+    /// A term that is over has a seal at its end, or its process could go on.
+    async fn seal(&mut self, name: ObjectName) -> Result<()> {
+        let read = self.remote.get(name).await.and_then(|read| match read {
+            Some(read) if matches!(read.object, Object::Seal(_)) => Ok(()),
+            Some(read) => Err(other_kind(&read)),
+            None => Err(missing(name)),
+        });
+        self.found.find(read).map(drop)
+    }
+
+    /// Whether the objects with that number are read in this turn.
+    fn is_in_turn(&self, term: Term, number: u64) -> bool {
+        u64::from(term.0).wrapping_add(number) % PARTS == self.part
+    }
+}
+
+fn index_of((name, length): (ObjectName, u64)) -> Option<(u64, u64)> {
+    match name {
+        ObjectName::Log(slot) => Some((slot.index, length)),
+        _ => None,
+    }
+}
+
+/// Inspects a replica, and counts only what a second look finds too: old objects may be removed during one.
+///
+/// # Errors
+///
+/// As [`inspect`].
+pub(super) async fn inspect_twice(remote: &OpenReplica, own: ReplicaPosition, part: u64) -> Result<Inspected> {
+    let first = inspect(remote, own, part).await?;
+    if first.findings.is_empty() {
+        return Ok(first);
+    }
+    let mut second = inspect(remote, own, part).await?;
+    second.findings.retain(|finding| first.findings.contains(finding));
+    Ok(second)
+}

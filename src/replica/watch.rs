@@ -1,0 +1,310 @@
+//! The watch over a replica while it is written: each day an inspection, each week a drill, on a thread of its own, so
+//! that shipping never waits for them. The store keeps the results, and a restart goes on from there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::bucket::Bucket;
+use super::cipher::{Identities, TermKey};
+use super::drill::drill;
+use super::inspect::{PARTS, inspect_twice};
+use super::location::ReplicaLocation;
+use super::opened::OpenReplica;
+use super::restore::Copier;
+use super::runtime::block_on;
+use super::source::ShippedTo;
+use super::terms::remote::ReplicaPosition;
+use crate::clock::{after, as_stored};
+use crate::duration::since;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::folder_of;
+use crate::recovery::check::last_replica::{LastReplicaCheck, LastReplicaDrill, ReplicaWatch};
+use crate::recovery::events::event::EventKind;
+use crate::recovery::upkeep::background::{Background, Stop};
+
+/// A replica is inspected this often.
+const INSPECT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The first inspection, and not while a process may only run for a moment.
+const FIRST_INSPECTION: Duration = Duration::from_secs(60);
+/// The first drill of a store: its machine has other work after a start.
+const FIRST_DRILL: Duration = Duration::from_secs(60 * 60);
+/// After one that found something, or could not be made, the next inspection comes this much later.
+const AGAIN: Duration = Duration::from_secs(60 * 60);
+/// The same for a drill, which costs more.
+const DRILL_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Between two looks whether something is due.
+const TICK: Duration = Duration::from_secs(5);
+/// Between two looks whether the thread is to stop, while it works.
+const A_MOMENT: Duration = Duration::from_millis(100);
+
+/// The state of shipping, as far as the watch depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shipping {
+    /// There is no term yet.
+    Waits,
+    Goes,
+    /// Another process has the history.
+    IsOver,
+}
+
+/// The watch over the replica of a store.
+pub(super) struct Watch {
+    store: Store,
+    location: ReplicaLocation,
+    /// The same as it is compared.
+    place: String,
+    identities: Identities,
+    /// None for no drills.
+    drill_every: Option<Duration>,
+    /// The folder for the copies of drills.
+    scratch: PathBuf,
+    known: Known,
+}
+
+/// The findings. Written by the thread, read by everybody who asks.
+pub(super) type Known = Arc<Mutex<ReplicaWatch>>;
+
+impl Watch {
+    /// The watch over the replica at a location, with what the store knows of it.
+    ///
+    /// # Errors
+    ///
+    /// As a view.
+    pub(super) fn new(
+        store: &Store,
+        location: &ReplicaLocation,
+        identities: Identities,
+        drill_every: Option<Duration>,
+    ) -> Result<Self> {
+        let place = location.place()?;
+        let stored = store.view()?.replica_watch()?.filter(|stored| stored.location == place);
+        let known = Arc::new(Mutex::new(stored.unwrap_or_else(|| ReplicaWatch::new(place.clone()))));
+        let scratch = folder_of(&std::path::absolute(store.path())?).to_owned();
+        Ok(Self { store: store.clone(), location: location.clone(), place, identities, drill_every, scratch, known })
+    }
+
+    /// The findings, now and later.
+    pub(super) fn known(&self) -> Known {
+        self.known.clone()
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// `Io` when no thread can be started.
+    pub(super) fn start(self, shipping: impl Fn() -> Shipping + Send + 'static) -> Result<Background> {
+        Background::start("hivekeep-watch", move |stop| self.run(stop, &shipping))
+    }
+
+    fn run(&self, stop: &Stop, shipping: &dyn Fn() -> Shipping) {
+        let begun = Instant::now();
+        let (inspect_in, drill_in) = self.due_in();
+        let (mut inspect_at, mut drill_at) = (begun + inspect_in, drill_in.map(|time| begun + time));
+        let mut is_noted = false;
+        while !stop.pause(TICK) && !self.store.is_closed() {
+            match shipping() {
+                Shipping::Waits => continue,
+                Shipping::IsOver => return,
+                Shipping::Goes => {}
+            }
+            if !is_noted {
+                self.note_location();
+                is_noted = true;
+            }
+            if Instant::now() >= inspect_at {
+                inspect_at = Instant::now() + told(within(stop, self.inspect()), "inspected", INSPECT_EVERY, AGAIN);
+            }
+            if drill_at.is_some_and(|at| Instant::now() >= at) {
+                let every = self.drill_every.unwrap_or(DRILL_AGAIN);
+                drill_at = Some(Instant::now() + told(within(stop, self.drill()), "rehearsed", every, DRILL_AGAIN));
+            }
+        }
+    }
+
+    /// The time until the first inspection, and until the first drill if there are any.
+    fn due_in(&self) -> (Duration, Option<Duration>) {
+        let (known, now) = (self.known.lock().clone(), self.store.clock().now());
+        // A clock that was ahead does not put anything off for longer than usual.
+        let left = |last, every| since(now, after(last, every)).min(every);
+        let inspect = match &known.verified {
+            Some(last) if known.finding.is_none() => left(last.at, INSPECT_EVERY).max(FIRST_INSPECTION),
+            _ => FIRST_INSPECTION,
+        };
+        let drill = self.drill_every.map(|every| match &known.drill {
+            Some(last) if known.drill_error.is_none() => left(last.at, every).max(FIRST_DRILL.min(every)),
+            _ => FIRST_DRILL.min(every),
+        });
+        (inspect, drill)
+    }
+
+    /// Inspects the replica, and notes what comes out. Says whether nothing is wrong.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the bucket: then nothing is known.
+    pub(super) async fn inspect(&self) -> Result<bool> {
+        let (remote, own) = match self.open().await {
+            // Its description is a part of it too.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => {
+                self.found(error.to_string());
+                return Ok(false);
+            }
+            opened => opened?,
+        };
+        let part = self.known.lock().next_part;
+        let found = inspect_twice(&remote, own, part.into()).await?;
+        let at = as_stored(self.store.clock().now());
+        let first = found.findings.first().cloned();
+        let Some(restorable_from) = found.restorable_from.filter(|_| first.is_none()) else {
+            self.found(first.unwrap_or_else(|| "nothing can be restored from the replica".to_owned()));
+            return Ok(false);
+        };
+        let (objects, read) = (found.objects, found.read);
+        let next_part = u8::try_from((u64::from(part) + 1) % PARTS).unwrap_or(0);
+        self.note(None, |known| {
+            known.verified = Some(LastReplicaCheck { at, restorable_from, objects, read });
+            (known.next_part, known.finding) = (next_part, None);
+        });
+        Ok(true)
+    }
+
+    /// Makes a drill, and notes what comes out. Says whether everything came back.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the bucket: then nothing is known.
+    pub(super) async fn drill(&self) -> Result<bool> {
+        let (remote, _) = self.open().await?;
+        let (from, clock) = (self.location.to_string(), self.store.clock().clone());
+        let copier = Copier { remote: Arc::new(remote), from, clock };
+        match drill(&copier, &self.scratch, None).await {
+            Ok(drilled) => {
+                let last = LastReplicaDrill {
+                    at: drilled.at,
+                    moment: drilled.time,
+                    sequence: drilled.sequence,
+                    restored_ms: drilled.restored_ms,
+                    records: drilled.records,
+                    bytes: drilled.bytes,
+                };
+                let details = json!({"replica": self.place, "drill": last});
+                self.note(Some((EventKind::ReplicaDrilled, details)), |known| {
+                    (known.drill, known.drill_error, known.drill_skipped) = (Some(last), None, None);
+                });
+                Ok(true)
+            }
+            // No room for a copy, or no key: nothing is known of the replica by that.
+            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Invalid) => {
+                tracing::warn!(%error, "no drill was made with the replica");
+                self.note(None, |known| known.drill_skipped = Some(error.to_string()));
+                Ok(false)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Conflict | ErrorKind::NotFound) => {
+                self.failed(&error);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An inspection found something.
+    fn found(&self, finding: String) {
+        tracing::error!(finding, "the replica is not as it was written");
+        let is_new = self.known.lock().finding.as_ref() != Some(&finding);
+        let details = json!({"replica": self.place, "error": finding});
+        self.note(is_new.then_some((EventKind::ReplicaFailed, details)), |known| known.finding = Some(finding));
+    }
+
+    /// A drill failed.
+    fn failed(&self, error: &Error) {
+        tracing::error!(%error, "a drill with the replica failed");
+        let text = error.to_string();
+        let is_new = self.known.lock().drill_error.as_ref() != Some(&text);
+        let details = json!({"replica": self.place, "error": text, "drill": true});
+        self.note(is_new.then_some((EventKind::ReplicaFailed, details)), |known| {
+            (known.drill_error, known.drill_skipped) = (Some(text), None);
+        });
+    }
+
+    /// The replica, and the place of the store in it, which is read first: everything before it is there.
+    async fn open(&self) -> Result<(OpenReplica, ReplicaPosition)> {
+        let status = self.store.feed_status()?.filter(|status| !status.position.is_empty());
+        let status = status.ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
+        let at = ShippedTo::of_bytes(&status.position)?;
+        let (bucket, clock) = (Arc::new(Bucket::open(&self.location.0)?), self.store.clock().clone());
+        let remote = OpenReplica::of(bucket, self.identities.clone(), clock).await?;
+        if let Some((term, key)) = &at.key {
+            remote.know(*term, TermKey::of_hex(key)?);
+        }
+        Ok((remote, at.position()))
+    }
+
+    fn note(&self, event: Option<(EventKind, serde_json::Value)>, change: impl FnOnce(&mut ReplicaWatch)) {
+        let mut next = self.known.lock().clone();
+        change(&mut next);
+        if event.is_none() && next == *self.known.lock() {
+            return;
+        }
+        *self.known.lock() = next.clone();
+        if let Err(error) = self.store.note_replica(&next, event) {
+            tracing::warn!(%error, "what is known of the replica could not be stored");
+        }
+    }
+
+    /// Stores the location, so that a later start at another one is known for a mistake.
+    fn note_location(&self) {
+        let known = self.known.lock().clone();
+        let stored = self.store.view().and_then(|view| view.replica_watch());
+        if !matches!(stored, Ok(Some(stored)) if stored.location == known.location)
+            && let Err(error) = self.store.note_replica(&known, None)
+        {
+            tracing::warn!(%error, "the location of the replica could not be stored");
+        }
+    }
+}
+
+/// The time until the next one.
+fn told(done: Result<Option<bool>>, what: &str, every: Duration, again: Duration) -> Duration {
+    match done {
+        Ok(Some(true)) => every,
+        Ok(_) => again.min(every),
+        Err(error) => {
+            tracing::warn!(%error, "the replica could not be {what}; it is tried again");
+            AGAIN.min(every)
+        }
+    }
+}
+
+/// Works until it is done, or none once the thread is to stop.
+fn within<R>(stop: &Stop, work: impl Future<Output = Result<R>>) -> Result<Option<R>> {
+    block_on(async {
+        tokio::select! {
+            done = work => done.map(Some),
+            () = stopped(stop) => Ok(None),
+        }
+    })
+}
+
+async fn stopped(stop: &Stop) {
+    while !stop.is_stopped() {
+        tokio::time::sleep(A_MOMENT).await;
+    }
+}
+
+/// The error for a location without a replica if the store was shipped to another one: a mistake that does not pass.
+pub(super) fn mistake(store: &Store, location: &ReplicaLocation, error: &Error) -> Option<Error> {
+    let before = store.view().and_then(|view| view.replica_watch()).ok().flatten()?.location;
+    let now = location.place().ok()?;
+    if error.kind() != ErrorKind::NotFound || before == now {
+        return None;
+    }
+    let why = "there is no replica at this location, and the store was shipped to another one before; correct the location, or \
+               initialize a replica here";
+    Some(Error::not_found(format!("{why}: location={now} before={before}")))
+}

@@ -1,0 +1,228 @@
+//! The watch sees what is missing or damaged, remembers it, and goes on after a restart.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::cipher::{Identities, key_pair};
+use super::init::InitReplicaOptions;
+use super::inspect::PARTS;
+use super::location::{Location, ReplicaLocation};
+use super::replicator::{ReplicateOptions, Replicator};
+use super::runtime::block_on;
+use super::ship_test::{open, put, replicate, wait_for};
+use super::watch::Watch;
+use crate::engine::store::Store;
+use crate::error::ErrorKind;
+use crate::recovery::check::last_replica::ReplicaWatch;
+use crate::recovery::events::event::EventKind;
+use crate::state::page::Page;
+
+struct Fleet {
+    folder: tempfile::TempDir,
+    replica: ReplicaLocation,
+    store: Store,
+}
+
+impl Fleet {
+    fn new(recipients: Vec<String>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let replica = ReplicaLocation(Location::Directory(folder.path().join("replica")));
+        let store = open(&folder.path().join("h.redb"));
+        put(&store, 1).unwrap();
+        store.init_replica(&replica, &InitReplicaOptions { recipients }).unwrap();
+        Self { folder, replica, store }
+    }
+
+    /// One that is shipped now, with some objects in its log.
+    fn shipped(&self) -> Replicator {
+        let replicator = replicate(&self.store, &self.replica).unwrap();
+        for number in 2..6 {
+            put(&self.store, number).unwrap();
+            wait_for(&replicator, &self.store);
+        }
+        replicator
+    }
+
+    fn watch(&self) -> Watch {
+        let every = Some(Duration::from_secs(24 * 60 * 60));
+        Watch::new(&self.store, &self.replica, Identities::default(), every).unwrap()
+    }
+
+    fn stored(&self) -> ReplicaWatch {
+        self.store.view().unwrap().replica_watch().unwrap().unwrap()
+    }
+
+    fn event(&self) -> EventKind {
+        self.store.view().unwrap().events().list(Page::newest(1)).unwrap()[0].kind.clone()
+    }
+
+    fn objects(&self) -> Vec<PathBuf> {
+        let mut objects = Vec::new();
+        gather(&self.folder.path().join("replica"), &mut objects);
+        objects.sort();
+        objects
+    }
+}
+
+fn gather(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { gather(&path, found) } else { found.push(path) }
+    }
+}
+
+fn inspect(watch: &Watch) -> bool {
+    block_on(watch.inspect()).unwrap()
+}
+
+#[test]
+fn each_turn_reads_another_thirtieth_and_a_restart_goes_on_with_the_next() {
+    let fleet = Fleet::new(Vec::new());
+    let replicator = fleet.shipped();
+    let watch = fleet.watch();
+    assert!(inspect(&watch));
+    let first = fleet.stored();
+    let verified = first.verified.clone().unwrap();
+    assert_eq!((first.next_part, first.finding.clone()), (1, None));
+    assert!(verified.objects >= 8 && verified.read < verified.objects, "{verified:?}");
+    assert!(inspect(&fleet.watch()));
+    assert_eq!(fleet.stored().next_part, 2);
+    drop(replicator);
+}
+
+#[test]
+fn every_object_that_is_missing_is_found_by_name_also_the_last_one_of_a_term_that_goes_on() {
+    let fleet = Fleet::new(Vec::new());
+    let replicator = fleet.shipped();
+    // Shipping stands still, so that nothing comes behind the last object, and the term is not over.
+    fleet.store.fence(Some("a test".into()));
+    drop(replicator);
+    let seals: Vec<_> = fleet
+        .objects()
+        .into_iter()
+        .filter(|path| path.starts_with(fleet.folder.path().join("replica/log/00000002")))
+        .collect();
+    let (seal, last) = (seals.last().unwrap().clone(), seals[seals.len() - 2].clone());
+    fs::remove_file(&seal).unwrap();
+    let mut missed = BTreeSet::new();
+    for object in fleet.objects() {
+        let name = object.strip_prefix(fleet.folder.path().join("replica")).unwrap().to_str().unwrap().to_owned();
+        // A claim is only needed by those who open a term, and by those who read what is encrypted.
+        if name.starts_with("term/") || name == "log/00000001/000000000000" {
+            continue;
+        }
+        let bytes = fs::read(&object).unwrap();
+        fs::remove_file(&object).unwrap();
+        let watch = fleet.watch();
+        assert!(!inspect(&watch), "{name} is gone");
+        let finding = watch.known().lock().finding.clone().unwrap();
+        let is_named = finding.contains(&name) || name == "store" || name.contains("manifest");
+        assert!(is_named, "{name}: {finding}");
+        missed.insert(name);
+        fs::write(&object, bytes).unwrap();
+        assert!(inspect(&watch) && watch.known().lock().finding.is_none());
+    }
+    let last = last.strip_prefix(fleet.folder.path().join("replica")).unwrap().to_str().unwrap();
+    assert!(missed.contains(last) && missed.len() >= 7, "{missed:?}");
+}
+
+#[test]
+fn a_changed_byte_is_found_within_a_month_and_is_an_event_once() {
+    let fleet = Fleet::new(Vec::new());
+    let replicator = fleet.shipped();
+    let part = fleet.objects().into_iter().find(|path| path.ends_with("part-00000")).unwrap();
+    let sound = fs::read(&part).unwrap();
+    let mut bytes = sound.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let watch = fleet.watch();
+    let turns = (0..PARTS).take_while(|_| inspect(&watch)).count();
+    assert!(turns < usize::try_from(PARTS).unwrap(), "the byte was never read");
+    assert_eq!(fleet.event(), EventKind::ReplicaFailed);
+    let finding = fleet.stored().finding.unwrap();
+    assert!(finding.contains("part-00000"), "{finding}");
+    let events = || fleet.store.view().unwrap().events().list(Page::newest(99)).unwrap().len();
+    let before = events();
+    let again = fleet.watch();
+    assert!(!inspect(&again), "it stays until it is right");
+    assert_eq!(events(), before);
+    fs::write(&part, sound).unwrap();
+    assert!(inspect(&again));
+    assert_eq!(fleet.stored().finding, None);
+    drop(replicator);
+}
+
+#[test]
+fn a_drill_is_remembered_with_its_time_and_one_that_fails_is_an_event() {
+    let fleet = Fleet::new(Vec::new());
+    let replicator = fleet.shipped();
+    let watch = fleet.watch();
+    assert!(block_on(watch.drill()).unwrap());
+    let drill = fleet.stored().drill.unwrap();
+    assert!(drill.records > 0 && drill.bytes > 0);
+    assert_eq!(fleet.event(), EventKind::ReplicaDrilled);
+    for object in fleet.objects().iter().filter(|path| path.ends_with("part-00000")) {
+        fs::write(object, "x").unwrap();
+    }
+    assert!(!block_on(watch.drill()).unwrap());
+    let stored = fleet.stored();
+    assert!(stored.drill_error.unwrap().contains("part-00000") && stored.drill == Some(drill));
+    assert_eq!(fleet.event(), EventKind::ReplicaFailed);
+    let left = fs::read_dir(fleet.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(!left.into_iter().any(|name| name.to_str().unwrap().contains("drill")));
+    drop(replicator);
+}
+
+#[test]
+fn without_the_key_an_encrypted_replica_is_inspected_and_its_drill_is_left_out_with_the_reason() {
+    let (recipients, _identities) = key_pair();
+    let fleet = Fleet::new(recipients.texts());
+    let replicator = fleet.shipped();
+    let watch = fleet.watch();
+    assert!(inspect(&watch));
+    assert!(!block_on(watch.drill()).unwrap());
+    let known = fleet.stored();
+    assert!(known.drill_skipped.is_some() && known.drill_error.is_none() && known.trouble().is_none(), "{known:?}");
+    let part = fleet.objects().into_iter().find(|path| path.ends_with("part-00000")).unwrap();
+    fs::remove_file(part).unwrap();
+    assert!(!inspect(&watch));
+    drop(replicator);
+}
+
+#[test]
+fn a_start_at_another_location_without_a_replica_is_refused_and_one_at_the_own_location_waits_for_it() {
+    let fleet = Fleet::new(Vec::new());
+    drop(fleet.shipped());
+    let elsewhere = ReplicaLocation(Location::Directory(fleet.folder.path().join("replika")));
+    let refused = replicate(&fleet.store, &elsewhere).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert!(refused.to_string().contains("replika") && refused.to_string().contains("before="), "{refused}");
+    assert!(!fleet.folder.path().join("replika").exists());
+    // Its disk is not mounted.
+    let away = fleet.folder.path().join("away");
+    fs::rename(fleet.folder.path().join("replica"), &away).unwrap();
+    let options = ReplicateOptions { interval: Duration::from_millis(5), ..ReplicateOptions::default() };
+    let waiting = fleet.store.replicate(&fleet.replica, options, Duration::from_millis(20)).unwrap();
+    put(&fleet.store, 7).unwrap();
+    fs::rename(&away, fleet.folder.path().join("replica")).unwrap();
+    wait_for(&waiting, &fleet.store);
+}
+
+#[test]
+fn times_that_make_no_sense_are_refused_with_their_bounds() {
+    let fleet = Fleet::new(Vec::new());
+    for options in [
+        ReplicateOptions { keep: Duration::from_secs(59), ..ReplicateOptions::default() },
+        ReplicateOptions { keep: Duration::MAX, ..ReplicateOptions::default() },
+        ReplicateOptions { drill_every: Some(Duration::ZERO), ..ReplicateOptions::default() },
+    ] {
+        let refused = fleet.store.replicate(&fleet.replica, options, Duration::ZERO).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Invalid);
+        assert!(refused.to_string().contains("shortest=1h longest=3650d"), "{refused}");
+    }
+    let none = ReplicateOptions { drill_every: None, ..ReplicateOptions::default() };
+    fleet.store.replicate(&fleet.replica, none, Duration::from_secs(5)).unwrap();
+}
