@@ -336,6 +336,8 @@ pub use transfer::drill::targets::{Disaster, DrillTarget};
 #[cfg(feature = "transfer")]
 pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};
 #[cfg(feature = "transfer")]
+pub use transfer::replica_state::{ReplicaShipping, ReplicaState};
+#[cfg(feature = "transfer")]
 pub use transfer::summary::{OutsideCopy, PointTotals, ScheduleTotals, Summary, Weight, Weights};
 pub use worker::Worker;
 pub use worker::events::{WorkerCounts, WorkerEvent};

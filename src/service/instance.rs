@@ -32,6 +32,7 @@ use crate::service::steward::Steward;
 use crate::state::queue::{BulkAction, ClaimOptions, ClaimOwner, TaskFilter};
 use crate::transfer::archive::{ArchiveSchedule, Outside};
 use crate::transfer::doctor::{Diagnosis, DiagnosisOptions};
+use crate::transfer::replica_state::ReplicaState;
 
 /// Between automatic backups when there are none by themselves: what a client's own asking goes by.
 const INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -343,6 +344,15 @@ impl Instance {
         Ok(Some((outside, late)))
     }
 
+    /// The replica, and how far it is; none of a store that was in none.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub(crate) fn replica(&self) -> Result<Option<ReplicaState>> {
+        self.replication.state(&self.store)
+    }
+
     /// Whether archives are made automatically.
     pub(crate) fn makes_archives(&self) -> bool {
         self.running.read().archivist.is_some()
@@ -360,7 +370,8 @@ impl Instance {
     /// As [`Store::diagnose`].
     pub(crate) fn diagnose(&self) -> Result<Diagnosis> {
         let archive_dir = self.running.read().setup.archives(self.store.path()).map(|archives| archives.folder);
-        let options = DiagnosisOptions { full: false, backup_interval: self.interval(), archive_dir };
+        let (backup_interval, replica) = (self.interval(), self.replica()?);
+        let options = DiagnosisOptions { full: false, backup_interval, archive_dir, replica };
         self.store.diagnose(&options)
     }
 

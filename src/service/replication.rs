@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::files;
 #[cfg(feature = "replica")]
 use crate::replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
+#[cfg(feature = "replica")]
+use crate::transfer::replica_state::ReplicaShipping;
+use crate::transfer::replica_state::ReplicaState;
 
 /// A start waits so long for the bucket; after that the service runs, and the replica follows once the bucket answers.
 #[cfg(feature = "replica")]
@@ -66,6 +69,33 @@ impl Replication {
         let (replicator, late) = self.running.as_ref()?;
         Some(verdict(&replicator.status(), store.clock().now(), *late))
     }
+
+    /// The replica, and how far it is; none of a store that was in none.
+    ///
+    /// # Errors
+    ///
+    /// As a view.
+    pub(crate) fn state(&self, store: &Store) -> Result<Option<ReplicaState>> {
+        let Some((replicator, _)) = &self.running else { return ReplicaState::of(&store.view()?) };
+        let status = replicator.status();
+        let shipping = Some(shipping_of(&status, store)?);
+        Ok(Some(ReplicaState { watch: status.watch, shipping }))
+    }
+}
+
+#[cfg(feature = "replica")]
+fn shipping_of(status: &ReplicationStatus, store: &Store) -> Result<ReplicaShipping> {
+    let behind = |at| u64::try_from(crate::duration::since(at, store.clock().now()).as_millis()).unwrap_or(u64::MAX);
+    Ok(ReplicaShipping {
+        term: status.term,
+        sequence: status.sequence,
+        complete_at: status.complete_at,
+        behind_ms: status.complete_at.map(behind),
+        kept_bytes: store.feed_status()?.map_or(0, |feed| feed.kept_bytes),
+        read_back_at: status.read_back_at,
+        fenced: status.fenced,
+        error: status.read_back_error.clone().or_else(|| status.error.clone()),
+    })
 }
 
 /// Whether shipping goes well, in words that anybody may read.
@@ -97,6 +127,11 @@ impl Replication {
                 Err(Error::invalid("there can be no replica: this program was built without the feature replica"))
             }
         }
+    }
+
+    /// The replica of another build of the program.
+    pub(crate) fn state(&self, store: &Store) -> Result<Option<ReplicaState>> {
+        ReplicaState::of(&store.view()?)
     }
 
     /// Nothing is shipped.

@@ -4,6 +4,7 @@
 //! * `archive`: writes archives and reads them; `archives`: where those of a store are, and which is the newest
 //! * `doctor`: the diagnosis whether the data would come back; `summary`: the content of a store in numbers
 //! * `drill`: rehearses disasters on a copy
+//! * `replica_state`: the replica of a store, for those who look at the store
 //! * `restore_to`: a restore point in a new file
 //! * `unnamed`: a store that gets its name once it is finished
 
@@ -14,6 +15,7 @@ pub(crate) mod doctor;
 pub(crate) mod drill;
 #[cfg(test)]
 mod limits_test;
+pub(crate) mod replica_state;
 mod restore_to;
 pub(crate) mod summary;
 pub(crate) mod unnamed;

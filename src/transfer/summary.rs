@@ -22,6 +22,7 @@ use crate::state::queue::TaskCounts;
 use crate::state::schedules::schedule::Schedule;
 use crate::text::counted;
 use crate::transfer::archive::LastArchive;
+use crate::transfer::replica_state::ReplicaState;
 
 /// The number of rows that are read at a time.
 const ROWS_PER_READ: usize = 512;
@@ -51,6 +52,9 @@ pub struct Summary {
     /// The write-ahead log; none where commits go into the file, as where several processes share the store.
     #[serde(default)]
     pub log: Option<LogStatus>,
+    /// The replica; none of a store that was in none.
+    #[serde(default)]
+    pub replica: Option<ReplicaState>,
 }
 
 /// The newest archive, which would be left if the file were lost.
@@ -179,6 +183,7 @@ impl Store {
             crash: self.crash()?,
             last_drill: view.last_drill()?,
             log: self.log_status(),
+            replica: ReplicaState::of(&view)?,
         })
     }
 

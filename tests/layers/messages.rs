@@ -7,7 +7,7 @@ use std::path::Path;
 use super::{TOOLS, code, files, module};
 
 /// Files outside of the face whose strings may hold a command line, each with the reason.
-const MAY: [(&[&str], &str); 9] = [
+const MAY: [(&[&str], &str); 10] = [
     (&["recovery", "restore", "options"], "the field `command` of an answer is a command line"),
     (&["recovery", "restore", "earlier"], "the field `command` of an answer is a command line"),
     (&["replica", "cipher"], "the context of a derived key is no message"),
@@ -15,6 +15,7 @@ const MAY: [(&[&str], &str); 9] = [
     (&["transfer", "doctor"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "copies"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "look"], "the advice of a diagnosis is a command line"),
+    (&["transfer", "doctor", "replica"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "verified"], "the advice of a diagnosis is a command line"),
     (&["transfer", "drill", "bots"], "the drill runs this program"),
 ];

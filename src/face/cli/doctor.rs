@@ -49,7 +49,7 @@ impl Doctor {
                 context.reach()?.diagnosis()?
             }
             false => {
-                let options = DiagnosisOptions { full, backup_interval, archive_dir };
+                let options = DiagnosisOptions { full, backup_interval, archive_dir, replica: None };
                 context.options().diagnose(&context.path, &options)?
             }
         };

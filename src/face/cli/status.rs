@@ -68,6 +68,9 @@ fn show(out: &mut Output, now: Timestamp, Shown { summary, sizes }: &Shown) -> R
         out.fact("latest   ", described(latest, now, out))?;
     }
     out.fact("archive  ", archived(&summary.archive, now))?;
+    if let Some(replica) = &summary.replica {
+        out.fact("replica  ", replica.in_words(now))?;
+    }
     if let Some(log) = &summary.log {
         out.fact("log      ", logged(log, now))?;
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::prometheus::{head, line};
-use crate::{Inventory, LastArchive, LastDrill, LogStatus, Rehearsed, Result, TaskState, Work};
+use crate::{Inventory, LastArchive, LastDrill, LogStatus, Rehearsed, ReplicaState, Result, TaskState, Work};
 
 /// `GET /metrics`.
 pub(super) async fn metrics(app: App) -> Answer {
@@ -47,6 +47,9 @@ fn state_of(app: &App) -> Result<String> {
     }
     if let Some(drill) = view.last_drill()? {
         drill_of(&mut gauges, &drill);
+    }
+    if let Some(replica) = instance.replica()? {
+        replica_of(&mut gauges, &replica);
     }
     gauges.one("crash_detected", "1 while a crash is not acknowledged.", of_bool(store.crash()?.is_some()));
     let checks = instance.health_checks().into_iter();
@@ -112,6 +115,36 @@ fn drill_of(gauges: &mut Gauges, drill: &LastDrill) {
         each(|own| own.lost_ms as f64 / 1e3),
     );
     gauges.each("last_drill_met", "1 where the target was met.", each(|own| of_bool(own.met)));
+}
+
+fn replica_of(gauges: &mut Gauges, replica: &ReplicaState) {
+    if let Some(shipping) = &replica.shipping {
+        if let Some(behind) = replica.behind() {
+            let about = "Time for which the replica has not had everything; a few intervals at most while all is well.";
+            gauges.one("replica_lag_seconds", about, behind.as_secs_f64());
+        }
+        let about = "Commits that the store keeps for the replica.";
+        gauges.one("replica_kept_bytes", about, shipping.kept_bytes as f64);
+        let about = "1 once another process has the history, and this one writes nothing any more.";
+        gauges.one("replica_fenced", about, of_bool(shipping.fenced));
+        if let Some(at) = shipping.read_back_at {
+            let about = "When an object of the replica was read back last.";
+            gauges.time("replica_last_read_back_timestamp_seconds", about, at);
+        }
+    }
+    let about = "1 unless the last verification of the replica found something, or the last drill failed.";
+    gauges.one("replica_sound", about, of_bool(replica.watch.trouble().is_none()));
+    if let Some(verified) = &replica.watch.verified {
+        let about = "When the replica was verified last, and nothing was wrong.";
+        gauges.time("replica_last_verification_timestamp_seconds", about, verified.at);
+        let about = "The earliest moment that could be restored then.";
+        gauges.time("replica_restorable_from_timestamp_seconds", about, verified.restorable_from);
+    }
+    if let Some(drill) = &replica.watch.drill {
+        gauges.time("replica_last_drill_timestamp_seconds", "When a restore was rehearsed last.", drill.at);
+        let about = "Time until the file of that restore could have been used.";
+        gauges.one("replica_last_drill_seconds", about, drill.restored_ms as f64 / 1e3);
+    }
 }
 
 /// Gauges as text, each with its head.

@@ -1,12 +1,13 @@
 //! A diagnosis: would you get your data back right now?
 //!
 //! * [`line`]: one line of the diagnosis
-//! * [`look`]: the checks inside of the store; [`copies`]: the copies outside of it
+//! * [`look`]: the checks inside of the store; [`copies`]: the copies outside of it; [`replica`]: its replica
 //! * [`verified`]: how much is read, and whether it verifies
 
 mod copies;
 mod line;
 mod look;
+mod replica;
 mod verified;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +20,12 @@ use crate::engine::point::Origin;
 use crate::engine::store::{Options, Store};
 use crate::error::{ErrorKind, Result};
 use crate::state::page::Page;
+use crate::transfer::replica_state::ReplicaState;
 
 /// The number of events that are searched for failures and archives, newest first.
 const EVENTS: usize = 1_000;
+/// The place of the line about the replica.
+const BESIDE_ARCHIVES: usize = 4;
 
 /// The options of a diagnosis.
 ///
@@ -40,11 +44,13 @@ pub struct DiagnosisOptions {
     /// The folder of the archives; unless set, that of the last automatic archive, or else `hivekeep-archives` beside
     /// the store.
     pub archive_dir: Option<PathBuf>,
+    /// The replica, as the process that ships the store sees it; unless set, as the store knows it.
+    pub replica: Option<ReplicaState>,
 }
 
 impl Default for DiagnosisOptions {
     fn default() -> Self {
-        Self { full: false, backup_interval: Duration::from_secs(10 * 60), archive_dir: None }
+        Self { full: false, backup_interval: Duration::from_secs(10 * 60), archive_dir: None, replica: None }
     }
 }
 
@@ -127,7 +133,8 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>>
     let events = view.events().list(Page::newest(EVENTS))?;
     let live: Vec<_> = named.iter().filter(|point| point.origin.is_some_and(Origin::is_selectable)).collect();
     let rows = if options.full { verified::everything(store)? } else { verified::part(store)? };
-    Ok(vec![
+    let replica = replica::replica(store, &view, options.replica.as_ref())?;
+    let mut lines = vec![
         rows,
         verified::last_check(store)?,
         look::backup(store, &view, &live, options.backup_interval)?,
@@ -147,5 +154,8 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>>
         look::tasks(&view)?,
         look::schedules(store, &view)?,
         look::guards(&named),
-    ])
+    ];
+    // Beside the archives, the other copy outside of the file.
+    replica.into_iter().for_each(|line| lines.insert(BESIDE_ARCHIVES, line));
+    Ok(lines)
 }

@@ -51,6 +51,8 @@ function wellness(status, pulse, now) {
     const state = archive.verified ? 'verified' : 'not read back yet';
     parts.push(status.archive.changed_since ? `last archive of ${ago(archive.state_at, now)}, ${state}` : `the archive has everything, ${state}`);
   }
+  const replica = status?.replica?.shipping;
+  if (replica?.complete_at) parts.push(`the replica had everything ${ago(replica.complete_at, now)}`);
   const drill = status?.last_drill;
   if (drill) parts.push(`last drill ${ago(drill.at, now)}${drill.scenarios.every((one) => one.met) ? '' : ', with a missed target'}`);
   return parts.length ? `${sentence(parts.join(', '))}.` : '';

@@ -17,7 +17,9 @@ use axum::routing::{get, post};
 
 use crate::face::http::route::{Gives, Needs, OK, Route, SUCCESS, TIMESTAMP, Takes};
 use crate::face::http::shapes;
-use crate::face::wire::field::FieldType::{Any, Decimal, Flag, List, Map, Number, Of, Text, Time, Word};
+use crate::face::wire::field::FieldType::{
+    Any, Decimal, Flag, List, Map, Number, Object as JsonObject, Of, Text, Time, Word,
+};
 use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
 
 /// The fields of a request for a point.
@@ -176,6 +178,11 @@ pub(super) const ROUTES: &[Route] = &[
             required("tasks_by_state", Map(&Number), "number of tasks by state"),
             nullable("last_drill", Of(&shapes::DRILL), "the last drill"),
             nullable("log", Of(&shapes::LOG), "the write-ahead log; null where commits go into the file"),
+            nullable(
+                "replica",
+                JsonObject,
+                "the replica: how far it is behind, the last verification and drill; null without one",
+            ),
         ]),
         statuses: OK,
         refuses: &[],

@@ -12,7 +12,7 @@ use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::recovery::shape::{Listed, Shown};
 use crate::service::instance::Instance;
-use crate::{Crash, Inventory, Kind, LastDrill, LogStatus, OutsideCopy, Result, TaskCounts};
+use crate::{Crash, Inventory, Kind, LastDrill, LogStatus, OutsideCopy, ReplicaState, Result, TaskCounts};
 
 /// The bytes of a megabyte, as the replaced service counted it.
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -36,6 +36,7 @@ struct Status {
     tasks_by_state: TaskCounts,
     last_drill: Option<LastDrill>,
     log: Option<LogStatus>,
+    replica: Option<ReplicaState>,
 }
 
 /// Facts about backups and points.
@@ -92,6 +93,7 @@ impl Status {
             tasks_by_state: tasks,
             last_drill: view.last_drill()?,
             log: store.log_status(),
+            replica: instance.replica()?,
         })
     }
 }

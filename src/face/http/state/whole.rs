@@ -15,7 +15,8 @@ use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Tak
 use crate::face::http::shapes::{self, STATS};
 use crate::face::wire::field::FieldType::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
 use crate::face::wire::field::{Field, Shape, TEXTS, nullable, optional, required};
-use crate::{Error, Kind, Point, Policy, Result, Selector, Store};
+use crate::service::instance::Instance;
+use crate::{Error, Kind, Point, Policy, Result, Selector, Store, Summary};
 
 const POINT_TOTALS: Shape = Shape {
     name: "PointTotals",
@@ -75,6 +76,11 @@ const STATUS: Gives = Gives::Fields(&[
     nullable("crash", Of(&SEEN_CRASH), "the newest crash that nobody has acknowledged"),
     nullable("last_drill", Of(&shapes::DRILL), "the last drill"),
     nullable("log", Of(&shapes::LOG), "the write-ahead log; null where commits go into the file"),
+    nullable(
+        "replica",
+        JsonObject,
+        "the replica: how far it is behind, the last verification and drill; null without one",
+    ),
 ]);
 
 const WEIGHT: Shape = Shape {
@@ -229,7 +235,11 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 ];
 
 async fn status(app: App) -> Answer {
-    app.show(|store| Ok(Json(json!(store.summary()?)).into_response())).await
+    let answer = |instance: &Instance, store: &Store| {
+        let summary = Summary { replica: instance.replica()?, ..store.summary()? };
+        Ok(Json(json!(summary)).into_response())
+    };
+    app.look_through(answer).await
 }
 
 async fn sizes(app: App) -> Answer {

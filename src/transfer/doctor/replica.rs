@@ -1,0 +1,98 @@
+//! The replica: whether it is up to date, and whether a restore would work.
+
+use std::time::Duration;
+
+use crate::duration;
+use crate::engine::store::Store;
+use crate::engine::view::View;
+use crate::error::Result;
+use crate::transfer::doctor::line::DiagnosisLine;
+use crate::transfer::replica_state::{ReplicaShipping, ReplicaState};
+
+/// A replica that did not have everything for longer is late.
+const LATE: Duration = Duration::from_secs(60);
+/// The longest time between two verifications, of which there is one a day, and between two drills.
+const VERIFY_EVERY: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The state of the replica; no line for a store that was in none.
+pub(super) fn replica(store: &Store, view: &View, known: Option<&ReplicaState>) -> Result<Option<DiagnosisLine>> {
+    let Some(state) = known.cloned().map_or_else(|| ReplicaState::of(view), |known| Ok(Some(known)))? else {
+        return Ok(None);
+    };
+    let (topic, now) = ("replica", store.clock().now());
+    let (words, watch) = (state.in_words(now), &state.watch);
+    let is_old = |at, most| duration::since(at, now) > most;
+    if watch.trouble().is_some() {
+        let advice = "see everything that is wrong: hivekeep replica verify LOCATION; then replica init at another one";
+        return Ok(Some(DiagnosisLine::bad(topic, words, advice)));
+    }
+    let advice = match (&state.shipping, &watch.verified, &watch.drill) {
+        (Some(ReplicaShipping { fenced: true, .. }), ..) => "keep this file, and restore the replica into a new one",
+        (Some(shipping), ..) if shipping.error.is_some() || state.behind().is_none_or(|behind| behind > LATE) => {
+            "the log of the service says why"
+        }
+        (Some(_), Some(last), _) if is_old(last.at, VERIFY_EVERY) => "verify it: hivekeep replica verify LOCATION",
+        (Some(_), _, Some(last)) if is_old(last.at, DRILL_EVERY) => {
+            "rehearse a restore: hivekeep replica drill LOCATION"
+        }
+        _ if watch.drill_skipped.is_some() => "rehearse it elsewhere: hivekeep replica drill LOCATION --scratch DIR",
+        _ => return Ok(Some(DiagnosisLine::ok(topic, words))),
+    };
+    Ok(Some(DiagnosisLine::warn(topic, words, advice)))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::recovery::check::last_replica::{LastReplicaCheck, ReplicaWatch};
+    use crate::testkit::checked_store::Fixture;
+    use crate::transfer::doctor::Condition;
+
+    fn condition(hive: &Fixture, state: Option<&ReplicaState>) -> Option<Condition> {
+        replica(&hive.store, &hive.view(), state).unwrap().map(|line| line.verdict)
+    }
+
+    #[test]
+    fn a_late_replica_is_a_risk_and_a_damaged_one_is_damage() {
+        let hive = Fixture::new();
+        assert_eq!(condition(&hive, None), None, "a store without a replica");
+        let now: Timestamp = hive.store.clock().now();
+        let shipping = |behind_ms, error: Option<&str>, fenced| ReplicaShipping {
+            term: Some(1),
+            sequence: 1,
+            complete_at: Some(now),
+            behind_ms,
+            kept_bytes: 0,
+            read_back_at: None,
+            fenced,
+            error: error.map(str::to_owned),
+        };
+        let state = |shipping| ReplicaState { watch: ReplicaWatch::default(), shipping: Some(shipping) };
+        assert_eq!(condition(&hive, Some(&state(shipping(Some(1_000), None, false)))), Some(Condition::Ok));
+        for late in [
+            shipping(Some(61_000), None, false),
+            shipping(None, None, false),
+            shipping(Some(1_000), Some("away"), false),
+            shipping(Some(1_000), None, true),
+        ] {
+            assert_eq!(condition(&hive, Some(&state(late))), Some(Condition::Warn));
+        }
+        let well = || state(shipping(Some(1_000), None, false));
+        let at = crate::clock::before(now, VERIFY_EVERY + LATE);
+        let verified = Some(LastReplicaCheck { at, restorable_from: at, objects: 1, read: 1 });
+        let old = ReplicaState { watch: ReplicaWatch { verified, ..ReplicaWatch::default() }, ..well() };
+        assert_eq!(condition(&hive, Some(&old)), Some(Condition::Warn));
+        let why = || Some("why".to_owned());
+        let skipped = ReplicaWatch { drill_skipped: why(), ..ReplicaWatch::default() };
+        assert_eq!(condition(&hive, Some(&ReplicaState { watch: skipped, ..well() })), Some(Condition::Warn));
+        for watch in [
+            ReplicaWatch { finding: why(), ..ReplicaWatch::default() },
+            ReplicaWatch { drill_error: why(), ..ReplicaWatch::default() },
+        ] {
+            assert_eq!(condition(&hive, Some(&ReplicaState { watch, ..well() })), Some(Condition::Bad));
+        }
+    }
+}
