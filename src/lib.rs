@@ -334,7 +334,7 @@ pub use transfer::doctor::{Condition, Diagnosis, DiagnosisLine, DiagnosisOptions
 #[cfg(feature = "transfer")]
 pub use transfer::drill::targets::{Disaster, DrillTarget};
 #[cfg(feature = "transfer")]
-pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, drill_bot};
+pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, Rebuilt, drill_bot};
 #[cfg(feature = "transfer")]
 pub use transfer::replica_state::{ReplicaShipping, ReplicaState};
 #[cfg(feature = "transfer")]

@@ -59,6 +59,29 @@ fn a_restore_of_a_moment_that_is_not_there_and_of_a_damaged_replica_are_refused_
 }
 
 #[test]
+fn the_loss_of_the_machine_is_rehearsed_with_the_replica_which_stays_as_it_is() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    let refused = hive.run(&["drill", "--only", "machine_lost"]).with(2);
+    assert!(refused.err.contains("only with a replica"), "{}", refused.err);
+    hive.ok(&["replica", "init", "there"]);
+    let before = hive.ok(&["replica", "status", "there"]);
+    let report = hive.ok(&["--json", "drill", "--only", "machine_lost", "--replica", "there"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let scenario = &report["scenarios"][0];
+    assert_eq!(
+        (&scenario["name"], &scenario["met"], &scenario["lost_records"]),
+        (&"machine_lost".into(), &true.into(), &0.into())
+    );
+    assert_eq!(hive.ok(&["replica", "status", "there"]), before);
+    let status: Value = serde_json::from_str(&hive.ok(&["--json", "status"])).unwrap();
+    let location = status["replica"]["location"].as_str().unwrap();
+    assert!(location.ends_with("there") && location.starts_with('/'), "{status}");
+    assert_eq!(status["last_drill"]["scenarios"][0]["name"], "machine_lost");
+    assert!(hive.ok(&["status"]).contains("replica  /"));
+}
+
+#[test]
 fn a_verb_that_reads_a_replica_makes_no_folder_where_none_is() {
     let hive = Hive::new();
     for verb in ["status", "verify", "drill"] {

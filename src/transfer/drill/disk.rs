@@ -103,7 +103,7 @@ fn shows(path: &Path) -> Result<bool> {
 }
 
 /// Measures the time until a bot has completed a task.
-fn until_it_works(stage: &Stage<'_>, store: &Path) -> Result<Duration> {
+pub(super) fn until_it_works(stage: &Stage<'_>, store: &Path) -> Result<Duration> {
     let begun = Instant::now();
     let mut bots = stage.bots_on(store, "drill-after", 1)?;
     bots.wait_for_done(stage.watch, 1)?;

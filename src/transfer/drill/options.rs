@@ -1,9 +1,11 @@
 //! The options of a drill, and its caller.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::actor::Actor;
 use crate::error::{Error, Result};
+use crate::transfer::drill::rebuild::{Rebuild, Rebuilt};
 use crate::transfer::drill::targets::{Disaster, DrillTarget, DrillTargets};
 
 /// The options of a drill. The default rehearses every disaster, in a folder beside the store, with the default
@@ -16,6 +18,7 @@ pub struct DrillOptions {
     pub(crate) scratch: Option<PathBuf>,
     pub(crate) archives: Option<PathBuf>,
     pub(crate) seed: u64,
+    pub(crate) rebuild: Option<Rebuild>,
     pub(crate) actor: Option<Actor>,
 }
 
@@ -30,6 +33,7 @@ impl DrillOptions {
             scratch: None,
             archives: None,
             seed: 1,
+            rebuild: None,
             actor: None,
         }
     }
@@ -67,6 +71,22 @@ impl DrillOptions {
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
+    }
+
+    /// Rehearses the loss of the machine too: `rebuild` makes a new store at a path from what is kept elsewhere, such
+    /// as a replica. It must leave that place as it is.
+    #[must_use]
+    pub fn rebuild(mut self, rebuild: impl Fn(&Path) -> Result<Rebuilt> + Send + Sync + 'static) -> Self {
+        self.rebuild = Some(Rebuild(Arc::new(rebuild)));
+        self
+    }
+
+    /// Whether a disaster is rehearsed.
+    pub(super) fn means(&self, disaster: Disaster) -> bool {
+        match self.only.is_empty() {
+            true => disaster != Disaster::MachineLost || self.rebuild.is_some(),
+            false => self.only.contains(&disaster),
+        }
     }
 
     /// Drills on behalf of that actor: the audit trail of the store gets an entry.

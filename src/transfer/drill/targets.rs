@@ -16,6 +16,9 @@ const MINUTE: u64 = 60;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disaster {
+    /// The machine is lost with its disk, and the store comes back from elsewhere, such as a replica. Only with
+    /// [`DrillOptions::rebuild`](crate::DrillOptions::rebuild).
+    MachineLost,
     /// The file is lost, and rebuilt from the newest archive.
     FileLost,
     /// Half of the queue is deleted by mistake, and restored from the newest restore point.
@@ -33,7 +36,8 @@ pub enum Disaster {
 impl Disaster {
     /// Every disaster, in the order of a drill. The first ones use real restore points and archives, before the drill
     /// has written anything itself.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::MachineLost,
         Self::FileLost,
         Self::QueueHalved,
         Self::DeploymentUndone,
@@ -47,6 +51,7 @@ impl Disaster {
         match self {
             Self::QueueHalved => "queue_halved",
             Self::FileLost => "file_lost",
+            Self::MachineLost => "machine_lost",
             Self::DeploymentUndone => "deployment_undone",
             Self::BotKilled => "bot_killed",
             Self::ProcessKilled => "process_killed",
@@ -58,6 +63,7 @@ impl Disaster {
     pub fn about(self) -> &'static str {
         match self {
             Self::QueueHalved => "half of the queue is deleted by mistake",
+            Self::MachineLost => "the machine is lost and the store comes back from elsewhere",
             Self::FileLost => "the file is lost and rebuilt from the newest archive",
             Self::DeploymentUndone => "a failed deployment is rolled back",
             Self::BotKilled => "the process of one bot is killed",
@@ -68,7 +74,7 @@ impl Disaster {
 
     fn usual(self) -> DrillTarget {
         let (recovery, loss) = match self {
-            Self::BotKilled => (1, 1),
+            Self::BotKilled | Self::MachineLost => (1, 1),
             Self::QueueHalved | Self::DeploymentUndone => (5, 10),
             Self::ProcessKilled | Self::FileLost => (10, 10),
             Self::BytesDamaged => (15, 10),
@@ -187,6 +193,6 @@ mod tests {
             assert_eq!(disaster.as_str().parse::<Disaster>().unwrap(), disaster);
             assert_eq!(serde_json::to_value(disaster).unwrap(), disaster.as_str());
         }
-        assert!("flood".parse::<Disaster>().unwrap_err().to_string().contains("file_lost, queue_halved"));
+        assert!("flood".parse::<Disaster>().unwrap_err().to_string().contains("machine_lost, file_lost, queue_halved"));
     }
 }

@@ -15,28 +15,33 @@ pub(super) use self::bot::DrillBot;
 use self::screen::Screen;
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
+#[cfg(feature = "replica")]
+use crate::face::cli::input;
 use crate::face::cli::output::Output;
 use crate::face::cli::screen::Cell;
 use crate::face::cli::signals::code_of;
 use crate::face::cli::table::Columns;
 use crate::text::show_bytes;
 use crate::{Disaster, DrillOptions, DrillReport, DrillScenario, DrillTarget, Error, Result, Store};
+#[cfg(feature = "replica")]
+use crate::{Rebuilt, ReplicaLocation, ReplicaMoment, RestoreReplicaOptions, TakeOverOptions};
 
 /// Rehearse disasters on a copy of the store, and measure their cost
 ///
 /// The store itself is only read, while others use it. On the copy, bots work in processes of their own, which are
 /// really killed; tasks are deleted, a deployment goes wrong, bytes are damaged, the file is lost. For each disaster
 /// the drill measures the time until work continued and the state that was lost, and compares both with targets
-/// (recovery/loss): a bot 1m/1m, a mistake 5m/10m, the whole store 10m/10m, a disk 15m/10m. The result is stored, and
-/// shown by status, doctor and the metrics.
+/// (recovery/loss): a bot and the machine 1m/1m, a mistake 5m/10m, the whole store 10m/10m, a disk 15m/10m. The result
+/// is stored, and shown by status, doctor and the metrics.
 ///
-/// Disasters: file_lost, queue_halved, deployment_undone, bot_killed, process_killed, bytes_damaged. The exit code is 3
-/// if a target was missed.
+/// Disasters: file_lost, queue_halved, deployment_undone, bot_killed, process_killed, bytes_damaged, and with --replica
+/// machine_lost. The exit code is 3 if a target was missed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep drill
   hivekeep drill --only bot_killed,process_killed
+  hivekeep drill --only machine_lost --replica s3://backups/hive
   hivekeep drill --target file_lost=2m/10m --scratch /mnt/spare --json")]
 pub(super) struct Drill {
     /// Rehearse only these disasters, separated by commas
@@ -54,9 +59,39 @@ pub(super) struct Drill {
     /// The folder of the archives [default: hivekeep-archives beside the store]
     #[arg(long, value_name = "DIR")]
     archive_dir: Option<PathBuf>,
+    #[cfg(feature = "replica")]
+    #[command(flatten)]
+    elsewhere: Elsewhere,
     /// The seed that selects the damaged bytes
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+}
+
+/// The replica from which the store comes back after the loss of the machine.
+#[cfg(feature = "replica")]
+#[derive(Debug, Args)]
+struct Elsewhere {
+    /// Rehearse the loss of the machine too, with the replica at this location, which is only read
+    #[arg(long, value_name = "LOCATION")]
+    replica: Option<ReplicaLocation>,
+    /// Read an encrypted replica with the age identity in this file
+    #[arg(long, value_name = "FILE", requires = "replica")]
+    replica_identity: Option<PathBuf>,
+}
+
+#[cfg(feature = "replica")]
+impl Elsewhere {
+    fn apply(self, options: DrillOptions) -> Result<DrillOptions> {
+        let Some(from) = self.replica else { return Ok(options) };
+        let identity = self.replica_identity.as_deref().map(input::text_file).transpose()?;
+        let how = RestoreReplicaOptions { at: ReplicaMoment::Newest, identity };
+        Ok(options.rebuild(move |to| {
+            let restored = Store::restore_replica(&from, to, &how)?;
+            // A store of its own, which leaves the replica to its source.
+            Store::take_over_replica(to, &TakeOverOptions { as_other_store: true, keep_claims: true, actor: None })?;
+            Ok(Rebuilt { sequence: restored.sequence, time: restored.time })
+        }))
+    }
 }
 
 impl Drill {
@@ -68,6 +103,10 @@ impl Drill {
             .archives(self.archive_dir)
             .seed(self.seed)
             .acting_as(user());
+        #[cfg(feature = "replica")]
+        {
+            options = self.elsewhere.apply(options)?;
+        }
         let of_file = self.targets.as_deref().map(targets::read).transpose()?.unwrap_or_default();
         for (disaster, target) in of_file.into_iter().chain(self.target) {
             options = options.target(disaster, target);
