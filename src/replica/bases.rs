@@ -5,7 +5,7 @@ use super::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::objects::parts::{self, PartEntry};
 use super::opened::OpenReplica;
-use super::terms::chain::{OpenedTerm, newest_open, newest_term};
+use super::terms::chain::{OpenedTerm, floors, newest_open, newest_term};
 use super::terms::remote::{Remote, ReplicaPosition};
 use crate::error::{Error, Result};
 
@@ -50,6 +50,18 @@ pub(crate) async fn bases(remote: &impl Remote) -> Result<Vec<BaseName>> {
     let mut bases: Vec<_> = names.into_iter().filter_map(of_manifest).collect();
     bases.sort_unstable_by(|one, other| other.cmp(one));
     Ok(bases)
+}
+
+/// The same without those before the floor of a collection: they are being removed, and the log behind them goes first.
+/// A process that slept may also have finished one there since.
+///
+/// # Errors
+///
+/// The errors of the replica; `Damaged`.
+pub(crate) async fn kept_bases(remote: &impl Remote) -> Result<Vec<BaseName>> {
+    let floor = floors(remote).await?.decided;
+    let kept = bases(remote).await?.into_iter().filter(|base| floor.is_none_or(|floor| base.slot >= floor));
+    Ok(kept.collect())
 }
 
 impl Base {

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::bases::{Base, bases, missing, newest_opened, other_kind};
+use super::bases::{Base, kept_bases, missing, newest_opened, other_kind};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
-use super::terms::chain::{OpenedTerm, floors, path};
+use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
 use crate::error::{ErrorKind, Result};
 
@@ -96,8 +96,6 @@ struct Inspection<'a> {
 impl Inspection<'_> {
     /// The bases that are part of the history. Returns the slot of the oldest one.
     async fn bases(&mut self, newest: &OpenedTerm) -> Result<Option<ReplicaSlot>> {
-        // Those before it are being removed, and the log behind them goes first.
-        let floor = floors(self.remote).await?.decided;
         let lengths: BTreeMap<_, _> = self
             .remote
             .bucket()
@@ -107,7 +105,7 @@ impl Inspection<'_> {
             .map(|(name, length)| (name.to_string(), length))
             .collect();
         let mut oldest = None;
-        for name in bases(self.remote).await?.into_iter().filter(|name| Some(name.slot) >= floor) {
+        for name in kept_bases(self.remote).await? {
             let base = match Base::read(self.remote, name).await {
                 // Only the holder of a key reads the hashes of its parts.
                 Err(error) if error.kind() == ErrorKind::Invalid => Base::without_parts(self.remote, name).await,

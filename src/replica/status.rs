@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::bases::{Base, bases, newest_opened};
+use super::bases::{Base, kept_bases, newest_opened};
 use super::location::ReplicaLocation;
 use super::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
@@ -118,7 +118,7 @@ pub(crate) async fn status(remote: &OpenReplica) -> Result<ReplicaStatus> {
     status.term = Some(ReplicaTerm { number, opened_at, machine, is_restore, is_sealed });
     let at_opening = commit(opened.open.sequence, opened_at, ReplicaSlot::opening(opened.term));
     status.newest = Some(newest.unwrap_or(at_opening));
-    for name in bases(remote).await? {
+    for name in kept_bases(remote).await? {
         match look_at(remote, opened.term, name).await {
             Ok(base) => status.bases.extend(base),
             Err(error) if error.kind() == ErrorKind::Damaged => status.findings.push(error.to_string()),

@@ -7,7 +7,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use super::bases::{Base, bases, missing, newest_opened, other_kind};
+use super::bases::{Base, kept_bases, missing, newest_opened, other_kind};
 use super::location::ReplicaLocation;
 use super::look::Look;
 use super::objects::name::{ObjectName, ReplicaSlot};
@@ -81,7 +81,7 @@ pub(crate) async fn verify(remote: &OpenReplica) -> Result<VerifiedReplica> {
     let newest = newest_opened(remote).await?.ok_or_else(none)?;
     let mut found = VerifiedReplica::default();
     let mut whole = Vec::new();
-    for name in bases(remote).await?.into_iter().rev() {
+    for name in kept_bases(remote).await?.into_iter().rev() {
         let read = Base::read(remote, name).await;
         let Some(base) = found.find(read)? else { continue };
         let on = path(remote, newest.term, name.slot.term).await;
@@ -183,7 +183,11 @@ async fn walk_from(
             }
         }
         // Each base behind a gap is walked from by itself.
-        Some(Walked::Lost) if is_gap(remote, name).await? => {}
+        Some(Walked::Lost) if is_gap(remote, name).await? => {
+            if !bases.iter().any(|base| base.slot == at.slot) {
+                found.findings.push(format!("the base behind a gap of the log is not whole: object={name}"));
+            }
+        }
         Some(Walked::Lost) => found.findings.push(match remote.get(name).await? {
             None => missing(name).to_string(),
             Some(_) => {
