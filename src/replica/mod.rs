@@ -56,6 +56,8 @@ mod drill_test;
 #[cfg(test)]
 mod faulty_test;
 #[cfg(test)]
+mod hostile_test;
+#[cfg(test)]
 mod restore_test;
 #[cfg(test)]
 mod ship_test;

@@ -55,6 +55,13 @@ pub fn credentials(data: &[u8]) {
     crate::face::http::inside::credentials(data);
 }
 
+/// Looks at, verifies, restores and follows a replica that any bytes describe, as `testkit/made_replica.rs` says.
+/// Copies are made in `folder`.
+#[cfg(feature = "replica")]
+pub fn replica(data: &[u8], folder: &Path) {
+    let _is_sound = crate::testkit::made_replica::read_any(data, folder);
+}
+
 fn any_frame(data: &[u8]) {
     for table in Table::ALL {
         let place = table.place(KEY);
@@ -152,6 +159,16 @@ mod tests {
             eprintln!("{}", seed.display());
             let folder = tempfile::tempdir().unwrap();
             power_cut(&fs::read(&seed).unwrap(), folder.path());
+        }
+    }
+
+    #[cfg(feature = "replica")]
+    #[test]
+    fn every_seed_of_the_replica_target_holds() {
+        for seed in seeds("replica") {
+            eprintln!("{}", seed.display());
+            let folder = tempfile::tempdir().unwrap();
+            replica(&fs::read(&seed).unwrap(), folder.path());
         }
     }
 

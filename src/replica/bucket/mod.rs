@@ -92,7 +92,7 @@ impl Bucket {
     }
 
     /// A bucket in memory, or behind a wrapper that fails on purpose.
-    #[cfg(test)]
+    #[cfg(any(fuzzing, test))]
     pub(crate) fn of(store: Arc<dyn object_store::ObjectStore>) -> Self {
         let cloud = Cloud { store, prefix: object_store::path::Path::from("p"), shown: "memory".into() };
         Self { place: Place::Cloud(cloud), patience: PATIENCE }

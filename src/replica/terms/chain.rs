@@ -1,11 +1,14 @@
 //! The terms of a replica: the newest one, the chain of those that opened, and how far old objects were collected.
 
 use super::remote::Remote;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::replica::objects::kinds::{BaseManifest, GcFloor, LogOpen};
 use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::{Object, StoredObject};
+
+/// So many terms in a row may have no opening before anybody asks whether they were claimed at all.
+const NOT_OPENED: u32 = 100;
 
 /// A term that opened, with the check of its first object.
 #[derive(Clone, Debug)]
@@ -54,14 +57,36 @@ pub(crate) async fn newest_term(remote: &impl Remote) -> Result<Option<Term>> {
 ///
 /// The errors of the replica; `Damaged`.
 pub(crate) async fn newest_open(remote: &impl Remote) -> Result<Option<OpenedTerm>> {
-    let mut term = newest_term(remote).await?;
+    let (mut term, mut passed) = (newest_term(remote).await?, 0);
     while let Some(at) = term {
-        if let Some(Opening::Opened(opened)) = opening(remote, at).await? {
-            return Ok(Some(opened));
+        match opening(remote, at).await? {
+            Some(Opening::Opened(opened)) => return Ok(Some(opened)),
+            Some(Opening::Void { .. }) => {}
+            None => must_be_claimed(remote, at, &mut passed).await?,
         }
         term = at.before();
     }
     Ok(None)
+}
+
+/// Counts a term without an opening. Claims have numbers without gaps, so behind many such terms the claim of each has
+/// to be there: the name of a claim that nobody wrote must not make anybody ask for millions of them.
+///
+/// # Errors
+///
+/// `Damaged` when it is not; the errors of the replica.
+pub(super) async fn must_be_claimed(remote: &impl Remote, term: Term, passed: &mut u32) -> Result<()> {
+    *passed = passed.saturating_add(1);
+    if *passed <= NOT_OPENED {
+        return Ok(());
+    }
+    let name = ObjectName::Term(term);
+    match remote.get(name).await {
+        Ok(None) => Err(Error::damaged(format!("an object of the replica is missing: object={name}"))),
+        // It is there, and nothing in it is needed.
+        Err(error) if error.kind() != ErrorKind::Damaged => Err(error),
+        Ok(Some(_)) | Err(_) => Ok(()),
+    }
 }
 
 /// The first object of a term.

@@ -142,10 +142,11 @@ enum Down {
 /// Goes down from the newest term to the last that opened. A claimant on the way that has not opened is sealed, so that
 /// it never will: its disk may hold an opening that is still on its way.
 async fn seal_dead(remote: &impl Remote, newest: Option<Term>, me: Term) -> Result<Down> {
-    let mut next = newest;
+    let (mut next, mut passed) = (newest, 0);
     while let Some(term) = next {
         let mut found = chain::opening(remote, term).await?;
         if found.is_none() && !broken!(DeadClaimantsAreLeft) {
+            chain::must_be_claimed(remote, term, &mut passed).await?;
             found = match settle(remote, &seal(remote, ReplicaSlot::opening(term), me)?).await? {
                 Settled::Own => Some(Opening::Void { by: me }),
                 Settled::Other(other) => Some(chain::opening_of(*other)?),

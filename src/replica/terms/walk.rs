@@ -76,7 +76,9 @@ pub(crate) async fn walk(
             if at.sequence > cut {
                 return Ok(Walked::Lost);
             }
-            if stop.is_some_and(|stop| at.slot.index >= stop) || at.sequence >= cut {
+            // The greatest number is no cut: objects behind it may tell the time.
+            let is_cut = at.sequence >= cut && cut < u64::MAX;
+            if is_cut || stop.is_some_and(|stop| at.slot.index >= stop) {
                 break;
             }
             let found = remote.get(ObjectName::Log(at.slot)).await?;
