@@ -48,18 +48,30 @@ pub(crate) mod verify;
 mod watch;
 
 #[cfg(test)]
+mod away_test;
+#[cfg(test)]
 mod bench_test;
 #[cfg(test)]
 mod collect_test;
 #[cfg(test)]
 mod drill_test;
 #[cfg(test)]
+mod edge_test;
+#[cfg(test)]
 mod faulty_test;
 #[cfg(test)]
+mod gated_test;
+#[cfg(test)]
 mod hostile_test;
+#[cfg(test)]
+mod lost_answers_test;
 #[cfg(test)]
 mod restore_test;
 #[cfg(test)]
 mod ship_test;
+#[cfg(test)]
+mod sixteen_test;
+#[cfg(test)]
+mod sleeper_test;
 #[cfg(test)]
 mod watch_test;

@@ -1,0 +1,97 @@
+//! An hour without the bucket: writes go on, more of them than are kept, and each moment of before and after can be
+//! restored, while each one between is refused.
+
+use std::time::Duration;
+
+use object_store::Error as StoreError;
+use serde_json::json;
+
+use super::gated_test::{Fleet, numbers, put, shipper};
+use super::moment::ReplicaMoment;
+use super::runtime::block_on;
+use super::ship::ShipOutcome;
+use super::verify::verify;
+use crate::engine::store::Store;
+use crate::error::{ErrorKind, Result};
+
+/// The bucket is given up at once.
+const SHORT: Duration = Duration::from_millis(10);
+
+fn refused() -> StoreError {
+    StoreError::Generic { store: "away", source: "connection refused".into() }
+}
+
+fn forbidden() -> StoreError {
+    StoreError::PermissionDenied { path: "p".into(), source: "403 the key is no longer known".into() }
+}
+
+/// The last commit of a store, with its numbers.
+fn moment(store: &Store) -> (u64, Vec<u64>) {
+    (store.feed_status().unwrap().unwrap().sequence, numbers(store))
+}
+
+#[test]
+fn writes_go_on_without_the_bucket_and_the_gap_is_exact_to_the_commit() {
+    for (answer, kind) in [(refused as fn() -> StoreError, ErrorKind::Io), (forbidden, ErrorKind::Forbidden)] {
+        block_on(an_hour(answer, kind)).unwrap();
+    }
+}
+
+async fn an_hour(answer: fn() -> StoreError, kind: ErrorKind) -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let door = fleet.world.door();
+    let mut writer = shipper(&store, std::sync::Arc::new(door.clone()), &fleet.clock, SHORT).await?;
+    let mut moments = Vec::new();
+    for number in 0..3 {
+        put(&store, number)?;
+        moments.push(moment(&store));
+    }
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    door.away(Some(answer));
+    for number in 3..6 {
+        put(&store, number)?;
+        moments.push(moment(&store));
+        assert_eq!(writer.step().await.unwrap_err().kind(), kind);
+    }
+    // More than a store keeps for its replica in one commit.
+    let value = json!("x".repeat(1 << 20));
+    store.load(|tx| (0..20).try_for_each(|key| tx.config().put(&format!("long-{key}"), &value)))?;
+    moments.push(moment(&store));
+    for number in 6..9 {
+        put(&store, number)?;
+        moments.push(moment(&store));
+        assert_eq!(writer.step().await.unwrap_err().kind(), kind);
+    }
+    fleet.clock.advance(Duration::from_secs(60 * 60));
+    door.away(None);
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    let last_lost = moments.len() - 2;
+    put(&store, 9)?;
+    moments.push(moment(&store));
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+
+    let copier = fleet.copier(&door).await?;
+    let found = verify(&copier.remote).await?;
+    assert!(found.is_sound(), "{found:?}");
+    let mut lost = Vec::new();
+    for (number, (sequence, numbers_then)) in moments.iter().enumerate() {
+        let path = fleet.path("copy.redb");
+        match copier.restore(&path, &ReplicaMoment::Sequence(*sequence)).await {
+            Ok(_) => {
+                let copy = fleet.options().open(&path)?;
+                assert_eq!(numbers(&copy), *numbers_then, "sequence {sequence}");
+                copy.close()?;
+                std::fs::remove_file(&path)?;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                assert!(error.to_string().contains("out of reach"), "{error}");
+                lost.push(number);
+            }
+        }
+    }
+    println!("{kind:?}: of {} moments these are within the gap: {lost:?}", moments.len());
+    let is_one_gap = lost.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+    assert!(is_one_gap && lost.first() > Some(&2) && lost.last() == Some(&last_lost), "{lost:?}");
+    Ok(())
+}
