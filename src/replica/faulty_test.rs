@@ -26,6 +26,8 @@ pub(crate) struct Lies {
     pub(crate) lists_nothing: bool,
     /// Answers every creation with a conflict.
     pub(crate) conflicts: bool,
+    /// Answers every creation with a failure.
+    pub(crate) takes_nothing: bool,
 }
 
 /// A bucket in memory that lies, or one that is right and unreliable.
@@ -79,6 +81,9 @@ impl ObjectStore for Faulty {
             0..5 => return Err(failed()),
             5..10 => return Err(exists(path)),
             _ => {}
+        }
+        if self.lies.takes_nothing {
+            return Err(failed());
         }
         if self.lies.conflicts {
             return Err(exists(path));

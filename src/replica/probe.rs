@@ -39,19 +39,22 @@ pub(crate) enum Lie {
 pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
     let id = Nonce::new().0;
     let mut created = Vec::new();
-    let mut lie = None;
+    let (mut lie, mut no_answer) = (None, None);
     for number in 0..RACES + SPARE {
         if created.len() == RACES as usize || lie.is_some() {
             break;
         }
         let name = ObjectName::Probe(id, number);
-        match race(bucket, &name).await? {
+        match race(bucket, &name, &mut no_answer).await? {
             Ok(true) => created.push(name),
             Ok(false) => {}
             Err(found) => lie = Some(found),
         }
     }
     if lie.is_none() && created.len() < RACES as usize {
+        if let Some(error) = no_answer {
+            return Err(error);
+        }
         let why = "the bucket answers each of several writers with a conflict, so that none can write";
         return Err(Error::new(ErrorKind::Io, format!("{why}: bucket={}", bucket.shown())));
     }
@@ -70,8 +73,9 @@ pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
     }
 }
 
-/// Lets several writers create one object. True if one of them did, false if none could.
-async fn race(bucket: &Bucket, name: &ObjectName) -> Result<Result<bool, Lie>> {
+/// Lets several writers create one object. True if one of them did, false if none could. Keeps the error of one if none
+/// got an answer.
+async fn race(bucket: &Bucket, name: &ObjectName, no_answer: &mut Option<Error>) -> Result<Result<bool, Lie>> {
     let texts: Vec<_> = (0..WRITERS).map(|writer| Bytes::from(format!("{} {writer}\n", Nonce::new()))).collect();
     let answers = join_all(texts.iter().map(|text| bucket.create(name, text.clone()))).await;
     let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
@@ -81,7 +85,11 @@ async fn race(bucket: &Bucket, name: &ObjectName) -> Result<Result<bool, Lie>> {
     }
     let winner = winners().next().map(|(text, _)| text.clone());
     let was_answered = !answers.iter().any(|answer| matches!(answer, Creation::Unknown(_)));
+    *no_answer = None;
     let Some(found) = bucket.get(name).await? else {
+        let errors =
+            answers.into_iter().map(|answer| if let Creation::Unknown(error) = answer { Some(error) } else { None });
+        *no_answer = errors.collect::<Option<Vec<_>>>().and_then(|mut errors| errors.pop());
         return Ok(if winner.is_some() { Err(Lie::Lost) } else { Ok(false) });
     };
     let is_told = match &winner {
@@ -178,6 +186,7 @@ mod tests {
             (Lies { flips: true, ..Lies::default() }, "other bytes"),
             (Lies { lists_nothing: true, ..Lies::default() }, "does not list"),
             (Lies { conflicts: true, ..Lies::default() }, "answers each of several writers with a conflict"),
+            (Lies { takes_nothing: true, ..Lies::default() }, "503 SlowDown"),
         ] {
             let bucket = Bucket::of(Arc::new(Faulty::new(lies))).with_patience(std::time::Duration::from_millis(200));
             let error = run(probe(&bucket)).unwrap_err().to_string();
