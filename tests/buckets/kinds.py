@@ -1,5 +1,6 @@
 """The places of a replica: servers on this machine that are installed from package registries, and a folder."""
 
+import json
 import os
 import shutil
 import signal
@@ -194,6 +195,34 @@ class Azurite(Server):
         return f"az://hive/{prefix}?endpoint=http://127.0.0.1:{self.port}/{ACCOUNT}"
 
 
+class GoogleShim(Server):
+    """No server on this machine speaks the protocol of Google's buckets, so shim.py stands in for one."""
+
+    name = "google-shim"
+
+    def __init__(self, scratch):
+        super().__init__(scratch)
+        account = os.path.join(self.folder, "account.json")
+        with open(account, "w") as file:
+            address = f"http://127.0.0.1:{self.port}"
+            json.dump({"gcs_base_url": address, "disable_oauth": True, "client_email": "", "private_key": "",
+                       "private_key_id": ""}, file)
+        self.environment = {"GOOGLE_SERVICE_ACCOUNT": account}
+
+    def install(self, tools):
+        """Python has all that it needs."""
+
+    def command(self):
+        shim = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim.py")
+        return [sys.executable, shim, str(self.port)]
+
+    def make_bucket(self):
+        """It has one."""
+
+    def location(self, prefix):
+        return f"gs://hive/{prefix}?endpoint=http://127.0.0.1:{self.port}"
+
+
 class Rclone(Server):
     """Lets every writer of a name win, so it must be refused."""
 
@@ -229,7 +258,7 @@ class S3sFs(Server):
         os.makedirs(os.path.join(self.folder, "data", "hive"), exist_ok=True)
 
 
-PLACES = [Place, Moto, SeaweedFs, Azurite, Rclone, S3sFs]
+PLACES = [Place, Moto, SeaweedFs, Azurite, GoogleShim, Rclone, S3sFs]
 
 
 class Tools:
