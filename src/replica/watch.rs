@@ -82,7 +82,8 @@ impl Watch {
         drill_every: Option<Duration>,
     ) -> Result<Self> {
         let place = location.place()?;
-        let stored = store.view()?.replica_watch()?.filter(|stored| stored.location == place);
+        // A row that cannot be read keeps nobody from shipping: all of it is found out again.
+        let stored = store.view()?.replica_watch().unwrap_or_default().filter(|stored| stored.location == place);
         let known = Arc::new(Mutex::new(stored.unwrap_or_else(|| ReplicaWatch::new(place.clone()))));
         let scratch = folder_of(&std::path::absolute(store.path())?).to_owned();
         Ok(Self { store: store.clone(), location: location.clone(), place, identities, drill_every, scratch, known })

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, show_time};
 use crate::duration;
+use crate::engine::meta;
+use crate::engine::records::Records;
+use crate::engine::schema::Table;
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::recovery::check::last_replica::ReplicaWatch;
@@ -46,8 +49,12 @@ pub struct ReplicaShipping {
 }
 
 impl ReplicaState {
-    /// The replica of a store, without its shipping; none if the store was in none.
+    /// The replica of a store, without its shipping; none if the store is in none, also if it once was, or is a copy
+    /// of one that is.
     pub(crate) fn of(view: &View) -> Result<Option<Self>> {
+        if view.row(Table::Meta, meta::FEED)?.is_none() {
+            return Ok(None);
+        }
         Ok(view.replica_watch()?.map(|watch| Self { watch, shipping: None }))
     }
 
@@ -133,6 +140,17 @@ mod tests {
         assert!(words.contains("WRONG: a part is missing") && words.contains("FAILED: it is damaged"), "{words}");
         wrong.shipping = None;
         assert!(!wrong.in_words(time(120)).contains("until") && wrong.behind().is_none());
+    }
+
+    #[cfg(feature = "replica")]
+    #[test]
+    fn a_store_that_is_in_no_replica_any_more_has_none() {
+        let hive = crate::testkit::checked_store::Fixture::new();
+        hive.store.begin_feed(0).unwrap();
+        hive.store.note_replica(&state().watch, None).unwrap();
+        assert_eq!(ReplicaState::of(&hive.view()).unwrap().unwrap().watch, state().watch);
+        hive.store.end_feed().unwrap();
+        assert_eq!(ReplicaState::of(&hive.view()).unwrap(), None);
     }
 
     #[test]

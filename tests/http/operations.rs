@@ -366,3 +366,34 @@ fn archives_are_made_and_read_back_and_a_failed_one_is_reported() {
     assert_eq!(archive["warning"], "there is no copy outside of this file");
     service.stop("-TERM");
 }
+
+#[cfg(feature = "replica")]
+#[test]
+fn a_service_says_how_far_its_replica_is_and_refuses_a_mistyped_one() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["replica", "init", "there"]);
+    let there = hive.path().with_file_name("there").display().to_string();
+    let service = Service::start(&hive, &["--replica", "there", "--replica-keep", "30d", "--replica-drill", "off"]);
+    let shipping = |path: &str| service.get(path).ok()["replica"]["shipping"].take();
+    service.until("the replica is complete", |_| shipping("/api/summary")["complete_at"].is_string());
+    let state = shipping("/api/disaster-recovery/status");
+    assert_eq!((&state["fenced"], &state["error"]), (&json!(false), &json!(null)));
+    let metrics = service.get("/metrics").body;
+    for line in ["replica_lag_seconds ", "replica_kept_bytes ", "replica_fenced 0\n", "replica_sound 1\n"] {
+        assert!(metrics.contains(&format!("hivekeep_{line}")), "{line}: {metrics}");
+    }
+    assert!(hive.ok(&["--store", &service.url(), "status"]).contains("restorable until 20"));
+    let doctor = service.get("/api/doctor").ok();
+    let line = doctor["lines"].as_array().unwrap().iter().find(|line| line["topic"] == "replica").unwrap();
+    assert!(line["verdict"] == "ok" && line["what"].as_str().unwrap().starts_with(&there), "{line}");
+    service.stop("-TERM");
+    let shown = hive.ok(&["status"]);
+    assert!(shown.contains(&there) && !shown.contains("restorable until"), "{shown}");
+    let serve = |more: &[&str]| hive.run(&[&["serve", "--listen", "127.0.0.1:0", "--replica"], more].concat());
+    let refused = serve(&["there", "--replica-keep", "5s"]).with(2);
+    assert!(refused.err.contains("shortest=1h"), "{}", refused.err);
+    let refused = serve(&["theer"]);
+    assert!(refused.code != Some(0) && refused.err.contains(&format!("before={there}")), "{}", refused.err);
+    assert!(!hive.path().with_file_name("theer").exists());
+}
