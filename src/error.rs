@@ -55,8 +55,9 @@ pub enum ErrorKind {
     Forbidden,
     /// Nothing of the call was committed. It is safe to retry.
     NotCommitted,
-    /// The commit failed half-way, so its changes may or may not exist after reopening. Reopen,
-    /// look, and use idempotency keys.
+    /// The commit failed half-way, so its changes may or may not exist after reopening. Reopen, look, and use
+    /// idempotency keys. A write that waits for a replica fails so when its change is on the local disk, and not known
+    /// to be in the replica; then nothing need be reopened.
     Uncertain,
     /// An earlier failure left this handle unusable. Nothing is lost: open the store again.
     Reopen,

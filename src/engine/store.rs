@@ -11,7 +11,7 @@ use crate::engine::buffered::Buffered;
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::commit::sink::SinkSlot;
 use crate::engine::commit::wakeups::{Commits, Waiter};
-use crate::engine::commit::{Gate, Outcome, Size, TransactionWork, with_result};
+use crate::engine::commit::{Gate, Outcome, Size, with_result};
 use crate::engine::format::epoch::Epoch;
 use crate::engine::opening::context::Context;
 use crate::engine::opening::open;
@@ -121,16 +121,7 @@ impl Store {
         with_result(|tx| closure(tx).map(Outcome::Commit), |work| self.write_in_a_batch(work))
     }
 
-    fn write_in_a_batch(&self, work: TransactionWork<'_>) -> Result<()> {
-        self.inner.context.told.refuse_fenced()?;
-        let durability = self.durability();
-        self.recorded(&mut |tx| tx.refuse_standby().and_then(|()| work(tx)), &|work| {
-            let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
-            self.with_handle_in_turn(|handle| self.inner.gate.write(handle, &self.inner.context, durability, closure))
-        })
-    }
-
-    /// When a write of this handle is answered, if the store has a log. Without one every write is synced first.
+    /// When a write of this handle is answered. Without a log every write is synced first.
     pub fn durability(&self) -> Durability {
         self.durability.unwrap_or(self.inner.context.durability)
     }
@@ -172,14 +163,6 @@ impl Store {
         })
     }
 
-    /// This store for an action that may take several transactions: its changes have one entry together, whatever they
-    /// consist of.
-    pub(crate) fn doing(&self, action: &'static str, target: Option<String>) -> Self {
-        let doing =
-            |RecordedHandle { acting, recorder }| RecordedHandle { acting: acting.doing(action, target), recorder };
-        Self { recording: self.recording.clone().map(doing), ..self.clone() }
-    }
-
     /// A consistent view of the present state.
     ///
     /// # Errors
@@ -208,45 +191,6 @@ impl Store {
             let view = View::new(self.inner.context.clone(), rows, Epoch::NOW)?;
             Ok(view.with_snapshot(snapshot))
         })
-    }
-
-    /// Runs work in a transaction of its own, which is committed or aborted as a whole.
-    pub(crate) fn alone<R>(&self, work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>) -> Result<R> {
-        self.alone_with(Size::Small, work)
-    }
-
-    pub(in crate::engine) fn alone_with<R>(
-        &self,
-        size: Size,
-        work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
-    ) -> Result<R> {
-        with_result(work, |work| self.work_alone(size, work))
-    }
-
-    fn work_alone(&self, size: Size, work: TransactionWork<'_>) -> Result<()> {
-        self.inner.context.told.refuse_fenced()?;
-        self.recorded(&mut |tx| tx.refuse_standby().and_then(|()| work(tx)), &|work| {
-            self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
-        })
-    }
-
-    /// Does work with the entry of the action that it is part of, if this handle writes for an actor.
-    pub(super) fn recorded(
-        &self,
-        work: TransactionWork<'_>,
-        run: &dyn Fn(TransactionWork<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let Some(recording) = &self.recording else { return run(work) };
-        let mut has_recorded = false;
-        run(&mut |tx| {
-            let (outcome, recorded) = recording.within(tx, &mut *work)?;
-            has_recorded = recorded && matches!(outcome, Outcome::Commit(()));
-            Ok(outcome)
-        })?;
-        if has_recorded {
-            recording.acting.recorded();
-        }
-        Ok(())
     }
 
     /// Refuses a forked child, for calls that do not reach the open file.
@@ -379,7 +323,7 @@ impl Store {
     }
 
     /// Runs a call on the open file, which stays open until the call ends.
-    fn with_handle<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
+    pub(super) fn with_handle<R>(&self, call: impl FnOnce(&Handle) -> Result<R>) -> Result<R> {
         self.inner.slot.with(call)
     }
 }

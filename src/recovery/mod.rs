@@ -74,7 +74,8 @@ impl Options {
     ///
     /// As [`Store::open`], and `NoStore` when there is none and the options forbid to create one.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Store> {
-        let open = || self.clone().open_with(path.as_ref(), INDEXES);
+        // A session begins before anybody can ship the store.
+        let open = || self.clone().open_with(path.as_ref(), INDEXES).map(|store| store.locally());
         let mut store = open()?;
         // Nobody writes to a standby either.
         let is_written_to = !self.read_only && !store.is_standby();
@@ -89,6 +90,6 @@ impl Options {
             store.log_events(log)?;
         }
         store.append_log_news();
-        Ok(store)
+        Ok(store.answered_as_opened())
     }
 }

@@ -1,7 +1,8 @@
 //! A bucket in memory that fails or lies on purpose.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -37,16 +38,43 @@ pub(crate) struct Faulty {
     lies: Lies,
     /// The state of the faults of an unreliable bucket; zero if it is reliable.
     chance: AtomicU64,
+    /// Each creation takes so long, in milliseconds.
+    delay_ms: AtomicU64,
+    /// Nothing can be created while it is away.
+    is_away: AtomicBool,
 }
 
 impl Faulty {
     pub(crate) fn new(lies: Lies) -> Self {
-        Self { inner: InMemory::new(), lies, chance: AtomicU64::new(0) }
+        let (chance, delay_ms, is_away) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        Self { inner: InMemory::new(), lies, chance, delay_ms, is_away }
     }
 
     /// A bucket that loses requests and answers, and answers with conflicts, by a seed.
     pub(crate) fn unreliable(seed: u64) -> Self {
-        Self { chance: AtomicU64::new(seed | 1 << 40), ..Self::new(Lies::default()) }
+        let faulty = Self::new(Lies::default());
+        faulty.make_unreliable(seed);
+        faulty
+    }
+
+    /// From now on it is unreliable.
+    pub(crate) fn make_unreliable(&self, seed: u64) {
+        self.chance.store(seed | 1 << 40, Ordering::Relaxed);
+    }
+
+    /// From now on each creation takes so long.
+    pub(crate) fn delay(&self, time: Duration) {
+        self.delay_ms.store(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// It is away, or back.
+    pub(crate) fn be_away(&self, is_away: bool) {
+        self.is_away.store(is_away, Ordering::Relaxed);
+    }
+
+    /// A reliable copy of what it has now.
+    pub(crate) fn image(&self) -> InMemory {
+        self.inner.fork()
     }
 
     /// A number below 100; 99 in a reliable bucket.
@@ -76,8 +104,10 @@ impl ObjectStore for Faulty {
     async fn put_opts(&self, path: &Path, payload: PutPayload, mut options: PutOptions) -> Result<PutResult> {
         assert_eq!(options.mode, PutMode::Create, "nothing else is ever written");
         let exists = |path: &Path| Error::AlreadyExists { path: path.to_string(), source: "409".into() };
+        tokio::time::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed))).await;
         let chance = self.percent();
         match chance {
+            _ if self.is_away.load(Ordering::Relaxed) => return Err(failed()),
             0..5 => return Err(failed()),
             5..10 => return Err(exists(path)),
             _ => {}
@@ -94,7 +124,7 @@ impl ObjectStore for Faulty {
             options.mode = PutMode::Overwrite;
         }
         if self.lies.loses_races && !is_there {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
             options.mode = PutMode::Overwrite;
         }
         let payload = if self.lies.flips { PutPayload::from("flipped") } else { payload };

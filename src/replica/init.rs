@@ -46,9 +46,18 @@ impl Store {
             [] => None,
             texts => Some(Recipients::parse(texts)?.texts()),
         };
+        self.init_replica_in(Arc::new(Bucket::begin(&at.0)?), at, recipients)
+    }
+
+    /// The same in the bucket of that location.
+    pub(super) fn init_replica_in(
+        &self,
+        bucket: Arc<Bucket>,
+        at: &ReplicaLocation,
+        recipients: Option<Vec<String>>,
+    ) -> Result<()> {
         let store = self.doing("replica_init", Some(at.to_string()));
         block_on(async {
-            let bucket = Arc::new(Bucket::begin(&at.0)?);
             let remote = match bucket.get(&ObjectName::Store).await? {
                 Some(bytes) => begun(self, &bucket, bytes, recipients).await?,
                 None => begin(self, &bucket, recipients).await?,
@@ -63,7 +72,7 @@ impl Store {
             let mut shipper = Shipper::open(remote, source).await?;
             let _step = shipper.base().await?;
             // A later start knows by this that a location without a replica is a mistake.
-            self.note_replica(&ReplicaWatch::new(at.place()?), None)?;
+            self.locally().note_replica(&ReplicaWatch::new(at.place()?), None)?;
             shipper.release().await
         })
     }

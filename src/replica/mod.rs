@@ -66,6 +66,8 @@ mod hostile_test;
 #[cfg(test)]
 mod lost_answers_test;
 #[cfg(test)]
+mod replicated_test;
+#[cfg(test)]
 mod restore_test;
 #[cfg(test)]
 mod ship_test;

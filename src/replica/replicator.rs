@@ -19,6 +19,7 @@ use super::terms::collect::{CollectStep, Retention};
 use super::terms::remote::Remote;
 use super::watch::{Known, Shipping, Watch, mistake};
 use crate::duration::exact;
+use crate::engine::feed::AwaitedShipping;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::check::last_replica::ReplicaWatch;
@@ -45,6 +46,10 @@ const GRACE: Duration = Duration::from_secs(6 * 60 * 60);
 const HOLD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The last object is read back this often.
 const READ_BACK_EVERY: Duration = Duration::from_secs(60);
+/// A write waits so long for the replica, unless another time is set.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+/// Writes that come back share an object if they do so within a quarter of the time that the last one took, and this.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// A request is tried again for so long before its failure is told; then all of it is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,11 +75,14 @@ pub struct ReplicateOptions {
     /// The time between two drills, each of which restores a random moment beside the store, compares it, and removes
     /// it; 7 days by default, and none for no drills. From an hour to ten years.
     pub drill_every: Option<Duration>,
+    /// The time for which a write of [`Durability::Replicated`](crate::Durability::Replicated) waits for the replica
+    /// before it is an error; 30 s by default.
+    pub write_limit: Duration,
 }
 
 impl Default for ReplicateOptions {
     fn default() -> Self {
-        Self { interval: INTERVAL, identity: None, keep: KEEP, drill_every: Some(DRILL_EVERY) }
+        Self { interval: INTERVAL, identity: None, keep: KEEP, drill_every: Some(DRILL_EVERY), write_limit: WRITE_LIMIT }
     }
 }
 
@@ -97,12 +105,13 @@ impl ReplicateOptions {
 impl fmt::Debug for ReplicateOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_identity = self.identity.is_some();
-        let Self { interval, keep, drill_every, .. } = self;
+        let Self { interval, keep, drill_every, write_limit, .. } = self;
         f.debug_struct("ReplicateOptions")
             .field("interval", interval)
             .field("identity", &has_identity)
             .field("keep", keep)
             .field("drill_every", drill_every)
+            .field("write_limit", write_limit)
             .finish()
     }
 }
@@ -170,6 +179,18 @@ impl Store {
     /// write to the store; `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no
     /// thread can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
+        let location = to.0.clone();
+        self.replicate_into(to, Box::new(move || Bucket::open(&location)), options, wait)
+    }
+
+    /// The same into a bucket that is opened like this, after each failure anew.
+    pub(super) fn replicate_into(
+        &self,
+        to: &ReplicaLocation,
+        open: BucketOpener,
+        options: ReplicateOptions,
+        wait: Duration,
+    ) -> Result<Replicator> {
         if self.is_shared() {
             let message =
                 "a store that other processes may write to cannot be replicated; open it for this process alone";
@@ -177,7 +198,8 @@ impl Store {
         }
         options.refuse_lengths()?;
         let identities = options.identity.as_deref().map_or(Ok(Identities::default()), Identities::parse)?;
-        let watch = Watch::new(self, to, identities.clone(), options.drill_every)?;
+        let store = self.locally();
+        let watch = Watch::new(&store, to, identities.clone(), options.drill_every)?;
         let known = watch.known();
         let state = ReplicationStatus {
             location: to.to_string(),
@@ -192,8 +214,10 @@ impl Store {
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), refusal: Mutex::default(), changed: Condvar::new() });
         let work = Work {
-            store: self.clone(),
+            store,
             location: to.clone(),
+            open,
+            awaited: self.begin_shipping(options.write_limit),
             interval: options.interval.clamp(INTERVALS.0, INTERVALS.1),
             identities,
             retention: Retention { window: options.keep, grace: GRACE, hold_age: HOLD_AGE },
@@ -229,10 +253,16 @@ impl Replicator {
     }
 }
 
+/// Opens the bucket of the replica.
+pub(super) type BucketOpener = Box<dyn Fn() -> Result<Bucket> + Send>;
+
 /// The work of the thread.
 struct Work {
     store: Store,
     location: ReplicaLocation,
+    open: BucketOpener,
+    /// The writes that wait for the replica.
+    awaited: AwaitedShipping,
     interval: Duration,
     identities: Identities,
     retention: Retention,
@@ -240,8 +270,9 @@ struct Work {
 }
 
 impl Work {
-    fn run(&self, stop: &Stop) {
-        let mut pause = FIRST_PAUSE;
+    fn run(&self, stop: &Arc<Stop>) {
+        let (mut pause, wakes) = (FIRST_PAUSE, stop.clone());
+        self.awaited.wake_by(Arc::new(move || wakes.wake()));
         loop {
             let shipped = block_on(async {
                 tokio::select! {
@@ -264,6 +295,7 @@ impl Work {
                         *self.shared.refusal.lock() = Some(error);
                     }
                     self.note(|state| state.error = Some(text));
+                    self.awaited.note_reached(false);
                 }
             }
             if stop.pause(pause) {
@@ -281,7 +313,7 @@ impl Work {
     /// Opens a term, and ships until the thread is stopped.
     async fn ship(&self, stop: &Stop) -> Result<()> {
         let clock = self.store.clock().clone();
-        let bucket = Bucket::open(&self.location.0)?.with_patience(PATIENCE);
+        let bucket = (self.open)()?.with_patience(PATIENCE);
         let remote = OpenReplica::of(Arc::new(bucket), self.identities.clone(), clock).await?;
         let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
         let mut shipper = Shipper::open(remote, source).await?;
@@ -289,20 +321,26 @@ impl Work {
         self.note(|state| (state.term, state.error) = (Some(term), None));
         let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);
         let mut collector = shipper.collector(self.retention);
+        let (mut shipped, mut took) = (0, Duration::ZERO);
         let (begun, mut collect_at) = (Instant::now(), Instant::now() + FIRST_COLLECT);
         loop {
-            let now = self.store.clock().now();
+            let (now, since) = (self.store.clock().now(), Instant::now());
             match shipper.step().await {
                 Ok(ShipOutcome::Done) => {
                     pause = FIRST_PAUSE;
+                    self.awaited.note_reached(true);
                     let sequence = shipper.position().map_or(0, |at| at.sequence);
                     self.note(|state| (state.sequence, state.complete_at, state.error) = (sequence, Some(now), None));
+                    if sequence != shipped {
+                        (shipped, took) = (sequence, since.elapsed());
+                    }
                 }
                 Ok(ShipOutcome::Fenced) => return Err(fenced(term)),
                 Err(_) if self.store.is_closed() => return Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "commits are not shipped; it is tried again");
                     self.note(|state| state.error = Some(error.to_string()));
+                    self.awaited.note_reached(false);
                     if stop.pause(pause) {
                         return Ok(());
                     }
@@ -335,9 +373,10 @@ impl Work {
                     tracing::warn!(%error, "old objects of the replica could not be collected");
                 }
             }
-            if stop.pause(self.interval) {
+            if stop.within(self.interval) {
                 return shipper.release().await;
             }
+            self.awaited.gather((took / 4).min(GATHER));
         }
     }
 

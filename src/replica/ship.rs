@@ -118,7 +118,10 @@ impl Shipper {
                 return Ok(ShipOutcome::Fenced);
             }
             match self.source.read(last)? {
-                Tail::End => return Ok(ShipOutcome::Done),
+                Tail::End => {
+                    self.source.note_replicated(last);
+                    return Ok(ShipOutcome::Done);
+                }
                 Tail::Gap => {
                     if self.bridge().await? == ShipOutcome::Fenced {
                         return Ok(ShipOutcome::Fenced);
@@ -138,6 +141,7 @@ impl Shipper {
         match self.writer.ship(&self.remote, &mut self.source).await? {
             Shipped::Acknowledged => {
                 self.source.note_bytes(bytes + REQUEST_BYTES);
+                self.source.note_replicated(self.source.position().map_or(0, |at| at.sequence));
                 self.last = self.source.position().and_then(|at| {
                     let index = at.slot.index.checked_sub(1)?;
                     Some((ObjectName::Log(ReplicaSlot { index, ..at.slot }), at.previous))

@@ -267,6 +267,11 @@ impl Source {
         Ok(())
     }
 
+    /// Everything up to a commit is in the replica, so the writes that wait for it are answered.
+    pub(crate) fn note_replicated(&self, sequence: u64) {
+        self.store.note_replicated(self.feed, sequence);
+    }
+
     /// Notes a base that was made at the position, with so many bytes.
     ///
     /// # Errors

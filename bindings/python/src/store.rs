@@ -15,6 +15,17 @@ use crate::transaction::Transaction;
 use crate::upkeep::Upkeep;
 use crate::value::Numbers;
 
+/// The moment of an answer. Nothing here ships a store, so nobody waits for a replica.
+fn offered(py: Python<'_>, durability: &str) -> PyResult<Durability> {
+    match parsed(py, durability)? {
+        Durability::Replicated => {
+            let message = "a service ships a store: hivekeep serve --replica LOCATION --durability replicated";
+            Err(exception(py, ("invalid", message.to_owned(), None::<&str>)))
+        }
+        durability => Ok(durability),
+    }
+}
+
 /// Opens a store, or creates one.
 #[pyfunction]
 #[pyo3(signature = (path, *, create, read_only, exclusive, durability, verify, cache_bytes, lock_timeout_ms, history_ms, session, parse_float))]
@@ -33,7 +44,7 @@ pub(crate) fn open(
     session: bool,
     parse_float: Option<Py<PyAny>>,
 ) -> PyResult<Store> {
-    let durability = parsed(py, durability)?;
+    let durability = offered(py, durability)?;
     if durability == Durability::System && !exclusive {
         let message = "durability=\"system\" needs a log, which a store has with exclusive=True";
         return Err(exception(py, ("invalid", message.to_owned(), None::<&str>)));
@@ -98,7 +109,7 @@ impl Store {
 
     /// The same store, whose writes are answered at that moment.
     fn with_durability(&self, py: Python<'_>, durability: &str) -> PyResult<Self> {
-        let durability = parsed(py, durability)?;
+        let durability = offered(py, durability)?;
         Ok(Self { shared: Arc::new(self.shared.with_durability(durability)) })
     }
 

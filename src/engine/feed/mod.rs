@@ -8,12 +8,17 @@
 //! * `row`: the row `feed` of `meta`, and the names of the rows that stay in their store
 //! * `changed_keys`: the keys that a transaction of redb has changed; `outbox`: what becomes of them at its commit
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
+//! * `awaited`: the writes that wait until the replica has them; `shipping`: their verbs, and those of whoever ships
 //! * `states`: the count, bytes and digest of every collection
 //! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
 //! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it,
 //!   and applying commits to it; `counted`: the proof that the rows are those of the source; `leave`: the end of being
 //!   one
 
+#[cfg(any(test, feature = "replica"))]
+mod awaited;
+#[cfg(test)]
+mod awaited_test;
 mod changed_keys;
 #[cfg(any(test, feature = "replica"))]
 mod counted;
@@ -27,6 +32,8 @@ pub(in crate::engine) mod outbox;
 #[cfg(any(test, feature = "replica"))]
 mod receive;
 mod row;
+#[cfg(any(test, feature = "replica"))]
+mod shipping;
 mod standby;
 #[cfg(any(test, feature = "replica"))]
 mod states;
@@ -34,6 +41,8 @@ mod states;
 mod test;
 mod told;
 
+#[cfg(any(test, feature = "replica"))]
+pub(in crate::engine) use self::awaited::Awaited;
 pub(crate) use self::changed_keys::ChangedKeys;
 #[cfg(feature = "replica")]
 pub(crate) use self::counted::WholeState;
@@ -47,6 +56,8 @@ pub(crate) use self::of_store::Fed;
 pub(crate) use self::receive::{ReceivedCommit, Receiver};
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::row::is_local;
+#[cfg(feature = "replica")]
+pub(crate) use self::shipping::AwaitedShipping;
 #[cfg(feature = "replica")]
 pub(crate) use self::states::States;
 pub(crate) use self::told::Told;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::awaited::Moment;
 use super::dump::Dump;
 use super::row::{FeedRow, MOST, outbox_key, outbox_sequence};
 use super::states::States;
@@ -63,7 +64,7 @@ impl Store {
             return Err(Error::invalid(format!("no feed begins behind this number: number={at_least}")));
         }
         let fresh = codec::encode(&FeedRow::begun_at(at_least + 1))?;
-        self.alone_with(Size::Large, |tx| {
+        self.locally().alone_with(Size::Large, |tx| {
             if tx.stored().get(Table::Meta, meta::FEED)?.is_none() {
                 tx.put_row(Table::Meta, meta::FEED, &fresh)?;
             }
@@ -77,7 +78,7 @@ impl Store {
     ///
     /// As a write.
     pub(crate) fn end_feed(&self) -> Result<()> {
-        self.alone_with(Size::Large, |tx| tx.end_feed().map(Outcome::Commit))
+        self.locally().alone_with(Size::Large, |tx| tx.end_feed().map(Outcome::Commit))
     }
 
     /// The state of the feed; none when it has not begun.
@@ -156,7 +157,7 @@ impl Store {
     ///
     /// As a write.
     pub(crate) fn write_shipped(&self) -> Result<()> {
-        self.alone_with(Size::Large, |tx| {
+        self.locally().alone_with(Size::Large, |tx| {
             // The commit itself does it.
             tx.batch.changed = true;
             Ok(Outcome::Commit(()))
@@ -166,6 +167,17 @@ impl Store {
     /// Keeps this process from writing, for that reason; without one it may write again.
     pub(crate) fn fence(&self, reason: Option<String>) {
         self.inner.context.told.fence(reason);
+        self.inner.context.awaited.look();
+    }
+
+    /// The moment of now, all of which is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As a view; `Conflict` when the feed has not begun.
+    pub(super) fn newest_moment(&self) -> Result<Moment> {
+        let moment = self.fed(|rows, feed| Ok(Moment { feed: feed.id, sequence: sequence_of(rows, &feed) }))?;
+        moment.ok_or_else(has_not_begun)
     }
 
     /// Reads from a moment of which everything is on the disk, if the feed has begun.

@@ -43,6 +43,8 @@ impl Store {
         });
         self.inner.gate.log_slot().end();
         self.inner.closing.lock().clear();
+        #[cfg(any(test, feature = "replica"))]
+        self.inner.context().awaited.end(None);
         // Waiting callers find out that there is nothing to wait for.
         self.commits().wake_all();
         closed

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::engine::buffered::Buffered;
+#[cfg(any(test, feature = "replica"))]
+use crate::engine::feed::Awaited;
 use crate::engine::feed::Told;
 use crate::engine::format::index::IndexRule;
 use crate::engine::format::schema::CollectionId;
@@ -28,6 +30,9 @@ pub(crate) struct Context {
     pub(crate) buffered: Buffered,
     /// How far the replica is, as this process was told.
     pub(crate) told: Told,
+    /// The writes that wait for the replica.
+    #[cfg(any(test, feature = "replica"))]
+    pub(in crate::engine) awaited: Awaited,
     /// Which views are open in this process.
     pub(crate) views: Arc<Views>,
     pub(in crate::engine) session: OnceLock<u64>,

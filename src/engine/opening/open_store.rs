@@ -96,6 +96,8 @@ impl Options {
             lock_timeout: self.lock_timeout,
             buffered: Buffered::default(),
             told: Told::default(),
+            #[cfg(any(test, feature = "replica"))]
+            awaited: Default::default(),
             views: Arc::default(),
             session: OnceLock::new(),
             one_phase: self.one_phase,

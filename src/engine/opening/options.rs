@@ -28,6 +28,16 @@ pub enum Sharing {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
+    /// A write survives the loss of the machine: it is answered once it is on the disk and in the replica, together
+    /// with everything that it saw. Writes of many threads share one object there, so each takes one or two round trips
+    /// to the bucket.
+    ///
+    /// This process must ship the store (`Store::replicate`, of the feature `replica`); otherwise a write is refused as
+    /// `Conflict` before anything is written. If the replica does not get a change in time, or another process takes
+    /// the replica over meanwhile, the error is `Uncertain`, and the change stays on the local disk. Once the replica
+    /// has been away for longer than a write waits, a write is refused as `NotCommitted`, and nothing is written. Views
+    /// may show what the replica does not have yet.
+    Replicated,
     /// A write survives a power cut: it is answered once it is on the disk.
     #[default]
     Disk,
@@ -42,12 +52,13 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// Both, the safest first.
-    pub const ALL: [Self; 2] = [Self::Disk, Self::System];
+    /// All of them, the safest first.
+    pub const ALL: [Self; 3] = [Self::Replicated, Self::Disk, Self::System];
 
-    /// The name: `disk` or `system`.
+    /// The name: `replicated`, `disk` or `system`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Replicated => "replicated",
             Self::Disk => "disk",
             Self::System => "system",
         }
@@ -65,7 +76,7 @@ impl FromStr for Durability {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|durability| durability.as_str() == text);
-        found.ok_or_else(|| Error::invalid(format!("must be disk or system: text={}", text.escape_debug())))
+        found.ok_or_else(|| Error::invalid(format!("must be replicated, disk or system: text={}", text.escape_debug())))
     }
 }
 

@@ -113,9 +113,12 @@ fn logged(log: &LogStatus, now: Timestamp) -> String {
         log.oldest_view.map(|since| format!(", {}, the oldest {}", counted(log.views, "open view"), ago(since)));
     let failing = log.failing.as_ref().map(|why| format!("; it cannot be moved now: {why}"));
     let waiting = format!(", {} waiting in memory", show_bytes(log.memory_bytes));
-    let soft = (log.durability == Durability::System)
-        .then(|| ", a power cut may take the writes of the last 100 ms".to_owned());
-    let parts = [soft, checkpoint, views, failing].into_iter().flatten().collect::<String>();
+    let answers = match log.durability {
+        Durability::Replicated => Some(", each write waits for the replica".to_owned()),
+        Durability::Disk => None,
+        Durability::System => Some(", a power cut may take the writes of the last 100 ms".to_owned()),
+    };
+    let parts = [answers, checkpoint, views, failing].into_iter().flatten().collect::<String>();
     format!("{in_use}{waiting}{parts}")
 }
 

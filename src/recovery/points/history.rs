@@ -40,7 +40,7 @@ fn run(inner: &Weak<Inner>) {
     loop {
         std::thread::sleep(PERIOD);
         let Some(inner) = inner.upgrade() else { return };
-        let store = Store::of(inner);
+        let store = Store::of(inner).locally();
         match store.trim_history() {
             Ok(()) => {}
             Err(_) if store.is_closed() => return,

@@ -41,7 +41,7 @@ impl Background {
     /// # Errors
     ///
     /// `Io` when no thread can be started.
-    pub(crate) fn start(name: &str, work: impl FnOnce(&Stop) + Send + 'static) -> Result<Self> {
+    pub(crate) fn start(name: &str, work: impl FnOnce(&Arc<Stop>) + Send + 'static) -> Result<Self> {
         let stop = Arc::new(Stop::default());
         let (own, thread) = (stop.clone(), std::thread::Builder::new().name(name.to_owned()));
         let name = name.to_owned();
@@ -75,8 +75,7 @@ impl Background {
         if self.process.has_forked() {
             return;
         }
-        self.stop.asked.lock().look = true;
-        self.stop.told.notify_all();
+        self.stop.wake();
     }
 }
 
@@ -100,6 +99,12 @@ impl Stop {
     #[cfg(feature = "replica")]
     pub(crate) fn is_stopped(&self) -> bool {
         self.asked.lock().stop
+    }
+
+    /// Wakes the thread from its wait, or keeps it from the next one.
+    pub(crate) fn wake(&self) {
+        self.asked.lock().look = true;
+        self.told.notify_all();
     }
 
     /// Waits that long, or until the thread is woken or stopped. Returns whether it was stopped.

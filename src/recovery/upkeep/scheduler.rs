@@ -76,6 +76,10 @@ impl Store {
     /// As [`Store::write`]. `Moved` even if there is nothing to write. `Damaged` when a claimed task cannot be read,
     /// after everything else is done.
     pub fn upkeep(&self) -> Result<()> {
+        self.locally().tend()
+    }
+
+    fn tend(&self) -> Result<()> {
         self.refuse_moved()?;
         self.notice_crashes()?;
         let heard = self.write_heartbeats();
@@ -110,7 +114,7 @@ impl Scheduler {
     /// `Io` when no thread can be started.
     pub fn start_with(store: Store, options: SchedulerOptions, attendant: Arc<dyn Attendant>) -> Result<Self> {
         let health = Arc::<Mutex<Health>>::default();
-        let fires = options.fire_schedules;
+        let (fires, store) = (options.fire_schedules, store.locally());
         let schedules =
             fires.then(|| clockwork::start(store.clone(), health.clone(), attendant.clone())).transpose()?;
         let mut worker = Worker::new(store, options, attendant, health.clone());

@@ -222,7 +222,7 @@ impl EventLog {
     }
 
     fn store(&self) -> Option<Store> {
-        self.store.upgrade().map(Store::of)
+        self.store.upgrade().map(|inner| Store::of(inner).locally())
     }
 
     /// Writes the missing lines.
