@@ -82,7 +82,13 @@ pub struct ReplicateOptions {
 
 impl Default for ReplicateOptions {
     fn default() -> Self {
-        Self { interval: INTERVAL, identity: None, keep: KEEP, drill_every: Some(DRILL_EVERY), write_limit: WRITE_LIMIT }
+        Self {
+            interval: INTERVAL,
+            identity: None,
+            keep: KEEP,
+            drill_every: Some(DRILL_EVERY),
+            write_limit: WRITE_LIMIT,
+        }
     }
 }
 

@@ -119,13 +119,15 @@ impl Instance {
             options = options.event_log(file);
         }
         let store = options.open(path)?;
+        // Nobody is answered for its own work.
+        let own = store.locally();
         let keyring = Keyring::load(&store)?;
         // Before anything else writes: another machine may have the history now.
         let replication = Replication::start(&store, setup.replica.as_ref())?;
-        let steward = Arc::new(Steward::new(&store, &setup));
-        let keeper = Keeper::start(store.clone(), setup.reopen_timeout, steward.clone())?;
-        let running = RwLock::new(Running::start(&store, &steward, setup)?);
-        let bulk_worker = BulkWorker::start(store.clone())?;
+        let steward = Arc::new(Steward::new(&own, &setup));
+        let keeper = Keeper::start(own.clone(), setup.reopen_timeout, steward.clone())?;
+        let running = RwLock::new(Running::start(&own, &steward, setup)?);
+        let bulk_worker = BulkWorker::start(own)?;
         let (check_jobs, refusals, inventory) = (CheckJobs::default(), Refusals::default(), Mutex::default());
         Ok(Self { store, steward, keeper, running, bulk_worker, check_jobs, keyring, replication, refusals, inventory })
     }
@@ -146,7 +148,7 @@ impl Instance {
         // Nothing changes before all that can fail is done.
         let log =
             setup.event_log.as_deref().filter(|_| is_other_log).map(|log| self.store.event_log_at(log)).transpose()?;
-        let next = Running::start(&self.store, &self.steward, setup)?;
+        let next = Running::start(&self.store.locally(), &self.steward, setup)?;
         if is_other_log {
             self.store.log_events_to(log);
         }
@@ -165,8 +167,8 @@ impl Instance {
     pub(crate) fn close(self) -> Result<()> {
         let Self { store, running, bulk_worker, keeper, keyring, replication, refusals, .. } = self;
         drop((running, bulk_worker, keeper));
-        keyring.write_uses(&store);
-        refusals.write(&store);
+        keyring.write_uses(&store.locally());
+        refusals.write(&store.locally());
         // Last, so that the replica has these too.
         drop(replication);
         store.close()
@@ -193,8 +195,8 @@ impl Instance {
 
     /// Writes the uses of keys and the refusals that wait to be written.
     fn write_gathered(&self) {
-        self.keyring.write_uses(&self.store);
-        self.refusals.write(&self.store);
+        self.keyring.write_uses(&self.store.locally());
+        self.refusals.write(&self.store.locally());
     }
 
     /// The store.

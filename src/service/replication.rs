@@ -31,6 +31,8 @@ pub(crate) struct ReplicaSetup {
     /// The location of the replica, as a person writes it.
     pub(crate) location: String,
     pub(crate) interval: Duration,
+    /// A write that waits for the replica waits so long.
+    pub(crate) write_limit: Duration,
     /// The file with the identity that reads an encrypted replica.
     pub(crate) identity: Option<PathBuf>,
     /// The time whose every moment can be restored.
@@ -57,8 +59,8 @@ impl Replication {
         let Some(setup) = setup else { return Ok(Self { running: None }) };
         let identity =
             setup.identity.as_deref().map(|file| files::read_secret(file, files::SETTINGS_MAX)).transpose()?;
-        let options =
-            ReplicateOptions { interval: setup.interval, identity, keep: setup.keep, drill_every: setup.drill_every };
+        let ReplicaSetup { interval, keep, drill_every, write_limit, .. } = *setup;
+        let options = ReplicateOptions { interval, identity, keep, drill_every, write_limit };
         let replicator = store.replicate(&setup.location.parse()?, options, WAIT)?;
         let late = LATE_AFTER.max(setup.interval.saturating_mul(10));
         Ok(Self { running: Some((replicator, late)) })

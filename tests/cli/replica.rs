@@ -106,6 +106,33 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
 
 #[cfg(all(unix, feature = "http"))]
 #[test]
+fn a_write_that_waits_for_the_replica_survives_the_machine() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "0"]);
+    hive.ok(&["replica", "init", "there"]);
+    hive.run(&["serve", "--durability", "replicated", "--listen", "127.0.0.1:0"]).with(2);
+    let out = std::fs::File::create(file(&hive, "out")).unwrap();
+    let mut program = hive.command(&["--json", "serve", "--listen", "127.0.0.1:0", "--archive-every", "off"]);
+    program.args(["--replica", "there", "--replica-interval", "1h", "--durability", "replicated"]);
+    let mut service = program.stdout(out).spawn().unwrap();
+    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
+    wait_until("the service does not listen", || greeting().contains("listening"));
+    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+    let at = line["listening"].as_str().unwrap();
+    for number in 1..6 {
+        hive.ok(&["--store", at, "put", "config", "number", &number.to_string()]);
+    }
+    hive.ok(&["--store", at, "point", "create", "waits too"]);
+    // The machine is lost, and its disk with it.
+    service.kill().unwrap();
+    service.wait().unwrap();
+    hive.ok(&["replica", "restore", "there", "--to", "back.redb"]);
+    assert_eq!(hive.ok(&["--store", "back.redb", "get", "config", "number"]).trim(), "5");
+    assert!(hive.ok(&["--store", "back.redb", "point", "list"]).contains("waits too"));
+}
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
 fn a_killed_machine_is_back_on_another_one_and_the_old_one_writes_nothing_any_more() {
     let hive = Hive::new();
     hive.ok(&["put", "config", "colour", "\"red\""]);

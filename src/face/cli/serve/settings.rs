@@ -131,9 +131,12 @@ with_rules! { settings {
     reopen_timeout: Span = "HIVEKEEP_REOPEN_TIMEOUT", "TIME";
     /// Disconnect a client that sends no request, or reads no answer, for this time [default: 30s]
     client_timeout: Span = "HIVEKEEP_CLIENT_TIMEOUT", "TIME";
-    /// Answer a write once it is on the disk, or once the system has it: disk or system; with system, which needs
-    /// exclusive, a power cut may take the writes of the last 100 ms, and a kill none [default: disk]
-    durability: Durability = "HIVEKEEP_DURABILITY", "disk|system";
+    /// Answer a write once it is on the disk (disk), once the replica has it too (replicated, which needs replica), or
+    /// once the system has it (system, which needs exclusive: a power cut may take the writes of the last 100 ms, and a
+    /// kill none) [default: disk]
+    durability: Durability = "HIVEKEEP_DURABILITY", "replicated|disk|system";
+    /// The time for which a write waits for the replica with durability replicated [default: 30s]
+    replica_write_limit: Span = "HIVEKEEP_REPLICA_WRITE_LIMIT", "TIME";
     /// Ship every commit to this replica, such as s3://bucket/prefix or a folder; hivekeep replica init makes one. The
     /// service then has the store for itself, as with exclusive
     replica: String = "HIVEKEEP_REPLICA", "LOCATION";

@@ -42,6 +42,7 @@ impl Settings {
             replica_interval: span(1),
             replica_keep: span(7 * 24 * 60 * 60),
             replica_drill: span(7 * 24 * 60 * 60),
+            replica_write_limit: span(30),
             exclusive: Some(false),
             durability: Some(Durability::Disk),
             archive_must_exist: Some(false),
@@ -77,6 +78,7 @@ impl Settings {
             ("replica-interval", self.replica_interval != new.replica_interval),
             ("replica-keep", self.replica_keep != new.replica_keep),
             ("replica-drill", self.replica_drill != new.replica_drill),
+            ("replica-write-limit", self.replica_write_limit != new.replica_write_limit),
             ("replica-identity", self.replica_identity != new.replica_identity),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name))
@@ -131,8 +133,11 @@ impl Settings {
         let keep = time(self.replica_keep).ok_or_else(|| {
             Error::invalid("replica-keep must be a time; a replica does not keep every moment for ever")
         })?;
+        let write_limit = time(self.replica_write_limit).filter(|limit| !limit.is_zero()).ok_or_else(|| {
+            Error::invalid("replica-write-limit must be a time above 0; a write cannot wait for ever")
+        })?;
         let (drill_every, identity) = (time(self.replica_drill), self.replica_identity.clone());
-        Ok(Some(ReplicaSetup { location, interval, identity, keep, drill_every }))
+        Ok(Some(ReplicaSetup { location, interval, write_limit, identity, keep, drill_every }))
     }
 
     /// When a write is answered, which is chosen where the service has a log alone.
@@ -140,6 +145,9 @@ impl Settings {
         match self.durability.unwrap_or_default() {
             Durability::System if !self.is_alone() => Err(Error::invalid(
                 "durability system is for a store that the service has for itself; set exclusive too, or leave it out",
+            )),
+            Durability::Replicated if self.replica.is_none() => Err(Error::invalid(
+                "durability replicated is for a service with replica; set replica too, or leave it out",
             )),
             durability => Ok(durability),
         }
@@ -295,6 +303,18 @@ mod tests {
         assert_eq!((retention(true), retention(false)), (Some(None), None));
         let thinned = Settings { no_thinning: Some(false), ..Settings::default() };
         assert_eq!(filled(thinned).policy(), None);
+    }
+
+    #[test]
+    fn a_write_waits_for_a_replica_only_where_there_is_one() {
+        let durability = |text: &str| filled(toml::from_str(text).unwrap()).setup().map(|setup| setup.durability);
+        let refused = durability("durability = \"replicated\"\nexclusive = true").unwrap_err();
+        assert!(refused.to_string().contains("replica"), "{refused}");
+        let with_one = "durability = \"replicated\"\nreplica = \"there\"";
+        assert_eq!(durability(with_one).unwrap(), Durability::Replicated);
+        for wrong in ["off", "0s"] {
+            durability(&format!("{with_one}\nreplica-write-limit = \"{wrong}\"")).unwrap_err();
+        }
     }
 
     #[test]
