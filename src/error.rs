@@ -148,6 +148,8 @@ pub enum Hint {
     AskService,
     /// Take a copy of a replica over, so that it becomes a store that is written to.
     TakeOver,
+    /// Take back a store whose history another machine goes on with.
+    TakeBack,
 }
 
 impl Error {

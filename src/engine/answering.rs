@@ -24,7 +24,7 @@ impl Store {
     pub(super) fn write_in_a_batch(&self, work: TransactionWork<'_>) -> Result<()> {
         self.inner.context.told.refuse_fenced()?;
         let durability = self.durability();
-        self.recorded(&mut |tx| tx.refuse_standby().and_then(|()| work(tx)), &|work| {
+        self.recorded(&mut |tx| tx.refuse_unless_written_to().and_then(|()| work(tx)), &|work| {
             self.once_replicated(work, &|work| {
                 let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
                 self.with_handle_in_turn(|handle| {
@@ -49,7 +49,7 @@ impl Store {
 
     fn work_alone(&self, size: Size, work: TransactionWork<'_>) -> Result<()> {
         self.inner.context.told.refuse_fenced()?;
-        self.recorded(&mut |tx| tx.refuse_standby().and_then(|()| work(tx)), &|work| {
+        self.recorded(&mut |tx| tx.refuse_unless_written_to().and_then(|()| work(tx)), &|work| {
             self.once_replicated(work, &|work| {
                 self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
             })

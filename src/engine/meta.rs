@@ -17,6 +17,8 @@ pub(crate) const EPOCHS: &[u8] = b"epochs";
 pub(crate) const WAL: &[u8] = b"wal";
 /// The row of a store that receives the commits of another one: from where, and how far it has come.
 pub(crate) const STANDBY: &[u8] = b"standby";
+/// The row of a store whose history another machine goes on with.
+pub(crate) const FENCE: &[u8] = b"fence";
 /// The row of the host that wrote last.
 pub(crate) const HOST: &[u8] = b"host";
 /// The row of the feed: how far a replica is.
@@ -46,7 +48,7 @@ pub(crate) fn stats_key(collection: CollectionId) -> Vec<u8> {
 /// Whether the engine itself writes a row of `meta` when it rebuilds a store: all but counters and what the layers
 /// above keep there.
 pub(crate) fn is_rebuilt(key: &[u8]) -> bool {
-    [FORMAT, EPOCHS, HOST, WAL, FEED, FEED_POSITION, STANDBY].contains(&key)
+    [FORMAT, EPOCHS, HOST, WAL, FEED, FEED_POSITION, STANDBY, FENCE].contains(&key)
         || [STATS, MERGING, OUTBOX].iter().any(|prefix| key.starts_with(prefix))
 }
 
@@ -96,6 +98,15 @@ pub(crate) fn put(rows: &mut WriteRows<'_>, key: &[u8], payload: &[u8]) -> Resul
     let (mut bytes, mut old) = (Vec::new(), Vec::new());
     frame::encode(&mut bytes, Table::Meta.place(key), Epoch(0), State::Present(payload));
     rows.replace(Table::Meta, key, Some(&bytes), &mut old).map(drop)
+}
+
+/// Makes the file one that only programs which know that version of the format open.
+pub(crate) fn raise_format(rows: &mut WriteRows<'_>, version: u64) -> Result<()> {
+    let stored = rows.get(Table::Meta, FORMAT)?.map(|bytes| payload(Table::Meta, FORMAT, &bytes)).transpose()?;
+    match stored.map(|bytes| number(&bytes)).transpose()? {
+        Some(stored) if stored >= version => Ok(()),
+        _ => put(rows, FORMAT, &version.to_be_bytes()),
+    }
 }
 
 /// The payloads of rows of an unversioned table.

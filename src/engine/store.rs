@@ -240,7 +240,7 @@ impl Store {
 
     /// Refuses buffered rows if nothing can be written.
     pub(crate) fn refuse_unless_writable(&self) -> Result<()> {
-        self.refuse_standby()?;
+        self.refuse_unless_written_to()?;
         self.with_handle(Handle::refuse_unless_writable)
     }
 
@@ -284,7 +284,7 @@ impl Store {
     }
 
     fn shrink(&self) -> Result<bool> {
-        self.refuse_standby()?;
+        self.refuse_unless_written_to()?;
         let _writing = Writing::enter(&self.inner.context)?;
         self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;

@@ -77,8 +77,8 @@ impl Options {
         // A session begins before anybody can ship the store.
         let open = || self.clone().open_with(path.as_ref(), INDEXES).map(|store| store.locally());
         let mut store = open()?;
-        // Nobody writes to a standby either.
-        let is_written_to = !self.read_only && !store.is_standby();
+        // Nobody writes to a standby either, and to a store that was overtaken.
+        let is_written_to = !self.read_only && !store.is_standby() && !store.is_overtaken();
         let (history, session) = (self.history.filter(|_| is_written_to), self.session && is_written_to);
         if session {
             store = store.begin_session_or_later(open)?;

@@ -12,14 +12,17 @@ use super::bucket::Bucket;
 use super::cipher::Identities;
 use super::location::ReplicaLocation;
 use super::opened::OpenReplica;
+use super::overtaken::Overtaken;
 use super::runtime::block_on;
 use super::ship::{ShipOutcome, Shipper};
 use super::source::Source;
 use super::terms::collect::{CollectStep, Retention};
 use super::terms::remote::Remote;
 use super::watch::{Known, Shipping, Watch, mistake};
+use crate::clock::as_stored;
 use crate::duration::exact;
 use crate::engine::feed::AwaitedShipping;
+use crate::engine::feed::Fence;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::check::last_replica::ReplicaWatch;
@@ -181,9 +184,9 @@ impl Store {
     /// # Errors
     ///
     /// `NotFound` when there is no replica, unless the store was shipped to this location before; `Conflict` when it
-    /// has commits that the store does not have, when it is the replica of another store, or when other processes may
-    /// write to the store; `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no
-    /// thread can be started.
+    /// has commits that the store does not have, when the store was overtaken by another machine before, when it is the
+    /// replica of another store, or when other processes may write to the store; `Invalid` for an identity that is none,
+    /// and for times out of their bounds; `Io` when no thread can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         let location = to.0.clone();
         self.replicate_into(to, Box::new(move || Bucket::open(&location)), options, wait)
@@ -201,6 +204,9 @@ impl Store {
             let message =
                 "a store that other processes may write to cannot be replicated; open it for this process alone";
             return Err(Error::new(ErrorKind::Conflict, message));
+        }
+        if let Some(fence) = self.overtaken()? {
+            return Err(fence.refusal());
         }
         options.refuse_lengths()?;
         let identities = options.identity.as_deref().map_or(Ok(Identities::default()), Identities::parse)?;
@@ -290,7 +296,9 @@ impl Work {
                 Ok(()) => return,
                 Err(_) if self.store.is_closed() => return,
                 // Nothing that this process tries again makes its history the one of the replica.
-                Err(error) if error.kind() == ErrorKind::Conflict && self.was_in_replica() => return self.fence(error),
+                Err(error) if error.kind() == ErrorKind::Conflict && self.was_in_replica() => {
+                    return self.fence(error, stop);
+                }
                 Err(error) => {
                     let mistake = mistake(&self.store, &self.location, &error);
                     let (is_mistake, error) = (mistake.is_some(), mistake.unwrap_or(error));
@@ -341,7 +349,7 @@ impl Work {
                         (shipped, took) = (sequence, since.elapsed());
                     }
                 }
-                Ok(ShipOutcome::Fenced) => return Err(fenced(term)),
+                Ok(ShipOutcome::Fenced) => return Err(shipper.fenced().await),
                 Err(_) if self.store.is_closed() => return Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "commits are not shipped; it is tried again");
@@ -357,7 +365,7 @@ impl Work {
             if read_back.elapsed() >= READ_BACK_EVERY {
                 read_back = Instant::now();
                 if shipper.is_overtaken().await.unwrap_or(false) {
-                    return Err(fenced(term));
+                    return Err(shipper.fenced().await);
                 }
                 let found = shipper.read_back().await;
                 let now = self.store.clock().now();
@@ -386,13 +394,31 @@ impl Work {
         }
     }
 
-    /// Keeps the whole process from writing: its history is not the one of the replica.
-    fn fence(&self, error: Error) {
+    /// Keeps this process from writing: its history is not the one of the replica. If another one goes on with it, this
+    /// keeps every process from writing to the file.
+    fn fence(&self, error: Error, stop: &Stop) {
         tracing::error!(%error, "the store writes nothing any more");
-        self.store.fence(Some(error.to_string()));
         let text = error.to_string();
+        let fence = Overtaken::of(&error).map(|Overtaken { by_term }| Fence {
+            replica: self.location.to_string(),
+            by_term,
+            at: as_stored(self.store.clock().now()),
+        });
+        let mut written = match &fence {
+            Some(fence) => self.store.fence(fence),
+            None => Ok(self.store.refuse_writes(text.clone())),
+        };
         *self.shared.refusal.lock() = Some(error);
         self.note(|state| (state.error, state.fenced) = (Some(text), true));
+        let mut pause = FIRST_PAUSE;
+        while let (Err(error), Some(fence)) = (&written, &fence) {
+            tracing::error!(%error, "that another machine has the history could not be written to the file; it is tried again");
+            if stop.pause(pause) || self.store.is_closed() {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            written = self.store.fence(fence);
+        }
     }
 
     fn note(&self, change: impl FnOnce(&mut ReplicationStatus)) {
@@ -407,10 +433,4 @@ async fn too_long(stop: &Stop) {
         tokio::time::sleep(A_MOMENT).await;
     }
     tokio::time::sleep(LAST).await;
-}
-
-fn fenced(term: u64) -> Error {
-    let message = "another process has taken the replica over, so this one writes nothing any more; its last commits are in \
-                   this file alone";
-    Error::new(ErrorKind::Conflict, format!("{message}: term={term}"))
 }

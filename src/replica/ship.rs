@@ -8,6 +8,7 @@ use super::base;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
+use super::overtaken::Overtaken;
 use super::source::{ShippedTo, Source, Tail};
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
@@ -62,7 +63,7 @@ impl Shipper {
         }
         let from = if restored { BegunFrom::Restore } else { BegunFrom::Log };
         if !restored && !is_on_the_way(&remote, &mut source).await? {
-            return Err(apart(&source));
+            return Err(apart(&remote, &source).await);
         }
         match open_term(&remote, &mut source, from).await? {
             OpenedAs::Writer(term) => {
@@ -72,7 +73,7 @@ impl Shipper {
             OpenedAs::Overtaken => {
                 Err(Error::new(ErrorKind::Io, "another process is taking the replica over just now; it is tried again"))
             }
-            OpenedAs::Apart => Err(apart(&source)),
+            OpenedAs::Apart => Err(apart(&remote, &source).await),
         }
     }
 
@@ -240,21 +241,26 @@ impl Shipper {
         }
     }
 
+    /// The error of a process that another one has overtaken.
+    pub(crate) async fn fenced(&self) -> Error {
+        Overtaken::by_the_newest(&self.remote).await.fenced(self.term())
+    }
+
     /// Ships the rest, and ends the term cleanly, so that nobody waits for this process.
     ///
     /// # Errors
     ///
-    /// As [`step`](Self::step).
+    /// As [`step`](Self::step); `Conflict` when another process writes the history now.
     pub(crate) async fn release(mut self) -> Result<()> {
         if self.ship_all().await? == ShipOutcome::Fenced {
-            return Ok(());
+            return Err(self.fenced().await);
         }
         self.writer.prepare_release(&self.remote, &self.source)?;
         let shipped = self.writer.ship(&self.remote, &mut self.source).await?;
         match shipped {
             // Otherwise the next process would read again what it has.
             Shipped::Acknowledged => self.source.store().write_shipped(),
-            Shipped::Fenced => Ok(()),
+            Shipped::Fenced => Err(self.fenced().await),
         }
     }
 }
@@ -279,10 +285,7 @@ fn in_no_replica() -> Error {
     Error::conflict("the store is in no replica yet")
 }
 
-fn apart(source: &Source) -> Error {
+async fn apart(remote: &OpenReplica, source: &Source) -> Error {
     let common = source.position().map_or(0, |at| at.sequence);
-    Error::conflict(format!(
-        "the replica has commits that this store does not have: another machine has written since, or this file is an older \
-         copy; restore the replica into a new file, and keep this one: common_sequence={common}"
-    ))
+    Overtaken::by_the_newest(remote).await.apart(common)
 }

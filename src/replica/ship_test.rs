@@ -200,8 +200,6 @@ fn a_second_replica_at_the_same_place_and_a_store_of_another_replica_are_refused
     let (other, _store) = Fleet::new();
     let refused = replicate(&store, &other.replica).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
-    let shared = Store::open(fleet.folder.path().join("shared.redb")).unwrap();
-    assert_eq!(replicate(&shared, &fleet.replica).unwrap_err().kind(), ErrorKind::Conflict);
 }
 
 #[test]
@@ -216,7 +214,7 @@ fn commits_that_are_not_kept_are_bridged_by_a_base() {
 }
 
 /// An image of a store whose process was killed, opened by another one that has no identity.
-fn kill_and_go_on(fleet: &Fleet, store: &Store) {
+fn kill_and_go_on(fleet: &Fleet) {
     let other = open(&copy(fleet));
     let taken = replicate(&other, &fleet.replica).unwrap();
     put(&other, 77).unwrap();
@@ -224,7 +222,6 @@ fn kill_and_go_on(fleet: &Fleet, store: &Store) {
     assert_eq!(taken.status().error, None);
     drop(taken);
     other.close().unwrap();
-    store.fence(None);
 }
 
 #[test]
@@ -236,7 +233,7 @@ fn a_killed_process_of_an_encrypted_replica_goes_on_without_an_identity() {
         put(&store, number).unwrap();
         wait_for(&replicator, &store);
     }
-    kill_and_go_on(&fleet, &store);
+    kill_and_go_on(&fleet);
 }
 
 #[test]
@@ -246,7 +243,7 @@ fn a_process_that_is_killed_behind_a_gap_goes_on() {
     let value = serde_json::json!("x".repeat(1 << 20));
     store.load(|tx| (0..20).try_for_each(|key| tx.config().put(&format!("k{key}"), &value))).unwrap();
     wait_for(&replicator, &store);
-    kill_and_go_on(&fleet, &store);
+    kill_and_go_on(&fleet);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The end of a copy: it becomes a store that is written to.
+//! The end of a copy, or of the lock of a store that was overtaken: it becomes a store that is written to.
 
 use std::path::Path;
 
@@ -6,13 +6,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use super::objects::name::Term;
 use super::position::CopyPosition;
 use super::source::ShippedTo;
 use super::terms::remote::ReplicaPosition;
 use crate::actor::Actor;
 use crate::engine::feed::{Receiver, Resumed};
+use crate::engine::options::Sharing;
 use crate::engine::store::{Options, Store};
-use crate::error::Result;
+use crate::engine::write::WriteTx;
+use crate::error::{Error, Result};
 use crate::recovery::events::event::{self, EventKind};
 use crate::state::INDEXES;
 
@@ -53,13 +56,14 @@ pub(super) enum ReplicaThen {
 }
 
 impl Store {
-    /// Makes a copy of a replica a store that is written to. Its numbers leap, so that a token that the source gave
-    /// out after the copied moment is void here, and its claims return to ready. If the copy becomes the source of the
-    /// replica, [`Store::replicate`] then begins a new term, in which the former source writes nothing any more.
+    /// Makes a copy of a replica a store that is written to, or takes a store back that was overtaken. Its numbers
+    /// leap, so that a token that the other one gave out after the copied moment is void here, and its claims return to
+    /// ready. If it becomes the source of the replica, [`Store::replicate`] then begins a new term, in which the other
+    /// one writes nothing any more.
     ///
     /// # Errors
     ///
-    /// `Conflict` when it is no copy of a replica; as opening a store, and as a write.
+    /// `Conflict` when it is neither; as opening a store, and as a write.
     pub fn take_over_replica(path: impl AsRef<Path>, options: &TakeOverOptions) -> Result<TakenOver> {
         take_over(path.as_ref(), Self::options(), options)
     }
@@ -71,8 +75,34 @@ impl Store {
 ///
 /// As [`take_over_open`], and as opening a store.
 pub(crate) fn take_over(path: &Path, options: Options, how: &TakeOverOptions) -> Result<TakenOver> {
+    let options = options.create(false).session(false);
+    let store = options.clone().open_with(path, INDEXES)?;
+    let is_overtaken = store.overtaken()?.is_some();
+    store.close_file()?;
+    if is_overtaken {
+        // Processes that know it as overtaken end first.
+        return take_back(&options.sharing(Sharing::Exclusive).open_with(path, INDEXES)?, how);
+    }
     let then = if how.as_other_store { ReplicaThen::Stays } else { ReplicaThen::GivesUpTheRest };
-    take_over_open(Receiver::open(path, options.session(false), INDEXES)?, how, then)
+    take_over_open(Receiver::open(path, options, INDEXES)?, how, then)
+}
+
+/// Makes a store that was overtaken one that is written to, and closes it. It has nothing of the other machine.
+///
+/// # Errors
+///
+/// `Conflict` when it was in no replica; as a write.
+fn take_back(store: &Store, how: &TakeOverOptions) -> Result<TakenOver> {
+    let status = store.feed_status()?.filter(|status| !status.position.is_empty());
+    let at = status.map(|status| ShippedTo::of_bytes(&status.position)).transpose()?;
+    let at = at.ok_or_else(|| Error::conflict("the store does not say how far its replica is"))?;
+    let (sequence, time, term) = (at.sequence, at.time, at.slot.term);
+    let position = ShippedTo { restored: true, pending: None, ..at }.to_bytes()?;
+    let replica = (!how.as_other_store).then_some(Resumed { sequence, position });
+    let acting = store.acting_for(how.actor.as_ref()).doing("take_over", None);
+    let claims_returned = acting.leave_fence(replica, &[event::COUNTER], |tx| settle(tx, how, sequence, term))?;
+    store.close_file()?;
+    Ok(TakenOver { sequence, time, claims_returned })
 }
 
 /// Makes a copy a store that is written to, and closes it. Its numbers leap, so that none is one of another future of
@@ -90,16 +120,19 @@ pub(super) fn take_over_open(receiver: Receiver, how: &TakeOverOptions, then: Re
     };
     let store = receiver.store().acting_for(how.actor.as_ref()).doing("take_over", None);
     let (sequence, term) = (position.sequence, position.slot.term);
-    let claims_returned = receiver.leave(&store, replica, &[event::COUNTER], |tx| {
-        let claims = if how.keep_claims { 0 } else { tx.queue().void_claims()? as u64 };
-        tx.schedules().settle()?;
-        tx.end_sessions_elsewhere()?;
-        let details = json!({"sequence": sequence, "term": term, "claims_returned": claims});
-        tx.events().append(EventKind::TakenOver, details)?;
-        Ok(claims)
-    })?;
+    let claims_returned = receiver.leave(&store, replica, &[event::COUNTER], |tx| settle(tx, how, sequence, term))?;
     receiver.close()?;
     Ok(TakenOver { sequence, time: position.time, claims_returned })
+}
+
+/// Ends what belongs to the machine of the other future. Gives the claims that were made void.
+fn settle(tx: &mut WriteTx<'_>, how: &TakeOverOptions, sequence: u64, term: Term) -> Result<u64> {
+    let claims = if how.keep_claims { 0 } else { tx.queue().void_claims()? as u64 };
+    tx.schedules().settle()?;
+    tx.end_sessions_elsewhere()?;
+    let details = json!({"sequence": sequence, "term": term, "claims_returned": claims});
+    tx.events().append(EventKind::TakenOver, details)?;
+    Ok(claims)
 }
 
 /// How far the replica is, as its source keeps it.

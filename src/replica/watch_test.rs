@@ -97,7 +97,7 @@ fn every_object_that_is_missing_is_found_by_name_also_the_last_one_of_a_term_tha
     let fleet = Fleet::new(Vec::new());
     let replicator = fleet.shipped();
     // Shipping stands still, so that nothing comes behind the last object, and the term is not over.
-    fleet.store.fence(Some("a test".into()));
+    fleet.store.refuse_writes("a test".into());
     drop(replicator);
     let seals: Vec<_> = fleet
         .objects()

@@ -132,7 +132,7 @@ pub(super) fn commit(mut open: OpenBatch, context: &Context, sink: &SinkSlot) ->
     }));
     // Until here nothing has reached the disk, so a failure takes back the whole batch.
     match flushed.unwrap_or_else(|_| Err(Error::new(ErrorKind::NotCommitted, "preparing the commit panicked"))) {
-        Ok(()) => sync(open.transaction, open.shared.has_events, context, sink),
+        Ok(()) => sync(open.transaction, &open.shared, context, sink),
         Err(error) => {
             discard(open.transaction);
             Err(not_committed(error))
@@ -146,9 +146,9 @@ fn not_committed(error: Error) -> Error {
 
 /// Commits a transaction and syncs it (fsync), if the file still has its name. If the commit itself fails, nobody knows
 /// whether it reached the disk.
-fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &SinkSlot) -> Result<()> {
+fn sync(transaction: Transaction, batch: &Batch, context: &Context, sink: &SinkSlot) -> Result<()> {
     // A commit into a file that has lost its name would be acknowledged and gone.
-    if let Err(refused) = context.place.refuse_moved().and_then(|()| context.told.refuse_fenced()) {
+    if let Err(refused) = context.place.refuse_moved().and_then(|()| refuse_fenced(context, batch.is_fence)) {
         discard(transaction);
         return Err(refused);
     }
@@ -160,10 +160,15 @@ fn sync(transaction: Transaction, has_events: bool, context: &Context, sink: &Si
     }
     transaction.commit().map_err(uncertain)?;
     // The event log gets only events that are on the disk.
-    if has_events {
+    if batch.has_events {
         sink.notify();
     }
     Ok(())
+}
+
+/// R9: refuses to commit anything but the row of the fence once another process has the history.
+pub(super) fn refuse_fenced(context: &Context, is_fence: bool) -> Result<()> {
+    if is_fence { Ok(()) } else { context.told.refuse_fenced() }
 }
 
 pub(super) fn alone<R>(
@@ -189,7 +194,7 @@ pub(super) fn alone<R>(
         }
     }));
     match worked {
-        Ok(Ok((result, true))) => sync(transaction, batch.has_events, context, sink).map(|()| result),
+        Ok(Ok((result, true))) => sync(transaction, &batch, context, sink).map(|()| result),
         Ok(ended) => {
             discard(transaction);
             ended.map(|(result, _)| result)

@@ -57,7 +57,9 @@ impl Callers {
     pub(super) fn end(&mut self, batch: u64, members: usize, ended: Result<()>) {
         self.ended = batch;
         if let Err(error) = ended {
-            self.poisoned |= !matches!(error.kind(), ErrorKind::NotCommitted | ErrorKind::Moved);
+            // These are refused before anything reaches the disk.
+            use ErrorKind::{Conflict, Moved, NotCommitted};
+            self.poisoned |= !matches!(error.kind(), NotCommitted | Moved | Conflict);
             if members > 0 {
                 self.failures.push(Failure { batch, error: Arc::new(error), unanswered: members });
             }

@@ -9,7 +9,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-use super::batch::{Failed, Outcome, Size, discard};
+use super::batch::{Failed, Outcome, Size, discard, refuse_fenced};
 use super::sink::SinkSlot;
 use crate::engine::format::wakes::Wakes;
 use crate::engine::opening::context::Context;
@@ -53,6 +53,7 @@ struct Done<R> {
     changed: bool,
     has_events: bool,
     is_for_disk: bool,
+    is_fence: bool,
     wakes: Wakes,
 }
 
@@ -167,9 +168,9 @@ impl Logged<'_> {
                 (prepared, _) => prepared?,
             }
         }
-        let (has_events, is_for_disk) = (tx.batch.has_events, tx.batch.is_for_disk);
+        let (has_events, is_for_disk, is_fence) = (tx.batch.has_events, tx.batch.is_for_disk, tx.batch.is_fence);
         let wakes = mem::take(&mut tx.batch.wakes);
-        Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events, is_for_disk, wakes })
+        Ok(Done { result, set: tx.into_rows().into_set(), changed, has_events, is_for_disk, is_fence, wakes })
     }
 
     /// Writes the rows that every commit has.
@@ -191,7 +192,8 @@ impl Logged<'_> {
         done: &Done<R>,
     ) -> Result<u64> {
         // The log lies beside the path, so a file that has lost its name would be without it.
-        if let Err(refused) = self.context.place.refuse_moved().and_then(|()| self.context.told.refuse_fenced()) {
+        let refused = self.context.place.refuse_moved().and_then(|()| refuse_fenced(self.context, done.is_fence));
+        if let Err(refused) = refused {
             transaction.into_iter().for_each(discard);
             return Err(refused);
         }

@@ -1,6 +1,8 @@
 //! The end of a standby: it becomes a store that is written to. Another future of its source may exist, in which
-//! numbers were given out that this one does not know. So its own numbers leap.
+//! numbers were given out that this one does not know. So its own numbers leap. The same holds for a store that was
+//! overtaken, and that somebody takes back.
 
+use super::fence::FENCE;
 use super::receive::Receiver;
 use super::row::{FeedRow, MOST};
 use super::standby::STANDBY;
@@ -42,7 +44,8 @@ impl Receiver {
     ) -> Result<R> {
         self.position()?;
         // Before: a transaction leaves its rows to a feed that has begun. Until the next one it is still a standby.
-        self.store().alone_in_standby(Size::Small, |tx| tx.resume_feed(replica).map(Outcome::Commit))?;
+        self.store()
+            .alone_in_standby(Size::Small, |tx| tx.resume_feed(replica, FeedRow::resumed_at).map(Outcome::Commit))?;
         store.alone_in_standby(Size::Large, |tx| {
             if !STANDBY.remove(tx)? {
                 return Err(Error::conflict("the store is no copy of a replica any more"));
@@ -54,14 +57,44 @@ impl Receiver {
     }
 }
 
+impl Store {
+    /// Makes a store that was overtaken one that is written to, in one commit with the changes of `settle`. Numbers
+    /// leap as those of a standby do. A replica gets all of it as a base, because commits that it does not have may be
+    /// those of another future.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when it was not overtaken; every error of `settle`; `Damaged` when a counter is exhausted; `Io`,
+    /// `Full`.
+    pub(crate) fn leave_fence<R>(
+        &self,
+        replica: Option<Resumed>,
+        without_gaps: &[&str],
+        settle: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.alone_in_standby(Size::Large, |tx| {
+            if !FENCE.remove(tx)? {
+                return Err(Error::conflict("no other machine has the history of this store"));
+            }
+            // R2: the feed begins in this transaction, and says that it has nothing of what is before.
+            tx.resume_feed(replica, FeedRow::resumed_behind_a_gap)?;
+            // R8: in the same transaction.
+            tx.leap(without_gaps)?;
+            settle(tx).map(Outcome::Commit)
+        })
+    }
+}
+
 impl WriteTx<'_> {
     /// Begins the feed behind what the replica has. An earlier attempt may have done so.
-    fn resume_feed(&mut self, replica: Option<Resumed>) -> Result<()> {
+    fn resume_feed(&mut self, replica: Option<Resumed>, row: impl FnOnce(u64, u64) -> FeedRow) -> Result<()> {
+        let newest = FeedRow::of(self.stored())?.map_or(0, |feed| feed.sequence);
         self.end_feed()?;
         let Some(Resumed { sequence, position }) = replica else { return Ok(()) };
-        let next = sequence.checked_add(LEAP).filter(|next| *next < MOST / 2);
+        self.refuse_older_programs()?;
+        let next = sequence.max(newest).checked_add(LEAP).filter(|next| *next < MOST / 2);
         let next = next.ok_or_else(|| Error::damaged(format!("no commit gets so far: sequence={sequence}")))?;
-        self.put_row(Table::Meta, meta::FEED, &codec::encode(&FeedRow::resumed_at(sequence, next))?)?;
+        self.put_row(Table::Meta, meta::FEED, &codec::encode(&row(sequence, next))?)?;
         self.put_row(Table::Meta, meta::FEED_POSITION, &position)
     }
 

@@ -9,6 +9,7 @@
 //! * `changed_keys`: the keys that a transaction of redb has changed; `outbox`: what becomes of them at its commit
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `awaited`: the writes that wait until the replica has them; `shipping`: their verbs, and those of whoever ships
+//! * `fence`: a store whose history another machine goes on with, so that no process writes to it; `overtaken`: its row
 //! * `states`: the count, bytes and digest of every collection
 //! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
 //! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it,
@@ -24,11 +25,15 @@ mod changed_keys;
 mod counted;
 #[cfg(any(test, feature = "replica"))]
 mod dump;
+mod fence;
+#[cfg(test)]
+mod fence_test;
 #[cfg(any(test, feature = "replica"))]
 mod leave;
 #[cfg(any(test, feature = "replica"))]
 mod of_store;
 pub(in crate::engine) mod outbox;
+mod overtaken;
 #[cfg(any(test, feature = "replica"))]
 mod receive;
 mod row;
@@ -52,6 +57,7 @@ pub(crate) use self::dump::Dump;
 pub(crate) use self::leave::Resumed;
 #[cfg(feature = "replica")]
 pub(crate) use self::of_store::Fed;
+pub(crate) use self::overtaken::Fence;
 #[cfg(feature = "replica")]
 pub(crate) use self::receive::{ReceivedCommit, Receiver};
 #[cfg(any(fuzzing, test))]

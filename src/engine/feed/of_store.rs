@@ -66,6 +66,7 @@ impl Store {
         let fresh = codec::encode(&FeedRow::begun_at(at_least + 1))?;
         self.locally().alone_with(Size::Large, |tx| {
             if tx.stored().get(Table::Meta, meta::FEED)?.is_none() {
+                tx.refuse_older_programs()?;
                 tx.put_row(Table::Meta, meta::FEED, &fresh)?;
             }
             Ok(Outcome::Commit(()))
@@ -162,12 +163,6 @@ impl Store {
             tx.batch.changed = true;
             Ok(Outcome::Commit(()))
         })
-    }
-
-    /// Keeps this process from writing, for that reason; without one it may write again.
-    pub(crate) fn fence(&self, reason: Option<String>) {
-        self.inner.context.told.fence(reason);
-        self.inner.context.awaited.look();
     }
 
     /// The moment of now, all of which is on the disk.

@@ -57,7 +57,10 @@ impl Receiver {
         let options = Options { clock, ..options }.verify_on_open(VerifyOnOpen::Never);
         let store = options.create(false).open_with(path, indexes)?;
         let row = Standby { from: from.to_owned(), position: None };
-        store.alone_in_standby(Size::Small, |tx| STANDBY.put(tx, &row).map(Outcome::Commit))?;
+        store.alone_in_standby(Size::Large, |tx| {
+            tx.refuse_older_programs()?;
+            STANDBY.put(tx, &row).map(Outcome::Commit)
+        })?;
         Ok(Self { store, filling: Some(WholeState::default()) })
     }
 

@@ -5,9 +5,15 @@ use serde::{Deserialize, Serialize};
 #[cfg(any(test, feature = "replica"))]
 use crate::clock;
 use crate::engine::format::codec::{self, Stored};
+#[cfg(any(test, feature = "replica"))]
+use crate::engine::format::schema::FED_FORMAT;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
+#[cfg(any(test, feature = "replica"))]
+use crate::engine::records::Records;
 use crate::engine::rows::WriteRows;
+#[cfg(any(test, feature = "replica"))]
+use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 
 /// No commit of any store gets so far, and everything behind it has a number.
@@ -48,6 +54,13 @@ impl FeedRow {
     #[cfg(any(test, feature = "replica"))]
     pub(super) fn resumed_at(shipped: u64, sequence: u64) -> Self {
         Self { kept_from: shipped, shipped, ..Self::begun_at(sequence) }
+    }
+
+    /// The same of a store that was overtaken and becomes a source again: nothing leads from the one commit to the
+    /// other.
+    #[cfg(any(test, feature = "replica"))]
+    pub(super) fn resumed_behind_a_gap(shipped: u64, sequence: u64) -> Self {
+        Self { shipped, ..Self::begun_at(sequence) }
     }
 
     /// Whether it begins in this transaction: it does not know the number of the log yet.
@@ -96,8 +109,21 @@ pub(super) fn outbox_sequence(key: &[u8]) -> Result<u64> {
 
 /// R3: whether a row says something about its file, and not about the state in it: it never travels.
 pub(crate) fn is_local(table: Table, key: &[u8]) -> bool {
-    const ROWS: [&[u8]; 6] = [meta::FORMAT, meta::HOST, meta::WAL, meta::FEED, meta::FEED_POSITION, meta::STANDBY];
+    const ROWS: [&[u8]; 7] =
+        [meta::FORMAT, meta::HOST, meta::WAL, meta::FEED, meta::FEED_POSITION, meta::STANDBY, meta::FENCE];
     table == Table::Meta && (ROWS.contains(&key) || key.starts_with(meta::OUTBOX))
+}
+
+#[cfg(any(test, feature = "replica"))]
+impl WriteTx<'_> {
+    /// R10: keeps programs from the file that know nothing of these rows: they would commit past them.
+    pub(super) fn refuse_older_programs(&mut self) -> Result<()> {
+        let stored = self.row(Table::Meta, meta::FORMAT)?.map_or(Ok(0), |bytes| meta::number(&bytes))?;
+        match stored >= FED_FORMAT {
+            true => Ok(()),
+            false => self.put_row(Table::Meta, meta::FORMAT, &FED_FORMAT.to_be_bytes()),
+        }
+    }
 }
 
 #[cfg(test)]

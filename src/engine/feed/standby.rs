@@ -74,7 +74,8 @@ impl Store {
 
 #[cfg(any(test, feature = "replica"))]
 impl Store {
-    /// As [`Store::alone`], also in a standby, which nothing but its receiver changes.
+    /// As [`Store::alone`], also in a standby, which nothing but its receiver changes, and in a store that was
+    /// overtaken, which nothing but its taking back does.
     pub(in crate::engine) fn alone_in_standby<R>(
         &self,
         size: Size,

@@ -85,16 +85,16 @@ fn ship(store: &Store, sequence: u64) {
     store.note_shipped(feed, sequence, b"there".to_vec());
 }
 
-fn put(store: &Store, number: u64) {
+pub(super) fn put(store: &Store, number: u64) {
     store.write(|tx| tx.put(C, b"a", &number.to_be_bytes())).unwrap();
 }
 
-fn now(store: &Store) -> u64 {
+pub(super) fn now(store: &Store) -> u64 {
     store.feed_status().unwrap().unwrap().sequence
 }
 
 /// A store with a log.
-fn alone(first_section: u64) -> Hive {
+pub(super) fn alone(first_section: u64) -> Hive {
     open_with(&Disk::default(), options().tends_log(false).first_section(first_section), None).unwrap()
 }
 
@@ -158,7 +158,7 @@ fn a_replica_that_takes_the_feed_is_the_store_whatever_way_commits_went_and_what
     }
 }
 
-fn shared() -> (tempfile::TempDir, Store) {
+pub(super) fn shared() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let options = Store::options().sharing(Sharing::Shared).session(false).reserve(false);
     let store = options.open_with(&folder.path().join("h.redb"), &[]).unwrap();
@@ -166,7 +166,7 @@ fn shared() -> (tempfile::TempDir, Store) {
 }
 
 /// The same file, opened once more.
-fn again(store: &Store) -> Store {
+pub(super) fn again(store: &Store) -> Store {
     Store::options().session(false).reserve(false).open_with(store.path(), &[]).unwrap()
 }
 
@@ -246,39 +246,6 @@ fn a_feed_that_has_begun_goes_on_and_one_that_has_ended_keeps_nothing() {
     let left = store.view().unwrap().stored().count(Table::Meta).unwrap();
     store.begin_feed(100).unwrap();
     assert_eq!(store.view().unwrap().stored().count(Table::Meta).unwrap(), left + 1, "the outbox was emptied");
-}
-
-#[test]
-fn a_process_that_was_fenced_writes_nothing_until_it_may_again() {
-    let (_folder, store) = shared();
-    store.fence(Some("another machine has taken over: term=8".into()));
-    let refused = store.write(|tx| tx.put(C, b"a", b"1")).unwrap_err();
-    assert_eq!((refused.kind(), refused.to_string().contains("term=8")), (ErrorKind::Conflict, true));
-    assert!(store.load(|_| Ok(())).is_err());
-    store.fence(None);
-    store.write(|tx| tx.put(C, b"a", b"1")).unwrap();
-}
-
-#[test]
-fn a_fenced_store_writes_nothing_when_it_is_closed() {
-    let (_folder, store) = shared();
-    store.at_close(Box::new(|tx| tx.put(C, b"end", b"1")));
-    store.fence(Some("term=8".into()));
-    store.close_file().unwrap();
-    assert_eq!(again(&store).view().unwrap().get(C, b"end").unwrap(), None);
-}
-
-#[test]
-fn a_closure_that_began_before_the_fence_is_not_committed_behind_it() {
-    let hive = alone(SHORT);
-    (0..4).for_each(|number| put(&hive.store, number));
-    let refused = hive.store.write(|tx| {
-        tx.put(C, b"late", b"1")?;
-        hive.store.fence(Some("term=8".into()));
-        Ok(())
-    });
-    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
-    assert_eq!(hive.get("late"), None);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::error::{Error, ErrorKind, Result};
+use super::overtaken::Fence;
+use crate::error::{Error, Result};
 
 /// How far the replica is, as this process was told.
 #[derive(Debug, Default)]
@@ -13,7 +14,16 @@ pub(crate) struct Told(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     shipped: Option<Progress>,
-    fence: Option<String>,
+    stop: Option<Stop>,
+}
+
+/// The reason why this process writes nothing any more.
+#[derive(Debug)]
+enum Stop {
+    /// Another machine goes on with the history.
+    Overtaken(Fence),
+    /// Anything else that the replica says of the store.
+    Refused(String),
 }
 
 /// How far a replica is.
@@ -40,26 +50,41 @@ impl Told {
         shipped.filter(|progress| progress.feed == feed && progress.sequence >= sequence)
     }
 
-    /// Keeps this process from writing, for that reason; without one it may write again.
+    /// Keeps this process from writing, as another one has the history.
     #[cfg(any(test, feature = "replica"))]
-    pub(super) fn fence(&self, reason: Option<String>) {
-        self.0.lock().fence = reason;
+    pub(super) fn fence(&self, fence: Fence) {
+        self.0.lock().stop = Some(Stop::Overtaken(fence));
     }
 
-    /// Whether another process has the history now.
+    /// Keeps this process from writing, for that reason.
+    #[cfg(any(test, feature = "replica"))]
+    pub(super) fn refuse(&self, reason: String) {
+        self.0.lock().stop.get_or_insert(Stop::Refused(reason));
+    }
+
+    /// How another process was found to have the history now; none when that was not found.
+    pub(super) fn fenced(&self) -> Option<Fence> {
+        match &self.0.lock().stop {
+            Some(Stop::Overtaken(fence)) => Some(fence.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether this process writes nothing any more.
     pub(crate) fn is_fenced(&self) -> bool {
-        self.0.lock().fence.is_some()
+        self.0.lock().stop.is_some()
     }
 
-    /// Refuses to commit when another process has the history now.
+    /// Refuses to commit when this process writes nothing any more.
     ///
     /// # Errors
     ///
     /// `Conflict` then.
     pub(crate) fn refuse_fenced(&self) -> Result<()> {
-        match &self.0.lock().fence {
+        match &self.0.lock().stop {
             None => Ok(()),
-            Some(reason) => Err(Error::new(ErrorKind::Conflict, reason.clone())),
+            Some(Stop::Overtaken(fence)) => Err(fence.refusal()),
+            Some(Stop::Refused(reason)) => Err(Error::conflict(reason.clone())),
         }
     }
 }

@@ -76,7 +76,10 @@ impl Inner {
             closing.clear();
         }
         if !closing.is_empty() {
-            let write = |tx: &mut WriteTx<'_>| closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit);
+            let write = |tx: &mut WriteTx<'_>| match tx.overtaken()? {
+                Some(_) => Ok(Outcome::Abort(())),
+                None => closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit),
+            };
             self.gate.alone(handle, self.context(), Size::Last, write)?;
             closing.clear();
         }

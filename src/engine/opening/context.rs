@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub(in crate::engine) durability: Durability,
     /// Whether the store was a standby when it was opened; none if that could not be read.
     pub(in crate::engine) was_standby: OnceLock<bool>,
+    /// Whether the store was overtaken when it was opened; none if that could not be read.
+    pub(in crate::engine) was_overtaken: OnceLock<bool>,
     /// Whether the store is opened to be looked at only.
     pub(in crate::engine) only_looks: bool,
 }
@@ -53,6 +55,11 @@ impl Context {
     /// Whether a look at the row is needed to know that this is no standby.
     pub(in crate::engine) fn may_be_standby(&self) -> bool {
         self.shared || self.was_standby.get() != Some(&false)
+    }
+
+    /// Whether a look at the row is needed to know that this store was not overtaken.
+    pub(in crate::engine) fn may_be_overtaken(&self) -> bool {
+        self.shared || self.was_overtaken.get() != Some(&false)
     }
 
     /// A write transaction in the mode that the store was opened in, unless another process has one.

@@ -50,6 +50,7 @@ impl Options {
         let store = self.store(&own_name, opened, (Box::new(opener), Box::new(anew)), indexes);
         store.inner.others_unseen.store(others_unseen, Ordering::Relaxed);
         store.note_standby();
+        store.note_overtaken();
         Ok(store)
     }
 
@@ -103,6 +104,7 @@ impl Options {
             one_phase: self.one_phase,
             durability: self.durability,
             was_standby: OnceLock::new(),
+            was_overtaken: OnceLock::new(),
             only_looks: self.read_only,
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));

@@ -71,7 +71,7 @@ impl Wal {
 
 /// Makes the file one that only programs which know of the log open.
 pub(super) fn raise_format(rows: &mut WriteRows<'_>) -> Result<()> {
-    meta::put(rows, meta::FORMAT, &LOGGED_FORMAT.to_be_bytes())
+    meta::raise_format(rows, LOGGED_FORMAT)
 }
 
 /// The newest number of the log that redb has, from its row; 0 where there never was one.

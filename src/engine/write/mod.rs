@@ -65,6 +65,8 @@ pub(crate) struct Batch {
     pub(crate) has_events: bool,
     /// Whether the write is answered from the disk alone, whatever its caller chose.
     pub(crate) is_for_disk: bool,
+    /// Whether it says that the store was overtaken, which a process that writes nothing else writes.
+    pub(crate) is_fence: bool,
     /// The waiting callers that the changes concern.
     pub(crate) wakes: Wakes,
 }
@@ -96,6 +98,7 @@ impl Batch {
             changed: false,
             has_events: false,
             is_for_disk: false,
+            is_fence: false,
             wakes: Wakes::default(),
         })
     }

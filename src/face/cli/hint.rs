@@ -33,6 +33,9 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::StartService => "start it with hivekeep serve, or name another address with --store",
         Hint::AskService => "if a service has it, ask that: --store http://HOST:PORT or --store unix:PATH",
         Hint::TakeOver => "to make it the store that is written to: hivekeep replica promote LOCATION --to FILE",
+        Hint::TakeBack => {
+            "to write to it all the same, as a store of its own: hivekeep replica take-over FILE --as-new-store"
+        }
         Hint::NameScratchFolder => "name a folder with --scratch",
     };
     typed.to_owned()

@@ -181,8 +181,8 @@ impl Worker {
         if self.store.is_closed() {
             return false;
         }
-        // Its source does all of this, and its replica brings it along.
-        if self.store.is_standby() {
+        // Its source does all of this, and its replica brings it along; or another machine has the history.
+        if self.store.is_standby() || self.store.is_overtaken() {
             return true;
         }
         let upkeep = self.upkeep();

@@ -281,6 +281,9 @@ fn nobody_else_writes_to_a_standby() {
     let (_folder, store) = source();
     put(&store, b"a", b"1");
     let mut copy = Copy::of(&store);
+    // Nor an earlier program, which would not know that it is one.
+    let format = copy.receiver().store().view().unwrap().row(Table::Meta, meta::FORMAT).unwrap();
+    assert_eq!(format.unwrap(), 3_u64.to_be_bytes());
     let refused = |store: &Store| {
         let error = store.write(|tx| tx.put(C, b"a", b"2")).unwrap_err();
         assert_eq!((error.kind(), error.hint()), (ErrorKind::Conflict, Some(&Hint::TakeOver)));

@@ -37,6 +37,10 @@ const BATCH_BYTES: usize = 4 << 20;
 const WAS_STANDBY: &str = "the damaged store was a copy that only its replica changed; the repaired one is a store of its own, \
                            and its replica knows nothing of it";
 
+/// R9: the same of a store whose history another machine has.
+const WAS_OVERTAKEN: &str = "another machine has the history of the damaged store, so nobody wrote to it any more; the repaired \
+                             one is a store of its own, and no replica knows of it";
+
 type RawRow = (Table, Vec<u8>, Vec<u8>);
 
 /// Fills a new store.
@@ -68,6 +72,9 @@ fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
     rebuild.name_what_was_not_met();
     if salvage.scratch.row(Table::Meta, meta::STANDBY)?.is_some() {
         rebuild.report.notes.push(WAS_STANDBY.into());
+    }
+    if salvage.scratch.row(Table::Meta, meta::FENCE)?.is_some() {
+        rebuild.report.notes.push(WAS_OVERTAKEN.into());
     }
     if salvage.notes.pages.iter().any(|page| page.table.is_none() && !page.mended) {
         rebuild.report.notes.push("the page that names the tables is damaged; the last commits may be lost".into());

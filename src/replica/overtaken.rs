@@ -1,0 +1,59 @@
+//! The errors of a process whose store another one has overtaken: it writes nothing any more, and neither does any
+//! other process of its file.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use super::terms::chain;
+use super::terms::remote::Remote;
+use crate::error::{Error, Hint};
+
+/// Another process goes on with the history: the cause of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overtaken {
+    /// The term with which it goes on, as far as that is known.
+    pub(crate) by_term: Option<u64>,
+}
+
+impl Overtaken {
+    /// The cause of an error, if it is this one.
+    pub(crate) fn of(error: &Error) -> Option<Self> {
+        error.source().and_then(|cause| cause.downcast_ref::<Self>()).copied()
+    }
+
+    /// Another process goes on with the newest term of the replica.
+    pub(crate) async fn by_the_newest(remote: &impl Remote) -> Self {
+        let newest = chain::newest_term(remote).await.unwrap_or_default();
+        Self { by_term: newest.map(|term| term.0.into()) }
+    }
+
+    /// The error of a process that has written a term until now.
+    pub(crate) fn fenced(self, term: u64) -> Error {
+        let message = "another process has taken the replica over, so this one writes nothing any more; its last commits are \
+                       in this file alone";
+        self.cause(format!("{message}: term={term}"))
+    }
+
+    /// The error of a start whose store is not what the replica has, beyond that commit.
+    pub(crate) fn apart(self, common: u64) -> Error {
+        self.cause(format!(
+            "the replica has commits that this store does not have: another machine has written since, or this file is an \
+             older copy; restore the replica into a new file, and keep this one: common_sequence={common}"
+        ))
+    }
+
+    fn cause(self, message: String) -> Error {
+        Error::conflict(message).with_source(self).with_hint(Hint::TakeBack)
+    }
+}
+
+impl fmt::Display for Overtaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.by_term {
+            Some(term) => write!(f, "the history goes on with another term: by_term={term}"),
+            None => f.write_str("the history goes on with another term"),
+        }
+    }
+}
+
+impl StdError for Overtaken {}
