@@ -96,7 +96,7 @@ impl Store {
         Self { durability: None, ..self }
     }
 
-    /// R9: runs work, and returns once the replica has all that it wrote and saw, if this handle waits for that. No
+    /// R11: runs work, and returns once the replica has all that it wrote and saw, if this handle waits for that. No
     /// lock is held meanwhile.
     fn once_replicated(
         &self,

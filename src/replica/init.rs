@@ -2,6 +2,7 @@
 //! first term begins with a base.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -39,8 +40,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a replica, or when the bucket cannot keep two writers apart; `Invalid` for recipients
-    /// that are none; the errors of the bucket, and as a write.
+    /// `Conflict` when there is a replica, or when the bucket cannot keep two writers apart; `Locked` while a process
+    /// ships the store; `Invalid` for recipients that are none; the errors of the bucket, and as a write.
     pub fn init_replica(&self, at: &ReplicaLocation, options: &InitReplicaOptions) -> Result<()> {
         let recipients = match &options.recipients[..] {
             [] => None,
@@ -56,6 +57,8 @@ impl Store {
         at: &ReplicaLocation,
         recipients: Option<Vec<String>>,
     ) -> Result<()> {
+        // A process that ships to an earlier replica would go on with the feed of this one.
+        let _lock = self.lock_shipping(Duration::ZERO)?;
         let store = self.doing("replica_init", Some(at.to_string()));
         block_on(async {
             let remote = match bucket.get(&ObjectName::Store).await? {

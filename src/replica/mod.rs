@@ -71,6 +71,8 @@ mod replicated_test;
 #[cfg(test)]
 mod restore_test;
 #[cfg(test)]
+mod shared_test;
+#[cfg(test)]
 mod ship_test;
 #[cfg(test)]
 mod sixteen_test;

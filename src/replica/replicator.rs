@@ -21,8 +21,7 @@ use super::terms::remote::Remote;
 use super::watch::{Known, Shipping, Watch, mistake};
 use crate::clock::as_stored;
 use crate::duration::exact;
-use crate::engine::feed::AwaitedShipping;
-use crate::engine::feed::Fence;
+use crate::engine::feed::{AwaitedShipping, Fence, ShippingLock};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::check::last_replica::ReplicaWatch;
@@ -178,15 +177,16 @@ impl Shared {
 }
 
 impl Store {
-    /// Ships every commit of the store to its replica, on a thread of its own. Returns once this process has a term of
-    /// its own, or after `wait` while the bucket does not answer; the thread tries on.
+    /// Ships every commit of the store to its replica, on a thread of its own, also those of other processes that share
+    /// it. Returns once this process has a term of its own, or after `wait` while the bucket does not answer; the
+    /// thread tries on.
     ///
     /// # Errors
     ///
     /// `NotFound` when there is no replica, unless the store was shipped to this location before; `Conflict` when it
-    /// has commits that the store does not have, when the store was overtaken by another machine before, when it is the
-    /// replica of another store, or when other processes may write to the store; `Invalid` for an identity that is none,
-    /// and for times out of their bounds; `Io` when no thread can be started.
+    /// has commits that the store does not have, when the store was overtaken by another machine before, and when it is
+    /// the replica of another store; `Locked` when another process ships the store, and does not end within `wait`;
+    /// `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no thread can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         let location = to.0.clone();
         self.replicate_into(to, Box::new(move || Bucket::open(&location)), options, wait)
@@ -200,16 +200,13 @@ impl Store {
         options: ReplicateOptions,
         wait: Duration,
     ) -> Result<Replicator> {
-        if self.is_shared() {
-            let message =
-                "a store that other processes may write to cannot be replicated; open it for this process alone";
-            return Err(Error::new(ErrorKind::Conflict, message));
-        }
         if let Some(fence) = self.overtaken()? {
             return Err(fence.refusal());
         }
         options.refuse_lengths()?;
         let identities = options.identity.as_deref().map_or(Ok(Identities::default()), Identities::parse)?;
+        // The terms of two processes would end one another, and the file would count as overtaken by another machine.
+        let lock = self.lock_shipping(wait.min(INTERVALS.1))?;
         let store = self.locally();
         let watch = Watch::new(&store, to, identities.clone(), options.drill_every)?;
         let known = watch.known();
@@ -234,6 +231,7 @@ impl Store {
             identities,
             retention: Retention { window: options.keep, grace: GRACE, hold_age: HOLD_AGE },
             shared: shared.clone(),
+            _lock: lock,
         };
         let thread = Background::start("hivekeep-replica", move |stop| work.run(stop))?;
         let of = shared.clone();
@@ -279,6 +277,7 @@ struct Work {
     identities: Identities,
     retention: Retention,
     shared: Arc<Shared>,
+    _lock: ShippingLock,
 }
 
 impl Work {

@@ -17,6 +17,7 @@ use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
 use super::terms::write::{Shipped, TermWriter};
 use crate::clock::before;
+use crate::engine::commit::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A new base is made once a reader of the log behind the newest one needs so many bytes, and a tenth of those of the
@@ -35,6 +36,8 @@ pub(crate) struct Shipper {
     writer: TermWriter,
     /// The last object that was shipped, to be read back.
     last: Option<(ObjectName, ObjectHash)>,
+    /// The object before which the position was written down last.
+    written: Option<ObjectHash>,
 }
 
 /// The end of one step.
@@ -68,7 +71,7 @@ impl Shipper {
         match open_term(&remote, &mut source, from).await? {
             OpenedAs::Writer(term) => {
                 source.note_opened(remote.description(), remote.own_key())?;
-                Ok(Self { remote, source, writer: TermWriter::new(term), last: None })
+                Ok(Self { remote, source, writer: TermWriter::new(term), last: None, written: None })
             }
             OpenedAs::Overtaken => {
                 Err(Error::new(ErrorKind::Io, "another process is taking the replica over just now; it is tried again"))
@@ -137,7 +140,27 @@ impl Shipper {
         }
     }
 
+    /// Writes down how far the replica is before an object is sent, if other processes may write to the store. Theirs
+    /// do not do it, so that they would keep what is shipped. R4: what they had committed is on the disk behind this.
+    fn write_down(&mut self) -> Result<()> {
+        let (store, sent) = (self.source.store(), self.writer.pending().map(|(hash, _)| hash));
+        if !store.is_shared() || sent == self.written {
+            return Ok(());
+        }
+        match store.write_shipped() {
+            // A commit on a full disk needs the replica the most.
+            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted) => {
+                tracing::warn!(%error, "how far the replica is could not be written down");
+                store.alone(|_| Ok(Outcome::Abort(())))?;
+            }
+            written => written?,
+        }
+        self.written = sent;
+        Ok(())
+    }
+
     async fn send(&mut self) -> Result<ShipOutcome> {
+        self.write_down()?;
         let bytes = self.writer.pending_bytes();
         match self.writer.ship(&self.remote, &mut self.source).await? {
             Shipped::Acknowledged => {

@@ -19,6 +19,9 @@ const FIRST: u64 = 1 << 40;
 /// The number of places in the line of processes that wait to write.
 pub(crate) const PLACES: u64 = 8;
 
+/// The place before these is that of the process that ships the store.
+const SHIPPING: u64 = PLACES;
+
 /// The content of the file names the processes for messages: a slot of this many bytes for each session.
 const SLOT: usize = 64;
 /// The number of slots, which are used in turn.
@@ -84,6 +87,18 @@ impl SessionLocks {
     /// Whether another process is in that line.
     pub(crate) fn somebody_waits(&self) -> bool {
         self.file.query_lock_range(at(PLACES - 1), at(0)).unwrap_or(false)
+    }
+
+    /// Holds the byte of the process that ships the store until this is dropped; says whether nobody else does.
+    #[cfg(any(test, feature = "replica"))]
+    pub(crate) fn hold_shipping(&self) -> Result<bool> {
+        self.file.try_lock_range(at(SHIPPING), at(SHIPPING)).map_err(unsupported)
+    }
+
+    /// Whether another process ships the store.
+    #[cfg(test)]
+    pub(crate) fn somebody_ships(&self) -> bool {
+        self.file.query_lock_range(at(SHIPPING), at(SHIPPING)).unwrap_or(false)
     }
 
     /// Holds the byte of a session until this is dropped; says whether nobody else did.
@@ -242,5 +257,17 @@ mod tests {
         assert!(two.take_place(3) && one.somebody_waits());
         drop(two);
         assert!(!one.somebody_waits());
+    }
+
+    #[test]
+    fn one_process_ships_a_store_and_it_is_nobody_who_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("h.redb");
+        let (one, two) = (SessionLocks::open(&store).unwrap(), SessionLocks::open(&store).unwrap());
+        assert!(one.hold_shipping().unwrap() && !two.hold_shipping().unwrap());
+        assert!(two.somebody_ships() && !one.somebody_ships() && !two.somebody_waits());
+        assert!(two.hold(0).unwrap() && one.is_held(0).unwrap());
+        drop(one);
+        assert!(!two.somebody_ships() && two.hold_shipping().unwrap());
     }
 }

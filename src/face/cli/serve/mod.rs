@@ -120,7 +120,7 @@ struct Source {
 impl Source {
     fn read(&self) -> Result<Settings> {
         let file = self.config.as_deref().map(Settings::read).transpose()?;
-        Ok(self.typed.clone().over(file.unwrap_or_default()).over(Settings::defaults()))
+        Ok(self.typed.clone().over(file.unwrap_or_default()).over_defaults())
     }
 
     /// Reloads the settings of a service that was started with `first`.

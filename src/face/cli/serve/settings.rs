@@ -138,7 +138,7 @@ with_rules! { settings {
     /// The time for which a write waits for the replica with durability replicated [default: 30s]
     replica_write_limit: Span = "HIVEKEEP_REPLICA_WRITE_LIMIT", "TIME";
     /// Ship every commit to this replica, such as s3://bucket/prefix or a folder; hivekeep replica init makes one. The
-    /// service then has the store for itself, as with exclusive
+    /// service then has the store for itself, unless exclusive is false
     replica: String = "HIVEKEEP_REPLICA", "LOCATION";
     /// The interval of shipping: the most that the loss of the machine costs [default: 1s]
     replica_interval: Span = "HIVEKEEP_REPLICA_INTERVAL", "TIME";
@@ -180,6 +180,7 @@ with_rules! { settings {
     }
     switches {
     /// Have the store for the service alone, so that each commit costs one sync; other programs ask the service
+    /// [default: false, and true with replica]
     exclusive = "HIVEKEEP_EXCLUSIVE";
     /// Keep every automatic point of the kept age, up to the count
     no_thinning = "HIVEKEEP_NO_THINNING";

@@ -22,8 +22,15 @@ const TOKEN: &str = "HIVEKEEP_TOKEN";
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Settings {
+    /// These settings, and the defaults of the others. A service that ships to a replica has the store for itself,
+    /// unless it is told otherwise.
+    pub(super) fn over_defaults(self) -> Self {
+        let exclusive = Some(self.replica.is_some());
+        self.over(Self { exclusive, ..Self::defaults() })
+    }
+
     /// The settings that have a default.
-    pub(super) fn defaults() -> Self {
+    fn defaults() -> Self {
         let span = |seconds| Some(Span(Some(Duration::from_secs(seconds))));
         let off = Some(Span(None));
         Self {
@@ -43,7 +50,6 @@ impl Settings {
             replica_keep: span(7 * 24 * 60 * 60),
             replica_drill: span(7 * 24 * 60 * 60),
             replica_write_limit: span(30),
-            exclusive: Some(false),
             durability: Some(Durability::Disk),
             archive_must_exist: Some(false),
             insecure_no_token: Some(false),
@@ -114,7 +120,7 @@ impl Settings {
 
     /// Whether the service has the store for itself.
     fn is_alone(&self) -> bool {
-        self.exclusive == Some(true) || self.replica.is_some()
+        self.exclusive == Some(true)
     }
 
     /// Where the store is shipped to.
@@ -267,7 +273,7 @@ mod tests {
     use super::*;
 
     fn filled(settings: Settings) -> Settings {
-        settings.over(Settings::defaults())
+        settings.over_defaults()
     }
 
     #[test]
@@ -314,6 +320,20 @@ mod tests {
         assert_eq!(durability(with_one).unwrap(), Durability::Replicated);
         for wrong in ["off", "0s"] {
             durability(&format!("{with_one}\nreplica-write-limit = \"{wrong}\"")).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_service_with_a_replica_has_the_store_for_itself_unless_it_is_told_otherwise() {
+        for (text, is_alone) in [
+            ("", false),
+            ("exclusive = true", true),
+            ("replica = \"/r\"", true),
+            ("replica = \"/r\"\nexclusive = false", false),
+        ] {
+            let settings = filled(toml::from_str(text).unwrap());
+            assert_eq!(settings.setup().unwrap().exclusive, is_alone, "{text}");
+            assert!(settings.to_string().contains(&format!("exclusive = {is_alone}\n")), "{text}");
         }
     }
 
