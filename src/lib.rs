@@ -115,6 +115,7 @@
 //! | `recovery/upkeep/scheduler` | `upkeep` |
 //! | `replica/drill` | `drill_replica` |
 //! | `replica/init` | `init_replica` |
+//! | `replica/repair` | `plan_repair_from_replica` |
 //! | `replica/replicator` | `replicate` |
 //! | `replica/restore` | `restore_replica` |
 //! | `replica/status` | `replica_status` |

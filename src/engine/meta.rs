@@ -34,7 +34,7 @@ pub(crate) const COLLECTIONS: &str = "collections";
 /// Rows of counters.
 const COUNTER: &[u8] = b"counter/";
 /// Rows of the statistics of collections.
-const STATS: &[u8] = b"stats/";
+pub(crate) const STATS: &[u8] = b"stats/";
 /// Rows of forgotten points that are still being merged into the next one.
 const MERGING: &[u8] = b"merging/";
 /// The row of the window of the history of every commit, in milliseconds, as it was last asked for.

@@ -9,6 +9,8 @@
 //! * `source`: the store that is shipped; `ship`: its commits and bases; `base`: one base
 //! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `follower`: a
 //!   copy that follows the log; `standby`: the same for blocking callers; `take_over`: the end of a copy
+//! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `held`: the hold of a
+//!   reader
 //! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
 //!   not go; `prefetch`: asks for objects ahead
 //! * `drill`: restores a moment, compares it, and removes it again
@@ -24,6 +26,8 @@ pub(crate) mod cipher;
 pub(crate) mod drill;
 pub(crate) mod fill;
 pub(crate) mod follower;
+pub(crate) mod held;
+pub(crate) mod history;
 pub(crate) mod init;
 mod inspect;
 pub(crate) mod location;
@@ -35,6 +39,7 @@ pub(crate) mod overtaken;
 pub(crate) mod position;
 pub(crate) mod prefetch;
 pub(crate) mod probe;
+pub(crate) mod repair;
 pub(crate) mod replicator;
 pub(crate) mod restore;
 pub(crate) mod runtime;
@@ -68,6 +73,8 @@ mod hostile_test;
 mod lost_answers_test;
 #[cfg(test)]
 mod replicated_test;
+#[cfg(test)]
+mod repair_test;
 #[cfg(test)]
 mod restore_test;
 #[cfg(test)]

@@ -13,17 +13,17 @@ use serde::Serialize;
 use super::bases::{Base, bases, missing, newest_opened};
 use super::cipher::Identities;
 use super::fill::Filler;
+use super::held::Held;
 use super::location::ReplicaLocation;
 use super::moment::ReplicaMoment;
 use super::objects::kinds::LogGap;
-use super::objects::name::{BaseName, ObjectName, ReplicaSlot};
-use super::objects::object::{Object, StoredObject};
+use super::objects::name::{BaseName, ObjectName};
+use super::objects::object::Object;
 use super::opened::OpenReplica;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
 use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
-use super::terms::hold::{place_hold, prepare_hold, take_away};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Until, Walked, walk};
 use crate::clock::{Clock, SystemClock, show_time};
@@ -34,7 +34,7 @@ use crate::state::INDEXES;
 use crate::transfer::unnamed::{Unnamed, refuse_existing};
 
 /// So many parts of a base are fetched at once.
-const PARTS_AT_ONCE: usize = 3;
+pub(super) const PARTS_AT_ONCE: usize = 3;
 /// So many objects of the log are fetched at once.
 pub(super) const LOG_AT_ONCE: u64 = 24;
 
@@ -117,17 +117,8 @@ pub(super) struct CopyDraft {
     pub(super) restored: RestoredCopy,
 }
 
-/// The hold of a restore.
-enum Held {
-    Placed(Box<StoredObject>),
-    /// Credentials that may only read hold nothing. An object that is collected meanwhile is missed by its name.
-    ReadOnly,
-    /// A collection has announced that it deletes the base.
-    TooLate,
-}
-
-/// The reason why a copy was not made from a base.
-enum Failed {
+/// The reason why something was not made from a base.
+pub(super) enum Failed {
     /// The base itself is not whole.
     Base(Error),
     Other(Error),
@@ -208,29 +199,14 @@ impl Copier {
         if !base.is_on(&path) {
             return Ok(None);
         }
-        let held = self.hold(name.slot).await?;
+        let held = Held::place(&self.remote, name.slot).await?;
         // A base that a collection is about to delete is as good as gone.
         if matches!(held, Held::TooLate) {
             return Ok(None);
         }
         let draft = self.draft_held(to, at, &base, &path).await;
-        if let Held::Placed(hold) = held
-            && let Err(error) = take_away(&*self.remote, &hold).await
-        {
-            tracing::warn!(%error, "a hold of the replica stays for a day");
-        }
+        held.let_go(&self.remote).await;
         draft
-    }
-
-    /// Keeps everything from a base on from being collected.
-    async fn hold(&self, from: ReplicaSlot) -> Result<Held> {
-        let hold = prepare_hold(&*self.remote, from)?;
-        match place_hold(&*self.remote, &hold, from).await {
-            Ok(true) => Ok(Held::Placed(Box::new(hold))),
-            Ok(false) => take_away(&*self.remote, &hold).await.map(|()| Held::TooLate),
-            Err(error) if error.kind() == ErrorKind::Forbidden => Ok(Held::ReadOnly),
-            Err(error) => Err(error),
-        }
     }
 
     async fn draft_held(
@@ -354,7 +330,7 @@ fn is_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> bool {
     }
 }
 
-fn no_base() -> Error {
+pub(super) fn no_base() -> Error {
     Error::not_found("the replica has no base yet that is finished, so nothing can be restored from it")
 }
 

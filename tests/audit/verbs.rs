@@ -235,6 +235,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ("plan_import", Reads),
     ("plan_import_with", Reads),
     ("plan_repair", Nothing(ELSEWHERE)),
+    ("plan_repair_from_replica", Nothing(ELSEWHERE)),
     ("plan_repair_without_log", Nothing(ELSEWHERE)),
     ("plan_restore", Reads),
     ("plan_undo", Reads),

@@ -7,6 +7,7 @@
 //!
 //! * `row`: the row `feed` of `meta`, and the names of the rows that stay in their store
 //! * `changed_keys`: the keys that a transaction of redb has changed; `outbox`: what becomes of them at its commit
+//! * `kept`: the feed of a damaged file
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `awaited`: the writes that wait until the replica has them; `shipping`: their verbs, and those of whoever ships
 //! * `fence`: a store whose history another machine goes on with, so that no process writes to it; `overtaken`: its row
@@ -29,6 +30,7 @@ mod dump;
 mod fence;
 #[cfg(test)]
 mod fence_test;
+mod kept;
 #[cfg(any(test, feature = "replica"))]
 mod leave;
 #[cfg(any(test, feature = "replica"))]
@@ -55,6 +57,7 @@ pub(crate) use self::changed_keys::ChangedKeys;
 pub(crate) use self::counted::WholeState;
 #[cfg(feature = "replica")]
 pub(crate) use self::dump::Dump;
+pub(in crate::engine) use self::kept::KeptFeed;
 #[cfg(feature = "replica")]
 pub(crate) use self::leave::Resumed;
 #[cfg(feature = "replica")]

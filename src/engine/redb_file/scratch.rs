@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use redb::backends::InMemoryBackend;
@@ -27,6 +28,9 @@ type Result<T> = std::result::Result<T, Failure>;
 const FACTS: TableDefinition<'static, (&'static [u8], u64), &'static [u8]> = TableDefinition::new("facts");
 /// A table's number and key: a frame of a table that is not versioned.
 const ROWS: TableDefinition<'static, (u8, &'static [u8]), &'static [u8]> = TableDefinition::new("rows");
+/// A table's number and key: a row that another place has in place of a lost one; a byte for whether there is one, and
+/// its frame.
+const OFFERED: TableDefinition<'static, (u8, &'static [u8]), &'static [u8]> = TableDefinition::new("offered");
 /// The content of a larger file does not go into memory.
 const IN_MEMORY_MAX: u64 = 16 << 20;
 /// The cache of the database. It is written and read nearly in the order of its keys, and the new store has a cache
@@ -79,6 +83,15 @@ pub(in crate::engine) struct Filling {
 pub(in crate::engine) struct Sink<'a> {
     facts: RedbTable<'a, (&'static [u8], u64), &'static [u8]>,
     rows: RedbTable<'a, (u8, &'static [u8]), &'static [u8]>,
+    offered: RedbTable<'a, (u8, &'static [u8]), &'static [u8]>,
+}
+
+/// A row that another place has in place of a lost one.
+pub(in crate::engine) struct Offered {
+    pub(in crate::engine) table: Table,
+    pub(in crate::engine) key: Vec<u8>,
+    /// None: there is none any more.
+    pub(in crate::engine) frame: Option<Vec<u8>>,
 }
 
 /// Filled, to be read.
@@ -115,7 +128,9 @@ impl Filling {
     }
 
     pub(in crate::engine) fn sink(&self) -> Result<Sink<'_>> {
-        Ok(Sink { facts: self.transaction.open_table(FACTS)?, rows: self.transaction.open_table(ROWS)? })
+        let facts = self.transaction.open_table(FACTS)?;
+        let (rows, offered) = (self.transaction.open_table(ROWS)?, self.transaction.open_table(OFFERED)?);
+        Ok(Sink { facts, rows, offered })
     }
 
     /// Ends the filling.
@@ -163,6 +178,114 @@ impl Sink<'_> {
         }
         self.rows.insert((table as u8, key), frame)?;
         Ok(true)
+    }
+
+    /// A row of a table that is not versioned, as far as it was found.
+    pub(in crate::engine) fn found_row(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.rows.get((table as u8, key))?.map(|frame| frame.value().to_vec()))
+    }
+
+    /// Puts a row of a table that is not versioned in the place of what was found, or, with none, removes that; says
+    /// whether this changed anything.
+    pub(in crate::engine) fn replace_row(&mut self, table: Table, key: &[u8], frame: Option<&[u8]>) -> Result<bool> {
+        let before = self.found_row(table, key)?;
+        match frame {
+            Some(frame) => drop(self.rows.insert((table as u8, key), frame)?),
+            None => drop(self.rows.remove((table as u8, key))?),
+        }
+        Ok(before.as_deref() != frame)
+    }
+
+    /// At most [`FACTS_PER_READ`] rows of a table behind a key, which begin with a prefix.
+    pub(in crate::engine) fn found_rows(&self, table: Table, prefix: &[u8], after: &[u8]) -> Result<Vec<Row>> {
+        let mut found = Vec::new();
+        let bounds = (Bound::Excluded((table as u8, after)), Bound::Excluded((table as u8 + 1, &[][..])));
+        for row in self.rows.range::<(u8, &[u8])>(bounds)?.take(FACTS_PER_READ) {
+            let (key, frame) = row?;
+            if !key.value().1.starts_with(prefix) {
+                break;
+            }
+            found.push((key.value().1.to_vec(), frame.value().to_vec()));
+        }
+        Ok(found)
+    }
+
+    /// Keeps a row that another place has; a later one of the same key counts.
+    pub(in crate::engine) fn offer(&mut self, table: Table, key: &[u8], frame: Option<&[u8]>) -> Result<()> {
+        let value = [&[u8::from(frame.is_some())], frame.unwrap_or_default()].concat();
+        self.offered.insert((table as u8, key), value.as_slice())?;
+        Ok(())
+    }
+
+    /// Forgets all that was offered.
+    pub(in crate::engine) fn forget_offered(&mut self) -> Result<()> {
+        Ok(self.offered.retain(|_, _| false)?)
+    }
+
+    /// Whether a row was offered, or that there is none.
+    pub(in crate::engine) fn is_offered(&self, table: Table, key: &[u8]) -> Result<bool> {
+        Ok(self.offered.get((table as u8, key))?.is_some())
+    }
+
+    /// The row that was offered in place of one.
+    pub(in crate::engine) fn offered(&self, table: Table, key: &[u8]) -> Result<Option<Offered>> {
+        let offered = self.offered.get((table as u8, key))?;
+        Ok(offered.map(|value| Offered { table, key: key.to_vec(), frame: offered_frame(value.value()) }))
+    }
+
+    /// At most [`FACTS_PER_READ`] of the offered rows behind one, in the order of tables and keys.
+    pub(in crate::engine) fn offered_after(&self, last: Option<&Offered>) -> Result<Vec<Offered>> {
+        let start = last.map_or(Bound::Unbounded, |last| Bound::Excluded((last.table as u8, last.key.as_slice())));
+        let mut offered = Vec::new();
+        for row in self.offered.range::<(u8, &[u8])>((start, Bound::Unbounded))?.take(FACTS_PER_READ) {
+            let (place, value) = row?;
+            let ((number, key), value) = (place.value(), value.value());
+            let table = Table::ALL.get(usize::from(number)).copied();
+            let table = table.ok_or_else(|| Error::damaged("the scratch of a repair has a row of no table"))?;
+            offered.push(Offered { table, key: key.to_vec(), frame: offered_frame(value) });
+        }
+        Ok(offered)
+    }
+
+    /// Calls `each` with the present state of every record, as far as it was found.
+    pub(in crate::engine) fn each_newest(
+        &self,
+        mut each: impl FnMut(&[u8], &[u8]) -> crate::error::Result<()>,
+    ) -> Result<()> {
+        for row in self.facts.iter()? {
+            let (key, value) = row?;
+            if let Some((found, frame)) = value.value().split_first()
+                && *found == FactSource::Newest as u8
+            {
+                each(key.value().0, frame)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The present state of a record, as far as it was found.
+    pub(in crate::engine) fn newest(&self, row: &[u8]) -> Result<Option<(Epoch, Vec<u8>)>> {
+        let mut newest = None;
+        for fact in self.facts.range((row, 0)..=(row, u64::MAX))? {
+            let (key, value) = fact?;
+            if let Some((found, frame)) = value.value().split_first()
+                && *found == FactSource::Newest as u8
+            {
+                newest = Some((Epoch(key.value().1), frame.to_vec()));
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Whether the state of a record in an epoch was found.
+    pub(in crate::engine) fn is_found(&self, row: &[u8], birth: Epoch) -> Result<bool> {
+        Ok(self.facts.get((row, birth.0))?.is_some())
+    }
+
+    /// Forgets the state of a record in an epoch.
+    pub(in crate::engine) fn forget(&mut self, row: &[u8], birth: Epoch) -> Result<()> {
+        self.facts.remove((row, birth.0))?;
+        Ok(())
     }
 }
 
@@ -250,6 +373,10 @@ impl Scratch {
         let opened = self.transaction.open_table(ROWS)?;
         Ok(opened.get((table as u8, key))?.map(|frame| frame.value().to_vec()))
     }
+}
+
+fn offered_frame(value: &[u8]) -> Option<Vec<u8>> {
+    value.split_first().filter(|(is_there, _)| **is_there == 1).map(|(_, frame)| frame.to_vec())
 }
 
 fn fact(record: &[u8], birth: u64, value: &[u8], keep: bool) -> Result<Option<Fact>> {

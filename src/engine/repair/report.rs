@@ -29,6 +29,8 @@ pub struct RepairReport {
     pub rows: Vec<DamagedRow>,
     /// The number of rows that no page refers to, by table.
     pub unreached: BTreeMap<String, u64>,
+    /// The number of rows that came from a replica, by table. With them, nothing of these rows is lost.
+    pub healed: BTreeMap<String, u64>,
     /// The records that lost their newest or an earlier version, and the outcome.
     pub lost: Vec<LostRecord>,
     /// Collections whose content changed.
@@ -124,6 +126,9 @@ impl fmt::Display for RepairReport {
         for (table, rows) in &self.unreached {
             writeln!(f, "{}: rows that no page leads to: {rows}", OneLine(table))?;
         }
+        for (table, rows) in &self.healed {
+            writeln!(f, "{}: rows that came from the replica: {rows}", OneLine(table))?;
+        }
         for LostRecord { collection, key, outcome, epoch, .. } in &self.lost {
             match outcome {
                 RepairOutcome::Lost => writeln!(f, "{collection} {key}: lost, no sound version was left")?,
@@ -204,6 +209,7 @@ mod tests {
             pages: vec![page(Some("live"), true), page(None, false)],
             rows: vec![row],
             unreached: [("undo".to_owned(), 7)].into(),
+            healed: [("live".to_owned(), 3)].into(),
             lost: vec![
                 record("a", RepairOutcome::Lost),
                 record("b", RepairOutcome::WentBack),
@@ -221,6 +227,7 @@ page of live at 4096, 8192 bytes: damaged, put right
 page of tables at 4096, 8192 bytes: damaged
 live k, 12 bytes: its checksum does not match
 undo: rows that no page leads to: 7
+live: rows that came from the replica: 3
 config a: lost, no sound version was left
 config b: went back to what it was in epoch 3
 config c: found again, as it was in epoch 3

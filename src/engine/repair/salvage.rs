@@ -8,6 +8,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::elsewhere::{Elsewhere, Healed};
+use super::lost::LostKeys;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame;
 use crate::engine::format::keys::PreImageKey;
@@ -69,37 +71,29 @@ pub(super) struct Notes {
     pub(super) newest: Epoch,
     /// Counters that were found left behind, and how far they had come.
     pub(super) counters: BTreeMap<Vec<u8>, u64>,
+    /// How many rows of a table came from elsewhere.
+    pub(super) healed: BTreeMap<Table, u64>,
+    /// Why other rows did not.
+    pub(super) not_healed: Vec<String>,
     /// Rows of keys that were found left behind. The present ones may be lost, or were removed before.
     pub(super) left_meta: BTreeSet<Vec<u8>>,
 }
 
-/// Keys of which something is lost, by table.
-#[derive(Default)]
-struct LostKeys {
-    spans: BTreeMap<Table, Vec<Span>>,
-    keys: BTreeMap<Table, BTreeSet<Vec<u8>>>,
-}
-
-impl LostKeys {
-    fn is_empty(&self) -> bool {
-        self.spans.is_empty() && self.keys.is_empty()
-    }
-
-    fn holds(&self, table: Table, key: &[u8]) -> bool {
-        self.keys.get(&table).is_some_and(|keys| keys.contains(key))
-            || self.spans.get(&table).is_some_and(|spans| spans.iter().any(|span| span.holds(key)))
-    }
-}
-
-/// Reads all that is sound in a file, with the rows of its log over it. A scratch that does not fit
-/// into memory is kept at `scratch`.
+/// Reads all that is sound in a file, with the rows of its log over it, and what is lost from elsewhere. A scratch that
+/// does not fit into memory is kept at `scratch`.
 ///
 /// # Errors
 ///
-/// `NewerFormat` when a newer version wrote to the file, `Damaged` when nothing in it can be read, `Io`.
-pub(super) fn salvage(file: &dyn StorageBackend, log: &Overlay, scratch: &Path) -> Result<Salvage> {
+/// `NewerFormat` when a newer version wrote to the file, `Damaged` when nothing in it can be read, `Io`; the errors of
+/// the other place.
+pub(super) fn salvage(
+    file: &dyn StorageBackend,
+    log: &Overlay,
+    scratch: &Path,
+    elsewhere: Option<&dyn Elsewhere>,
+) -> Result<Salvage> {
     let filling = Filling::new(scratch, file.len()?)?;
-    let notes = read(file, log, filling.sink()?)?;
+    let notes = read(file, log, filling.sink()?, elsewhere)?;
     Ok(Salvage { scratch: filling.finish()?, notes })
 }
 
@@ -137,11 +131,12 @@ impl Visitor for RowOfLog {
     fn damaged(&mut self, _place: PagePlace, _span: Span, _mended: bool) {}
 }
 
-fn read(file: &dyn StorageBackend, log: &Overlay, sink: Sink<'_>) -> Result<Notes> {
+fn read(file: &dyn StorageBackend, log: &Overlay, sink: Sink<'_>, elsewhere: Option<&dyn Elsewhere>) -> Result<Notes> {
     let mut reader = Reader {
         sink,
         log,
         lost: LostKeys::default(),
+        healed: Healed::default(),
         table: None,
         met: 0,
         served_after: Epoch(0),
@@ -170,11 +165,18 @@ fn read(file: &dyn StorageBackend, log: &Overlay, sink: Sink<'_>) -> Result<Note
         }
         reader.rows_of_log(table)?;
     }
+    if let Some(elsewhere) = elsewhere.filter(|_| !reader.lost.is_empty()) {
+        reader.heal(elsewhere)?;
+        reader.forget_healed();
+    }
     // The last copy but one is often on an unused page. Without a loss, such copies are only older.
     if !reader.lost.is_empty() {
         pages.scan(&mut |key, value| reader.left_behind(key, value))?;
     }
-    let Reader { mut notes, lost, .. } = reader;
+    let Reader { mut notes, lost, healed, .. } = reader;
+    // They say why something is lost.
+    notes.not_healed = if lost.is_empty() { Vec::new() } else { healed.notes };
+    notes.healed = healed.rows;
     notes.hurt = lost.spans.into_keys().chain(lost.keys.into_keys()).collect();
     Ok(notes)
 }
@@ -186,11 +188,12 @@ impl Salvage {
     }
 }
 
-struct Reader<'a> {
-    sink: Sink<'a>,
+pub(super) struct Reader<'a> {
+    pub(super) sink: Sink<'a>,
     /// Rows that the file does not have yet.
-    log: &'a Overlay,
-    lost: LostKeys,
+    pub(super) log: &'a Overlay,
+    pub(super) lost: LostKeys,
+    pub(super) healed: Healed,
     /// The table that is being walked; none for the one of tables.
     table: Option<Table>,
     /// Rows of it that were met.
@@ -213,7 +216,7 @@ impl Reader<'_> {
     }
 
     /// Takes a row where it stands, if it is sound there.
-    fn take(&mut self, table: Table, key: &[u8], value: &[u8], left_behind: bool) -> Result<()> {
+    pub(super) fn take(&mut self, table: Table, key: &[u8], value: &[u8], left_behind: bool) -> Result<()> {
         let as_found = |found| if left_behind { FactSource::LeftBehind } else { found };
         match table {
             Table::Live | Table::Tombstones => self.fact(key, value, as_found(FactSource::Newest)),
@@ -263,6 +266,15 @@ impl Reader<'_> {
         }
     }
 
+    /// Forgets the losses that came from elsewhere.
+    fn forget_healed(&mut self) {
+        let Self { lost, healed, notes, .. } = self;
+        *lost = std::mem::take(lost).without(healed);
+        notes.unreached.retain(|table, _| !healed.covers_all(*table));
+        let table_of = |name: &str| Table::ALL.into_iter().find(|table| table.name() == name);
+        notes.rows.retain(|row| !table_of(&row.table).is_some_and(|table| healed.covers(table, &row.raw_key)));
+    }
+
     /// Takes the rows of a table that only the log has.
     fn rows_of_log(&mut self, table: Table) -> Result<()> {
         for (key, value) in self.log.all(table) {
@@ -278,7 +290,7 @@ impl Reader<'_> {
     fn left_behind(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         for table in Table::ALL {
             // An older copy must not replace a sound row, nor one of the log, which is newer.
-            if !self.lost.holds(table, key) || self.log.find(table, key).is_some() {
+            if !self.lost.holds(table, key) || self.healed.covers(table, key) || self.log.find(table, key).is_some() {
                 continue;
             }
             if table == Table::Meta {

@@ -131,7 +131,7 @@ fn a_repair_puts_the_rows_of_the_log_over_those_of_the_file() {
     let path = std::fs::canonicalize(folder.path()).unwrap().join("h.redb");
     to_files(&content, &path);
     let into = Store::options().session(false).reserve(false).open_with(&folder.path().join("new.redb"), &[]).unwrap();
-    let report = crate::engine::repair::repair(&path, &into, LogIs::Used).unwrap();
+    let report = crate::engine::repair::repair(&path, &into, LogIs::Used, None).unwrap();
     assert!(report.lost.is_empty() && report.notes.is_empty(), "{report}");
     let number = |key: &str| get_of(&into, key).map(|bytes| meta::number(&bytes).unwrap());
     assert_eq!(["key 04", "key 05", "key 06", "new"].map(number), [Some(4), Some(500), None, Some(7)]);
@@ -142,7 +142,7 @@ fn a_repair_puts_the_rows_of_the_log_over_those_of_the_file() {
         std::fs::remove_file(section_file(&path, section)).unwrap();
     }
     let into = Store::options().session(false).reserve(false).open_with(&folder.path().join("old.redb"), &[]).unwrap();
-    let report = crate::engine::repair::repair(&path, &into, LogIs::Used).unwrap();
+    let report = crate::engine::repair::repair(&path, &into, LogIs::Used, None).unwrap();
     assert!(report.notes[0].starts_with("acknowledged writes after"), "{report}");
     assert_eq!(get_of(&into, "key 05"), Some(5_u64.to_be_bytes().to_vec()));
 }

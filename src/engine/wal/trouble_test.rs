@@ -247,7 +247,7 @@ fn over_a_damaged_page_the_log_is_read_from_memory_and_writes_are_refused_withou
     assert_eq!(number(&look, "a"), Some(1));
     look.close_file().unwrap();
     let repaired = new_store(folder.path(), "repaired.redb");
-    repair(&path, &repaired, LogIs::Used).unwrap();
+    repair(&path, &repaired, LogIs::Used, None).unwrap();
     assert_eq!(number(&repaired, "a"), Some(1));
     assert_eq!(repaired.view().unwrap().get(C, &100_u64.to_be_bytes()).unwrap().as_deref(), Some(&b"newest"[..]));
 }
@@ -267,7 +267,7 @@ fn a_repair_keeps_the_entries_before_damage_in_the_log_and_reports_the_loss() {
     std::fs::write(section_file(&path, 1), &log).unwrap();
     assert_eq!(options().open_with(&path, &[]).unwrap_err().kind(), ErrorKind::Damaged);
     let repaired = new_store(folder.path(), "repaired.redb");
-    let report = repair(&path, &repaired, LogIs::Used).unwrap();
+    let report = repair(&path, &repaired, LogIs::Used, None).unwrap();
     assert_eq!([0, 1, 2, 3].map(|round| number(&repaired, &format!("key {round}"))), [Some(0), Some(1), None, None]);
     assert!(report.notes[0].contains("an entry of the log is damaged"), "{report}");
     assert!(report.notes[1].starts_with("acknowledged writes after number"), "{report}");
@@ -278,7 +278,7 @@ fn a_repair_keeps_the_entries_before_damage_in_the_log_and_reports_the_loss() {
         other[at] ^= 0x20;
         std::fs::write(section_file(&path, 1), &other).unwrap();
         let repaired = new_store(folder.path(), &format!("repaired{at}.redb"));
-        repair(&path, &repaired, LogIs::Used).unwrap();
+        repair(&path, &repaired, LogIs::Used, None).unwrap();
         for round in 0..4 {
             assert!(number(&repaired, &format!("key {round}")).is_none_or(|number| number == round));
         }
@@ -290,7 +290,7 @@ fn a_repair_without_the_log_goes_back_to_the_file_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = killed(folder.path());
     let repaired = new_store(folder.path(), "repaired.redb");
-    let report = repair(&path, &repaired, LogIs::LeftOut).unwrap();
+    let report = repair(&path, &repaired, LogIs::LeftOut, None).unwrap();
     assert!(report.notes[0].contains("in a log that was left out"), "{report}");
     assert_eq!((number(&repaired, "first"), number(&repaired, "third")), (Some(1), None));
     // A log of an earlier life is never put over a store that has none.
@@ -299,7 +299,7 @@ fn a_repair_without_the_log_goes_back_to_the_file_and_says_so() {
     repaired.close_file().unwrap();
     std::fs::write(section_file(&rebuilt, 1), section).unwrap();
     let again = new_store(folder.path(), "again.redb");
-    let report = repair(&rebuilt, &again, LogIs::Used).unwrap();
+    let report = repair(&rebuilt, &again, LogIs::Used, None).unwrap();
     assert!(report.notes[0].contains("it was not used"), "{report}");
     assert_eq!(number(&again, "third"), None);
 }

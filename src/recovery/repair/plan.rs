@@ -13,7 +13,7 @@ use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::meta;
 use crate::engine::records::{KeyRange, Records, Row, scan_rows};
-use crate::engine::repair::{LogIs, RepairReport, repair};
+use crate::engine::repair::{Elsewhere, LogIs, RepairReport, repair};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
@@ -77,7 +77,7 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn plan_repair(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairPlan> {
-        Self::plan_repair_with(from.as_ref(), to.as_ref(), LogIs::Used)
+        Self::plan_repair_with(from.as_ref(), to.as_ref(), LogIs::Used, None)
     }
 
     /// The same without the store's log, for a log that is missing or not to be trusted: the store goes back to what
@@ -87,17 +87,27 @@ impl Store {
     ///
     /// As [`plan_repair`](Self::plan_repair).
     pub fn plan_repair_without_log(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<RepairPlan> {
-        Self::plan_repair_with(from.as_ref(), to.as_ref(), LogIs::LeftOut)
+        Self::plan_repair_with(from.as_ref(), to.as_ref(), LogIs::LeftOut, None)
     }
 
-    fn plan_repair_with(from: &Path, to: &Path, log: LogIs) -> Result<RepairPlan> {
+    /// The same with what another place has in place of lost rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`plan_repair`](Self::plan_repair), and those of the other place.
+    pub(crate) fn plan_repair_with(
+        from: &Path,
+        to: &Path,
+        log: LogIs,
+        elsewhere: Option<&dyn Elsewhere>,
+    ) -> Result<RepairPlan> {
         let to = to.to_path_buf();
         if fs::symlink_metadata(&to).is_ok() {
             return Err(exists(&to));
         }
         let mut made = Made::beside(&to);
         let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(made.path())?;
-        let mut report = repair(from, &store, log)?;
+        let mut report = repair(from, &store, log, elsewhere)?;
         store.alone(|tx| tx.mend(&mut report, log).map(Outcome::Commit))?;
         store.refuse_unsound("the repaired store is not sound")?;
         store.close()?;
@@ -168,9 +178,9 @@ impl WriteTx<'_> {
         let leap = if report.counters_lost { LEAP } else { 0 };
         report.notes.extend(self.raise_numbers(leap)?);
         report.notes.extend(self.mend_keys(report, log)?);
-        if !report.is_whole() {
+        if !report.is_whole() || !report.healed.is_empty() {
             let details = json!({
-                "records": report.records, "lost": report.lost.len(), "partial_points": report.partial.len(),
+                "records": report.records, "healed_rows": report.healed.values().sum::<u64>(), "lost": report.lost.len(), "partial_points": report.partial.len(),
                 "damaged_rows": report.rows.len(), "damaged_pages": report.pages.len(),
             });
             self.events().append(EventKind::Repaired, details)?;

@@ -85,6 +85,14 @@ impl Span {
             && self.through.as_deref().is_none_or(|through| key <= through)
     }
 
+    /// Whether it may have keys with a prefix behind one of these.
+    pub(crate) fn may_hold_behind(&self, after: &[u8], prefix: &[u8]) -> bool {
+        let ends_behind = self.through.as_deref().is_none_or(|through| through > after);
+        // The first key behind all with the prefix is greater than what begins with it.
+        let begins_before = self.after.as_deref().is_none_or(|begin| begin < prefix || begin.starts_with(prefix));
+        ends_behind && begins_before
+    }
+
     /// Whether it has keys, and all of them are within another.
     pub(super) fn lies_within(&self, other: &Self) -> bool {
         let begins = other.after.as_deref().is_none_or(|after| self.after.as_deref().is_some_and(|own| own >= after));

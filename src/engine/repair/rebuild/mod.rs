@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use self::found::{Points, damaged_records, names};
 use super::long;
 use super::report::{LostRecord, RepairOutcome, RepairReport};
-use super::salvage::Salvage;
+use super::salvage::{Notes, Salvage};
 use super::timeline::{Step, Version, steps};
 use crate::engine::commit::Outcome;
 use crate::engine::format::digest::Stats;
@@ -47,7 +47,10 @@ type RawRow = (Table, Vec<u8>, Vec<u8>);
 pub(in crate::engine::repair) fn rebuild(salvage: Salvage, into: &Store) -> Result<RepairReport> {
     let report = fill(&salvage, into)?;
     // There may be as many as were lost, so they are not there twice.
-    Ok(RepairReport { pages: salvage.notes.pages, rows: salvage.notes.rows, ..report })
+    let Notes { pages, rows, healed, not_healed, .. } = salvage.notes;
+    let healed = healed.into_iter().map(|(table, rows)| (table.name().to_owned(), rows)).collect();
+    let notes = report.notes.into_iter().chain(not_healed).collect();
+    Ok(RepairReport { pages, rows, healed, notes, ..report })
 }
 
 fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {

@@ -1,0 +1,42 @@
+//! The hold of a restore, or of another reader: nothing that it needs is collected meanwhile.
+
+use super::objects::name::ReplicaSlot;
+use super::objects::object::StoredObject;
+use super::opened::OpenReplica;
+use super::terms::hold::{place_hold, prepare_hold, take_away};
+use crate::error::{ErrorKind, Result};
+
+/// The hold of a reader.
+pub(super) enum Held {
+    Placed(Box<StoredObject>),
+    /// Credentials that may only read hold nothing. An object that is collected meanwhile is missed by its name.
+    ReadOnly,
+    /// A collection has announced that it deletes the base.
+    TooLate,
+}
+
+impl Held {
+    /// Keeps everything from a base on from being collected.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica.
+    pub(super) async fn place(remote: &OpenReplica, from: ReplicaSlot) -> Result<Self> {
+        let hold = prepare_hold(remote, from)?;
+        match place_hold(remote, &hold, from).await {
+            Ok(true) => Ok(Self::Placed(Box::new(hold))),
+            Ok(false) => take_away(remote, &hold).await.map(|()| Self::TooLate),
+            Err(error) if error.kind() == ErrorKind::Forbidden => Ok(Self::ReadOnly),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets it be collected again.
+    pub(super) async fn let_go(self, remote: &OpenReplica) {
+        if let Self::Placed(hold) = self
+            && let Err(error) = take_away(remote, &hold).await
+        {
+            tracing::warn!(%error, "a hold of the replica stays for a day");
+        }
+    }
+}
