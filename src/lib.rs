@@ -114,6 +114,7 @@
 //! | `recovery/upkeep/auto_backup` | `auto_backup_if_needed` `auto_backup` `next_backup_at` |
 //! | `recovery/upkeep/scheduler` | `upkeep` |
 //! | `replica/drill` | `drill_replica` |
+//! | `replica/heal` | `heal_from_replica` |
 //! | `replica/init` | `init_replica` |
 //! | `replica/repair` | `plan_repair_from_replica` |
 //! | `replica/replicator` | `replicate` |
@@ -224,6 +225,8 @@ pub use clock::{Clock, ManualClock, SystemClock, parse_time, show_time, time};
 pub use engine::check::{CheckReport, Finding};
 pub use engine::digest::{Digest, Stats};
 pub use engine::epoch::Epoch;
+#[cfg(feature = "replica")]
+pub use engine::heal::{HealReport, HealedRow, RefusedRow};
 pub use engine::options::{Durability, Options, Sharing, VerifyOnOpen};
 pub use engine::point::{Origin, PointId, Restored, Scope};
 pub use engine::redb_file::hush_contained_panics;
@@ -273,6 +276,8 @@ pub use recovery::upkeep::scheduler::{Scheduler, SchedulerOptions};
 pub use recovery::upkeep::work::{Attendant, Health, Work};
 #[cfg(feature = "replica")]
 pub use replica::drill::{DrillReplicaOptions, DrilledReplica};
+#[cfg(feature = "replica")]
+pub use replica::heal::HealOptions;
 #[cfg(feature = "replica")]
 pub use replica::init::InitReplicaOptions;
 #[cfg(feature = "replica")]

@@ -13,7 +13,7 @@
 //! * `history`: pre-images, sealing, forgetting and merging
 //! * `opening`: opening, closing and copying a file, and the files beside it
 //! * `session`: this process and the others that have the store open
-//! * `check`, `repair`: finding damage, and making a sound store from the rest
+//! * `check`, `repair`: finding damage, and making a sound store from the rest; `heal`: proved bytes for single rows
 //! * `buffered`: rows that are gathered for a second and written in one transaction; `pool`: work for all cores
 //! * `acting`, `recorder`: the actor of a write, and its audit entry in the same transaction
 
@@ -24,6 +24,8 @@ pub(crate) mod check;
 pub(crate) mod commit;
 pub(crate) mod feed;
 mod format;
+#[cfg(feature = "replica")]
+pub(crate) mod heal;
 mod history;
 pub(crate) mod meta;
 pub(crate) mod meta_row;

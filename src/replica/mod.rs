@@ -9,8 +9,8 @@
 //! * `source`: the store that is shipped; `ship`: its commits and bases; `base`: one base
 //! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `follower`: a
 //!   copy that follows the log; `standby`: the same for blocking callers; `take_over`: the end of a copy
-//! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `held`: the hold of a
-//!   reader
+//! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `heal`: so do single
+//!   rows of a living store; `held`: the hold of a reader
 //! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
 //!   not go; `prefetch`: asks for objects ahead
 //! * `drill`: restores a moment, compares it, and removes it again
@@ -26,6 +26,7 @@ pub(crate) mod cipher;
 pub(crate) mod drill;
 pub(crate) mod fill;
 pub(crate) mod follower;
+pub(crate) mod heal;
 pub(crate) mod held;
 pub(crate) mod history;
 pub(crate) mod init;
@@ -73,6 +74,8 @@ mod hostile_test;
 mod lost_answers_test;
 #[cfg(test)]
 mod replicated_test;
+#[cfg(test)]
+mod heal_test;
 #[cfg(test)]
 mod repair_test;
 #[cfg(test)]

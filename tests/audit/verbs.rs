@@ -170,6 +170,7 @@ pub const VERBS: &[(&str, Does)] = &[
         }),
     ),
     ("guard", Nothing("it has an entry at its beginning and one at its end; tests/cli/audit.rs has both")),
+    ("heal_from_replica", Nothing("tests/cli/replica.rs has its entry")),
     ("heartbeat", Nothing("docs/ARCHITECTURE.md says why heartbeats have none")),
     (
         "hold",

@@ -125,6 +125,7 @@ fn typed(hive: &Hive) -> Vec<(Vec<String>, i32)> {
         ("doctor --full", 3),
         ("check", 0),
         ("check --sample HOSTILE", 2),
+        ("check --heal s3://HOSTILE", 2),
         ("replica init s3://HOSTILE", 2),
         ("replica drill s3://HOSTILE", 2),
         ("repair --from s3://HOSTILE", 2),

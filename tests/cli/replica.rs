@@ -92,6 +92,46 @@ fn a_verb_that_reads_a_replica_makes_no_folder_where_none_is() {
     assert!(!file(&hive, "typo").exists() && !file(&hive, "s.redb").exists());
 }
 
+/// Alters a stored value, also in copies of the row that are not in use any more.
+fn damage(hive: &Hive, value: &[u8], other: &[u8]) {
+    let mut bytes = std::fs::read(hive.path()).unwrap();
+    let spots: Vec<_> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(value)).collect();
+    assert!(!spots.is_empty());
+    spots.iter().for_each(|at| bytes[*at..at + other.len()].copy_from_slice(other));
+    std::fs::write(hive.path(), bytes).unwrap();
+}
+
+#[test]
+fn damage_comes_back_from_the_replica_into_a_new_file_or_into_the_store_itself() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    hive.ok(&["replica", "init", "there"]);
+    hive.ok(&["put", "config", "shape", "\"round\""]);
+    damage(&hive, b"\"red\"", b"\"rod\"");
+    hive.run(&["check"]).with(4);
+    hive.run(&["repair", "--dry-run"]).with(3);
+    let planned = hive.ok(&["repair", "--from", "there", "--dry-run"]);
+    assert!(planned.contains("live: rows that came from the replica: 1\n"), "{planned}");
+    hive.ok(&["repair", "--from", "there", "--to", "sound.redb"]);
+    assert_eq!(hive.ok(&["--store", "sound.redb", "get", "config", "colour"]).trim(), "\"red\"");
+
+    let healed = hive.ok(&["check", "--heal", "there"]);
+    assert!(healed.contains("colour: healed\nhealed: 1 row; not healed: 0 rows\nsound: "), "{healed}");
+    assert_eq!(hive.ok(&["get", "config", "colour"]).trim(), "\"red\"");
+    assert!(hive.ok(&["log"]).contains("rows_healed"));
+    let trail = hive.ok(&["--json", "get", "audit"]);
+    assert!(trail.contains("\"heal\""), "{trail}");
+
+    // Nobody else has the commit that was not shipped.
+    damage(&hive, b"\"round\"", b"\"raond\"");
+    let refused = hive.run(&["--json", "check", "--heal", "there"]).with(4).out;
+    assert!(refused.contains("does not keep them"), "{refused}");
+    let other = Hive::new();
+    other.ok(&["replica", "init", "other"]);
+    let refused = hive.run(&["check", "--heal", file(&other, "other").to_str().unwrap()]).with(1);
+    assert!(refused.err.contains("the replica is of another store"), "{}", refused.err);
+}
+
 #[cfg(all(unix, feature = "http"))]
 /// Waits until a condition holds.
 fn wait_until(what: &str, holds: impl Fn() -> bool) {

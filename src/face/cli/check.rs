@@ -8,6 +8,8 @@ use crate::face::cli::exit::Exit;
 use crate::face::cli::hint::typed;
 use crate::face::cli::output::Output;
 use crate::face::cli::progress::Progress;
+#[cfg(feature = "replica")]
+use crate::face::cli::replica::Heal;
 use crate::text::{counted, show_bytes};
 use crate::{CheckReport, Error, ErrorKind, Finding, Hint, Result, Selector, VerifyOnOpen};
 
@@ -15,13 +17,16 @@ use crate::{CheckReport, Error, ErrorKind, Finding, Hint, Result, Selector, Veri
 ///
 /// Damage is listed with its table, its key and its meaning, and the exit code is 4. If no other process has the store
 /// open, the pages of the file are verified too. With --json every finding is a line, and the last line is the summary.
+/// With --heal, damaged rows first get their bytes back from the replica of the store, where these are proved; other
+/// programs may use the store meanwhile.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hivekeep check
   hivekeep check --pages
   hivekeep check --sample 10%
-  hivekeep check --at latest --json")]
+  hivekeep check --at latest --json
+  hivekeep check --heal s3://backups/hive")]
 pub(super) struct Check {
     /// Verify the pages of the file even if other processes have it open; their writers wait, 1 to 2 s per GB
     #[arg(long)]
@@ -33,6 +38,9 @@ pub(super) struct Check {
     /// records
     #[arg(long, value_name = "PART", value_parser = part, conflicts_with_all = ["pages", "at"])]
     sample: Option<f64>,
+    #[cfg(feature = "replica")]
+    #[command(flatten)]
+    heal: Heal,
 }
 
 impl Check {
@@ -40,6 +48,8 @@ impl Check {
         if context.is_remote() {
             return self.there(context);
         }
+        #[cfg(feature = "replica")]
+        self.heal.run(context)?;
         let options = context.options();
         // A sample is quick. Verifying all pages when the file is opened is not, and would hide which rows a damaged
         // page affects.
@@ -79,6 +89,8 @@ impl Check {
     /// Lets a service check its store.
     fn there(self, context: &mut Context) -> Result<Exit> {
         let others = [("--pages", self.pages), ("--at", self.at.is_some()), ("--sample", self.sample.is_some())];
+        #[cfg(feature = "replica")]
+        self.heal.refuse_remote(context)?;
         let why = "a service checks all records and points, and no pages";
         others.iter().filter(|(_, is_given)| *is_given).try_for_each(|(name, _)| context.needs_file(name, why))?;
         let bar = Progress::new(&context.out, "rows");

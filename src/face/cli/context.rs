@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "replica")]
+use crate::VerifyOnOpen;
 use crate::duration;
 use crate::face::cli::output::Output;
 use crate::face::cli::target::{Seen, StoreLocation, Target};
@@ -127,7 +129,17 @@ impl Context {
 
     /// Opens the file of the store, changes it, and closes it.
     pub(super) fn change<R>(&self, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
-        let store = acting(self.options().open(&self.path)?);
+        self.change_with(self.options(), work)
+    }
+
+    /// The same for a file with damaged pages.
+    #[cfg(feature = "replica")]
+    pub(super) fn change_unverified<R>(&self, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
+        self.change_with(self.options().verify_on_open(VerifyOnOpen::Never), work)
+    }
+
+    fn change_with<R>(&self, options: Options, work: impl FnOnce(&Store) -> Result<R>) -> Result<R> {
+        let store = acting(options.open(&self.path)?);
         let result = work(&store)?;
         store.close()?;
         Ok(result)

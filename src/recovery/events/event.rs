@@ -136,6 +136,8 @@ kinds! {
     DrillFinished = "drill_finished",
     /// Damage was repaired.
     Repaired = "repaired",
+    /// Damaged rows got their bytes back from a replica.
+    RowsHealed = "rows_healed",
     /// Files of another program were adopted.
     Adopted = "adopted",
     /// A part of such a file could not be adopted; its text is in the details.

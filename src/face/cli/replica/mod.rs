@@ -2,9 +2,11 @@
 //!
 //! * `source`: the replica that a verb reads
 //! * `copies`: copies of a replica: made, followed, taken over; `drill`: one that is compared and removed
+//! * `heal`: the option of `check` that heals from one
 
 mod copies;
 mod drill;
+mod heal;
 mod source;
 
 use clap::{Args, Subcommand};
@@ -12,6 +14,7 @@ use serde_json::json;
 
 use self::copies::{Promote, Restore, Standby, TakeOver};
 use self::drill::Drill;
+pub(super) use self::heal::Heal;
 use self::source::Source;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
