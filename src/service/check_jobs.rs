@@ -96,12 +96,26 @@ impl CheckJobs {
 }
 
 impl CheckJob {
-    /// Checks everything, keeps the report in the store and in the job, and reports the findings to the attendant.
-    pub(crate) fn run(&self, store: &Store, attendant: &dyn Attendant) {
-        let report = store.check_with(|done, of| {
-            self.done.fetch_max(done, Ordering::Relaxed);
-            self.of.store(of, Ordering::Relaxed);
-        });
+    /// Checks everything, keeps the report in the store and in the job, and reports the findings to the attendant. If
+    /// something is found, `heal` may heal some rows and says how many; then everything is checked again.
+    pub(crate) fn run(&self, store: &Store, attendant: &dyn Attendant, heal: &dyn Fn() -> Result<u64>) {
+        let check = || {
+            store.check_with(|done, of| {
+                self.done.fetch_max(done, Ordering::Relaxed);
+                self.of.store(of, Ordering::Relaxed);
+            })
+        };
+        let mut report = check();
+        if report.as_ref().is_ok_and(|report| !report.is_sound()) {
+            match heal() {
+                Ok(0) => {}
+                Ok(rows) => {
+                    tracing::warn!(rows, "damaged rows were healed from the replica");
+                    report = check();
+                }
+                Err(error) => tracing::warn!(%error, "damaged rows cannot be healed from the replica"),
+            }
+        }
         if let Ok(report) = &report {
             store.note_check_if_possible(report);
         }
@@ -137,6 +151,8 @@ impl EndedCheck {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::commit::Outcome;
+    use crate::engine::schema::{CollectionId, Table};
     use crate::testkit::checked_store::{Fixture, time};
 
     #[test]
@@ -146,14 +162,37 @@ mod tests {
         let (first, is_new) = jobs.start(time(0));
         assert!(is_new && first.ended().is_none());
         assert!(!jobs.start(time(1)).1, "the first one still runs");
-        first.run(&hive.store, &());
+        first.run(&hive.store, &(), &|| Ok(0));
         assert!(first.ended().unwrap().report.as_ref().unwrap().is_sound());
         assert_eq!((jobs.last_problem(), first.progress().0), (None, first.progress().1));
         for _ in 0..REMEMBERED {
             let (job, is_new) = jobs.start(time(2));
             assert!(is_new);
-            job.run(&hive.store, &());
+            job.run(&hive.store, &(), &|| Ok(0));
         }
         assert!(jobs.find(&first.id).is_none());
+    }
+
+    #[test]
+    fn damage_is_healed_and_checked_again_and_stays_a_finding_where_it_cannot_be() {
+        let hive = Fixture::new();
+        hive.store.write(|tx| tx.config().put("a", &serde_json::json!(1))).unwrap();
+        let key = CollectionId::CONFIG.row_key(b"a");
+        let sound = hive.store.view().unwrap().stored().get(Table::Live, &key).unwrap().unwrap();
+        let put = |bytes: &[u8]| {
+            hive.store.alone(|tx| tx.insert(Table::Live, &key, bytes).map(Outcome::Commit)).unwrap();
+        };
+        let run = |heal: &dyn Fn() -> Result<u64>| {
+            put(b"no frame");
+            let job = CheckJobs::default().start(time(0)).0;
+            job.run(&hive.store, &(), heal);
+            job.ended().unwrap().report.as_ref().unwrap().is_sound()
+        };
+        assert!(!run(&|| Ok(0)));
+        assert!(!run(&|| Err(crate::Error::conflict("no replica"))));
+        assert!(run(&|| {
+            put(&sound);
+            Ok(1)
+        }));
     }
 }

@@ -315,9 +315,10 @@ impl Instance {
         Ok(job)
     }
 
-    /// Runs a check that was begun, to its end.
+    /// Runs a check that was begun, to its end. Rows that it finds damaged are healed from the replica, if there is
+    /// one.
     pub(crate) fn run_check(&self, job: &CheckJob) {
-        job.run(&self.store, &*self.steward);
+        job.run(&self.store, &*self.steward, &|| self.replication.heal(&self.store));
     }
 
     /// How the scheduler's work has gone.

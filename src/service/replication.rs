@@ -6,12 +6,16 @@ use std::time::Duration;
 #[cfg(feature = "replica")]
 use jiff::Timestamp;
 
+#[cfg(feature = "replica")]
+use crate::engine::heal::RefusedRow;
 use crate::engine::store::Store;
 #[cfg(not(feature = "replica"))]
 use crate::error::Error;
 use crate::error::Result;
 #[cfg(feature = "replica")]
 use crate::files;
+#[cfg(feature = "replica")]
+use crate::replica::heal::HealOptions;
 #[cfg(feature = "replica")]
 use crate::replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
 #[cfg(feature = "replica")]
@@ -46,6 +50,15 @@ pub(crate) struct ReplicaSetup {
 pub(crate) struct Replication {
     #[cfg(feature = "replica")]
     running: Option<(Replicator, Duration)>,
+    #[cfg(feature = "replica")]
+    setup: Option<ReplicaSetup>,
+}
+
+#[cfg(feature = "replica")]
+impl ReplicaSetup {
+    fn identity(&self) -> Result<Option<String>> {
+        self.identity.as_deref().map(|file| files::read_secret(file, files::SETTINGS_MAX)).transpose()
+    }
 }
 
 #[cfg(feature = "replica")]
@@ -56,14 +69,28 @@ impl Replication {
     ///
     /// As [`Store::replicate`]; `Io` when the identity cannot be read.
     pub(crate) fn start(store: &Store, setup: Option<&ReplicaSetup>) -> Result<Self> {
-        let Some(setup) = setup else { return Ok(Self { running: None }) };
-        let identity =
-            setup.identity.as_deref().map(|file| files::read_secret(file, files::SETTINGS_MAX)).transpose()?;
+        let Some(setup) = setup else { return Ok(Self { running: None, setup: None }) };
+        let identity = setup.identity()?;
         let ReplicaSetup { interval, keep, drill_every, write_limit, .. } = *setup;
         let options = ReplicateOptions { interval, identity, keep, drill_every, write_limit };
         let replicator = store.replicate(&setup.location.parse()?, options, WAIT)?;
         let late = LATE_AFTER.max(setup.interval.saturating_mul(10));
-        Ok(Self { running: Some((replicator, late)) })
+        Ok(Self { running: Some((replicator, late)), setup: Some(setup.clone()) })
+    }
+
+    /// Heals the store from its replica, if it has one; says how many rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::heal_from_replica`]; `Io` when the identity cannot be read.
+    pub(crate) fn heal(&self, store: &Store) -> Result<u64> {
+        let Some(setup) = &self.setup else { return Ok(0) };
+        let options = HealOptions { identity: setup.identity()? };
+        let report = store.heal_from_replica(&setup.location.parse()?, &options)?;
+        for RefusedRow { table, key, why } in report.refusals {
+            tracing::warn!(table, key, why, "a damaged row cannot be healed from the replica");
+        }
+        Ok(report.healed)
     }
 
     /// Whether the replica has everything that it should have by now, in words; none without a replica.
@@ -134,6 +161,11 @@ impl Replication {
     /// The replica of another build of the program.
     pub(crate) fn state(&self, store: &Store) -> Result<Option<ReplicaState>> {
         ReplicaState::of(&store.view()?)
+    }
+
+    /// Nothing is healed.
+    pub(crate) fn heal(&self, _: &Store) -> Result<u64> {
+        Ok(0)
     }
 
     /// Nothing is shipped.
