@@ -4,10 +4,10 @@
 //! a row, if all changes are known, is what was written. The records of a collection must also add up to its count,
 //! its bytes and its digest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::find::Damage;
-use super::remedies::Remedies;
+use super::remedies::{Newest, Remedies};
 use super::{HealReport, Remedy};
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;
@@ -45,14 +45,14 @@ impl Damage {
         let mut sought = remedies.rows;
         for ((table, key), seen) in self.rows {
             let collection = Place::of_record(&key).collection;
-            match sought.remove(&(table, key.clone())).flatten() {
-                None => report.refuse(table, &key, "the replica has no such row"),
-                Some(None) => report.refuse(table, &key, "the row was removed, as the replica has it"),
-                Some(Some(_)) if table == Table::Live && !proved.contains(&collection) => {
+            match sought.remove(&(table, key.clone())).unwrap_or(Newest::Unknown) {
+                Newest::Unknown => report.refuse(table, &key, "the replica has no such row"),
+                Newest::Gone => report.refuse(table, &key, "the row was removed, as the replica has it"),
+                Newest::Is(_) if table == Table::Live && !proved.contains(&collection) => {
                     let why = "the records of its collection do not add up to its digest, with what the replica has";
                     report.refuse(table, &key, why);
                 }
-                Some(Some(bytes)) => all.push(Remedy { table, key, seen, bytes }),
+                Newest::Is(bytes) => all.push(Remedy { table, key, seen, bytes }),
             }
         }
         Ok(Judged { report, remedies: all })
@@ -65,8 +65,8 @@ impl Damage {
             return Ok(BTreeSet::new());
         }
         let mut sums: Contents = self.stats.keys().map(|id| (*id, self.sound_of(*id))).collect();
-        for ((table, key), remedy) in &remedies.rows {
-            let (Table::Live, Some(Some(bytes))) = (table, remedy) else { continue };
+        for ((table, key), newest) in &remedies.rows {
+            let (Table::Live, Newest::Is(bytes)) = (table, newest) else { continue };
             let place = Place::of_record(key);
             if let Some(payload) = frame::decode(place, bytes)?.payload() {
                 sums.entry(place.collection).or_default().merge(&stats_of(place.key, payload));
@@ -74,7 +74,7 @@ impl Damage {
         }
         let mut proved = BTreeSet::new();
         for (collection, sum) in sums {
-            if self.stats_of(collection, &remedies.rows)? == Some(sum) {
+            if self.stats_of(collection, remedies)? == Some(sum) {
                 proved.insert(collection);
             }
         }
@@ -86,16 +86,12 @@ impl Damage {
     }
 
     /// The statistics of a collection; none when nobody knows them.
-    fn stats_of(
-        &self,
-        collection: CollectionId,
-        remedies: &BTreeMap<(Table, Vec<u8>), Option<Option<Vec<u8>>>>,
-    ) -> Result<Option<Stats>> {
+    fn stats_of(&self, collection: CollectionId, remedies: &Remedies) -> Result<Option<Stats>> {
         if let Some(stored) = self.stats.get(&collection).copied().flatten() {
             return Ok(Some(stored));
         }
         let key = meta::stats_key(collection);
-        let Some(Some(Some(bytes))) = remedies.get(&(Table::Meta, key.clone())) else { return Ok(None) };
+        let Some(Newest::Is(bytes)) = remedies.rows.get(&(Table::Meta, key.clone())) else { return Ok(None) };
         codec::decode(&meta::payload(Table::Meta, &key, bytes)?).map(Some)
     }
 }

@@ -16,17 +16,24 @@ const MOST_BYTES: usize = 64 << 20;
 /// So many bytes of commits are read at a time.
 const READ_BYTES: usize = 8 << 20;
 
+/// The newest change of a row that is known.
+pub(super) enum Newest {
+    /// None has come.
+    Unknown,
+    Gone,
+    Is(Vec<u8>),
+}
+
 /// The newest change of each damaged row, as far as it is known.
 pub(crate) struct Remedies {
-    /// None: no change has come. Then the bytes, or none for a row that is gone.
-    pub(super) rows: BTreeMap<(Table, Vec<u8>), Option<Option<Vec<u8>>>>,
+    pub(super) rows: BTreeMap<(Table, Vec<u8>), Newest>,
     bytes: usize,
 }
 
 impl Remedies {
     /// For the damage of a store.
     pub(crate) fn of(damage: &Damage) -> Self {
-        let rows = damage.rows.keys().map(|row| (row.clone(), None)).collect();
+        let rows = damage.rows.keys().map(|row| (row.clone(), Newest::Unknown)).collect();
         Self { rows, bytes: 0 }
     }
 
@@ -51,15 +58,15 @@ impl Remedies {
 
     /// Goes on with the changes that came behind these.
     pub(crate) fn followed_by(mut self, later: Self) -> Self {
-        let changed = later.rows.into_iter().filter(|(_, change)| change.is_some());
-        changed.for_each(|(row, change)| drop(self.rows.insert(row, change)));
+        let changed = later.rows.into_iter().filter(|(_, newest)| !matches!(newest, Newest::Unknown));
+        changed.for_each(|(row, newest)| drop(self.rows.insert(row, newest)));
         self
     }
 }
 
 impl TakesChanges for Remedies {
     fn begin(&mut self) -> Result<()> {
-        self.rows.values_mut().for_each(|row| *row = None);
+        self.rows.values_mut().for_each(|row| *row = Newest::Unknown);
         self.bytes = 0;
         Ok(())
     }
@@ -71,13 +78,13 @@ impl TakesChanges for Remedies {
             self.rows.range_mut((table, key.to_vec())..).next().filter(|((of, row), _)| *of == table && row == key);
         let Some((_, row)) = sought else { return Ok(()) };
         value.map_or(Ok(()), |value| frame::decode(table.place(key), value).map(drop))?;
-        let length = |row: Option<&[u8]>| row.map_or(0, <[u8]>::len);
-        self.bytes = self.bytes.saturating_sub(length(row.as_ref().and_then(|row| row.as_deref()))) + length(value);
+        let before = if let Newest::Is(bytes) = row { bytes.len() } else { 0 };
+        self.bytes = self.bytes.saturating_sub(before) + value.map_or(0, <[u8]>::len);
         if self.bytes > MOST_BYTES {
             let message = "too much is damaged to be healed row by row; repair the store";
             return Err(Error::damaged(format!("{message}: bytes={} most={MOST_BYTES}", self.bytes)));
         }
-        *row = Some(value.map(<[u8]>::to_vec));
+        *row = value.map_or(Newest::Gone, |value| Newest::Is(value.to_vec()));
         Ok(())
     }
 }
