@@ -69,15 +69,15 @@ mod faulty_test;
 #[cfg(test)]
 mod gated_test;
 #[cfg(test)]
+mod heal_test;
+#[cfg(test)]
 mod hostile_test;
 #[cfg(test)]
 mod lost_answers_test;
 #[cfg(test)]
-mod replicated_test;
-#[cfg(test)]
-mod heal_test;
-#[cfg(test)]
 mod repair_test;
+#[cfg(test)]
+mod replicated_test;
 #[cfg(test)]
 mod restore_test;
 #[cfg(test)]

@@ -405,7 +405,10 @@ impl Work {
         });
         let mut written = match &fence {
             Some(fence) => self.store.fence(fence),
-            None => Ok(self.store.refuse_writes(text.clone())),
+            None => {
+                self.store.refuse_writes(text.clone());
+                Ok(())
+            }
         };
         *self.shared.refusal.lock() = Some(error);
         self.note(|state| (state.error, state.fenced) = (Some(text), true));

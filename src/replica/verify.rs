@@ -184,9 +184,9 @@ async fn walk_from(
         }
         // Each base behind a gap is walked from by itself.
         Some(Walked::Lost) if is_gap(remote, name).await? => {
-            if !bases.iter().any(|base| base.slot == at.slot) {
-                found.findings.push(format!("the base behind a gap of the log is not whole: object={name}"));
-            }
+            let is_whole = bases.iter().any(|base| base.slot == at.slot);
+            let finding = || format!("the base behind a gap of the log is not whole: object={name}");
+            found.findings.extend((!is_whole).then(finding));
         }
         Some(Walked::Lost) => found.findings.push(match remote.get(name).await? {
             None => missing(name).to_string(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use super::fence_test::fence;
 use crate::engine::commit::Outcome;
 use crate::engine::options::{Durability, Sharing};
 use crate::engine::records::Records;
@@ -162,7 +163,7 @@ fn the_end_of_shipping_a_fence_and_a_close_wake_all_who_wait() {
         if closes {
             hive.store.close_file().unwrap();
         } else {
-            hive.store.fence(Some("another process has the history".into()));
+            hive.store.fence(&fence()).unwrap();
         }
         for write in waiting {
             assert_eq!(write.answer().unwrap_err().kind(), ErrorKind::Uncertain, "closes={closes}");
@@ -185,7 +186,7 @@ fn a_write_that_the_replica_has_is_answered_although_the_process_is_fenced_then(
     let write = hive.begin(|store| put(store, 1));
     write.assert_waits();
     hive.ship();
-    hive.store.fence(Some("another process has the history".into()));
+    hive.store.fence(&fence()).unwrap();
     drop(shipping);
     write.answer().unwrap();
     assert_eq!(put(&hive.waits, 2).unwrap_err().kind(), ErrorKind::Conflict);

@@ -18,7 +18,7 @@ use crate::engine::store::Store;
 use crate::engine::wal::test::{C, SHORT, options};
 use crate::error::{ErrorKind, Hint};
 
-fn fence() -> Fence {
+pub(super) fn fence() -> Fence {
     Fence { replica: "s3://there/hive".into(), by_term: Some(8), at: Timestamp::UNIX_EPOCH }
 }
 
