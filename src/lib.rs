@@ -285,7 +285,9 @@ pub use replica::location::ReplicaLocation;
 #[cfg(feature = "replica")]
 pub use replica::moment::ReplicaMoment;
 #[cfg(feature = "replica")]
-pub use replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
+pub use replica::options::ReplicateOptions;
+#[cfg(feature = "replica")]
+pub use replica::replicator::{ReplicationStatus, Replicator};
 #[cfg(feature = "replica")]
 pub use replica::restore::{RestoreReplicaOptions, RestoredReplica};
 #[cfg(feature = "replica")]

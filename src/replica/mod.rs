@@ -16,8 +16,9 @@
 //! * `drill`: restores a moment, compares it, and removes it again
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `status`: the content in
 //!   numbers
-//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own; `watch`: inspections and drills
-//!   beside it; `inspect`: one inspection; `overtaken`: the errors of its end when another process has taken over
+//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options`; `watch`:
+//!   inspections and drills beside it; `inspect`: one inspection; `overtaken`: the errors of its end when another process
+//!   has taken over
 
 pub(crate) mod base;
 pub(crate) mod bases;
@@ -36,6 +37,7 @@ pub(crate) mod look;
 pub(crate) mod moment;
 pub(crate) mod objects;
 pub(crate) mod opened;
+pub(crate) mod options;
 pub(crate) mod overtaken;
 pub(crate) mod position;
 pub(crate) mod prefetch;

@@ -115,12 +115,8 @@ fn record(key: u32, version: u32) -> Value {
     json!(format!("{key}-{version}-").repeat(12))
 }
 
-pub(super) fn put(store: &Store, keys: impl Iterator<Item = u32>, version: u32) {
-    store
-        .write(|tx| {
-            keys.map(|key| tx.config().put(&format!("k{key:03}"), &record(key, version))).collect::<Result<()>>()
-        })
-        .unwrap();
+pub(super) fn put(store: &Store, mut keys: impl Iterator<Item = u32>, version: u32) {
+    store.write(|tx| keys.try_for_each(|key| tx.config().put(&format!("k{key:03}"), &record(key, version)))).unwrap();
 }
 
 /// Records of several kinds, with points before and after their changes.

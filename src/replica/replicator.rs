@@ -1,6 +1,5 @@
 //! Shipping a store on a thread of its own, for as long as it is open.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use super::bucket::Bucket;
 use super::cipher::Identities;
 use super::location::ReplicaLocation;
 use super::opened::OpenReplica;
+use super::options::ReplicateOptions;
 use super::overtaken::Overtaken;
 use super::runtime::block_on;
 use super::ship::{ShipOutcome, Shipper};
@@ -20,24 +20,15 @@ use super::terms::collect::{CollectStep, Retention};
 use super::terms::remote::Remote;
 use super::watch::{Known, Shipping, Watch, mistake};
 use crate::clock::as_stored;
-use crate::duration::exact;
 use crate::engine::feed::{AwaitedShipping, Fence, ShippingLock};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::check::last_replica::ReplicaWatch;
 use crate::recovery::upkeep::background::{Background, Stop};
 
-/// The time between two looks for new commits, unless another one is set.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// After a failure the next try comes this much later, then twice as much, and so on.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Every moment of so much time can be restored, unless another time is set.
-const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// A drill is made this often, unless another time is set.
-const DRILL_EVERY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The bounds of both times.
-const LENGTHS: (Duration, Duration) = (Duration::from_secs(60 * 60), Duration::from_secs(3650 * 24 * 60 * 60));
 /// Old objects are looked for this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The first look comes soon, and not while a process may only run for a moment.
@@ -48,8 +39,6 @@ const GRACE: Duration = Duration::from_secs(6 * 60 * 60);
 const HOLD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The last object is read back this often.
 const READ_BACK_EVERY: Duration = Duration::from_secs(60);
-/// A write waits so long for the replica, unless another time is set.
-const WRITE_LIMIT: Duration = Duration::from_secs(30);
 /// Writes that come back share an object if they do so within a quarter of the time that the last one took, and this.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -61,68 +50,6 @@ const LAST: Duration = Duration::from_secs(5);
 const A_MOMENT: Duration = Duration::from_millis(100);
 /// The bounds of the interval.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
-
-/// How a store is shipped.
-#[derive(Clone)]
-pub struct ReplicateOptions {
-    /// The time between two looks for new commits: the most that the loss of the machine costs,
-    /// besides the time of a request.
-    pub interval: Duration,
-    /// The text of an age identity file. It is needed for an encrypted replica only when other processes have written
-    /// to it.
-    pub identity: Option<String>,
-    /// The time whose every moment can be restored; 7 days by default. Objects that only earlier moments need are
-    /// deleted, some hours after they are found. From an hour to ten years.
-    pub keep: Duration,
-    /// The time between two drills, each of which restores a random moment beside the store, compares it, and removes
-    /// it; 7 days by default, and none for no drills. From an hour to ten years.
-    pub drill_every: Option<Duration>,
-    /// The time for which a write of [`Durability::Replicated`](crate::Durability::Replicated) waits for the replica
-    /// before it is an error; 30 s by default.
-    pub write_limit: Duration,
-}
-
-impl Default for ReplicateOptions {
-    fn default() -> Self {
-        Self {
-            interval: INTERVAL,
-            identity: None,
-            keep: KEEP,
-            drill_every: Some(DRILL_EVERY),
-            write_limit: WRITE_LIMIT,
-        }
-    }
-}
-
-impl ReplicateOptions {
-    fn refuse_lengths(&self) -> Result<()> {
-        let (least, most) = LENGTHS;
-        let named = [("the time that can be restored", Some(self.keep)), ("the time between drills", self.drill_every)];
-        for (name, length) in named.into_iter().filter_map(|(name, length)| Some((name, length?))) {
-            if length < least || length > most {
-                let [length, least, most] = [length, least, most].map(exact);
-                return Err(Error::invalid(format!(
-                    "{name} is too short or too long: time={length} shortest={least} longest={most}"
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for ReplicateOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let has_identity = self.identity.is_some();
-        let Self { interval, keep, drill_every, write_limit, .. } = self;
-        f.debug_struct("ReplicateOptions")
-            .field("interval", interval)
-            .field("identity", &has_identity)
-            .field("keep", keep)
-            .field("drill_every", drill_every)
-            .field("write_limit", write_limit)
-            .finish()
-    }
-}
 
 /// The state of shipping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -149,8 +149,7 @@ fn one_process_ships_a_store_and_the_next_one_begins_a_term_once_it_has_ended() 
     let shared = Shared::new();
     let (one, two) = (shared.open(), shared.open());
     let first = replicate(&one, &shared.at).unwrap();
-    let refused =
-        two.replicate(&shared.at, super::replicator::ReplicateOptions::default(), Duration::ZERO).unwrap_err();
+    let refused = two.replicate(&shared.at, super::options::ReplicateOptions::default(), Duration::ZERO).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
     let elsewhere = ReplicaLocation(Location::Directory(shared.path("elsewhere")));
     let refused = two.init_replica(&elsewhere, &InitReplicaOptions::default()).unwrap_err();
@@ -227,7 +226,7 @@ fn an_overtaken_file_is_locked_for_every_process_and_for_every_later_one() {
 fn an_end_that_finds_the_replica_taken_over_locks_the_file_too() {
     let shared = Shared::new();
     let store = shared.open();
-    let options = super::replicator::ReplicateOptions { interval: Duration::from_secs(3600), ..Default::default() };
+    let options = super::options::ReplicateOptions { interval: Duration::from_secs(3600), ..Default::default() };
     let replicator = store.replicate(&shared.at, options, Duration::from_secs(20)).unwrap();
     let _elsewhere = shared.is_overtaken("there.redb");
     put(&store, 2).unwrap();

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::init::InitReplicaOptions;
 use super::location::{Location, ReplicaLocation};
-use super::replicator::{ReplicateOptions, Replicator};
+use super::options::ReplicateOptions;
+use super::replicator::Replicator;
 use super::restore::RestoreReplicaOptions;
 use super::ship::{REQUEST_BYTES, is_base_due};
 use super::source::ShippedTo;

@@ -17,7 +17,9 @@ use crate::files;
 #[cfg(feature = "replica")]
 use crate::replica::heal::HealOptions;
 #[cfg(feature = "replica")]
-use crate::replica::replicator::{ReplicateOptions, ReplicationStatus, Replicator};
+use crate::replica::options::ReplicateOptions;
+#[cfg(feature = "replica")]
+use crate::replica::replicator::{ReplicationStatus, Replicator};
 #[cfg(feature = "replica")]
 use crate::transfer::replica_state::ReplicaShipping;
 use crate::transfer::replica_state::ReplicaState;

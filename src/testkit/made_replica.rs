@@ -94,8 +94,8 @@ async fn use_it(objects: Arc<dyn ObjectStore>, data: &[u8], folder: &Path) -> Re
     Ok(found.is_sound())
 }
 
-/// A restore brings back the newest commit that a verification found. It alone applies the rows of commits, and may find
-/// them damaged, if a writer of nonsense has made them.
+/// A restore brings back the newest commit that a verification found. It alone applies the rows of commits, and may
+/// find them damaged, if a writer of nonsense has made them.
 fn is_restored(found: &VerifiedReplica, restored: &Result<RestoredCopy>) {
     match restored {
         Ok(copy) => assert_eq!(Some(copy.position.sequence), found.sequence),
