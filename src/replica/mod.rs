@@ -17,8 +17,8 @@
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `status`: the content in
 //!   numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options`; `watch`:
-//!   inspections and drills beside it; `inspect`: one inspection; `overtaken`: the errors of its end when another process
-//!   has taken over
+//!   inspections and drills beside it; `inspect`: one inspection; `overtaken`: the errors of its end when another
+//! process   has taken over
 
 pub(crate) mod base;
 pub(crate) mod bases;
