@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use super::cipher::Identities;
 use super::init::InitReplicaOptions;
+use super::inspect::inspect;
 use super::location::{Location, ReplicaLocation};
-use super::objects::name::{Folder, ObjectName, Term};
+use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::opened::OpenReplica;
 use super::runtime::block_on;
 use super::ship::Shipper;
 use super::source::Source;
 use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::hold::{place_hold, prepare_hold, take_away};
-use super::terms::remote::Remote;
+use super::terms::remote::{Deletes, Remote};
 use crate::clock::ManualClock;
 use crate::engine::options::Sharing;
 use crate::engine::store::Store;
@@ -164,6 +165,36 @@ fn a_claim_of_a_later_term_ends_a_collection() {
         assert_eq!(next.collect(&mut other, Duration::ZERO).await?, CollectStep::Announced);
         next.release().await?;
         assert!(all.len() >= 5);
+        Ok::<_, crate::error::Error>(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_inspection_during_a_collection_finds_nothing_missing_and_behind_the_floor_it_does() {
+    block_on(async {
+        let mut fleet = ByHand::new().await?;
+        for number in 0..5 {
+            fleet.day(number).await?;
+        }
+        let bases = fleet.bases().await?;
+        let mut collector = fleet.shipper.collector(RETENTION);
+        assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
+        assert_eq!(fleet.collect(&mut collector, 6 * HOUR).await?, CollectStep::Decided);
+        // The log goes before the bases that it is behind of, and many objects take a while.
+        let ObjectName::Manifest(floor) = bases[bases.len() - 3] else { panic!() };
+        let term = floor.slot.term;
+        let log = |index| ObjectName::Log(ReplicaSlot { term, index });
+        for index in 1..floor.slot.index {
+            fleet.remote.delete(log(index)).await?;
+        }
+        let own = fleet.shipper.position().unwrap();
+        let found = inspect(&fleet.remote, own, 0).await?;
+        assert_eq!(found.findings, [""; 0]);
+        assert!(found.restorable_from.is_some() && found.objects < own.slot.index + 9);
+        fleet.remote.delete(log(floor.slot.index)).await?;
+        let found = inspect(&fleet.remote, own, 0).await?;
+        assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
         Ok::<_, crate::error::Error>(())
     })
     .unwrap();

@@ -33,10 +33,10 @@ const INSPECT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const FIRST_INSPECTION: Duration = Duration::from_secs(60);
 /// The first drill of a store: its machine has other work after a start.
 const FIRST_DRILL: Duration = Duration::from_secs(60 * 60);
-/// After one that found something, or could not be made, the next inspection comes this much later.
+/// After one that found something, or could not be made, the next inspection or drill comes this much later.
 const AGAIN: Duration = Duration::from_secs(60 * 60);
-/// The same for a drill, which costs more.
-const DRILL_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
+/// The same for a drill that was left out: the disk has no more room soon.
+const LEFT_OUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two looks whether something is due.
 const TICK: Duration = Duration::from_secs(5);
 /// Between two looks whether the thread is to stop, while it works.
@@ -122,8 +122,9 @@ impl Watch {
                 inspect_at = Instant::now() + told(within(stop, self.inspect()), "inspected", INSPECT_EVERY, AGAIN);
             }
             if drill_at.is_some_and(|at| Instant::now() >= at) {
-                let every = self.drill_every.unwrap_or(DRILL_AGAIN);
-                drill_at = Some(Instant::now() + told(within(stop, self.drill()), "rehearsed", every, DRILL_AGAIN));
+                let (every, done) = (self.drill_every.unwrap_or(LEFT_OUT), within(stop, self.drill()));
+                let again = if self.known.lock().drill_error.is_some() { AGAIN } else { LEFT_OUT };
+                drill_at = Some(Instant::now() + told(done, "rehearsed", every, again));
             }
         }
     }
