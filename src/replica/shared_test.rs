@@ -154,12 +154,12 @@ fn one_process_ships_a_store_and_the_next_one_begins_a_term_once_it_has_ended() 
     let elsewhere = ReplicaLocation(Location::Directory(shared.path("elsewhere")));
     let refused = two.init_replica(&elsewhere, &InitReplicaOptions::default()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
-    assert!(two.is_shipped_elsewhere().unwrap());
+    assert!(two.is_shipped().unwrap());
     put(&two, 2).unwrap();
     wait_for(&first, &one);
     let term = first.status().term.unwrap();
     drop(first);
-    assert!(!two.is_shipped_elsewhere().unwrap());
+    assert!(!two.is_shipped().unwrap());
     put(&one, 3).unwrap();
     let second = replicate(&two, &shared.at).unwrap();
     wait_for(&second, &two);

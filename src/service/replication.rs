@@ -71,7 +71,10 @@ impl Replication {
     ///
     /// As [`Store::replicate`]; `Io` when the identity cannot be read.
     pub(crate) fn start(store: &Store, setup: Option<&ReplicaSetup>) -> Result<Self> {
-        let Some(setup) = setup else { return Ok(Self { running: None, setup: None }) };
+        let Some(setup) = setup else {
+            warn_of_a_replica(store)?;
+            return Ok(Self { running: None, setup: None });
+        };
         let identity = setup.identity()?;
         let ReplicaSetup { interval, keep, drill_every, write_limit, .. } = *setup;
         let options = ReplicateOptions { interval, identity, keep, drill_every, write_limit };
@@ -97,7 +100,7 @@ impl Replication {
 
     /// Whether the replica has everything that it should have by now, in words; none without a replica.
     pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
-        let (replicator, late) = self.running.as_ref()?;
+        let Some((replicator, late)) = &self.running else { return overtaken(store) };
         Some(verdict(&replicator.status(), store.clock().now(), *late))
     }
 
@@ -107,10 +110,12 @@ impl Replication {
     ///
     /// As a view.
     pub(crate) fn state(&self, store: &Store) -> Result<Option<ReplicaState>> {
-        let Some((replicator, _)) = &self.running else { return ReplicaState::of(&store.view()?) };
+        let known = ReplicaState::of(store, &store.view()?)?;
+        let Some((replicator, _)) = &self.running else { return Ok(known) };
         let status = replicator.status();
         let shipping = Some(shipping_of(&status, store)?);
-        Ok(Some(ReplicaState { watch: status.watch, shipping }))
+        let (waiting, overtaken) = known.map_or((None, None), |known| (known.waiting, known.overtaken));
+        Ok(Some(ReplicaState { watch: status.watch, shipping, waiting, overtaken }))
     }
 }
 
@@ -151,9 +156,9 @@ fn verdict(status: &ReplicationStatus, now: Timestamp, late: Duration) -> (bool,
 #[cfg(not(feature = "replica"))]
 impl Replication {
     /// Refuses a replica, which this build does not contain.
-    pub(crate) fn start(_: &Store, setup: Option<&ReplicaSetup>) -> Result<Self> {
+    pub(crate) fn start(store: &Store, setup: Option<&ReplicaSetup>) -> Result<Self> {
         match setup {
-            None => Ok(Self {}),
+            None => warn_of_a_replica(store).map(|()| Self {}),
             Some(_) => {
                 Err(Error::invalid("there can be no replica: this program was built without the feature replica"))
             }
@@ -162,7 +167,7 @@ impl Replication {
 
     /// The replica of another build of the program.
     pub(crate) fn state(&self, store: &Store) -> Result<Option<ReplicaState>> {
-        ReplicaState::of(&store.view()?)
+        ReplicaState::of(store, &store.view()?)
     }
 
     /// Nothing is healed.
@@ -171,9 +176,31 @@ impl Replication {
     }
 
     /// Nothing is shipped.
-    pub(crate) fn check(&self, _: &Store) -> Option<(bool, &'static str)> {
-        None
+    pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
+        overtaken(store)
     }
+}
+
+/// Says in the log that a store has a replica which this service does not ship, or that another machine has its
+/// history.
+fn warn_of_a_replica(store: &Store) -> Result<()> {
+    let Some(state) = ReplicaState::of(store, &store.view()?)? else { return Ok(()) };
+    let is_shipped = state.waiting.as_ref().is_none_or(|waiting| waiting.is_shipped);
+    if state.overtaken.is_some() {
+        tracing::error!(
+            replica = state.watch.location,
+            "another machine has the history of this store; it refuses writes"
+        );
+    } else if !is_shipped {
+        tracing::warn!(replica = state.watch.location, "the store has a replica, and no process ships it");
+    }
+    Ok(())
+}
+
+/// The check of a service that ships nothing: fails if another machine has the history.
+fn overtaken(store: &Store) -> Option<(bool, &'static str)> {
+    let locked = (false, "another machine has the history of this store, so this service writes nothing");
+    store.is_overtaken().then_some(locked)
 }
 
 #[cfg(all(test, feature = "replica"))]

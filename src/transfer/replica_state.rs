@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, show_time};
 use crate::duration;
-use crate::engine::meta;
-use crate::engine::records::Records;
-use crate::engine::schema::Table;
+use crate::engine::feed::{Fence, Unshipped};
+use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::recovery::check::last_replica::ReplicaWatch;
-use crate::text::counted;
+use crate::text::{counted, show_bytes};
+
+/// The end of a process that ships, and the start of one that looks, leave less.
+const LEFT: u64 = 64 << 10;
 
 /// The replica of a store, as far as the store and the process that ships it know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,31 @@ pub struct ReplicaState {
     pub watch: ReplicaWatch,
     /// Shipping; none if no process that is asked ships the store.
     pub shipping: Option<ReplicaShipping>,
+    /// The commits that wait for the replica, as the file says it; none of a copy.
+    pub waiting: Option<ReplicaWaiting>,
+    /// How another machine got the history of this store, so that its file is locked.
+    pub overtaken: Option<ReplicaOvertaken>,
+}
+
+/// The commits of a store that wait for its replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaWaiting {
+    /// The number of the newest commit in the replica, as far as that was written down.
+    pub shipped: u64,
+    /// The bytes of the commits behind it that the store keeps.
+    pub kept_bytes: u64,
+    /// Whether any process ships the store now.
+    pub is_shipped: bool,
+}
+
+/// A store whose history another machine goes on with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaOvertaken {
+    /// The term with which it goes on, as far as that is known.
+    pub by_term: Option<u64>,
+    /// When this was noticed.
+    #[serde(with = "clock::time")]
+    pub at: Timestamp,
 }
 
 /// The shipping of a store, as the process that does it sees it.
@@ -49,13 +76,31 @@ pub struct ReplicaShipping {
 }
 
 impl ReplicaState {
-    /// The replica of a store, without its shipping; none if the store is in none, also if it once was, or is a copy
-    /// of one that is.
-    pub(crate) fn of(view: &View) -> Result<Option<Self>> {
-        if view.row(Table::Meta, meta::FEED)?.is_none() {
+    /// The replica of a store, without the shipping of this process; none if the store is in none, also if it once was,
+    /// or is a copy of one that is.
+    pub(crate) fn of(store: &Store, view: &View) -> Result<Option<Self>> {
+        let fence = store.overtaken()?;
+        let waiting = store.waiting_for_replica(view)?;
+        if fence.is_none() && waiting.is_none() {
             return Ok(None);
         }
-        Ok(view.replica_watch()?.map(|watch| Self { watch, shipping: None }))
+        let location = fence.as_ref().map(|fence| fence.replica.clone());
+        let unknown = || location.map(|location| ReplicaWatch { location, ..ReplicaWatch::default() });
+        let Some(watch) = view.replica_watch()?.or_else(unknown) else { return Ok(None) };
+        let waiting = waiting.map(|Unshipped { shipped, kept_bytes, is_shipped }| ReplicaWaiting {
+            shipped,
+            kept_bytes,
+            is_shipped,
+        });
+        let overtaken = fence.map(|Fence { by_term, at, .. }| ReplicaOvertaken { by_term, at });
+        Ok(Some(Self { watch, shipping: None, waiting, overtaken }))
+    }
+
+    /// Whether more waits for the replica than the end of a process leaves, and no process ships it.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.overtaken.is_none()
+            && self.shipping.is_none()
+            && self.waiting.as_ref().is_some_and(|waiting| !waiting.is_shipped && waiting.kept_bytes > LEFT)
     }
 
     /// The time for which the replica has not had everything; none if nobody ships, or it never had.
@@ -65,7 +110,7 @@ impl ReplicaState {
 
     /// Its state in one line.
     pub fn in_words(&self, now: Timestamp) -> String {
-        let Self { watch, shipping } = self;
+        let Self { watch, shipping, waiting, overtaken } = self;
         let ago = |at: Timestamp| duration::show(duration::since(at, now));
         let mut parts = vec![watch.location.clone()];
         match shipping {
@@ -75,6 +120,20 @@ impl ReplicaState {
             }
             Some(_) => parts.push("it did not have everything yet".to_owned()),
             None => {}
+        }
+        match (overtaken, shipping, waiting) {
+            (Some(ReplicaOvertaken { by_term, at }), ..) => {
+                let term = by_term.map(|term| format!(", with term {term}")).unwrap_or_default();
+                parts.push(format!(
+                    "ANOTHER MACHINE HAS THE HISTORY{term}, noticed {} ago; this file is locked",
+                    ago(*at)
+                ));
+            }
+            (None, None, Some(ReplicaWaiting { shipped, kept_bytes, is_shipped })) => {
+                let who = if *is_shipped { "another process ships it" } else { "no process ships it now" };
+                parts.push(format!("{who}, it has commit {shipped} at least, {} wait", show_bytes(*kept_bytes)));
+            }
+            _ => {}
         }
         parts.extend(shipping.iter().filter_map(|shipping| shipping.error.clone()));
         if let Some(verified) = &watch.verified {
@@ -122,7 +181,26 @@ mod tests {
                 fenced: false,
                 error: None,
             }),
+            waiting: None,
+            overtaken: None,
         }
+    }
+
+    #[test]
+    fn a_replica_that_nobody_ships_and_a_file_that_is_locked_are_named() {
+        let waiting = |is_shipped, kept_bytes| Some(ReplicaWaiting { shipped: 41, kept_bytes, is_shipped });
+        let alone = ReplicaState { shipping: None, waiting: waiting(false, 1 << 20), ..state() };
+        let words = alone.in_words(time(120));
+        assert!(words.contains("no process ships it now, it has commit 41 at least, 1.0 MB wait"), "{words}");
+        let elsewhere = ReplicaState { waiting: waiting(true, 1 << 20), ..alone.clone() };
+        assert!(elsewhere.in_words(time(120)).contains("another process ships it"));
+        let at_rest = ReplicaState { waiting: waiting(false, 100), ..alone.clone() };
+        let overtaken = Some(ReplicaOvertaken { by_term: Some(8), at: time(60) });
+        let locked = ReplicaState { overtaken, ..alone.clone() };
+        let words = locked.in_words(time(120));
+        assert!(words.contains("ANOTHER MACHINE HAS THE HISTORY, with term 8, noticed 1m ago"), "{words}");
+        let states = [&alone, &elsewhere, &at_rest, &locked, &state()];
+        assert_eq!(states.map(ReplicaState::is_left_alone), [true, false, false, false, false]);
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Store {
             crash: self.crash()?,
             last_drill: view.last_drill()?,
             log: self.log_status(),
-            replica: ReplicaState::of(&view)?,
+            replica: ReplicaState::of(self, &view)?,
         })
     }
 

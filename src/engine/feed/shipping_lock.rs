@@ -1,12 +1,19 @@
-//! The one process of a store that ships it: it holds a byte of the file of sessions.
+//! The one process of a store that ships it, and holds a byte of the file of sessions; and the commits that wait for
+//! it.
 
 #[cfg(any(test, feature = "replica"))]
 use std::thread::sleep;
 #[cfg(any(test, feature = "replica"))]
 use std::time::{Duration, Instant};
 
+use super::row::FeedRow;
+use crate::engine::format::codec;
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::records::Records;
 use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::store::Store;
+use crate::engine::view::View;
 use crate::error::Result;
 #[cfg(any(test, feature = "replica"))]
 use crate::error::{Error, ErrorKind};
@@ -43,14 +50,35 @@ impl Store {
     }
 }
 
-#[cfg(test)]
+/// The commits that wait for a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unshipped {
+    /// The newest commit that the replica has, as far as that was written down.
+    pub(crate) shipped: u64,
+    /// The bytes of the commits behind it that are kept.
+    pub(crate) kept_bytes: u64,
+    /// Whether a process ships the store now.
+    pub(crate) is_shipped: bool,
+}
+
 impl Store {
-    /// Whether another process ships the store.
+    /// Whether a process ships the store, also this one.
     ///
     /// # Errors
     ///
     /// `Io`.
-    pub(crate) fn is_shipped_elsewhere(&self) -> Result<bool> {
+    pub(crate) fn is_shipped(&self) -> Result<bool> {
         Ok(SessionLocks::look(self.path())?.is_some_and(|locks| locks.somebody_ships()))
+    }
+
+    /// The commits that wait for a replica; none of a store that has none.
+    ///
+    /// # Errors
+    ///
+    /// As a view.
+    pub(crate) fn waiting_for_replica(&self, view: &View) -> Result<Option<Unshipped>> {
+        let Some(row) = view.row(Table::Meta, meta::FEED)? else { return Ok(None) };
+        let FeedRow { shipped, bytes: kept_bytes, .. } = codec::decode(&row)?;
+        Ok(Some(Unshipped { shipped, kept_bytes, is_shipped: self.is_shipped()? }))
     }
 }

@@ -96,7 +96,6 @@ impl SessionLocks {
     }
 
     /// Whether another process ships the store.
-    #[cfg(test)]
     pub(crate) fn somebody_ships(&self) -> bool {
         self.file.query_lock_range(at(SHIPPING), at(SHIPPING)).unwrap_or(false)
     }

@@ -17,7 +17,7 @@ const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The state of the replica; no line for a store that was in none.
 pub(super) fn replica(store: &Store, view: &View, known: Option<&ReplicaState>) -> Result<Option<DiagnosisLine>> {
-    let Some(state) = known.cloned().map_or_else(|| ReplicaState::of(view), |known| Ok(Some(known)))? else {
+    let Some(state) = known.cloned().map_or_else(|| ReplicaState::of(store, view), |known| Ok(Some(known)))? else {
         return Ok(None);
     };
     let (topic, now) = ("replica", store.clock().now());
@@ -26,6 +26,15 @@ pub(super) fn replica(store: &Store, view: &View, known: Option<&ReplicaState>) 
     if watch.trouble().is_some() {
         let advice = "see everything that is wrong: hivekeep replica verify LOCATION; then replica init at another one";
         return Ok(Some(DiagnosisLine::bad(topic, words, advice)));
+    }
+    if state.overtaken.is_some() {
+        let advice =
+            "keep this file, and restore the replica into a new one; or take it back: hivekeep replica take-over FILE";
+        return Ok(Some(DiagnosisLine::warn(topic, words, advice)));
+    }
+    if state.is_left_alone() {
+        let advice = "ship it: hivekeep serve --replica, with the location of the replica";
+        return Ok(Some(DiagnosisLine::warn(topic, words, advice)));
     }
     let advice = match (&state.shipping, &watch.verified, &watch.drill) {
         (Some(ReplicaShipping { fenced: true, .. }), ..) => "keep this file, and restore the replica into a new one",
@@ -50,6 +59,7 @@ mod tests {
     use crate::recovery::check::last_replica::{LastReplicaCheck, ReplicaWatch};
     use crate::testkit::checked_store::Fixture;
     use crate::transfer::doctor::Condition;
+    use crate::transfer::replica_state::{ReplicaOvertaken, ReplicaWaiting};
 
     fn condition(hive: &Fixture, state: Option<&ReplicaState>) -> Option<Condition> {
         replica(&hive.store, &hive.view(), state).unwrap().map(|line| line.verdict)
@@ -70,7 +80,12 @@ mod tests {
             fenced,
             error: error.map(str::to_owned),
         };
-        let state = |shipping| ReplicaState { watch: ReplicaWatch::default(), shipping: Some(shipping) };
+        let state = |shipping| ReplicaState {
+            watch: ReplicaWatch::default(),
+            shipping: Some(shipping),
+            waiting: None,
+            overtaken: None,
+        };
         assert_eq!(condition(&hive, Some(&state(shipping(Some(1_000), None, false)))), Some(Condition::Ok));
         for late in [
             shipping(Some(61_000), None, false),
@@ -80,6 +95,13 @@ mod tests {
         ] {
             assert_eq!(condition(&hive, Some(&state(late))), Some(Condition::Warn));
         }
+        let waiting = |is_shipped| Some(ReplicaWaiting { shipped: 1, kept_bytes: 1 << 20, is_shipped });
+        let unshipped = |waiting| ReplicaState { shipping: None, waiting, ..state(shipping(None, None, false)) };
+        assert_eq!(condition(&hive, Some(&unshipped(waiting(false)))), Some(Condition::Warn));
+        assert_eq!(condition(&hive, Some(&unshipped(waiting(true)))), Some(Condition::Ok));
+        let locked = Some(ReplicaOvertaken { by_term: None, at: now });
+        let locked = ReplicaState { overtaken: locked, ..unshipped(None) };
+        assert_eq!(condition(&hive, Some(&locked)), Some(Condition::Warn));
         let well = || state(shipping(Some(1_000), None, false));
         let at = crate::clock::before(now, VERIFY_EVERY + LATE);
         let verified = Some(LastReplicaCheck { at, restorable_from: at, objects: 1, read: 1 });
