@@ -11,7 +11,7 @@
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `awaited`: the writes that wait until the replica has them; `shipping`: their verbs, and those of whoever ships
 //! * `fence`: a store whose history another machine goes on with, so that no process writes to it; `overtaken`: its row
-//! * `shipping_lock`: the one process that ships a store, and the commits that wait for it
+//! * `shipping_lock`: the one process that ships a store; `unshipped`: the commits that wait for it
 //! * `states`: the count, bytes and digest of every collection
 //! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
 //! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it,
@@ -42,6 +42,7 @@ mod receive;
 mod row;
 #[cfg(any(test, feature = "replica"))]
 mod shipping;
+#[cfg(feature = "transfer")]
 mod shipping_lock;
 mod standby;
 #[cfg(any(test, feature = "replica"))]
@@ -49,6 +50,8 @@ mod states;
 #[cfg(test)]
 mod test;
 mod told;
+#[cfg(feature = "transfer")]
+mod unshipped;
 
 #[cfg(any(test, feature = "replica"))]
 pub(in crate::engine) use self::awaited::Awaited;
@@ -62,6 +65,7 @@ pub(in crate::engine) use self::kept::KeptFeed;
 pub(crate) use self::leave::Resumed;
 #[cfg(feature = "replica")]
 pub(crate) use self::of_store::Fed;
+#[cfg(feature = "transfer")]
 pub(crate) use self::overtaken::Fence;
 #[cfg(feature = "replica")]
 pub(crate) use self::receive::{ReceivedCommit, Receiver};
@@ -71,7 +75,8 @@ pub(crate) use self::row::is_local;
 pub(crate) use self::shipping::AwaitedShipping;
 #[cfg(feature = "replica")]
 pub(crate) use self::shipping_lock::ShippingLock;
-pub(crate) use self::shipping_lock::Unshipped;
 #[cfg(feature = "replica")]
 pub(crate) use self::states::States;
 pub(crate) use self::told::Told;
+#[cfg(feature = "transfer")]
+pub(crate) use self::unshipped::Unshipped;

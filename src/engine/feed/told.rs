@@ -21,8 +21,10 @@ struct State {
 #[derive(Debug)]
 enum Stop {
     /// Another machine goes on with the history.
+    #[cfg_attr(not(any(test, feature = "replica")), expect(dead_code, reason = "nothing is shipped without the feature"))]
     Overtaken(Fence),
     /// Anything else that the replica says of the store.
+    #[cfg(feature = "replica")]
     Refused(String),
 }
 
@@ -57,7 +59,7 @@ impl Told {
     }
 
     /// Keeps this process from writing, for that reason.
-    #[cfg(any(test, feature = "replica"))]
+    #[cfg(feature = "replica")]
     pub(super) fn refuse(&self, reason: String) {
         self.0.lock().stop.get_or_insert(Stop::Refused(reason));
     }
@@ -84,6 +86,7 @@ impl Told {
         match &self.0.lock().stop {
             None => Ok(()),
             Some(Stop::Overtaken(fence)) => Err(fence.refusal()),
+            #[cfg(feature = "replica")]
             Some(Stop::Refused(reason)) => Err(Error::conflict(reason.clone())),
         }
     }

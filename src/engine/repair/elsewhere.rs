@@ -11,6 +11,7 @@ use crate::error::Result;
 /// Gets the changes of a store.
 pub(crate) trait TakesChanges {
     /// Forgets those that came before: they may be wrong.
+    #[cfg_attr(not(feature = "replica"), expect(dead_code, reason = "only a replica has changes"))]
     fn begin(&mut self) -> Result<()>;
     /// The next one.
     fn take_change(&mut self, change: &RowChange<'_>) -> Result<()>;

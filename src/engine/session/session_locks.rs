@@ -20,6 +20,7 @@ const FIRST: u64 = 1 << 40;
 pub(crate) const PLACES: u64 = 8;
 
 /// The place before these is that of the process that ships the store.
+#[cfg(feature = "transfer")]
 const SHIPPING: u64 = PLACES;
 
 /// The content of the file names the processes for messages: a slot of this many bytes for each session.
@@ -90,12 +91,13 @@ impl SessionLocks {
     }
 
     /// Holds the byte of the process that ships the store until this is dropped; says whether nobody else does.
-    #[cfg(any(test, feature = "replica"))]
+    #[cfg(feature = "replica")]
     pub(crate) fn hold_shipping(&self) -> Result<bool> {
         self.file.try_lock_range(at(SHIPPING), at(SHIPPING)).map_err(unsupported)
     }
 
     /// Whether another process ships the store.
+    #[cfg(feature = "transfer")]
     pub(crate) fn somebody_ships(&self) -> bool {
         self.file.query_lock_range(at(SHIPPING), at(SHIPPING)).unwrap_or(false)
     }

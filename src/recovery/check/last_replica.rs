@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "replica")]
 use serde_json::Value;
 
 use crate::clock;
@@ -10,6 +11,7 @@ use crate::engine::meta_row::MetaRow;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
+#[cfg(feature = "replica")]
 use crate::recovery::events::event::EventKind;
 
 /// The row in `meta` of a store that is shipped.
@@ -147,6 +149,7 @@ mod tests {
         assert_eq!(codec::decode::<ReplicaWatch>(golden).unwrap(), watch());
     }
 
+    #[cfg(feature = "replica")]
     #[test]
     fn what_is_known_of_a_replica_is_kept_with_an_event() {
         let folder = tempfile::tempdir().unwrap();
