@@ -3,7 +3,7 @@
 //!
 //! `HIVEKEEP_TEST_SCALE=500 HIVEKEEP_TEST_SEED=S` takes 1,000 rounds, from the seed S on.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -55,12 +55,12 @@ async fn round(seed: u64, fates: &mut Fates) -> Result<()> {
     let mut writer = fleet.shipper(&door, &store).await?;
     put(&store, 0)?;
     let _shipped = writer.step().await?;
-    let acknowledged = RefCell::new(vec![0]);
+    let (acknowledged, is_alone) = (RefCell::new(vec![0]), Cell::new(false));
     let first = fleet.path("standby.redb");
     Follower::open(fleet.copier(&door).await?, &first, fleet.options()).await?.close()?;
 
     let turns = door.clone().taking_turns(None);
-    let mut machines = vec![(turns, writes(&mut writer, &store, &acknowledged))];
+    let mut machines = vec![(turns, writes(&mut writer, &store, &acknowledged, &is_alone))];
     for number in 0..MACHINES {
         let left = (!choices.once_in(4)).then(|| choices.below(40) as u64);
         let door = fleet.world.door().taking_turns(left);
@@ -74,6 +74,7 @@ async fn round(seed: u64, fates: &mut Fates) -> Result<()> {
         Poll::Pending => fates.died += 1,
     };
     while !machines.is_empty() {
+        is_alone.set(machines.len() == 1);
         let at = choices.below(machines.len());
         let (door, work) = &mut machines[at];
         let done = poll!(work);
@@ -112,8 +113,13 @@ async fn round(seed: u64, fates: &mut Fates) -> Result<()> {
 
 type Work<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
 
-/// The source writes until it is fenced.
-fn writes<'a>(writer: &'a mut super::ship::Shipper, store: &'a Store, acknowledged: &'a RefCell<Vec<u64>>) -> Work<'a> {
+/// The source writes until it is fenced, or nobody is left who could fence it.
+fn writes<'a>(
+    writer: &'a mut super::ship::Shipper,
+    store: &'a Store,
+    acknowledged: &'a RefCell<Vec<u64>>,
+    is_alone: &'a Cell<bool>,
+) -> Work<'a> {
     Box::pin(async move {
         for number in 1.. {
             put(store, number)?;
@@ -121,6 +127,9 @@ fn writes<'a>(writer: &'a mut super::ship::Shipper, store: &'a Store, acknowledg
                 break;
             }
             acknowledged.borrow_mut().push(number);
+            if is_alone.get() {
+                break;
+            }
         }
         Ok(())
     })
