@@ -5,7 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::overtaken::Fence;
-use crate::error::{Error, Result};
+#[cfg(feature = "replica")]
+use crate::error::Error;
+use crate::error::Result;
 
 /// How far the replica is, as this process was told.
 #[derive(Debug, Default)]

@@ -260,6 +260,7 @@ mod tests {
         assert!(!one.somebody_waits());
     }
 
+    #[cfg(feature = "replica")]
     #[test]
     fn one_process_ships_a_store_and_it_is_nobody_who_waits() {
         let folder = tempfile::tempdir().unwrap();
