@@ -18,7 +18,7 @@
 //!   numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options`; `watch`:
 //!   inspections and drills beside it; `inspect`: one inspection; `overtaken`: the errors of its end when another
-//! process   has taken over
+//!   process has taken over
 
 pub(crate) mod base;
 pub(crate) mod bases;

@@ -226,9 +226,9 @@ mod tests {
         let hive = crate::testkit::checked_store::Fixture::new();
         hive.store.begin_feed(0).unwrap();
         hive.store.note_replica(&state().watch, None).unwrap();
-        assert_eq!(ReplicaState::of(&hive.view()).unwrap().unwrap().watch, state().watch);
+        assert_eq!(ReplicaState::of(&hive.store, &hive.view()).unwrap().unwrap().watch, state().watch);
         hive.store.end_feed().unwrap();
-        assert_eq!(ReplicaState::of(&hive.view()).unwrap(), None);
+        assert_eq!(ReplicaState::of(&hive.store, &hive.view()).unwrap(), None);
     }
 
     #[test]

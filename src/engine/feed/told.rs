@@ -23,7 +23,10 @@ struct State {
 #[derive(Debug)]
 enum Stop {
     /// Another machine goes on with the history.
-    #[cfg_attr(not(any(test, feature = "replica")), expect(dead_code, reason = "nothing is shipped without the feature"))]
+    #[cfg_attr(
+        not(any(test, feature = "replica")),
+        expect(dead_code, reason = "nothing is shipped without the feature")
+    )]
     Overtaken(Fence),
     /// Anything else that the replica says of the store.
     #[cfg(feature = "replica")]
