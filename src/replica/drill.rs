@@ -18,7 +18,7 @@ use crate::engine::meta;
 use crate::engine::reserve::free_space;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Hint, Result};
-use crate::transfer::drill::scratch::Scratch;
+use crate::transfer::drill::scratch::{Scratch, remove_left};
 
 /// A file of the store takes about so many times the bytes of the rows in a base.
 const TIMES_THE_ROWS: u64 = 2;
@@ -91,6 +91,8 @@ impl Store {
 pub(crate) async fn drill(copier: &Copier, within: &Path, wanted: Option<&ReplicaMoment>) -> Result<DrilledReplica> {
     let begun = Instant::now();
     let status = status(&copier.remote).await?;
+    // The copy of a drill that was killed takes the room.
+    remove_left(within);
     refuse_full(within, &status)?;
     let scratch = Scratch::empty(&within.join("hivekeep.redb"), within)?;
     let path = scratch.store();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::bases::bases;
 use super::bucket::Bucket;
 use super::cipher::{Identities, Recipients};
 use super::location::ReplicaLocation;
@@ -59,6 +60,8 @@ impl Store {
     ) -> Result<()> {
         // A process that ships to an earlier replica would go on with the feed of this one.
         let _lock = self.lock_shipping(Duration::ZERO)?;
+        // Before anything is written to the bucket.
+        self.refuse_unless_writable()?;
         let store = self.doing("replica_init", Some(at.to_string()));
         block_on(async {
             let remote = match bucket.get(&ObjectName::Store).await? {
@@ -71,7 +74,7 @@ impl Store {
                 store.end_feed()?;
                 store.begin_feed(before)?;
             }
-            let source = Source::open(self.clone(), remote.store(), remote.description())?;
+            let source = Source::open(self.locally(), remote.store(), remote.description())?;
             let mut shipper = Shipper::open(remote, source).await?;
             let _step = shipper.base().await?;
             // A later start knows by this that a location without a replica is a mistake.
@@ -114,8 +117,9 @@ async fn begun(
 ) -> Result<OpenReplica> {
     let description = StoredObject::read_any(ObjectName::Store, description)?;
     let remote = open(store, bucket, &description)?;
+    // A store that took the replica over knows of no base of its own either.
     let is_unfinished = match store.position_in(&remote)? {
-        Some(at) => at.base_bytes == 0,
+        Some(_) => bases(&remote).await?.is_empty(),
         None => newest_open(&remote).await?.is_none(),
     };
     if !is_unfinished {

@@ -127,13 +127,14 @@ impl Store {
         options: ReplicateOptions,
         wait: Duration,
     ) -> Result<Replicator> {
-        if let Some(fence) = self.overtaken()? {
-            return Err(fence.refusal());
-        }
         options.refuse_lengths()?;
         let identities = options.identity.as_deref().map_or(Ok(Identities::default()), Identities::parse)?;
         // The terms of two processes would end one another, and the file would count as overtaken by another machine.
         let lock = self.lock_shipping(wait.min(INTERVALS.1))?;
+        // Behind the lock: the process that held it may have learnt just now that it was overtaken.
+        if let Some(fence) = self.overtaken()? {
+            return Err(fence.refusal());
+        }
         let store = self.locally();
         let watch = Watch::new(&store, to, identities.clone(), options.drill_every)?;
         let known = watch.known();

@@ -276,3 +276,45 @@ fn a_locked_file_becomes_the_source_of_the_replica_again_or_a_store_of_its_own()
         shared.is_in_the_replica(&store, "again.redb");
     }
 }
+
+#[test]
+fn a_file_that_cannot_be_the_source_again_does_not_stop_the_machine_that_is() {
+    let shared = Shared::new();
+    let earlier = shared.restored("earlier.redb");
+    let store = shared.open();
+    let replicator = replicate(&store, &shared.at).unwrap();
+    put(&store, 2).unwrap();
+    wait_for(&replicator, &store);
+    // The other machine goes on from before the newest commit, so the history has that commit no more.
+    Store::take_over_replica(&earlier, &TakeOverOptions::default()).unwrap();
+    let elsewhere = open(&earlier);
+    let there = replicate(&elsewhere, &shared.at).unwrap();
+    wait_for_refusal(&store);
+    drop(replicator);
+    store.close().unwrap();
+    let path = shared.path("h.redb");
+    Store::take_over_replica(&path, &TakeOverOptions::default()).unwrap();
+    let refused = replicate(&shared.open(), &shared.at).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    for number in 20..25 {
+        put(&elsewhere, number).unwrap();
+        wait_for(&there, &elsewhere);
+    }
+    assert_eq!((there.status().fenced, there.status().error), (false, None));
+}
+
+#[test]
+fn a_file_that_nobody_writes_to_begins_no_replica_and_leaves_nothing_behind() {
+    let shared = Shared::new();
+    let copy = Store::options().reserve(false).open(shared.restored("copy.redb")).unwrap();
+    let new = shared.path("new");
+    let at = ReplicaLocation(Location::Directory(new.clone()));
+    let refused = copy.init_replica(&at, &InitReplicaOptions::default()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    assert_eq!(std::fs::read_dir(&new).unwrap().count(), 0);
+    copy.close().unwrap();
+    // Nor does a copy that took the replica over begin it once more.
+    let taken = shared.is_overtaken("there.redb");
+    let again = taken.init_replica(&shared.at, &InitReplicaOptions::default()).unwrap_err();
+    assert!(again.to_string().starts_with("there is a replica already"), "{again}");
+}

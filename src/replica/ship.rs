@@ -12,7 +12,7 @@ use super::overtaken::Overtaken;
 use super::source::{ShippedTo, Source, Tail};
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
-use super::terms::open::{BegunFrom, OpenedAs, open_term};
+use super::terms::open::{BegunFrom, OpenedAs, is_on_chain, open_term};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
 use super::terms::write::{Shipped, TermWriter};
@@ -65,7 +65,11 @@ impl Shipper {
             source.settle_pending(&remote).await?;
         }
         let from = if restored { BegunFrom::Restore } else { BegunFrom::Log };
-        if !restored && !is_on_the_way(&remote, &mut source).await? {
+        let goes_on = match restored {
+            true => is_where_it_was(&remote, &source).await?,
+            false => is_on_the_way(&remote, &mut source).await?,
+        };
+        if !goes_on {
             return Err(apart(&remote, &source).await);
         }
         match open_term(&remote, &mut source, from).await? {
@@ -302,6 +306,15 @@ async fn is_on_the_way(remote: &OpenReplica, source: &mut Source) -> Result<bool
     let Some(at) = source.position() else { return Ok(false) };
     let path = chain::path(remote, newest.term, at.slot.term).await?;
     Ok(walk(remote, source, &path, None, None).await? != Walked::Lost)
+}
+
+/// Whether the history of a replica still has the state that was restored, or taken back. If it does not, a claim would stop
+/// the process that writes, and bring nobody into its place.
+async fn is_where_it_was(remote: &OpenReplica, source: &Source) -> Result<bool> {
+    match chain::newest_open(remote).await? {
+        Some(newest) => is_on_chain(remote, source, newest.term).await,
+        None => Ok(true),
+    }
 }
 
 fn in_no_replica() -> Error {

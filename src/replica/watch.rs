@@ -211,7 +211,11 @@ impl Watch {
                 self.failed(&error);
                 Ok(false)
             }
-            Err(error) => Err(error),
+            // Nothing is known of the replica by that either, and it may go on for ever.
+            Err(error) => {
+                self.note(None, |known| known.drill_skipped = Some(error.to_string()));
+                Err(error)
+            }
         }
     }
 

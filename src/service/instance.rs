@@ -318,7 +318,7 @@ impl Instance {
     /// Runs a check that was begun, to its end. Rows that it finds damaged are healed from the replica, if there is
     /// one.
     pub(crate) fn run_check(&self, job: &CheckJob) {
-        job.run(&self.store, &*self.steward, &|| self.replication.heal(&self.store));
+        job.run(&self.store, &*self.steward, &|| self.replication.heal(&self.store.locally()));
     }
 
     /// How the scheduler's work has gone.

@@ -10,7 +10,7 @@ use crate::duration;
 use crate::engine::feed::{Fence, Unshipped};
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::recovery::check::last_replica::ReplicaWatch;
 use crate::text::{counted, show_bytes};
 
@@ -75,6 +75,14 @@ pub struct ReplicaShipping {
     pub error: Option<String>,
 }
 
+/// The row of the watch. A damaged one, which the check of the store names, keeps nobody from anything.
+fn known(view: &View) -> Result<Option<ReplicaWatch>> {
+    match view.replica_watch() {
+        Err(error) if error.kind() == ErrorKind::Damaged => Ok(Some(ReplicaWatch::default())),
+        read => read,
+    }
+}
+
 impl ReplicaState {
     /// The replica of a store, without the shipping of this process; none if the store is in none, also if it once was,
     /// or is a copy of one that is.
@@ -86,7 +94,7 @@ impl ReplicaState {
         }
         let location = fence.as_ref().map(|fence| fence.replica.clone());
         let unknown = || location.map(|location| ReplicaWatch { location, ..ReplicaWatch::default() });
-        let Some(watch) = view.replica_watch()?.or_else(unknown) else { return Ok(None) };
+        let Some(watch) = known(view)?.or_else(unknown) else { return Ok(None) };
         let waiting = waiting.map(|Unshipped { shipped, kept_bytes, is_shipped }| ReplicaWaiting {
             shipped,
             kept_bytes,

@@ -69,7 +69,6 @@ pub(crate) use self::of_store::Fed;
 pub(crate) use self::overtaken::Fence;
 #[cfg(feature = "replica")]
 pub(crate) use self::receive::{ReceivedCommit, Receiver};
-#[cfg(any(fuzzing, test))]
 pub(crate) use self::row::is_local;
 #[cfg(feature = "replica")]
 pub(crate) use self::shipping::AwaitedShipping;

@@ -47,8 +47,7 @@ impl Healed {
     /// Whether nothing of a whole table is lost any more.
     pub(super) fn covers_all(&self, table: Table) -> bool {
         match table {
-            Table::Live => self.all_proved,
-            Table::Tombstones | Table::PreImages => self.complete && self.all_proved,
+            Table::Live | Table::Tombstones | Table::PreImages => self.complete && self.all_proved,
             _ => self.complete,
         }
     }

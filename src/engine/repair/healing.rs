@@ -6,7 +6,7 @@
 
 use super::elsewhere::{Elsewhere, TakesChanges, record_of};
 use super::salvage::Reader;
-use crate::engine::feed::KeptFeed;
+use crate::engine::feed::{KeptFeed, is_local};
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::frame::{self, State};
@@ -53,6 +53,9 @@ impl Reader<'_> {
         let feed = self.sink.found_row(Table::Meta, meta::FEED)?;
         let position = self.sink.found_row(Table::Meta, meta::FEED_POSITION)?;
         let feed = KeptFeed::read(feed.as_deref(), position.as_deref());
+        // A damaged page may be an older one, whose rows are sound: then commits in between would be missing.
+        let is_sure = |key| !self.lost.holds(Table::Meta, key);
+        let feed = feed.filter(|_| is_sure(meta::FEED) && is_sure(meta::FEED_POSITION));
         let position = feed.as_ref().map(|feed| feed.position.as_slice());
         elsewhere.each_change(position, self)?;
         self.healed.complete = match &feed {
@@ -63,7 +66,8 @@ impl Reader<'_> {
             Some(feed) => self.offer_tail(feed)?,
         };
         self.prove_collections()?;
-        self.take_offered()
+        self.take_offered()?;
+        self.drop_removed()
     }
 
     /// The commits that the replica does not have; says whether all of them are there.
@@ -154,6 +158,29 @@ impl Reader<'_> {
                 return Ok(());
             }
         }
+    }
+
+    /// Drops rows that a damaged page still shows although they were removed: nobody has them who knows every change.
+    /// Records are proved by their digests, and rows that say something about the file are nowhere else.
+    fn drop_removed(&mut self) -> Result<()> {
+        if !self.healed.complete {
+            return Ok(());
+        }
+        for table in Table::ALL.into_iter().filter(|table| record_of(*table, &[]).is_none()) {
+            let mut after = Vec::new();
+            loop {
+                let rows = self.sink.found_rows(table, &[], &after)?;
+                let Some((last, _)) = rows.last() else { break };
+                after.clone_from(last);
+                for (key, _) in &rows {
+                    let is_in_doubt = self.lost.holds(table, key) && !is_local(table, key);
+                    if is_in_doubt && self.log.find(table, key).is_none() && !self.sink.is_offered(table, key)? {
+                        self.sink.replace_row(table, key, None)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Says whether this changed anything.

@@ -92,7 +92,9 @@ pub(super) fn salvage(
     scratch: &Path,
     elsewhere: Option<&dyn Elsewhere>,
 ) -> Result<Salvage> {
-    let filling = Filling::new(scratch, file.len()?)?;
+    // A replica may have any number of rows, however short the rest of the file is.
+    let length = if elsewhere.is_some() { u64::MAX } else { file.len()? };
+    let filling = Filling::new(scratch, length)?;
     let notes = read(file, log, filling.sink()?, elsewhere)?;
     Ok(Salvage { scratch: filling.finish()?, notes })
 }

@@ -215,7 +215,11 @@ fn seal(remote: &impl Remote, slot: ReplicaSlot, by: Term) -> Result<StoredObjec
 }
 
 /// Whether no restore went behind a restored state meanwhile.
-async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
+///
+/// # Errors
+///
+/// The errors of the replica.
+pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
     let Some(at) = local.position() else { return Ok(false) };
     let path = chain::path(remote, newest, at.slot.term).await?;
     // At its own sequence another copy of it was taken over already.

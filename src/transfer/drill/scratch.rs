@@ -106,7 +106,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 }
 
 /// Removes the folders of killed drills.
-fn remove_left(within: &Path) {
+pub(crate) fn remove_left(within: &Path) {
     let Ok(entries) = fs::read_dir(within) else { return };
     for entry in entries.flatten() {
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
