@@ -110,12 +110,15 @@ impl Store {
         self.refuse_unless_shipped()?;
         let mut worked = Worked::NotYet;
         let done = run(&mut |tx| {
+            // Others may have changed something in the same batch.
+            let others = std::mem::replace(&mut tx.batch.changed, false);
             let done = work(tx);
             worked = match &done {
                 Ok(Outcome::Commit(())) if tx.batch.changed => Worked::Changed,
                 Ok(_) => Worked::Looked,
                 Err(_) => Worked::Failed,
             };
+            tx.batch.changed |= others;
             done
         });
         match (&done, worked) {

@@ -5,7 +5,7 @@
 //! bytes, and the check of each object names the one before it. The store knows its own place: so the last object of a
 //! term that goes on cannot be missing without being missed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -67,7 +67,7 @@ impl Inspected {
 ///
 /// The errors of the replica but for damage, which is a finding.
 pub(super) async fn inspect(remote: &OpenReplica, own: ReplicaPosition, part: u64) -> Result<Inspected> {
-    let mut inspection = Inspection { remote, part: part % PARTS, found: Inspected::default() };
+    let mut inspection = Inspection { remote, part: part % PARTS, whole: BTreeSet::new(), found: Inspected::default() };
     let newest = newest_opened(remote).await;
     let Some(newest) = inspection.found.find(newest)? else { return Ok(inspection.found) };
     let Some(newest) = newest.filter(|newest| newest.term >= own.slot.term) else {
@@ -90,6 +90,8 @@ pub(super) async fn inspect(remote: &OpenReplica, own: ReplicaPosition, part: u6
 struct Inspection<'a> {
     remote: &'a OpenReplica,
     part: u64,
+    /// The slots of the bases that are whole.
+    whole: BTreeSet<ReplicaSlot>,
     found: Inspected,
 }
 
@@ -121,6 +123,7 @@ impl Inspection<'_> {
             let before = self.found.findings.len();
             self.parts(&base, &lengths).await?;
             if self.found.findings.len() == before {
+                self.whole.insert(name.slot);
                 (oldest, self.found.restorable_from) = (Some(name.slot), Some(base.manifest.time));
             }
         }
@@ -203,6 +206,10 @@ impl Inspection<'_> {
                 Object::Gap(gap) => Some(gap.previous),
                 _ => None,
             };
+            // L7: without it, nothing behind the gap can be restored.
+            if matches!(&object, Object::Gap(gap) if !self.whole.contains(&gap.base.slot)) {
+                self.found.add(format!("the base behind a gap of the log is not whole: object={name}"));
+            }
             if names.zip(previous).is_some_and(|(names, previous)| names != previous) {
                 self.found.add(format!("an object of the log does not name the one before it: object={name}"));
             }

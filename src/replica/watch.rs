@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -64,6 +65,9 @@ pub(super) struct Watch {
     /// The folder for the copies of drills.
     scratch: PathBuf,
     known: Known,
+    /// Whether the store could not take the last findings, as on a full disk: the next ones are written with their event
+    /// in any case. Only the thread uses it.
+    is_unwritten: AtomicBool,
 }
 
 /// The findings. Written by the thread, read by everybody who asks.
@@ -86,7 +90,8 @@ impl Watch {
         let stored = store.view()?.replica_watch().unwrap_or_default().filter(|stored| stored.location == place);
         let known = Arc::new(Mutex::new(stored.unwrap_or_else(|| ReplicaWatch::new(place.clone()))));
         let scratch = folder_of(&std::path::absolute(store.path())?).to_owned();
-        Ok(Self { store: store.clone(), location: location.clone(), place, identities, drill_every, scratch, known })
+        let (store, location, is_unwritten) = (store.clone(), location.clone(), AtomicBool::new(false));
+        Ok(Self { store, location, place, identities, drill_every, scratch, known, is_unwritten })
     }
 
     /// The findings, now and later.
@@ -222,7 +227,7 @@ impl Watch {
     /// An inspection found something.
     fn found(&self, finding: String) {
         tracing::error!(finding, "the replica is not as it was written");
-        let is_new = self.known.lock().finding.as_ref() != Some(&finding);
+        let is_new = self.is_unwritten() || self.known.lock().finding.as_ref() != Some(&finding);
         let details = json!({"replica": self.place, "error": finding});
         self.note(is_new.then_some((EventKind::ReplicaFailed, details)), |known| known.finding = Some(finding));
     }
@@ -231,7 +236,7 @@ impl Watch {
     fn failed(&self, error: &Error) {
         tracing::error!(%error, "a drill with the replica failed");
         let text = error.to_string();
-        let is_new = self.known.lock().drill_error.as_ref() != Some(&text);
+        let is_new = self.is_unwritten() || self.known.lock().drill_error.as_ref() != Some(&text);
         let details = json!({"replica": self.place, "error": text, "drill": true});
         self.note(is_new.then_some((EventKind::ReplicaFailed, details)), |known| {
             (known.drill_error, known.drill_skipped) = (Some(text), None);
@@ -254,13 +259,19 @@ impl Watch {
     fn note(&self, event: Option<(EventKind, serde_json::Value)>, change: impl FnOnce(&mut ReplicaWatch)) {
         let mut next = self.known.lock().clone();
         change(&mut next);
-        if event.is_none() && next == *self.known.lock() {
+        if event.is_none() && next == *self.known.lock() && !self.is_unwritten() {
             return;
         }
         *self.known.lock() = next.clone();
-        if let Err(error) = self.store.note_replica(&next, event) {
+        let written = self.store.note_replica(&next, event);
+        self.is_unwritten.store(written.is_err(), Ordering::Relaxed);
+        if let Err(error) = written {
             tracing::warn!(%error, "what is known of the replica could not be stored");
         }
+    }
+
+    fn is_unwritten(&self) -> bool {
+        self.is_unwritten.load(Ordering::Relaxed)
     }
 
     /// Stores the location, so that a later start at another one is known for a mistake.

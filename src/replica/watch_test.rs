@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cipher::{Identities, key_pair};
 use super::init::InitReplicaOptions;
@@ -127,6 +127,27 @@ fn every_object_that_is_missing_is_found_by_name_also_the_last_one_of_a_term_tha
     }
     let last = last.strip_prefix(fleet.folder.path().join("replica")).unwrap().to_str().unwrap();
     assert!(missed.contains(last) && missed.len() >= 7, "{missed:?}");
+}
+
+#[test]
+fn a_base_behind_a_gap_that_is_gone_is_found_within_a_month() {
+    let fleet = Fleet::new(Vec::new());
+    let replicator = fleet.shipped();
+    let manifests = || fleet.objects().into_iter().filter(|path| path.ends_with("manifest")).collect::<Vec<_>>();
+    let before = manifests().len();
+    // A commit that is too large to be kept leaves a gap, with a base behind it.
+    let value = serde_json::json!("x".repeat(1 << 20));
+    fleet.store.load(|tx| (0..20).try_for_each(|key| tx.config().put(&format!("k{key}"), &value))).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while manifests().len() == before {
+        assert!(Instant::now() < until, "{:?}", replicator.status());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(replicator);
+    assert!((0..30).all(|_| inspect(&fleet.watch())));
+    fs::remove_file(manifests().last().unwrap()).unwrap();
+    assert!((0..30).any(|_| !inspect(&fleet.watch())));
+    assert!(fleet.stored().finding.unwrap().starts_with("the base behind a gap of the log is not whole"));
 }
 
 #[test]
