@@ -308,8 +308,8 @@ async fn is_on_the_way(remote: &OpenReplica, source: &mut Source) -> Result<bool
     Ok(walk(remote, source, &path, None, None).await? != Walked::Lost)
 }
 
-/// Whether the history of a replica still has the state that was restored, or taken back. If it does not, a claim would stop
-/// the process that writes, and bring nobody into its place.
+/// Whether the history of a replica still has the state that was restored, or taken back. If it does not, a claim
+/// would stop the process that writes, and bring nobody into its place.
 async fn is_where_it_was(remote: &OpenReplica, source: &Source) -> Result<bool> {
     match chain::newest_open(remote).await? {
         Some(newest) => is_on_chain(remote, source, newest.term).await,

@@ -65,8 +65,8 @@ pub(super) struct Watch {
     /// The folder for the copies of drills.
     scratch: PathBuf,
     known: Known,
-    /// Whether the store could not take the last findings, as on a full disk: the next ones are written with their event
-    /// in any case. Only the thread uses it.
+    /// Whether the store could not take the last findings, as on a full disk: the next ones are written with their
+    /// event in any case. Only the thread uses it.
     is_unwritten: AtomicBool,
 }
 
