@@ -160,18 +160,26 @@ impl Gate {
         }
         drop(writing);
         state.waiting -= 1;
-        let joined = ran.is_ok();
-        match state.open.as_mut() {
-            Some(open) if joined => open.members += 1,
-            // It has no changes in the batch.
-            Some(_) => {}
+        let joined = match state.open.as_mut() {
+            // W5: a closure that failed has no changes in the batch, and its error may tell of those of others.
+            Some(open) => ran.is_ok() || open.shared.changed,
             // The batch was ended because of this closure: its members learn that.
-            None => drop(self.changed.notify_all()),
+            None => {
+                self.changed.notify_all();
+                ran.is_ok()
+            }
+        };
+        if let Some(open) = state.open.as_mut().filter(|_| joined) {
+            open.members += 1;
         }
         let ended = self.finish(state, context, batch, joined);
-        match ran {
-            Ok(result) => ended.map(|()| result),
-            Err(failed) => failed.resume(),
+        match (ran, ended) {
+            (Ok(result), ended) => ended.map(|()| result),
+            (Err(Failed::Returned(_)), Err(error)) => {
+                let message = "nothing was changed, and the state that was seen was not committed";
+                Err(Error::new(ErrorKind::NotCommitted, format!("{message}: {error}")).with_source(error))
+            }
+            (Err(failed), _) => failed.resume(),
         }
     }
 
@@ -257,7 +265,7 @@ impl Gate {
         if self.leads(&mut state, batch) {
             self.commit(&mut state, context);
         }
-        // A closure that failed has no changes in the batch, so it waits for nobody.
+        // A closure that failed where nobody else has changed anything waits for nobody.
         if !joined {
             return Ok(());
         }

@@ -38,7 +38,7 @@ fn add(store: &Store, writer: u64, fails: bool) -> Result<u64> {
         tx.put(C, b"sum", &sum.to_be_bytes())?;
         let own = number(&*tx, &[writer as u8])? + 1;
         tx.put(C, &[writer as u8], &own.to_be_bytes())?;
-        if fails { Err(Error::conflict("on purpose")) } else { Ok(sum) }
+        if fails { Err(Error::conflict((sum - 1).to_string())) } else { Ok(sum) }
     })
 }
 
@@ -69,6 +69,10 @@ fn write_together(store: Store) {
         threads.push(shuttle::thread::spawn(move || {
             let first = add(&store, writer, writer == 0);
             assert_eq!(first.is_err(), writer == 0, "somebody else's failure was told: {first:?}");
+            if let Err(error) = first {
+                let (seen, now) = (error.to_string().parse().unwrap(), number(&store.view().unwrap(), b"sum").unwrap());
+                assert!(now >= seen, "an error told of a state before it was committed");
+            }
             let sum = add(&store, writer, false).unwrap();
             let view = store.view().unwrap();
             assert!(number(&view, b"sum").unwrap() >= sum, "acknowledged before it was committed");
