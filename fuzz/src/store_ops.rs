@@ -183,6 +183,8 @@ impl Fleet {
             Err(error) => {
                 assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid), "{error}");
                 assert!(!matches!(scope, Scope::Everything), "{error}");
+                // The event of the failure is a commit.
+                self.committed();
                 return self.compare_now();
             }
         }
@@ -197,7 +199,7 @@ impl Fleet {
         let newest = self.points.iter().rev().find(|(_, expected)| expected.undo.is_some());
         let Some((_, safety)) = newest else {
             assert_eq!(call(&self.store).unwrap_err().kind(), ErrorKind::NotFound);
-            return;
+            return self.committed();
         };
         let undo = safety.undo.as_ref().unwrap();
         let undone = undo.scope.applied(&before, &safety.state);
@@ -208,6 +210,7 @@ impl Fleet {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
                 assert!(!discard && undo.touched, "an undo was refused without later work: {error}");
+                self.committed();
                 return self.compare_now();
             }
         }
