@@ -104,6 +104,26 @@ impl Clock for ManualClock {
     }
 }
 
+/// The time since some moment in the past, by a clock that nobody sets, and that goes on while the machine sleeps.
+#[cfg(any(test, feature = "replica"))]
+pub(crate) fn boot_time() -> Duration {
+    #[cfg(unix)]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        // Outside of Linux this one goes on during sleep where any does.
+        #[cfg(target_os = "linux")]
+        const CLOCK: ClockId = ClockId::Boottime;
+        #[cfg(not(target_os = "linux"))]
+        const CLOCK: ClockId = ClockId::Monotonic;
+        Duration::try_from(clock_gettime(CLOCK)).unwrap_or_default()
+    }
+    #[cfg(not(unix))]
+    {
+        static FROM: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+        FROM.elapsed()
+    }
+}
+
 /// A time of the operating system, or the nearest one that can be shown.
 fn of_system(time: SystemTime) -> Timestamp {
     let end = if time < UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };

@@ -291,7 +291,7 @@ pub use replica::replicator::{ReplicationStatus, Replicator};
 #[cfg(feature = "replica")]
 pub use replica::restore::{RestoreReplicaOptions, RestoredReplica};
 #[cfg(feature = "replica")]
-pub use replica::standby::{ReplicaStandby, StandbyChange, StandbyProgress};
+pub use replica::standby::{ReplicaStandby, StandbyChange, StandbyLease, StandbyProgress};
 #[cfg(feature = "replica")]
 pub use replica::status::{ReplicaBase, ReplicaCommit, ReplicaStatus, ReplicaTerm};
 #[cfg(feature = "replica")]

@@ -25,7 +25,7 @@ impl Store {
         self.inner.context.told.refuse_fenced()?;
         let durability = self.durability();
         self.recorded(&mut |tx| tx.refuse_unless_written_to().and_then(|()| work(tx)), &|work| {
-            self.once_replicated(work, &|work| {
+            self.once_answerable(work, &|work| {
                 let closure = |tx: &mut WriteTx<'_>| work(tx).map(drop);
                 self.with_handle_in_turn(|handle| {
                     self.inner.gate.write(handle, &self.inner.context, durability, closure)
@@ -50,7 +50,7 @@ impl Store {
     fn work_alone(&self, size: Size, work: TransactionWork<'_>) -> Result<()> {
         self.inner.context.told.refuse_fenced()?;
         self.recorded(&mut |tx| tx.refuse_unless_written_to().and_then(|()| work(tx)), &|work| {
-            self.once_replicated(work, &|work| {
+            self.once_answerable(work, &|work| {
                 self.with_handle_in_turn(|handle| self.inner.gate.alone(handle, &self.inner.context, size, work))
             })
         })
@@ -83,31 +83,39 @@ impl Store {
         Self { recording: self.recording.clone().map(doing), ..self.clone() }
     }
 
-    /// This store for work that nobody is answered for: it never waits for the replica.
+    /// This store for work that nobody is answered for: it never waits for the replica, and needs no lease.
     pub(crate) fn locally(&self) -> Self {
-        match self.durability() {
-            Durability::Replicated => self.with_durability(Durability::Disk),
-            Durability::Disk | Durability::System => self.clone(),
-        }
+        let durability = match self.durability() {
+            Durability::Replicated => Some(Durability::Disk),
+            Durability::Disk | Durability::System => self.durability,
+        };
+        Self { durability, is_local: true, ..self.clone() }
     }
 
     /// The handle that an opening returns: its writes are answered as the store was opened.
     pub(crate) fn answered_as_opened(self) -> Self {
-        Self { durability: None, ..self }
+        Self { durability: None, is_local: false, ..self }
     }
 
-    /// R11: runs work, and returns once the replica has all that it wrote and saw, if this handle waits for that. No
-    /// lock is held meanwhile.
-    fn once_replicated(
+    /// Runs work, and returns once its caller may be answered. R11: the replica has all that it wrote and saw, if this
+    /// handle waits for that. R12: this process has its lease, if it needs one. No lock is held meanwhile.
+    fn once_answerable(
         &self,
         work: TransactionWork<'_>,
         run: &dyn Fn(TransactionWork<'_>) -> Result<()>,
     ) -> Result<()> {
-        if self.durability() != Durability::Replicated {
+        let lease = &self.inner.context.lease;
+        let (waits, needs_lease) = (self.durability() == Durability::Replicated, !self.is_local && lease.is_needed());
+        if !waits && !needs_lease {
             return run(work);
         }
         self.refuse_forked()?;
-        self.refuse_unless_shipped()?;
+        if waits {
+            self.refuse_unless_shipped()?;
+        }
+        if needs_lease {
+            lease.refuse_lapsed()?;
+        }
         let mut worked = Worked::NotYet;
         let done = run(&mut |tx| {
             // Others may have changed something in the same batch.
@@ -127,7 +135,8 @@ impl Store {
             (Err(_), _) => return done,
             (Ok(()), _) => {}
         }
-        let reached = self.wait_for_replica().map_err(|why| match worked {
+        // Then it is in the history whoever goes on with it.
+        let reached = if waits { self.wait_for_replica() } else { lease.refuse_lapsed() }.map_err(|why| match worked {
             Worked::Changed => {
                 let message = "the change is on this disk, and it is not known to be in the replica; look before it is \
                                repeated";

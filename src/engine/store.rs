@@ -53,6 +53,8 @@ pub struct Store {
     pub(crate) recording: Option<RecordedHandle>,
     /// When the writes of this handle are answered; none: as the store was opened.
     pub(crate) durability: Option<Durability>,
+    /// Whether nobody is answered for its writes.
+    pub(crate) is_local: bool,
 }
 
 pub(crate) struct Inner {
@@ -86,7 +88,7 @@ type Closing = Box<dyn Fn(&mut WriteTx<'_>) -> Result<()> + Send>;
 impl Store {
     /// A handle that writes for nobody in particular.
     pub(crate) fn of(inner: Arc<Inner>) -> Self {
-        Self { inner, recording: None, durability: None }
+        Self { inner, recording: None, durability: None, is_local: false }
     }
 
     /// How to open a store in another way than the usual one.

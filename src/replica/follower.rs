@@ -14,9 +14,10 @@ use super::position::CopyPosition;
 use super::prefetch::Prefetch;
 use super::restore::{Copier, LOG_AT_ONCE};
 use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
-use super::terms::chain::floors;
+use super::terms::chain::{floors, opened};
 use super::terms::follow::{Followed, follow};
-use super::terms::open::{BegunFrom, OpenedAs, open_term};
+use super::terms::lease::{Lease, Silence};
+use super::terms::open::{Beginning, BegunFrom, OpenedAs, open_term};
 use super::terms::remote::Remote;
 use crate::engine::feed::Receiver;
 use crate::engine::store::{Options, Store};
@@ -40,6 +41,8 @@ pub(crate) struct Follower {
     is_behind: bool,
     /// How many steps in a row have found nothing.
     idle: u32,
+    /// The slot of the next object, for how long it was awaited, and the lease of its term.
+    silence: Option<(Silence, Option<Lease>)>,
 }
 
 /// The result of a step.
@@ -64,7 +67,7 @@ impl Follower {
             copier.restore(path, &ReplicaMoment::Newest).await?;
         }
         let path = path.to_path_buf();
-        let mut standby = Self { copier, path, options, receiver: None, is_behind: true, idle: 0 };
+        let mut standby = Self { copier, path, options, receiver: None, is_behind: true, idle: 0, silence: None };
         standby.opened()?;
         Ok(standby)
     }
@@ -85,6 +88,30 @@ impl Follower {
     /// As a view.
     pub(crate) fn position(&mut self) -> Result<CopyPosition> {
         CopyPosition::of_bytes(&self.opened()?.position()?)
+    }
+
+    /// The lease of the process that writes, and whether it has run out unless an object is still on its way; none
+    /// without a lease. It counts from the first call behind an object.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica; as a view.
+    pub(crate) async fn lease(&mut self) -> Result<Option<(Lease, bool)>> {
+        let slot = self.position()?.slot;
+        let (silence, lease) = match self.silence.filter(|(silence, _)| silence.slot == slot) {
+            Some(known) => known,
+            None => {
+                let known = self.silence.filter(|(silence, _)| silence.slot.term == slot.term);
+                let remote = &*self.copier.remote;
+                let silence = Silence { slot, since: remote.boot_time() };
+                let lease = match known {
+                    Some((_, lease)) => lease,
+                    None => opened(remote, slot.term).await?.and_then(|term| Lease::of(&term)),
+                };
+                *self.silence.insert((silence, lease))
+            }
+        };
+        Ok(lease.map(|lease| (lease, silence.length(&*self.copier.remote) >= lease.length())))
     }
 
     /// Applies all that is in the replica now.
@@ -125,11 +152,14 @@ impl Follower {
             }
         }
         let position = self.position()?;
+        let silence = self.silence.map(|(silence, _)| silence);
+        let beginning = Beginning { silence, is_forced: how.force, ..BegunFrom::Promotion.into() };
+        self.copier.remote.note_file(&self.path);
         let mut filler = Filler::resume(self.taken()?, &position)?;
-        let opened = open_term(&*self.copier.remote, &mut filler, BegunFrom::Log).await;
+        let opened = open_term(&*self.copier.remote, &mut filler, beginning).await;
         let (receiver, opened) = filler.end(opened)?;
         match opened? {
-            OpenedAs::Writer(_) => take_over_open(receiver, how, ReplicaThen::GoesOn),
+            OpenedAs::Writer(..) => take_over_open(receiver, how, ReplicaThen::GoesOn),
             OpenedAs::Overtaken => {
                 Err(Error::conflict("another process takes the replica over at the same moment; look which one it is"))
             }

@@ -1,7 +1,8 @@
 //! A replica in its bucket, with the keys of its terms: what the protocol of terms works on outside of tests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,17 +11,20 @@ use parking_lot::Mutex;
 use super::bucket::{Bucket, Creation};
 use super::cipher::{self, Identities, Recipients, TermKey};
 use super::location::Location;
-use super::objects::kinds::StoreHead;
+use super::objects::kinds::{StoreHead, TermClaim};
 use super::objects::layout::{Nonce, ObjectHash, StoreId};
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::terms::remote::{Deletes, Remote};
-use crate::clock::Clock;
+use crate::clock::{Clock, boot_time};
+use crate::engine::redb_file::FileId;
 use crate::error::{Error, Result};
 
 /// The first pause between two tries of a step; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Between two looks at a slot, or at a clock.
+const REST: Duration = Duration::from_millis(200);
 
 /// A replica in its bucket.
 pub(crate) struct OpenReplica {
@@ -35,6 +39,8 @@ pub(crate) struct OpenReplica {
     keys: Mutex<BTreeMap<Term, TermKey>>,
     /// The key with which this process writes.
     own: Mutex<Option<(Term, TermKey)>>,
+    /// The file that this process writes, if it has it for itself and that can be told from every other.
+    file: OnceLock<String>,
 }
 
 impl OpenReplica {
@@ -78,7 +84,14 @@ impl OpenReplica {
         let recipients = head.recipients.as_deref().map(Recipients::parse).transpose()?;
         let description = description.hash;
         let (keys, own) = (Mutex::default(), Mutex::default());
-        Ok(Self { bucket, head, recipients, identities, clock, description, keys, own })
+        Ok(Self { bucket, head, recipients, identities, clock, description, keys, own, file: OnceLock::new() })
+    }
+
+    /// This process writes that file, and has it for itself.
+    pub(crate) fn note_file(&self, path: &Path) {
+        if let Some(file) = FileId::of_boot(path) {
+            self.file.get_or_init(|| file);
+        }
     }
 
     /// The check of the description, which never changes.
@@ -169,8 +182,19 @@ impl Remote for OpenReplica {
         self.clock.now()
     }
 
+    fn boot_time(&self) -> Duration {
+        boot_time()
+    }
+
     fn machine(&self) -> String {
-        machine_name()
+        match self.file.get() {
+            None => machine_name(),
+            Some(file) => format!("{} (file {file})", machine_name()),
+        }
+    }
+
+    fn is_own(&self, claim: &TermClaim) -> bool {
+        self.file.get().is_some() && claim.machine == self.machine()
     }
 
     fn nonce(&self) -> Nonce {
@@ -229,5 +253,9 @@ impl Remote for OpenReplica {
         }
         tokio::time::sleep(pause).await;
         Ok(())
+    }
+
+    async fn rest(&self) {
+        tokio::time::sleep(REST).await;
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::objects::kinds::LEASES;
 use crate::duration::exact;
 use crate::error::{Error, Result};
 
@@ -32,6 +33,11 @@ pub struct ReplicateOptions {
     /// The time between two drills, each of which restores a random moment beside the store, compares it, and removes
     /// it; 7 days by default, and none for no drills. From an hour to ten years.
     pub drill_every: Option<Duration>,
+    /// The lease of this process, for a standby that promotes itself: none by default. With one, this process writes
+    /// only while the replica answers it: for two thirds of this time behind its last request. After the whole time
+    /// without a sign, a standby may take over, and knows that nobody is told of a write here any more. It needs a store
+    /// that this process has for itself ([`Sharing::Exclusive`](crate::Sharing::Exclusive)). From a second to an hour.
+    pub lease: Option<Duration>,
     /// The time for which a write of [`Durability::Replicated`](crate::Durability::Replicated) waits for the replica
     /// before it is an error; 30 s by default.
     pub write_limit: Duration,
@@ -44,6 +50,7 @@ impl Default for ReplicateOptions {
             identity: None,
             keep: KEEP,
             drill_every: Some(DRILL_EVERY),
+            lease: None,
             write_limit: WRITE_LIMIT,
         }
     }
@@ -56,9 +63,12 @@ impl ReplicateOptions {
     ///
     /// `Invalid`.
     pub(super) fn refuse_lengths(&self) -> Result<()> {
-        let (least, most) = LENGTHS;
-        let named = [("the time that can be restored", Some(self.keep)), ("the time between drills", self.drill_every)];
-        for (name, length) in named.into_iter().filter_map(|(name, length)| Some((name, length?))) {
+        let named = [
+            ("the time that can be restored", LENGTHS, Some(self.keep)),
+            ("the time between drills", LENGTHS, self.drill_every),
+            ("the lease", LEASES, self.lease),
+        ];
+        for (name, (least, most), length) in named.into_iter().filter_map(|(name, of, time)| Some((name, of, time?))) {
             if length < least || length > most {
                 let [length, least, most] = [length, least, most].map(exact);
                 return Err(Error::invalid(format!(
@@ -73,12 +83,13 @@ impl ReplicateOptions {
 impl fmt::Debug for ReplicateOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let has_identity = self.identity.is_some();
-        let Self { interval, keep, drill_every, write_limit, .. } = self;
+        let Self { interval, keep, drill_every, lease, write_limit, .. } = self;
         f.debug_struct("ReplicateOptions")
             .field("interval", interval)
             .field("identity", &has_identity)
             .field("keep", keep)
             .field("drill_every", drill_every)
+            .field("lease", lease)
             .field("write_limit", write_limit)
             .finish()
     }

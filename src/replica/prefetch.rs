@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::bucket::Creation;
+use super::objects::kinds::TermClaim;
 use super::objects::layout::{Nonce, StoreId};
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
@@ -82,8 +84,16 @@ impl<R: Remote> Remote for Prefetch<'_, R> {
         self.remote.now()
     }
 
+    fn boot_time(&self) -> Duration {
+        self.remote.boot_time()
+    }
+
     fn machine(&self) -> String {
         self.remote.machine()
+    }
+
+    fn is_own(&self, claim: &TermClaim) -> bool {
+        self.remote.is_own(claim)
     }
 
     fn nonce(&self) -> Nonce {
@@ -122,5 +132,9 @@ impl<R: Remote> Remote for Prefetch<'_, R> {
 
     async fn wait(&self, tries: u32, why: Error) -> Result<()> {
         self.remote.wait(tries, why).await
+    }
+
+    async fn rest(&self) {
+        self.remote.rest().await;
     }
 }

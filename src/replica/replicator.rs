@@ -17,6 +17,7 @@ use super::runtime::block_on;
 use super::ship::{ShipOutcome, Shipper};
 use super::source::Source;
 use super::terms::collect::{CollectStep, Retention};
+use super::terms::lease::Lease;
 use super::terms::remote::Remote;
 use super::watch::{Known, Shipping, Watch, mistake};
 use crate::clock::as_stored;
@@ -68,6 +69,9 @@ pub struct ReplicationStatus {
     pub read_back_error: Option<String>,
     /// The error of the last try; none after a success.
     pub error: Option<String>,
+    /// The time for which this process may still write without a new answer of the replica, in milliseconds; none
+    /// without a lease.
+    pub lease_left_ms: Option<u64>,
     /// Whether another process has the history now, so that this one writes nothing any more.
     pub fenced: bool,
     /// The last verification of the replica, and the last drill with it.
@@ -77,6 +81,7 @@ pub struct ReplicationStatus {
 /// A running thread that ships a store. To drop it ships the rest, for some seconds at most, and ends its term.
 #[derive(Debug)]
 pub struct Replicator {
+    store: Store,
     shared: Arc<Shared>,
     known: Known,
     _thread: Background,
@@ -128,6 +133,12 @@ impl Store {
         wait: Duration,
     ) -> Result<Replicator> {
         options.refuse_lengths()?;
+        let lease = options.lease.and_then(Lease::new);
+        if lease.is_some() && self.is_shared() {
+            let message = "a lease needs a store that this process has for itself, as no other process would keep it; \
+                           open the store exclusively";
+            return Err(Error::invalid(message));
+        }
         let identities = options.identity.as_deref().map_or(Ok(Identities::default()), Identities::parse)?;
         // The terms of two processes would end one another, and the file would count as overtaken by another machine.
         let lock = self.lock_shipping(wait.min(INTERVALS.1))?;
@@ -136,6 +147,7 @@ impl Store {
             return Err(fence.refusal());
         }
         let store = self.locally();
+        store.need_lease(lease.is_some());
         let watch = Watch::new(&store, to, identities.clone(), options.drill_every)?;
         let known = watch.known();
         let state = ReplicationStatus {
@@ -146,16 +158,19 @@ impl Store {
             read_back_at: None,
             read_back_error: None,
             error: None,
+            lease_left_ms: None,
             fenced: false,
             watch: ReplicaWatch::default(),
         };
+        let of_status = store.clone();
         let shared = Arc::new(Shared { state: Mutex::new(state), refusal: Mutex::default(), changed: Condvar::new() });
         let work = Work {
             store,
             location: to.clone(),
             open,
             awaited: self.begin_shipping(options.write_limit),
-            interval: options.interval.clamp(INTERVALS.0, INTERVALS.1),
+            interval: lease.map_or(INTERVALS.1, Lease::renewal).min(options.interval.clamp(INTERVALS.0, INTERVALS.1)),
+            lease,
             identities,
             retention: Retention { window: options.keep, grace: GRACE, hold_age: HOLD_AGE },
             shared: shared.clone(),
@@ -164,7 +179,7 @@ impl Store {
         let thread = Background::start("hivekeep-replica", move |stop| work.run(stop))?;
         let of = shared.clone();
         let watch = watch.start(move || of.shipping())?;
-        let replicator = Replicator { shared, known, _thread: thread, _watch: watch };
+        let replicator = Replicator { store: of_status, shared, known, _thread: thread, _watch: watch };
         replicator.wait_for_term(wait)?;
         Ok(replicator)
     }
@@ -173,7 +188,8 @@ impl Store {
 impl Replicator {
     /// The state of shipping.
     pub fn status(&self) -> ReplicationStatus {
-        ReplicationStatus { watch: self.known.lock().clone(), ..self.shared.state.lock().clone() }
+        let lease_left_ms = self.store.lease_left().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+        ReplicationStatus { watch: self.known.lock().clone(), lease_left_ms, ..self.shared.state.lock().clone() }
     }
 
     fn wait_for_term(&self, wait: Duration) -> Result<()> {
@@ -202,6 +218,7 @@ struct Work {
     /// The writes that wait for the replica.
     awaited: AwaitedShipping,
     interval: Duration,
+    lease: Option<Lease>,
     identities: Identities,
     retention: Retention,
     shared: Arc<Shared>,
@@ -256,8 +273,11 @@ impl Work {
         let clock = self.store.clock().clone();
         let bucket = (self.open)()?.with_patience(PATIENCE);
         let remote = OpenReplica::of(Arc::new(bucket), self.identities.clone(), clock).await?;
+        if !self.store.is_shared() {
+            remote.note_file(self.store.path());
+        }
         let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
-        let mut shipper = Shipper::open(remote, source).await?;
+        let mut shipper = Shipper::open_with(remote, source, self.lease).await?;
         let term = shipper.term();
         self.note(|state| (state.term, state.error) = (Some(term), None));
         let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);

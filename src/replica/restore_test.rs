@@ -451,7 +451,7 @@ fn a_standby_that_is_apart_is_made_anew_and_one_with_a_damaged_object_before_it_
 }
 
 fn taken(as_other_store: bool) -> TakeOverOptions {
-    TakeOverOptions { as_other_store, keep_claims: false, actor: Some("operator".into()) }
+    TakeOverOptions { as_other_store, actor: Some("operator".into()), ..TakeOverOptions::default() }
 }
 
 #[test]

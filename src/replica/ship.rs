@@ -1,23 +1,26 @@
 //! Ships a store: its commits go into the log of a term, in order, and its state into a base from time to time.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use super::base;
 use super::objects::layout::ObjectHash;
-use super::objects::name::{ObjectName, ReplicaSlot};
+use super::objects::name::{ObjectName, Term};
 use super::opened::OpenReplica;
+use super::outgoing::{Outgoing, in_no_replica};
 use super::overtaken::Overtaken;
-use super::source::{ShippedTo, Source, Tail};
+use super::source::{ShippedTo, Source};
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
-use super::terms::open::{BegunFrom, OpenedAs, is_on_chain, open_term};
+use super::terms::lease::{Lease, watch};
+use super::terms::open::{Beginning, BegunFrom, OpenedAs, has_moved_away, is_on_chain, open_term};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
 use super::terms::write::{Shipped, TermWriter};
 use crate::clock::before;
-use crate::engine::commit::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A new base is made once a reader of the log behind the newest one needs so many bytes, and a tenth of those of the
@@ -29,15 +32,13 @@ pub(super) const REQUEST_BYTES: u64 = 8 << 10;
 /// or once the base is so old.
 const BASE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Commits are shipped this often beside the making of a base, which may take long.
+const BESIDE_A_BASE: Duration = Duration::from_secs(1);
+
 /// A store that is shipped in a term of its own.
 pub(crate) struct Shipper {
     remote: OpenReplica,
-    source: Source,
-    writer: TermWriter,
-    /// The last object that was shipped, to be read back.
-    last: Option<(ObjectName, ObjectHash)>,
-    /// The object before which the position was written down last.
-    written: Option<ObjectHash>,
+    out: Outgoing,
 }
 
 /// The end of one step.
@@ -56,7 +57,16 @@ impl Shipper {
     ///
     /// `Conflict` when the replica has commits that the store does not have; the errors of the replica and of the
     /// store.
-    pub(crate) async fn open(remote: OpenReplica, mut source: Source) -> Result<Self> {
+    pub(crate) async fn open(remote: OpenReplica, source: Source) -> Result<Self> {
+        Self::open_with(remote, source, None).await
+    }
+
+    /// The same with a lease, if there is to be one.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); `Locked` when the process that has the lease now still writes.
+    pub(crate) async fn open_with(remote: OpenReplica, mut source: Source, lease: Option<Lease>) -> Result<Self> {
         if let Some((term, key)) = source.key()? {
             remote.know(term, key);
         }
@@ -64,18 +74,29 @@ impl Shipper {
         if !restored {
             source.settle_pending(&remote).await?;
         }
-        let from = if restored { BegunFrom::Restore } else { BegunFrom::Log };
-        let goes_on = match restored {
-            true => is_where_it_was(&remote, &source).await?,
-            false => is_on_the_way(&remote, &mut source).await?,
+        let newest = chain::newest_open(&remote).await?;
+        let goes_on = match &newest {
+            None => true,
+            Some(newest) if restored => is_on_chain(&remote, &source, newest.term).await?,
+            Some(newest) => is_on_the_way(&remote, &mut source, newest.term).await?,
         };
         if !goes_on {
             return Err(apart(&remote, &source).await);
         }
-        match open_term(&remote, &mut source, from).await? {
-            OpenedAs::Writer(term) => {
-                source.note_opened(remote.description(), remote.own_key())?;
-                Ok(Self { remote, source, writer: TermWriter::new(term), last: None, written: None })
+        let mut beginning = Beginning { lease, ..BegunFrom::Restore.into() };
+        if !restored {
+            beginning.from = BegunFrom::Log;
+            // A person who restores has chosen; a start by itself must not end a process that writes.
+            if let Some(newest) = &newest {
+                beginning.silence = watch(&remote, &source, newest).await?;
+            }
+        }
+        match open_term(&remote, &mut source, beginning).await? {
+            OpenedAs::Writer(term, begun) => {
+                let mut out = Outgoing::new(source, TermWriter::new(term), lease);
+                out.renew_from(begun);
+                out.source.note_opened(remote.description(), remote.own_key())?;
+                Ok(Self { remote, out })
             }
             OpenedAs::Overtaken => {
                 Err(Error::new(ErrorKind::Io, "another process is taking the replica over just now; it is tried again"))
@@ -86,12 +107,17 @@ impl Shipper {
 
     /// The number of the term.
     pub(crate) fn term(&self) -> u64 {
-        self.writer.term().0.into()
+        self.out.writer.term().0.into()
     }
 
     /// How far the replica is.
     pub(crate) fn position(&self) -> Option<ReplicaPosition> {
-        self.source.position()
+        self.out.source.position()
+    }
+
+    /// The store has no lease any more: it writes nothing until another term is open.
+    pub(crate) fn end_lease(&self) {
+        self.out.end_lease();
     }
 
     /// Ships everything that the store has, and makes a base if it is time for one. After an
@@ -101,104 +127,14 @@ impl Shipper {
     ///
     /// The errors of the replica and of the store.
     pub(crate) async fn step(&mut self) -> Result<ShipOutcome> {
-        if self.ship_all().await? == ShipOutcome::Fenced {
+        if self.out.ship_all(&self.remote).await? == ShipOutcome::Fenced {
             return Ok(ShipOutcome::Fenced);
         }
         let now = self.remote.now();
-        match self.source.at().is_some_and(|at| is_base_due(at, now)) {
+        match self.out.source.at().is_some_and(|at| is_base_due(at, now)) {
             true => self.base().await,
             false => Ok(ShipOutcome::Done),
         }
-    }
-
-    /// Ships the commits that the store has now. Those that it gets meanwhile are for the next
-    /// step, or there would be no end.
-    async fn ship_all(&mut self) -> Result<ShipOutcome> {
-        let newest = self.source.store().feed_status()?.map_or(0, |status| status.sequence);
-        self.ship_up_to(newest).await
-    }
-
-    /// Ships commits, at most up to that one.
-    async fn ship_up_to(&mut self, last: u64) -> Result<ShipOutcome> {
-        loop {
-            // L2: nothing else is ever sent to the slot of an object whose fate is not known.
-            if self.writer.is_pending() && self.send().await? == ShipOutcome::Fenced {
-                return Ok(ShipOutcome::Fenced);
-            }
-            match self.source.read(last)? {
-                Tail::End => {
-                    self.source.note_replicated(last);
-                    return Ok(ShipOutcome::Done);
-                }
-                Tail::Gap => {
-                    if self.bridge().await? == ShipOutcome::Fenced {
-                        return Ok(ShipOutcome::Fenced);
-                    }
-                }
-                Tail::Commits(commits, states) => {
-                    let now = self.remote.now();
-                    self.writer.prepare(&self.remote, &self.source, &commits, states, now)?;
-                    self.source.note_pending(self.writer.pending())?;
-                }
-            }
-        }
-    }
-
-    /// Writes down how far the replica is before an object is sent, if other processes may write to the store. Theirs
-    /// do not do it, so that they would keep what is shipped. R4: what they had committed is on the disk behind this.
-    fn write_down(&mut self) -> Result<()> {
-        let (store, sent) = (self.source.store(), self.writer.pending().map(|(hash, _)| hash));
-        if !store.is_shared() || sent == self.written {
-            return Ok(());
-        }
-        match store.write_shipped() {
-            // A commit on a full disk needs the replica the most.
-            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted) => {
-                tracing::warn!(%error, "how far the replica is could not be written down");
-                store.alone(|_| Ok(Outcome::Abort(())))?;
-            }
-            written => written?,
-        }
-        self.written = sent;
-        Ok(())
-    }
-
-    async fn send(&mut self) -> Result<ShipOutcome> {
-        self.write_down()?;
-        let bytes = self.writer.pending_bytes();
-        match self.writer.ship(&self.remote, &mut self.source).await? {
-            Shipped::Acknowledged => {
-                self.source.note_bytes(bytes + REQUEST_BYTES);
-                self.source.note_replicated(self.source.position().map_or(0, |at| at.sequence));
-                self.last = self.source.position().and_then(|at| {
-                    let index = at.slot.index.checked_sub(1)?;
-                    Some((ObjectName::Log(ReplicaSlot { index, ..at.slot }), at.previous))
-                });
-                Ok(ShipOutcome::Done)
-            }
-            Shipped::Fenced => Ok(ShipOutcome::Fenced),
-        }
-    }
-
-    /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7).
-    async fn bridge(&mut self) -> Result<ShipOutcome> {
-        let dump = self.source.store().dump()?;
-        let at = self.source.position().ok_or_else(in_no_replica)?;
-        let (sequence, states) = (dump.sequence(), dump.states().clone());
-        let digest = ObjectHash(states.digest());
-        let state = ReplicaPosition { sequence, states: digest, ..at };
-        let made = base::make(&self.remote, dump, &state).await?;
-        self.writer.prepare_gap(&self.remote, &self.source, made.name, sequence, digest)?;
-        self.source.expect(sequence, states);
-        self.source.note_pending(self.writer.pending())?;
-        // A later process finds no commits to compare.
-        self.source.store().write_shipped()?;
-        let step = self.send().await?;
-        if step == ShipOutcome::Done {
-            self.source.note_base(made.at, made.bytes)?;
-            self.source.store().write_shipped()?;
-        }
-        Ok(step)
     }
 
     /// Makes a base of the state of now.
@@ -207,24 +143,36 @@ impl Shipper {
     ///
     /// As [`step`](Self::step).
     pub(crate) async fn base(&mut self) -> Result<ShipOutcome> {
-        let dump = self.source.store().dump()?;
+        let (remote, out) = (&self.remote, &mut self.out);
+        let dump = out.source.store().dump()?;
         // Its state is that of the position then: the numbers between have no commits.
-        if self.ship_up_to(dump.sequence()).await? == ShipOutcome::Fenced {
+        if out.ship_up_to(remote, dump.sequence()).await? == ShipOutcome::Fenced {
             return Ok(ShipOutcome::Fenced);
         }
-        let at = self.source.position().ok_or_else(in_no_replica)?;
+        let at = out.source.position().ok_or_else(in_no_replica)?;
         if at.states != ObjectHash(dump.states().digest()) {
             // A gap was bridged meanwhile, with a base.
             return Ok(ShipOutcome::Done);
         }
-        let mut base = base::UnfinishedBase::begin(&self.remote, dump, at).await?;
+        let mut base = base::UnfinishedBase::begin(remote, dump, at).await?;
         loop {
-            if let Some(made) = base.step(&self.remote).await? {
-                self.source.note_base(made.at, made.bytes)?;
+            let made = {
+                let mut step = pin!(base.step(remote));
+                loop {
+                    tokio::select! {
+                        made = &mut step => break made?,
+                        () = sleep(BESIDE_A_BASE) => {}
+                    }
+                    if out.ship_all(remote).await? == ShipOutcome::Fenced {
+                        return Ok(ShipOutcome::Fenced);
+                    }
+                }
+            };
+            if let Some(made) = made {
+                out.source.note_base(made.at, made.bytes)?;
                 return Ok(ShipOutcome::Done);
             }
-            // The base may take long, and commits go on.
-            if self.ship_all().await? == ShipOutcome::Fenced {
+            if out.ship_all(remote).await? == ShipOutcome::Fenced {
                 return Ok(ShipOutcome::Fenced);
             }
         }
@@ -236,13 +184,13 @@ impl Shipper {
     ///
     /// The errors of the bucket.
     pub(crate) async fn is_overtaken(&self) -> Result<bool> {
-        let Some(at) = self.source.position().filter(|_| !self.writer.is_pending()) else { return Ok(false) };
+        let Some(at) = self.out.source.position().filter(|_| !self.out.writer.is_pending()) else { return Ok(false) };
         Ok(self.remote.get(ObjectName::Log(at.slot)).await?.is_some())
     }
 
     /// The collector of old objects, for this term.
     pub(crate) fn collector(&self, retention: Retention) -> Collector {
-        Collector::new(self.writer.term(), retention)
+        Collector::new(self.out.writer.term(), retention)
     }
 
     /// Takes a step of the collection of old objects. `waited` is the time for which this process has shipped.
@@ -260,7 +208,7 @@ impl Shipper {
     ///
     /// `Damaged` when the bucket does not give what it was given; the errors of the bucket.
     pub(crate) async fn read_back(&self) -> Result<bool> {
-        let Some((name, hash)) = self.last else { return Ok(false) };
+        let Some((name, hash)) = self.out.last else { return Ok(false) };
         match self.remote.get(name).await? {
             Some(found) if found.hash == hash => Ok(true),
             Some(_) => Err(Error::damaged(format!("the bucket has another object than was written: object={name}"))),
@@ -279,14 +227,16 @@ impl Shipper {
     ///
     /// As [`step`](Self::step); `Conflict` when another process writes the history now.
     pub(crate) async fn release(mut self) -> Result<()> {
-        if self.ship_all().await? == ShipOutcome::Fenced {
+        // The seal says that nothing is committed behind it.
+        self.out.end_lease();
+        if self.out.ship_all(&self.remote).await? == ShipOutcome::Fenced {
             return Err(self.fenced().await);
         }
-        self.writer.prepare_release(&self.remote, &self.source)?;
-        let shipped = self.writer.ship(&self.remote, &mut self.source).await?;
-        match shipped {
+        let out = &mut self.out;
+        out.writer.prepare_release(&self.remote, &out.source)?;
+        match out.writer.ship(&self.remote, &mut out.source).await? {
             // Otherwise the next process would read again what it has.
-            Shipped::Acknowledged => self.source.store().write_shipped(),
+            Shipped::Acknowledged(_) => out.source.store().write_shipped(),
             Shipped::Fenced => Err(self.fenced().await),
         }
     }
@@ -299,26 +249,15 @@ pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
     at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
 }
 
-/// Whether a store has all that the replica has now. An older copy that is started by mistake learns it here, before
-/// its claim stops the process that writes.
-async fn is_on_the_way(remote: &OpenReplica, source: &mut Source) -> Result<bool> {
-    let Some(newest) = chain::newest_open(remote).await? else { return Ok(true) };
+/// Whether a store has all that the replica has now, and its history did not move to another file. An older copy that is
+/// started by mistake learns it here, before its claim stops the process that writes.
+async fn is_on_the_way(remote: &OpenReplica, source: &mut Source, newest: Term) -> Result<bool> {
     let Some(at) = source.position() else { return Ok(false) };
-    let path = chain::path(remote, newest.term, at.slot.term).await?;
-    Ok(walk(remote, source, &path, None, None).await? != Walked::Lost)
-}
-
-/// Whether the history of a replica still has the state that was restored, or taken back. If it does not, a claim
-/// would stop the process that writes, and bring nobody into its place.
-async fn is_where_it_was(remote: &OpenReplica, source: &Source) -> Result<bool> {
-    match chain::newest_open(remote).await? {
-        Some(newest) => is_on_chain(remote, source, newest.term).await,
-        None => Ok(true),
+    if has_moved_away(remote, source, newest).await? {
+        return Ok(false);
     }
-}
-
-fn in_no_replica() -> Error {
-    Error::conflict("the store is in no replica yet")
+    let path = chain::path(remote, newest, at.slot.term).await?;
+    Ok(walk(remote, source, &path, None, None).await? != Walked::Lost)
 }
 
 async fn apart(remote: &OpenReplica, source: &Source) -> Error {

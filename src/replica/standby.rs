@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -75,6 +76,15 @@ pub enum StandbyChange {
     Anew,
 }
 
+/// The lease of the process that writes a replica, as a standby sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandbyLease {
+    /// The time for which a successor waits without a sign of that process.
+    pub length: Duration,
+    /// Whether there was no sign for so long.
+    pub is_over: bool,
+}
+
 impl ReplicaStandby {
     /// Opens the copy at a path, or makes it if there is no file. An encrypted replica needs the text of an age
     /// identity file.
@@ -110,6 +120,17 @@ impl ReplicaStandby {
         Ok(StandbyProgress { change, sequence, time, term })
     }
 
+    /// The lease of the process that writes; none if it has none. Call it after each step: the lease counts from the
+    /// first call behind a new object. Once it is over, [`promote`](Self::promote) ends nobody who writes.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the bucket; as a view.
+    pub fn lease(&mut self) -> Result<Option<StandbyLease>> {
+        let lease = self.runtime.block_on(self.follower.lease())?;
+        Ok(lease.map(|(lease, is_over)| StandbyLease { length: lease.length(), is_over }))
+    }
+
     /// The copy, to be read: every write is refused. It is another one after [`StandbyChange::Anew`].
     ///
     /// # Errors
@@ -120,7 +141,8 @@ impl ReplicaStandby {
     }
 
     /// Makes the copy the source of the replica. This ends the term of the process that writes now, if it still does,
-    /// and applies everything that it has shipped. [`Store::replicate`] goes on from there. After an error, the copy
+    /// and applies everything that it has shipped. [`Store::replicate`] goes on from there. If that process has a lease,
+    /// this waits for its end, unless it is forced: until then the other one may still write. After an error, the copy
     /// still follows.
     ///
     /// # Errors

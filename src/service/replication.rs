@@ -39,6 +39,8 @@ pub(crate) struct ReplicaSetup {
     pub(crate) interval: Duration,
     /// A write that waits for the replica waits so long.
     pub(crate) write_limit: Duration,
+    /// The lease of the service; none for none.
+    pub(crate) lease: Option<Duration>,
     /// The file with the identity that reads an encrypted replica.
     pub(crate) identity: Option<PathBuf>,
     /// The time whose every moment can be restored.
@@ -76,8 +78,8 @@ impl Replication {
             return Ok(Self { running: None, setup: None });
         };
         let identity = setup.identity()?;
-        let ReplicaSetup { interval, keep, drill_every, write_limit, .. } = *setup;
-        let options = ReplicateOptions { interval, identity, keep, drill_every, write_limit };
+        let ReplicaSetup { interval, keep, drill_every, lease, write_limit, .. } = *setup;
+        let options = ReplicateOptions { interval, identity, keep, drill_every, lease, write_limit };
         let replicator = store.replicate(&setup.location.parse()?, options, WAIT)?;
         let late = LATE_AFTER.max(setup.interval.saturating_mul(10));
         Ok(Self { running: Some((replicator, late)), setup: Some(setup.clone()) })
@@ -124,6 +126,7 @@ fn shipping_of(status: &ReplicationStatus, store: &Store) -> Result<ReplicaShipp
     let behind = |at| u64::try_from(crate::duration::since(at, store.clock().now()).as_millis()).unwrap_or(u64::MAX);
     Ok(ReplicaShipping {
         term: status.term,
+        lease_left_ms: status.lease_left_ms,
         sequence: status.sequence,
         complete_at: status.complete_at,
         behind_ms: status.complete_at.map(behind),
@@ -140,6 +143,8 @@ fn verdict(status: &ReplicationStatus, now: Timestamp, late: Duration) -> (bool,
     let is_late = status.complete_at.is_none_or(|at| crate::duration::since(at, now) > late);
     if status.fenced {
         (false, "another process has taken the replica over, so this service writes nothing any more")
+    } else if status.lease_left_ms == Some(0) {
+        (false, "the lease has run out, so this service writes nothing until the replica answers")
     } else if status.read_back_error.is_some() || status.watch.finding.is_some() {
         (false, "the replica does not have what was written to it; the service's log says more")
     } else if status.watch.drill_error.is_some() {
@@ -219,6 +224,7 @@ mod tests {
             read_back_at: None,
             read_back_error: None,
             error: None,
+            lease_left_ms: None,
             fenced: false,
             watch: ReplicaWatch::default(),
         };
@@ -234,6 +240,7 @@ mod tests {
             ReplicationStatus { watch: watch(why(), None), ..well.clone() },
             ReplicationStatus { watch: watch(None, why()), ..well.clone() },
             ReplicationStatus { fenced: true, ..well.clone() },
+            ReplicationStatus { lease_left_ms: Some(0), ..well.clone() },
         ] {
             assert!(!is_ready(&status), "{status:?}");
         }

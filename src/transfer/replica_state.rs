@@ -69,6 +69,9 @@ pub struct ReplicaShipping {
     /// When an object was read back last.
     #[serde(with = "clock::time::option")]
     pub read_back_at: Option<Timestamp>,
+    /// The time for which the service may still write without a new answer of the replica, in milliseconds; none without
+    /// a lease.
+    pub lease_left_ms: Option<u64>,
     /// Whether another process has the history now.
     pub fenced: bool,
     /// The error of the last try to ship, or to read back; none after a success.
@@ -186,6 +189,7 @@ mod tests {
                 behind_ms: Some(1000),
                 kept_bytes: 0,
                 read_back_at: None,
+                lease_left_ms: None,
                 fenced: false,
                 error: None,
             }),

@@ -10,6 +10,7 @@
 //! * `kept`: the feed of a damaged file
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `awaited`: the writes that wait until the replica has them; `shipping`: their verbs, and those of whoever ships
+//! * `lease`: until when the process that ships may write
 //! * `fence`: a store whose history another machine goes on with, so that no process writes to it; `overtaken`: its row
 //! * `shipping_lock`: the one process that ships a store; `unshipped`: the commits that wait for it
 //! * `states`: the count, bytes and digest of every collection
@@ -31,6 +32,7 @@ mod fence;
 #[cfg(test)]
 mod fence_test;
 mod kept;
+mod lease;
 #[cfg(any(test, feature = "replica"))]
 mod leave;
 #[cfg(any(test, feature = "replica"))]
@@ -61,6 +63,7 @@ pub(crate) use self::counted::WholeState;
 #[cfg(feature = "replica")]
 pub(crate) use self::dump::Dump;
 pub(in crate::engine) use self::kept::KeptFeed;
+pub(in crate::engine) use self::lease::WriteLease;
 #[cfg(feature = "replica")]
 pub(crate) use self::leave::Resumed;
 #[cfg(feature = "replica")]

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::engine::buffered::Buffered;
 #[cfg(any(test, feature = "replica"))]
 use crate::engine::feed::Awaited;
-use crate::engine::feed::Told;
+use crate::engine::feed::{Told, WriteLease};
 use crate::engine::format::index::IndexRule;
 use crate::engine::format::schema::CollectionId;
 use crate::engine::opening::named_file::NamedFile;
@@ -33,6 +33,8 @@ pub(crate) struct Context {
     /// The writes that wait for the replica.
     #[cfg(any(test, feature = "replica"))]
     pub(in crate::engine) awaited: Awaited,
+    /// Until when this process may write.
+    pub(in crate::engine) lease: WriteLease,
     /// Which views are open in this process.
     pub(crate) views: Arc<Views>,
     pub(in crate::engine) session: OnceLock<u64>,

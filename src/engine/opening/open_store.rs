@@ -99,6 +99,7 @@ impl Options {
             told: Told::default(),
             #[cfg(any(test, feature = "replica"))]
             awaited: Default::default(),
+            lease: Default::default(),
             views: Arc::default(),
             session: OnceLock::new(),
             one_phase: self.one_phase,

@@ -37,6 +37,17 @@ impl FileId {
         device(path).zip(device(other)).is_some_and(|(one, other)| one != other)
     }
 
+    /// A text that no other file has while this machine runs, on this machine or another; none where that cannot be
+    /// told.
+    #[cfg(feature = "replica")]
+    pub(crate) fn of_boot(path: &Path) -> Option<String> {
+        let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+        let Self { device, inode } = Self::at(path).ok()??;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&boot).update(&device.to_le_bytes()).update(&inode.to_le_bytes());
+        Some(hasher.finalize().to_hex().chars().take(16).collect())
+    }
+
     /// The id of an open file.
     #[cfg(unix)]
     pub(crate) fn of(file: &Metadata) -> Option<Self> {

@@ -127,6 +127,10 @@ fn replica_of(gauges: &mut Gauges, replica: &ReplicaState) {
         gauges.one("replica_kept_bytes", about, shipping.kept_bytes as f64);
         let about = "1 once another process has the history, and this one writes nothing any more.";
         gauges.one("replica_fenced", about, of_bool(shipping.fenced));
+        if let Some(left) = shipping.lease_left_ms {
+            let about = "Time for which the service may still write without a new answer of the replica.";
+            gauges.one("replica_lease_left_seconds", about, left as f64 / 1e3);
+        }
         if let Some(at) = shipping.read_back_at {
             let about = "When an object of the replica was read back last.";
             gauges.time("replica_last_read_back_timestamp_seconds", about, at);

@@ -1,11 +1,16 @@
 //! The heads of all objects, as they stand in JSON. A reader refuses other fields; a later version
 //! that adds one raises the format.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Nonce, ObjectHash, StoreId};
 use super::name::{BaseName, ReplicaSlot, Term};
+
+/// The bounds of a lease: shorter than a slow request, and it would end all the time; longer, and nobody would wait.
+pub(crate) const LEASES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
 
 /// `store`: the description of the whole replica. It is written once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +54,20 @@ pub(crate) struct LogOpen {
     pub(crate) sequence: u64,
     /// The digest of the state after that commit.
     pub(crate) states: ObjectHash,
-    /// Whether the state came out of a restore, so that no tail of an earlier process fits behind it.
+    /// Whether the history moved to another file, by a restore or a promotion, so that no tail of an earlier process
+    /// fits behind it, and no earlier file goes on.
     pub(crate) restore: bool,
+    /// The lease of the term in milliseconds; none if it has none. Only format 2 has the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease_ms: Option<u64>,
+}
+
+impl LogOpen {
+    /// Whether its lease is one that a writer writes.
+    pub(super) fn has_sound_lease(&self) -> bool {
+        let is_sound = |length: u64| (LEASES.0.as_millis()..=LEASES.1.as_millis()).contains(&u128::from(length));
+        self.lease_ms.is_none_or(is_sound)
+    }
 }
 
 /// The end of a term, or in slot 0 the end of a claim that never opened.

@@ -13,8 +13,10 @@ use crate::engine::digest::{from_hex, hex};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json;
 
-/// The format of the objects that this version writes, and the only one that it reads.
-const FORMAT: u64 = 1;
+/// The format of most objects,
+pub(super) const FORMAT: u64 = 1;
+/// and of those that a version before leases must not read: an opening with one.
+pub(super) const FORMAT_OF_LEASES: u64 = 2;
 /// The greatest length of a head. The longest have the wrapped key of a term, or the recipients of a store.
 const HEAD_MAX: usize = 64 << 10;
 /// The greatest length of a body before it is compressed.
@@ -41,6 +43,7 @@ pub(crate) struct Nonce(pub(crate) u128);
 pub(crate) struct Unpacked {
     /// The kind of the object, such as `batch`.
     pub(crate) kind: String,
+    pub(crate) format: u64,
     pub(crate) fields: Value,
     /// The head as it was written, which the cipher covers.
     pub(crate) head: Bytes,
@@ -71,12 +74,12 @@ fn random() -> u128 {
 /// # Errors
 ///
 /// `Invalid` when it is too long.
-pub(crate) fn head(kind: &str, fields: &impl Serialize) -> Result<Vec<u8>> {
+pub(crate) fn head(kind: &str, format: u64, fields: &impl Serialize) -> Result<Vec<u8>> {
     let fields = serde_json::to_string(fields).map_err(|source| {
         Error::invalid(format!("the head of an object cannot be written: kind={kind}")).with_source(source)
     })?;
     let rest = fields.strip_prefix('{').unwrap_or(&fields);
-    let head = format!("{{\"hivekeep\":\"{kind}\",\"format\":{FORMAT},{rest}\n").into_bytes();
+    let head = format!("{{\"hivekeep\":\"{kind}\",\"format\":{format},{rest}\n").into_bytes();
     if head.len() > HEAD_MAX {
         return Err(Error::invalid(format!("the head of an object is too long: kind={kind} bytes={}", head.len())));
     }
@@ -126,8 +129,10 @@ pub(crate) fn unpack(name: &ObjectName, bytes: &Bytes) -> Result<Unpacked> {
     let kind = take(&mut fields, "hivekeep").and_then(|kind| kind.as_str().map(str::to_owned));
     let kind = kind.ok_or_else(|| damaged("an object of the replica has no kind"))?;
     match take(&mut fields, "format").and_then(|format| format.as_u64()) {
-        Some(FORMAT) => Ok(Unpacked { kind, fields: Value::Object(fields), head, body, hash }),
-        Some(format) if format > FORMAT => Err(Error::new(
+        Some(format @ FORMAT..=FORMAT_OF_LEASES) => {
+            Ok(Unpacked { kind, format, fields: Value::Object(fields), head, body, hash })
+        }
+        Some(format) if format > FORMAT_OF_LEASES => Err(Error::new(
             ErrorKind::NewerFormat,
             format!("a newer version wrote an object of the replica; use that version: object={name} format={format}"),
         )),
@@ -232,7 +237,7 @@ mod tests {
     }
 
     fn packed(body: &[u8]) -> Bytes {
-        pack(&NAME, head("some", &fields()).unwrap(), body).unwrap().0
+        pack(&NAME, head("some", FORMAT, &fields()).unwrap(), body).unwrap().0
     }
 
     #[test]
@@ -277,10 +282,10 @@ mod tests {
             assert_eq!(of(head).kind(), ErrorKind::Damaged, "{head}");
         }
         assert_eq!(of("{\"hivekeep\":\"x\",\"format\":1,\"format\":1}\n").kind(), ErrorKind::Damaged);
-        assert_eq!(of("{\"hivekeep\":\"x\",\"format\":2}\n").kind(), ErrorKind::NewerFormat);
+        assert_eq!(of("{\"hivekeep\":\"x\",\"format\":3}\n").kind(), ErrorKind::NewerFormat);
         assert_eq!(of(&" ".repeat(HEAD_MAX + 1)).kind(), ErrorKind::Damaged);
         let long = "x".repeat(HEAD_MAX);
-        assert_eq!(head("some", &serde_json::json!({ "long": long })).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(head("some", FORMAT, &serde_json::json!({ "long": long })).unwrap_err().kind(), ErrorKind::Invalid);
         let other = packed(b"");
         let unpacked = unpack(&NAME, &other).unwrap();
         #[derive(Debug, Deserialize)]

@@ -99,7 +99,7 @@ impl StoredObject {
                 )));
             }
         };
-        if !object.belongs_to(&name) {
+        if !object.belongs_to(&name) || unpacked.format != object.format() {
             let kind = unpacked.kind;
             return Err(Error::damaged(format!(
                 "an object of the replica is not consistent: object={name} kind={kind}"
@@ -163,19 +163,27 @@ impl Object {
         }
     }
 
-    fn head(&self) -> Result<Vec<u8>> {
-        let kind = self.kind();
+    /// O2: the format of its head.
+    fn format(&self) -> u64 {
         match self {
-            Self::Store(of) => layout::head(kind, of),
-            Self::Claim(of) => layout::head(kind, of),
-            Self::Open(of) => layout::head(kind, of),
-            Self::Seal(of) => layout::head(kind, of),
-            Self::Batch(of) => layout::head(kind, of),
-            Self::Gap(of) => layout::head(kind, of),
-            Self::Manifest(of) => layout::head(kind, of),
-            Self::Part(of) => layout::head(kind, of),
-            Self::Hold(of) => layout::head(kind, of),
-            Self::GcList(of) | Self::GcGo(of) => layout::head(kind, of),
+            Self::Open(LogOpen { lease_ms: Some(_), .. }) => layout::FORMAT_OF_LEASES,
+            _ => layout::FORMAT,
+        }
+    }
+
+    fn head(&self) -> Result<Vec<u8>> {
+        let (kind, format) = (self.kind(), self.format());
+        match self {
+            Self::Store(of) => layout::head(kind, format, of),
+            Self::Claim(of) => layout::head(kind, format, of),
+            Self::Open(of) => layout::head(kind, format, of),
+            Self::Seal(of) => layout::head(kind, format, of),
+            Self::Batch(of) => layout::head(kind, format, of),
+            Self::Gap(of) => layout::head(kind, format, of),
+            Self::Manifest(of) => layout::head(kind, format, of),
+            Self::Part(of) => layout::head(kind, format, of),
+            Self::Hold(of) => layout::head(kind, format, of),
+            Self::GcList(of) | Self::GcGo(of) => layout::head(kind, format, of),
         }
     }
 
@@ -187,7 +195,7 @@ impl Object {
             (Self::Claim(of), ObjectName::Term(term)) => of.term == term,
             (Self::Open(of), ObjectName::Log(slot)) => {
                 let is_parent = |parent: ReplicaSlot| parent.index > 0 && parent.term < of.term;
-                slot == ReplicaSlot::opening(of.term) && of.parent.is_none_or(is_parent)
+                slot == ReplicaSlot::opening(of.term) && of.parent.is_none_or(is_parent) && of.has_sound_lease()
             }
             (Self::Seal(of), ObjectName::Log(slot)) => {
                 slot == of.slot && (of.by > slot.term || of.by == slot.term && slot.index > 0)

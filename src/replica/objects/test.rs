@@ -26,7 +26,7 @@ fn all() -> Vec<(ObjectName, Object)> {
     let opening = ReplicaSlot::opening(term);
     let claim = TermClaim { store, term, nonce, time, machine: "host".into(), key: None };
     let parent = Some(ReplicaSlot { term: Term(7), index: 4711 });
-    let open = LogOpen { store, term, nonce, time, parent, sequence: 99, states: HASH, restore: false };
+    let open = LogOpen { store, term, nonce, time, parent, sequence: 99, states: HASH, restore: false, lease_ms: None };
     let batch = LogBatch {
         store,
         slot,
@@ -102,11 +102,11 @@ fn every_kind_reads_back_under_its_name_and_in_its_store_alone() {
 /// The bytes of an object with this head under any name, as a writer of nonsense would make them.
 fn nonsense(name: &ObjectName, object: &Object) -> Bytes {
     let head = match object {
-        Object::Open(of) => head("open", of),
-        Object::Seal(of) => head("seal", of),
-        Object::Batch(of) => head("batch", of),
-        Object::Gap(of) => head("gap", of),
-        other => head(other.kind(), &serde_json::json!({})),
+        Object::Open(of) => head("open", if of.lease_ms.is_some() { 2 } else { 1 }, of),
+        Object::Seal(of) => head("seal", 1, of),
+        Object::Batch(of) => head("batch", 1, of),
+        Object::Gap(of) => head("gap", 1, of),
+        other => head(other.kind(), 1, &serde_json::json!({})),
     };
     pack(name, head.unwrap(), b"").unwrap().0
 }

@@ -2,7 +2,7 @@
 
 use super::remote::Remote;
 use crate::error::{Error, ErrorKind, Result};
-use crate::replica::objects::kinds::{BaseManifest, GcFloor, LogOpen};
+use crate::replica::objects::kinds::{BaseManifest, GcFloor, LogOpen, TermClaim};
 use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::{Object, StoredObject};
@@ -69,6 +69,14 @@ pub(crate) async fn newest_open(remote: &impl Remote) -> Result<Option<OpenedTer
     Ok(None)
 }
 
+/// The claim of a term.
+pub(super) async fn claim_of(remote: &impl Remote, term: Term) -> Result<Option<TermClaim>> {
+    Ok(remote.get(ObjectName::Term(term)).await?.and_then(|stored| match stored.object {
+        Object::Claim(claim) => Some(claim),
+        _ => None,
+    }))
+}
+
 /// Counts a term without an opening. Claims have numbers without gaps, so behind many such terms the claim of each has
 /// to be there: the name of a claim that nobody wrote must not make anybody ask for millions of them.
 ///
@@ -96,6 +104,18 @@ pub(super) enum Opening {
     Void {
         by: Term,
     },
+}
+
+/// A term that opened; none if it did not, or not yet.
+///
+/// # Errors
+///
+/// The errors of the replica; `Damaged`.
+pub(crate) async fn opened(remote: &impl Remote, term: Term) -> Result<Option<OpenedTerm>> {
+    Ok(match opening(remote, term).await? {
+        Some(Opening::Opened(opened)) => Some(opened),
+        Some(Opening::Void { .. }) | None => None,
+    })
 }
 
 /// The first object of a term; none if there is none yet.

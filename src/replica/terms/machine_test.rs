@@ -11,10 +11,13 @@ use super::chain::{OpenedTerm, is_on, newest_open, path};
 use super::collect::{CollectStep, Collector, Retention};
 use super::follow::{Followed, follow, is_collected};
 use super::hold::{place_hold, prepare_hold};
-use super::open::{BegunFrom, OpenedAs, open_term};
+use super::lease::{Lease, Silence};
+use super::open::{Beginning, BegunFrom, OpenedAs, open_term};
 use super::remote::{Deletes, Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
-use super::simulation_test::{Call, GRACE, STORE, SharedDisk, SimRemote, SleepEvent, Thread, World, base_state, time};
+use super::simulation_test::{
+    Call, GRACE, Identity, STORE, SharedDisk, SimRemote, SleepEvent, Thread, World, base_state, time,
+};
 use super::truth_test::{SimCommit, digest_after, hash_of};
 use super::walk::{Until, Walked, walk};
 use super::write::{Shipped, TermWriter};
@@ -40,6 +43,10 @@ pub(super) struct Disk {
     position: Option<ReplicaPosition>,
     /// The term that its process writes, or wrote when it died.
     term: Option<Term>,
+    /// The last term that a process of this disk has written.
+    wrote: Option<Term>,
+    /// The number of this copy of the disk.
+    copy: u64,
     orphans: BTreeSet<u64>,
     made: BTreeSet<u64>,
     holds: Vec<ObjectName>,
@@ -64,6 +71,8 @@ impl Disk {
             shipped: 0,
             position: (!world.begins_empty).then_some(position),
             term: None,
+            wrote: None,
+            copy: 0,
             orphans: BTreeSet::new(),
             made: BTreeSet::new(),
             holds: Vec::new(),
@@ -243,12 +252,18 @@ pub(super) struct Machine {
     /// The holds of the process.
     own: Rc<RefCell<Vec<ObjectName>>>,
     is_open: Rc<Cell<bool>>,
+    /// Until when the process may commit; none without a lease.
+    until: Rc<Cell<Option<Duration>>>,
+    /// The term of a commit that was not answered yet.
+    asked: Option<Term>,
+    rate: f64,
     /// Threads that begin after this step.
     born: Rc<RefCell<Vec<Thread>>>,
 }
 
 impl Machine {
     pub(super) fn new(world: &Rc<RefCell<World>>, name: u64) -> Self {
+        let rate = world.borrow_mut().random.choice(&[0.85, 1.0, 1.15]);
         let mut machine = Self {
             world: world.clone(),
             name,
@@ -259,6 +274,9 @@ impl Machine {
             threads: Vec::new(),
             own: Rc::default(),
             is_open: Rc::default(),
+            until: Rc::default(),
+            asked: None,
+            rate,
             born: Rc::default(),
         };
         machine.start();
@@ -273,14 +291,16 @@ impl Machine {
         drop(world);
         // The objects that the dead process still holds must not reach the new one.
         (self.own, self.is_open, self.born) = (Rc::default(), Rc::default(), Rc::default());
-        self.event = None;
-        let remote = SimRemote::new(&self.world, self.disk.borrow().id);
+        (self.until, self.asked, self.event) = (Rc::default(), None, None);
+        let (disk, copy) = (self.disk.borrow().id, self.disk.borrow().copy);
+        let remote = SimRemote::new(&self.world, Identity { disk, copy, rate: self.rate });
         let process = Process {
             remote: remote.clone(),
             name: usize::try_from(self.name).unwrap(),
             local: SimLocal { world: self.world.clone(), disk: self.disk.clone() },
             own: self.own.clone(),
             is_open: self.is_open.clone(),
+            until: self.until.clone(),
             born: self.born.clone(),
         };
         self.threads = vec![Thread { remote, work: Box::pin(process.live()) }];
@@ -288,7 +308,8 @@ impl Machine {
 
     /// A new process on another disk.
     pub(super) fn boot(&mut self, disk: Disk) {
-        self.disk = Rc::new(RefCell::new(disk));
+        let copy = self.world.borrow_mut().number();
+        self.disk = Rc::new(RefCell::new(Disk { copy, ..disk }));
         self.start();
     }
 
@@ -303,13 +324,31 @@ impl Machine {
         self.threads.append(&mut self.born.borrow_mut());
     }
 
-    /// Another thread of the process commits.
+    /// Another thread of the process answers a commit, and begins one.
     pub(super) fn commit_now_and_then(&mut self) {
         let mut world = self.world.borrow_mut();
-        if !self.is_open.get() || world.random.part() >= 0.25 {
+        let now = Duration::from_secs_f64(world.now as f64 * self.rate);
+        let has_ended = self.until.get().is_some_and(|until| now >= until);
+        if !self.is_open.get() {
+            self.asked = None;
             return;
         }
+        if self.asked.is_some() && world.random.part() < 0.5 {
+            let (term, has_lease) = (self.asked.take().unwrap(), self.until.get().is_some());
+            match has_ended && !broken!(AnswersDoNotLookAtTheLease) {
+                true => world.counted("commits that are not answered"),
+                false if has_lease => world.truth.answered(term),
+                false => {}
+            }
+        }
+        if world.random.part() >= 0.25 {
+            return;
+        }
+        if has_ended {
+            return world.counted("leases that ended");
+        }
         let mut disk = self.disk.borrow_mut();
+        self.asked = self.asked.or(disk.term);
         let number = world.number();
         let (sequence, before) = disk.commits.last().map_or((0, 0), |last| (last.sequence, last.time));
         let step = if std::mem::take(&mut disk.leaps) { 1 << 32 } else { 1 + number % 2 };
@@ -356,6 +395,7 @@ struct Process {
     local: SimLocal,
     own: Rc<RefCell<Vec<ObjectName>>>,
     is_open: Rc<Cell<bool>>,
+    until: Rc<Cell<Option<Duration>>>,
     born: Rc<RefCell<Vec<Thread>>>,
 }
 
@@ -366,7 +406,7 @@ impl Process {
         loop {
             let mix = self.remote.world.borrow().mix;
             let done = if job < mix.0 {
-                self.serve().await
+                self.serve(None).await
             } else if job < mix.1 {
                 self.follow().await
             } else {
@@ -393,24 +433,52 @@ impl Process {
         self.remote.world.borrow_mut().counted(what);
     }
 
-    async fn serve(&mut self) -> Result<()> {
+    /// Writes a term: on the disk that wrote last in its own name, otherwise in place of another.
+    async fn serve(&mut self, silence: Option<Silence>) -> Result<()> {
         let own = |local: &SimLocal| local.position().map(|at| at.slot.term);
         let term = self.local.disk.borrow().term;
         if let Some(term) = term.filter(|term| broken!(RestartsGoOnInTheirTerm) && own(&self.local) == Some(*term)) {
             while follow(&self.remote, &mut self.local).await? == Followed::Moved {}
-            return if own(&self.local) == Some(term) { self.write(term).await } else { Ok(()) };
+            let now = self.remote.boot_time();
+            return if own(&self.local) == Some(term) { self.write(term, now).await } else { Ok(()) };
         }
-        match open_term(&self.remote, &mut self.local, BegunFrom::Log).await? {
-            OpenedAs::Writer(term) => self.write(term).await,
+        let is_own = own(&self.local).is_some_and(|term| self.local.disk.borrow().wrote == Some(term));
+        let from = if is_own { BegunFrom::Log } else { BegunFrom::Promotion };
+        let beginning = Beginning { lease: self.lease(), silence, ..from.into() };
+        match open_term(&self.remote, &mut self.local, beginning).await? {
+            OpenedAs::Writer(term, begun) => self.write(term, begun).await,
             OpenedAs::Overtaken | OpenedAs::Apart => Ok(()),
         }
     }
 
-    async fn write(&mut self, term: Term) -> Result<()> {
+    /// The lease of the next term.
+    fn lease(&self) -> Option<Lease> {
+        let mut world = self.remote.world.borrow_mut();
+        let has_one = world.random.part() < 0.9;
+        world.lease.filter(|_| has_one).and_then(|steps| Lease::new(Duration::from_secs(steps)))
+    }
+
+    /// The lease of a term that opened.
+    fn lease_of(&self, term: Term) -> Option<Lease> {
+        let world = self.remote.world.borrow();
+        match &world.objects.get(&ObjectName::Log(ReplicaSlot::opening(term)))?.object {
+            Object::Open(open) => Lease::new(Duration::from_millis(open.lease_ms?)),
+            _ => None,
+        }
+    }
+
+    async fn write(&mut self, term: Term, begun: Duration) -> Result<()> {
         self.counted("terms opened");
-        self.local.disk.borrow_mut().term = Some(term);
+        let lease = self.lease_of(term);
+        let until = |begun: Duration| lease.map(|lease| begun + lease.right());
+        let mut renew_at = lease.map(|lease| begun + lease.renewal());
+        {
+            let mut disk = self.local.disk.borrow_mut();
+            (disk.term, disk.wrote) = (Some(term), Some(term));
+        }
+        self.until.set(until(begun));
         self.is_open.set(true);
-        let keeper = SimRemote::new(&self.remote.world, self.local.disk.borrow().id);
+        let keeper = SimRemote::new(&self.remote.world, self.remote.of);
         let keep = keep(keeper.clone(), self.local.clone(), self.is_open.clone(), term);
         self.born.borrow_mut().push(Thread { remote: keeper, work: Box::pin(keep) });
         let mut life = 5 + self.below(395);
@@ -425,18 +493,27 @@ impl Process {
                 (tail, hash_of(disk.digest(end)))
             };
             let releases = tail.is_empty() && life == 0;
+            let is_due = renew_at.is_some_and(|at| self.remote.boot_time() >= at);
             if releases {
+                // The seal says that nothing is committed behind it.
+                self.is_open.set(false);
+                if self.local.disk.borrow().commits.len() > self.local.disk.borrow().shipped {
+                    self.is_open.set(true);
+                    continue;
+                }
                 writer.prepare_release(&self.remote, &self.local)?;
-            } else if tail.is_empty() {
+            } else if tail.is_empty() && !is_due {
                 self.remote.pause().await;
                 continue;
             } else {
                 writer.prepare(&self.remote, &self.local, &tail, states, self.remote.now())?;
             }
-            if writer.ship(&self.remote, &mut self.local).await? == Shipped::Fenced {
+            let Shipped::Acknowledged(begun) = writer.ship(&self.remote, &mut self.local).await? else {
                 self.counted("fenced");
                 break;
-            }
+            };
+            self.until.set(until(begun));
+            renew_at = lease.map(|lease| begun + lease.renewal());
             if releases {
                 break;
             }
@@ -453,8 +530,19 @@ impl Process {
         if self.local.position().is_none() {
             return self.rebase().await;
         }
+        let mut since = self.remote.boot_time();
         for _ in 0..5 + self.below(55) {
-            match follow(&self.remote, &mut self.local).await? {
+            let followed = follow(&self.remote, &mut self.local).await?;
+            if followed != Followed::Nothing {
+                since = self.remote.boot_time();
+            }
+            let slot = self.local.position().map_or(ReplicaSlot::first(Term(1)), |at| at.slot);
+            let silence = Silence { slot, since };
+            if self.lease_of(slot.term).is_some_and(|lease| silence.length(&self.remote) >= lease.length()) {
+                self.counted("promotions after a silence");
+                return self.serve(Some(silence)).await;
+            }
+            match followed {
                 Followed::Moved => self.counted("batches followed"),
                 Followed::Nothing if !is_collected(&self.remote, &self.local).await? => self.remote.pause().await,
                 Followed::Nothing | Followed::Lost => self.rebase().await?,
@@ -536,12 +624,13 @@ impl Process {
             disk.take(&copy.commits);
             (disk.shipped, disk.position) = (copy.shipped, copy.position);
         }
-        let opened = open_term(&self.remote, &mut self.local, BegunFrom::Restore).await?;
+        let beginning = Beginning { lease: self.lease(), ..BegunFrom::Restore.into() };
+        let opened = open_term(&self.remote, &mut self.local, beginning).await?;
         self.release(hold).await;
-        if let OpenedAs::Writer(term) = opened {
+        if let OpenedAs::Writer(term, begun) = opened {
             self.counted("taken over by a restore");
             self.local.disk.borrow_mut().leaps = true;
-            self.write(term).await?;
+            self.write(term, begun).await?;
         }
         Ok(())
     }

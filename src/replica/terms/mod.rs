@@ -3,7 +3,8 @@
 //! simulation of the tests tries it.
 //!
 //! * `remote`: the two sides of the protocol as it sees them; `settle`: one object under one name
-//! * `chain`: the terms that there are; `open`: opens one; `write`: writes its log
+//! * `chain`: the terms that there are; `open`: opens one; `lease`: waits for the writer before it; `write`: writes the
+//!   log of a term
 //! * `walk`: moves a state along the log; `follow`: the same, object by object; `collect`: deletes what is
 //!   old; `hold`: keeps it from that for a restore
 //! * `rules`: rules that a test breaks on purpose
@@ -15,6 +16,7 @@ pub(crate) mod chain;
 pub(crate) mod collect;
 pub(crate) mod follow;
 pub(crate) mod hold;
+pub(crate) mod lease;
 pub(crate) mod open;
 pub(crate) mod remote;
 pub(crate) mod settle;

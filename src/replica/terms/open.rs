@@ -1,7 +1,10 @@
 //! Opens a term: from then on this process alone may commit. Every start of a process that writes does it, because its
 //! disk may be an older snapshot, or the clone of another machine.
 
+use std::time::Duration;
+
 use super::chain::{self, OpenedTerm, Opening};
+use super::lease::{Lease, SealedEnd, Silence, outwait};
 use super::remote::{Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
 use super::walk::{Walked, walk};
@@ -18,16 +21,46 @@ const TRIES: u32 = 4;
 pub(crate) enum BegunFrom {
     /// It goes on where the log ends.
     Log,
+    /// It has followed the log of another file, and goes on instead of it where the log ends.
+    Promotion,
     /// It was restored, and what the log has behind it is given up.
     Restore,
+}
+
+impl BegunFrom {
+    /// Whether the history moves to another file.
+    fn moves(self) -> bool {
+        match self {
+            Self::Log => false,
+            Self::Promotion | Self::Restore => true,
+        }
+    }
+}
+
+/// How a term is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Beginning {
+    pub(crate) from: BegunFrom,
+    /// The lease of the term. A promotion has the one of the term before.
+    pub(crate) lease: Option<Lease>,
+    /// The silence of the writer before, if somebody watched it.
+    pub(crate) silence: Option<Silence>,
+    /// Whether the term begins at once, since a person knows that the writer before is dead.
+    pub(crate) is_forced: bool,
+}
+
+impl From<BegunFrom> for Beginning {
+    fn from(from: BegunFrom) -> Self {
+        Self { from, lease: None, silence: None, is_forced: false }
+    }
 }
 
 /// How the opening of a term ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "only a process that opened a term may commit"]
 pub(crate) enum OpenedAs {
-    /// This process writes the term.
-    Writer(Term),
+    /// This process writes the term. Its lease counts from that time.
+    Writer(Term, Duration),
     /// A later claimant was faster.
     Overtaken,
     /// The state could not be brought to the end of the log, or a restored one is not on the chain any more.
@@ -39,47 +72,67 @@ pub(crate) enum OpenedAs {
 /// # Errors
 ///
 /// The errors of the replica and of the state.
-pub(crate) async fn open_term(remote: &impl Remote, local: &mut impl Local, origin: BegunFrom) -> Result<OpenedAs> {
+pub(crate) async fn open_term(
+    remote: &impl Remote,
+    local: &mut impl Local,
+    beginning: impl Into<Beginning>,
+) -> Result<OpenedAs> {
+    let beginning = beginning.into();
+    let from = beginning.from;
     let (newest, me) = claim(remote).await?;
     // After the claim: from now on no collection decides without having seen it.
     let floor = chain::floors(remote).await?.announced.filter(|_| !broken!(AbsentIsTheEnd));
     let parent = match seal_dead(remote, newest, me).await? {
         Down::Overtaken => return Ok(OpenedAs::Overtaken),
-        Down::Nobody => return begin(remote, local, me).await,
+        Down::Nobody => return begin(remote, local, me, beginning.lease).await,
         Down::Parent(parent) => parent,
     };
     let term = parent.term;
     let Some(end) = seal_parent(remote, local, term, me, floor).await? else { return Ok(OpenedAs::Overtaken) };
-    let fits = match origin {
+    let fits = match from {
         BegunFrom::Restore => is_on_chain(remote, local, term).await?,
-        BegunFrom::Log => broken!(OpensBeforeCatchingUp) || catch_up(remote, local, term, end).await?,
+        BegunFrom::Log if !broken!(EarlierFilesGoOn) && has_moved_away(remote, local, term).await? => false,
+        BegunFrom::Log | BegunFrom::Promotion => {
+            broken!(OpensBeforeCatchingUp) || catch_up(remote, local, term, end.index).await?
+        }
     };
     if !fits {
         return Ok(OpenedAs::Apart);
     }
-    if origin == BegunFrom::Restore && local.keep_aside()? == Fit::Apart {
+    if from == BegunFrom::Restore && local.keep_aside()? == Fit::Apart {
         return Ok(OpenedAs::Apart);
     }
+    if !beginning.is_forced {
+        outwait(remote, &parent, &end, beginning.silence).await?;
+    }
     let Some(at) = local.position() else { return Ok(OpenedAs::Apart) };
+    let lease = if from == BegunFrom::Promotion { Lease::of(&parent) } else { beginning.lease };
     let open = LogOpen {
         store: remote.store(),
         term: me,
         nonce: remote.nonce(),
         time: crate::clock::as_stored(remote.now()),
-        parent: Some(ReplicaSlot { term, index: end }),
+        parent: Some(ReplicaSlot { term, index: end.index }),
         sequence: at.sequence,
         states: at.states,
-        restore: origin == BegunFrom::Restore,
+        restore: from.moves(),
+        lease_ms: lease.map(Lease::millis),
     };
     opened(remote, local, open, at).await
 }
 
 /// The first term of a replica. A base of the state follows it.
-async fn begin(remote: &impl Remote, local: &mut impl Local, me: Term) -> Result<OpenedAs> {
+async fn begin(
+    remote: &impl Remote,
+    local: &mut impl Local,
+    me: Term,
+    lease: Option<Lease>,
+) -> Result<OpenedAs> {
     let (sequence, states) = local.newest()?;
     let time = crate::clock::as_stored(remote.now());
     let (store, nonce) = (remote.store(), remote.nonce());
-    let open = LogOpen { store, term: me, nonce, time, parent: None, sequence, states, restore: false };
+    let lease_ms = lease.map(Lease::millis);
+    let open = LogOpen { store, term: me, nonce, time, parent: None, sequence, states, restore: false, lease_ms };
     let at = ReplicaPosition {
         slot: ReplicaSlot::first(me),
         previous: crate::replica::objects::layout::ObjectHash([0; 32]),
@@ -94,11 +147,12 @@ async fn begin(remote: &impl Remote, local: &mut impl Local, me: Term) -> Result
 async fn opened(remote: &impl Remote, local: &mut impl Local, open: LogOpen, at: ReplicaPosition) -> Result<OpenedAs> {
     let term = open.term;
     let object = remote.prepare(ObjectName::Log(ReplicaSlot::opening(term)), Object::Open(open), b"")?;
+    let begun = remote.boot_time();
     match settle(remote, &object).await? {
         Settled::Other(_) => Ok(OpenedAs::Overtaken),
         Settled::Own => {
             local.set_position(ReplicaPosition { slot: ReplicaSlot::first(term), previous: object.hash, ..at })?;
-            Ok(OpenedAs::Writer(term))
+            Ok(OpenedAs::Writer(term, begun))
         }
     }
 }
@@ -161,7 +215,7 @@ async fn seal_dead(remote: &impl Remote, newest: Option<Term>, me: Term) -> Resu
     Ok(Down::Nobody)
 }
 
-/// Seals the end of the term below, and gives the slot of the seal; none if a later claimant sealed it.
+/// Seals the end of the term below, and gives it; none if a later claimant sealed it.
 ///
 /// A slot that is absent is the end only at or above the floor of collection, below which a
 /// batch may have been collected.
@@ -171,7 +225,7 @@ async fn seal_parent(
     term: Term,
     me: Term,
     floor: Option<ReplicaSlot>,
-) -> Result<Option<u64>> {
+) -> Result<Option<SealedEnd>> {
     let index = |name: &ObjectName| match name {
         ObjectName::Log(slot) => slot.index,
         _ => 0,
@@ -202,7 +256,7 @@ async fn seal_parent(
             }
         };
         if let Object::Seal(seal) = stored.object {
-            return Ok((seal.by <= me).then_some(at.index));
+            return Ok((seal.by <= me).then(|| SealedEnd::of(&seal, remote)));
         }
         at = at.next()?;
     }
@@ -225,6 +279,18 @@ pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest
     // At its own sequence another copy of it was taken over already.
     let is_behind = |open: &LogOpen| open.sequence < at.sequence || open.restore && open.sequence == at.sequence;
     Ok(path.iter().all(|step| step.term <= at.slot.term || !is_behind(&step.open)))
+}
+
+/// L11: whether the history went on in another file since this one wrote. Then this one lacks nothing at most: nobody may
+/// write to it all the same, as a person has chosen the other.
+///
+/// # Errors
+///
+/// The errors of the replica; `Damaged`.
+pub(crate) async fn has_moved_away(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
+    let Some(at) = local.position() else { return Ok(false) };
+    let path = chain::path(remote, newest, at.slot.term).await?;
+    Ok(path.iter().any(|step| step.term > at.slot.term && step.open.restore))
 }
 
 /// Brings a state to exactly the end of the log.

@@ -1,11 +1,14 @@
 //! The two sides of the protocol, as it sees them: the objects of the replica, and the state on this machine. The
 //! simulation of the tests has its own of both.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::replica::bucket::Creation;
 use crate::replica::objects::commits::ShippedCommit;
+use crate::replica::objects::kinds::TermClaim;
 use crate::replica::objects::layout::{Nonce, ObjectHash, StoreId};
 use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::{Object, StoredObject};
@@ -16,8 +19,13 @@ pub(crate) trait Remote {
     fn store(&self) -> StoreId;
     /// The time now.
     fn now(&self) -> Timestamp;
-    /// The name of this machine, for people.
+    /// The time since some moment, by a clock that nobody sets, and that goes on while the machine sleeps.
+    fn boot_time(&self) -> Duration;
+    /// The name of this machine, for people, and of the file that this process writes.
     fn machine(&self) -> String;
+    /// Whether a claim is of a process that wrote the file of this one, on this machine since its start. Only one
+    /// process at a time has the file for itself.
+    fn is_own(&self, claim: &TermClaim) -> bool;
     /// A number that no other object has.
     fn nonce(&self) -> Nonce;
     /// The key of a term that this process is about to claim, encrypted; none if the replica is plain.
@@ -42,6 +50,8 @@ pub(crate) trait Remote {
     ///
     /// `why`, once all tries together took too long.
     async fn wait(&self, tries: u32, why: Error) -> Result<()>;
+    /// Waits for a moment.
+    async fn rest(&self);
 }
 
 /// The objects of one replica, for a process that may delete some.

@@ -52,6 +52,16 @@ pub(crate) enum Rule {
     RestartsGoOnInTheirTerm,
     /// Each object of a process has the same nonce.
     NonceOfTheProcess,
+    /// A file goes on although another one has the history now, if it lacks nothing.
+    EarlierFilesGoOn,
+    /// A term opens while the process before may still commit.
+    LeasesAreNotOutwaited,
+    /// An object that landed behind the slot that was watched is not waited for.
+    LateObjectsExtendNoLease,
+    /// The lease of a writer counts from the answer to its request, or from its last try.
+    LeasesBeginLate,
+    /// A commit that began in time is answered at any time.
+    AnswersDoNotLookAtTheLease,
 }
 
 #[cfg(test)]

@@ -73,6 +73,9 @@ pub(super) struct Truth {
     ever: BTreeSet<u64>,
     batches: BTreeSet<[u8; 32]>,
     first: BTreeMap<ObjectName, ObjectHash>,
+    /// The disks of the claimants, and the one to which the history moved last.
+    claimants: BTreeMap<Term, String>,
+    owner: Option<String>,
     /// The base that a restore of each machine reads from.
     pub(super) pins: BTreeMap<usize, ReplicaSlot>,
     pub(super) violation: Option<String>,
@@ -90,6 +93,8 @@ impl Truth {
             ever: BTreeSet::new(),
             batches: BTreeSet::new(),
             first: BTreeMap::new(),
+            claimants: BTreeMap::new(),
+            owner: None,
             pins: BTreeMap::new(),
             violation: None,
         }
@@ -111,6 +116,10 @@ impl Truth {
         }
         self.first.entry(name).or_insert(stored.hash);
         match &stored.object {
+            Object::Claim(claim) if !is_again => {
+                let disk = claim.machine.split(' ').next().unwrap_or_default();
+                self.claimants.insert(claim.term, disk.to_owned());
+            }
             Object::Batch(batch) => {
                 let is_next = batch.slot == ReplicaSlot { term: self.term, index: self.next };
                 if is_again || self.is_sealed || !is_next {
@@ -156,6 +165,12 @@ impl Truth {
                 {
                     return self.wrong(format!("an opening on another state: {open:?}"));
                 }
+                let disk = self.claimants.get(&open.term).cloned();
+                if open.restore {
+                    self.owner = disk;
+                } else if self.owner.is_some() && self.owner != disk {
+                    return self.wrong(format!("{disk:?} goes on, but {:?} has the history", self.owner));
+                }
                 if at < length {
                     let places = self.places.last().unwrap()[..at].to_vec();
                     self.versions.push(state);
@@ -173,6 +188,13 @@ impl Truth {
     pub(super) fn within(&mut self, hash: ObjectHash, what: &str) {
         if !self.batches.contains(&hash.0) {
             self.wrong(format!("{what}, but not in the history"));
+        }
+    }
+
+    /// A process whose term has a lease answers a commit.
+    pub(super) fn answered(&mut self, term: Term) {
+        if self.term > term {
+            self.wrong(format!("term {} answers a commit, and term {} is open", term.0, self.term.0));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Writes the log of a term: one object at a time, in order.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::remote::{Local, Remote, ReplicaPosition};
@@ -17,8 +19,23 @@ use crate::replica::objects::object::{Object, StoredObject};
 pub(crate) struct TermWriter {
     term: Term,
     /// The object whose fate is not known, and the position behind it. Nothing else may be written in its place.
-    pending: Option<(StoredObject, ReplicaPosition)>,
+    pending: Option<Pending>,
     state: WriterState,
+}
+
+#[derive(Debug)]
+struct Pending {
+    object: StoredObject,
+    behind: ReplicaPosition,
+    /// The beginning of the first try to write it, by the clock that goes on while the machine sleeps: from then on
+    /// others may have seen it.
+    begun: Option<Duration>,
+}
+
+impl Pending {
+    fn new(object: StoredObject, behind: ReplicaPosition) -> Self {
+        Self { object, behind, begun: None }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +49,8 @@ enum WriterState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a fenced process must stop committing"]
 pub(crate) enum Shipped {
-    /// The replica has it, and the position is behind it.
-    Acknowledged,
+    /// The replica has it, and the position is behind it. The lease counts from that time.
+    Acknowledged(Duration),
     /// Another process writes now. Every thread of this one stops committing at once.
     Fenced,
 }
@@ -81,7 +98,7 @@ impl TermWriter {
         let time = batch.time;
         let object = remote.prepare(ObjectName::Log(at.slot), Object::Batch(batch), &body)?;
         let behind = ReplicaPosition { slot: at.slot.next()?, previous: object.hash, sequence: last, states, time };
-        self.pending = Some((object, behind));
+        self.pending = Some(Pending::new(object, behind));
         Ok(())
     }
 
@@ -114,7 +131,7 @@ impl TermWriter {
         let time = gap.time;
         let object = remote.prepare(ObjectName::Log(at.slot), Object::Gap(gap), b"")?;
         let behind = ReplicaPosition { slot: at.slot.next()?, previous: object.hash, sequence: last, states, time };
-        self.pending = Some((object, behind));
+        self.pending = Some(Pending::new(object, behind));
         Ok(())
     }
 
@@ -128,18 +145,18 @@ impl TermWriter {
         let time = crate::clock::as_stored(remote.now());
         let seal = LogSeal { store: remote.store(), slot: at.slot, nonce: remote.nonce(), time, by: self.term };
         let object = remote.prepare(ObjectName::Log(at.slot), Object::Seal(seal), b"")?;
-        self.pending = Some((object, at));
+        self.pending = Some(Pending::new(object, at));
         Ok(())
     }
 
     /// The object that waits for its fate, and the position behind it.
     pub(crate) fn pending(&self) -> Option<(ObjectHash, ReplicaPosition)> {
-        self.pending.as_ref().map(|(object, behind)| (object.hash, *behind))
+        self.pending.as_ref().map(|pending| (pending.object.hash, pending.behind))
     }
 
     /// The bytes of the object that waits for its fate.
     pub(crate) fn pending_bytes(&self) -> u64 {
-        self.pending.as_ref().map_or(0, |(object, _)| object.bytes.len() as u64)
+        self.pending.as_ref().map_or(0, |pending| pending.object.bytes.len() as u64)
     }
 
     /// Whether an object waits for its fate.
@@ -153,10 +170,13 @@ impl TermWriter {
     ///
     /// The errors of the replica and of the state.
     pub(crate) async fn ship(&mut self, remote: &impl Remote, local: &mut impl Local) -> Result<Shipped> {
-        let Some((object, behind)) = &self.pending else { return Ok(Shipped::Acknowledged) };
-        let settled = settle(remote, object).await?;
-        let is_seal = matches!(object.object, Object::Seal(_));
-        let behind = *behind;
+        let now = remote.boot_time();
+        let Some(pending) = &mut self.pending else { return Ok(Shipped::Acknowledged(now)) };
+        let begun = *pending.begun.get_or_insert(now);
+        let settled = settle(remote, &pending.object).await?;
+        let is_seal = matches!(pending.object.object, Object::Seal(_));
+        let behind = pending.behind;
+        let begun = if broken!(LeasesBeginLate) { remote.boot_time() } else { begun };
         match settled {
             Settled::Own => {
                 if !is_seal {
@@ -164,7 +184,7 @@ impl TermWriter {
                 }
                 self.pending = None;
                 self.state = if is_seal { WriterState::Over } else { WriterState::Writing };
-                Ok(Shipped::Acknowledged)
+                Ok(Shipped::Acknowledged(begun))
             }
             Settled::Other(_) => {
                 self.state = WriterState::Over;

@@ -77,6 +77,7 @@ mod tests {
             behind_ms,
             kept_bytes: 0,
             read_back_at: None,
+            lease_left_ms: None,
             fenced,
             error: error.map(str::to_owned),
         };

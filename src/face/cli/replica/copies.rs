@@ -13,7 +13,7 @@ use crate::face::cli::exit::Exit;
 use crate::text::counted;
 use crate::{
     Actor, Error, ErrorKind, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, Result, StandbyChange,
-    StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
+    StandbyLease, StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
 };
 
 /// Make a new file from a replica, as the store was at a moment
@@ -53,12 +53,33 @@ struct Becomes {
     /// Leave claimed tasks with their bots until their leases end; otherwise they are ready again
     #[arg(long)]
     keep_claims: bool,
+    /// Do not wait for the end of the lease of the store before: you know that it is dead
+    #[arg(long, requires = "take_over")]
+    force: bool,
 }
 
 impl Becomes {
-    fn apply(&self, path: &Path) -> Result<TakenOver> {
-        Store::take_over_replica(path, &take_over_options(self.as_new_store, self.keep_claims))
+    fn options(&self) -> TakeOverOptions {
+        TakeOverOptions {
+            as_other_store: self.as_new_store,
+            keep_claims: self.keep_claims,
+            force: self.force,
+            actor: Some(Actor::new(user())),
+        }
     }
+
+    fn apply(&self, path: &Path) -> Result<TakenOver> {
+        Store::take_over_replica(path, &self.options())
+    }
+}
+
+/// Promotes a standby, and says before that it waits for a lease.
+fn promote(mut standby: ReplicaStandby, how: &TakeOverOptions, context: &mut Context) -> Result<TakenOver> {
+    if let Some(lease) = standby.lease()?.filter(|lease| !how.force && !lease.is_over) {
+        let most = duration::exact(lease.length);
+        context.out.message(format_args!("waiting for the end of the lease of the store before, at most {most}"));
+    }
+    standby.promote(how)
 }
 
 fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
@@ -77,7 +98,7 @@ impl Restore {
         for passed_over in &restored.passed_over {
             context.out.message(format_args!("a newer base could not be used: {passed_over}"));
         }
-        let taken = self.take(options.identity.as_deref())?;
+        let taken = self.take(options.identity.as_deref(), context)?;
         match &taken {
             Some(taken) => tell_taken(&self.to, taken, context),
             None => context
@@ -95,11 +116,11 @@ impl Restore {
     }
 
     /// Lets the new file be written to, if it is to be.
-    fn take(&self, identity: Option<&str>) -> Result<Option<TakenOver>> {
+    fn take(&self, identity: Option<&str>, context: &mut Context) -> Result<Option<TakenOver>> {
         if self.becomes.take_over && self.at == ReplicaMoment::Newest {
             // The former source may be alive: its term ends first, and what it has shipped meanwhile comes along.
             let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
-            return standby.promote(&take_over_options(false, self.becomes.keep_claims)).map(Some);
+            return promote(standby, &self.becomes.options(), context).map(Some);
         }
         let is_taken = self.becomes.take_over || self.becomes.as_new_store;
         is_taken.then(|| self.becomes.apply(&self.to)).transpose()
@@ -129,7 +150,7 @@ pub(super) struct TakeOver {
 impl TakeOver {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Self { file, as_new_store, keep_claims } = self;
-        let taken = Becomes { take_over: !as_new_store, as_new_store, keep_claims }.apply(&file)?;
+        let taken = Becomes { take_over: !as_new_store, as_new_store, keep_claims, force: false }.apply(&file)?;
         if context.out.is_json() {
             context.out.json(&json!(taken))?;
         }
@@ -146,7 +167,9 @@ impl TakeOver {
 #[command(after_help = "\
 Examples:
   hivekeep replica standby s3://backups/hive --to standby.redb
-  hivekeep replica standby /mnt/other/hive --to standby.redb --every 5s --json")]
+  hivekeep replica standby /mnt/other/hive --to standby.redb --every 5s --json
+  hivekeep replica standby s3://backups/hive --to hive.redb --promote &&
+    hivekeep --store hive.redb serve --replica s3://backups/hive --replica-lease 30s")]
 pub(super) struct Standby {
     #[command(flatten)]
     from: Source,
@@ -159,16 +182,49 @@ pub(super) struct Standby {
     /// End once the copy has everything
     #[arg(long)]
     once: bool,
+    /// Promote the copy, and end, once the store that writes has given no sign for the time of its lease (see serve
+    /// --replica-lease)
+    #[arg(long, conflicts_with = "once")]
+    promote: bool,
+    /// With --promote, leave claimed tasks with their bots until their leases end; otherwise they are ready again
+    #[arg(long, requires = "promote")]
+    keep_claims: bool,
 }
 
 impl Standby {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let mut standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
+        let identity = self.from.identity()?;
+        let open = || ReplicaStandby::open(&self.from.location, &self.to, identity.as_deref());
+        let mut standby = open()?;
+        let how = TakeOverOptions { keep_claims: self.keep_claims, actor: Some(Actor::new(user())), ..Default::default() };
+        let mut told = None;
         loop {
-            match standby.step() {
-                Ok(StandbyProgress { change: StandbyChange::Nothing, .. }) if self.once => break,
-                Ok(StandbyProgress { change: StandbyChange::Nothing, .. }) => {}
-                Ok(progress) => {
+            let step = standby.step().and_then(|progress| match self.promote {
+                true => standby.lease().map(|lease| (progress, lease)),
+                false => Ok((progress, None)),
+            });
+            if let Ok((progress, lease)) = &step
+                && self.promote
+                && told.replace(progress.term) != Some(progress.term)
+            {
+                tell_lease(context, *lease);
+            }
+            match step {
+                Ok((_, Some(lease))) if lease.is_over => {
+                    context.out.message("the store that writes has given no sign for the time of its lease");
+                    match standby.promote(&how) {
+                        Ok(taken) => return tell_promoted(context, &self.to, &taken),
+                        // Another one may have been faster.
+                        Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Conflict) => {
+                            context.out.message(format_args!("it is tried again: {error}"));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    standby = open()?;
+                }
+                Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) if self.once => break,
+                Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) => {}
+                Ok((progress, _)) => {
                     tell(context, &progress)?;
                     // There may be more already.
                     continue;
@@ -195,6 +251,28 @@ fn tell(context: &mut Context, progress: &StandbyProgress) -> Result<()> {
     context.out.flush()
 }
 
+fn tell_lease(context: &mut Context, lease: Option<StandbyLease>) {
+    match lease.map(|lease| duration::exact(lease.length)) {
+        Some(length) => context.out.message(format_args!("this copy is promoted after {length} without a sign")),
+        None => context.out.message(
+            "this copy is not promoted by itself: the store that writes has no lease; give it one with serve \
+             --replica-lease",
+        ),
+    }
+}
+
+fn tell_promoted(context: &mut Context, to: &Path, taken: &TakenOver) -> Result<Exit> {
+    let to = to.display();
+    if context.out.is_json() {
+        context.out.json_line(&json!(taken))?;
+    } else {
+        let (sequence, time) = (taken.sequence, show_time(taken.time));
+        context.out.line(format_args!("{to} writes from now on, behind commit {sequence} of {time}"))?;
+    }
+    context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica, with the same location"));
+    Ok(Exit::Done)
+}
+
 /// Let a standby be the store that writes the replica: it catches up, and the one before writes nothing any more
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -209,6 +287,9 @@ pub(super) struct Promote {
     /// Leave claimed tasks with their bots until their leases end; otherwise they are ready again
     #[arg(long)]
     keep_claims: bool,
+    /// Do not wait for the end of the lease of the store before: you know that it is dead
+    #[arg(long)]
+    force: bool,
 }
 
 impl Promote {
@@ -221,19 +302,9 @@ impl Promote {
             ));
         }
         let standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
-        let taken = standby.promote(&take_over_options(false, self.keep_claims))?;
-        if context.out.is_json() {
-            context.out.json(&json!(taken))?;
-        } else {
-            let (to, sequence, time) = (self.to.display(), taken.sequence, show_time(taken.time));
-            context.out.line(format_args!("{to} writes from now on, behind commit {sequence} of {time}"))?;
-        }
-        let to = self.to.display();
-        context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica, with the same location"));
-        Ok(Exit::Done)
+        let Self { keep_claims, force, .. } = self;
+        let how = TakeOverOptions { as_other_store: false, keep_claims, force, actor: Some(Actor::new(user())) };
+        let taken = promote(standby, &how, context)?;
+        tell_promoted(context, &self.to, &taken)
     }
-}
-
-fn take_over_options(as_other_store: bool, keep_claims: bool) -> TakeOverOptions {
-    TakeOverOptions { as_other_store, keep_claims, actor: Some(Actor::new(user())) }
 }

@@ -147,6 +147,9 @@ with_rules! { settings {
     /// Restore a random moment of the replica beside the store this often, compare it and remove it, or off [default:
     /// 7d]
     replica_drill: Span = "HIVEKEEP_REPLICA_DRILL", "TIME";
+    /// Write only while the replica answers, so that a standby with --promote can take over after this time without a
+    /// sign, or off [default: off]
+    replica_lease: Span = "HIVEKEEP_REPLICA_LEASE", "TIME";
     /// The name that the page shows in a band on every screen, such as prod
     name: BandName = "HIVEKEEP_NAME", "NAME";
     /// The colour of that band: red, orange, yellow, green, blue, purple or grey

@@ -50,6 +50,7 @@ impl Settings {
             replica_keep: span(7 * 24 * 60 * 60),
             replica_drill: span(7 * 24 * 60 * 60),
             replica_write_limit: span(30),
+            replica_lease: off,
             durability: Some(Durability::Disk),
             archive_must_exist: Some(false),
             insecure_no_token: Some(false),
@@ -85,6 +86,7 @@ impl Settings {
             ("replica-keep", self.replica_keep != new.replica_keep),
             ("replica-drill", self.replica_drill != new.replica_drill),
             ("replica-write-limit", self.replica_write_limit != new.replica_write_limit),
+            ("replica-lease", self.replica_lease != new.replica_lease),
             ("replica-identity", self.replica_identity != new.replica_identity),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name))
@@ -143,7 +145,12 @@ impl Settings {
             Error::invalid("replica-write-limit must be a time above 0; a write cannot wait for ever")
         })?;
         let (drill_every, identity) = (time(self.replica_drill), self.replica_identity.clone());
-        Ok(Some(ReplicaSetup { location, interval, write_limit, identity, keep, drill_every }))
+        let lease = time(self.replica_lease);
+        if lease.is_some() && !self.is_alone() {
+            let message = "replica-lease is for a store that the service has for itself; leave exclusive=false out, or it";
+            return Err(Error::invalid(message));
+        }
+        Ok(Some(ReplicaSetup { location, interval, write_limit, identity, keep, drill_every, lease }))
     }
 
     /// When a write is answered, which is chosen where the service has a log alone.

@@ -1,0 +1,69 @@
+//! R12: the lease of the process that ships a store. It writes only as long as the replica answers it, so that a standby
+//! which waits for longer than that knows that nobody is told of a commit any more.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+#[cfg(any(test, feature = "replica"))]
+use crate::clock::boot_time;
+#[cfg(feature = "replica")]
+use crate::engine::store::Store;
+use crate::error::Result;
+#[cfg(any(test, feature = "replica"))]
+use crate::error::{Error, ErrorKind};
+
+/// Whether a process may write, and be answered, now.
+#[derive(Debug, Default)]
+pub(crate) struct WriteLease(Mutex<Option<Duration>>);
+
+impl WriteLease {
+    /// Whether there is a lease at all.
+    pub(in crate::engine) fn is_needed(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
+    /// Refuses a write, or its answer, when the lease has run out.
+    ///
+    /// # Errors
+    ///
+    /// `NotCommitted` then.
+    pub(in crate::engine) fn refuse_lapsed(&self) -> Result<()> {
+        #[cfg(any(test, feature = "replica"))]
+        if self.0.lock().is_some_and(|until| boot_time() >= until) {
+            let message = "this process may not write now: the replica has not answered for too long, or has not begun \
+                           to, and another machine may have taken over; it may again once the replica answers";
+            return Err(Error::new(ErrorKind::NotCommitted, message));
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "replica")]
+    fn until(&self) -> Option<Duration> {
+        *self.0.lock()
+    }
+
+    /// Until that time of [`boot_time`] writes are answered; with none, always.
+    #[cfg(any(test, feature = "replica"))]
+    pub(super) fn set(&self, until: Option<Duration>) {
+        *self.0.lock() = until;
+    }
+}
+
+#[cfg(feature = "replica")]
+impl Store {
+    /// Whether this process must have a lease to write: at first it has none.
+    pub(crate) fn need_lease(&self, is_needed: bool) {
+        self.inner.context.lease.set(is_needed.then_some(Duration::ZERO));
+    }
+
+    /// For how long this process may still write; none if it needs no lease.
+    pub(crate) fn lease_left(&self) -> Option<Duration> {
+        self.inner.context.lease.until().map(|until| until.saturating_sub(boot_time()))
+    }
+
+    /// This process may write until then, by [`boot_time`].
+    pub(crate) fn hold_lease(&self, until: Duration) {
+        self.inner.context.lease.set(Some(until));
+    }
+}
