@@ -41,8 +41,9 @@ impl Outgoing {
     }
 
     /// The store has no lease any more: it writes nothing until another term is open.
-    pub(super) fn end_lease(&self) {
-        if self.lease.is_some() {
+    pub(super) fn end_lease(&mut self) {
+        // What is still sent renews nothing.
+        if self.lease.take().is_some() {
             self.source.store().need_lease(true);
         }
     }

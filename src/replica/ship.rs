@@ -115,11 +115,6 @@ impl Shipper {
         self.out.source.position()
     }
 
-    /// The store has no lease any more: it writes nothing until another term is open.
-    pub(crate) fn end_lease(&self) {
-        self.out.end_lease();
-    }
-
     /// Ships everything that the store has, and makes a base if it is time for one. After an
     /// error it may only be called again.
     ///

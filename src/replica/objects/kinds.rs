@@ -54,15 +54,22 @@ pub(crate) struct LogOpen {
     pub(crate) sequence: u64,
     /// The digest of the state after that commit.
     pub(crate) states: ObjectHash,
-    /// Whether the history moved to another file, by a restore or a promotion, so that no tail of an earlier process
-    /// fits behind it, and no earlier file goes on.
+    /// Whether the state came out of a restore, so that no tail of an earlier process fits behind it.
     pub(crate) restore: bool,
-    /// The lease of the term in milliseconds; none if it has none. Only format 2 has the field.
+    /// Whether a copy that followed was promoted, so that no earlier file goes on. Only format 2 has this field,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) promotion: bool,
+    /// and the lease of the term in milliseconds, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lease_ms: Option<u64>,
 }
 
 impl LogOpen {
+    /// Whether the history moved to another file.
+    pub(crate) fn moves(&self) -> bool {
+        self.restore || self.promotion
+    }
+
     /// Whether its lease is one that a writer writes.
     pub(super) fn has_sound_lease(&self) -> bool {
         let is_sound = |length: u64| (LEASES.0.as_millis()..=LEASES.1.as_millis()).contains(&u128::from(length));

@@ -15,8 +15,8 @@ use crate::json;
 
 /// The format of most objects,
 pub(super) const FORMAT: u64 = 1;
-/// and of those that a version before leases must not read: an opening with one.
-pub(super) const FORMAT_OF_LEASES: u64 = 2;
+/// and of those that an earlier version must not read: the opening of a promotion, or with a lease.
+pub(super) const FORMAT_OF_MOVES: u64 = 2;
 /// The greatest length of a head. The longest have the wrapped key of a term, or the recipients of a store.
 const HEAD_MAX: usize = 64 << 10;
 /// The greatest length of a body before it is compressed.
@@ -129,10 +129,10 @@ pub(crate) fn unpack(name: &ObjectName, bytes: &Bytes) -> Result<Unpacked> {
     let kind = take(&mut fields, "hivekeep").and_then(|kind| kind.as_str().map(str::to_owned));
     let kind = kind.ok_or_else(|| damaged("an object of the replica has no kind"))?;
     match take(&mut fields, "format").and_then(|format| format.as_u64()) {
-        Some(format @ FORMAT..=FORMAT_OF_LEASES) => {
+        Some(format @ FORMAT..=FORMAT_OF_MOVES) => {
             Ok(Unpacked { kind, format, fields: Value::Object(fields), head, body, hash })
         }
-        Some(format) if format > FORMAT_OF_LEASES => Err(Error::new(
+        Some(format) if format > FORMAT_OF_MOVES => Err(Error::new(
             ErrorKind::NewerFormat,
             format!("a newer version wrote an object of the replica; use that version: object={name} format={format}"),
         )),

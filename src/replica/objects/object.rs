@@ -166,7 +166,7 @@ impl Object {
     /// O2: the format of its head.
     fn format(&self) -> u64 {
         match self {
-            Self::Open(LogOpen { lease_ms: Some(_), .. }) => layout::FORMAT_OF_LEASES,
+            Self::Open(LogOpen { lease_ms: Some(_), .. } | LogOpen { promotion: true, .. }) => layout::FORMAT_OF_MOVES,
             _ => layout::FORMAT,
         }
     }

@@ -26,7 +26,8 @@ fn all() -> Vec<(ObjectName, Object)> {
     let opening = ReplicaSlot::opening(term);
     let claim = TermClaim { store, term, nonce, time, machine: "host".into(), key: None };
     let parent = Some(ReplicaSlot { term: Term(7), index: 4711 });
-    let open = LogOpen { store, term, nonce, time, parent, sequence: 99, states: HASH, restore: false, lease_ms: None };
+    let open = LogOpen { store, term, nonce, time, parent, sequence: 99, states: HASH, restore: false, promotion: false, lease_ms: None };
+    let promoted = LogOpen { promotion: true, lease_ms: Some(30_000), ..open.clone() };
     let batch = LogBatch {
         store,
         slot,
@@ -58,6 +59,7 @@ fn all() -> Vec<(ObjectName, Object)> {
         (ObjectName::Store, Object::Store(StoreHead { store, nonce, time, recipients: None })),
         (ObjectName::Term(term), Object::Claim(claim)),
         (ObjectName::Log(opening), Object::Open(open)),
+        (ObjectName::Log(opening), Object::Open(promoted)),
         (ObjectName::Log(slot), Object::Seal(LogSeal { store, slot, nonce, time, by: Term(9) })),
         (ObjectName::Log(slot), Object::Batch(batch)),
         (ObjectName::Log(slot), Object::Gap(gap)),
@@ -102,7 +104,7 @@ fn every_kind_reads_back_under_its_name_and_in_its_store_alone() {
 /// The bytes of an object with this head under any name, as a writer of nonsense would make them.
 fn nonsense(name: &ObjectName, object: &Object) -> Bytes {
     let head = match object {
-        Object::Open(of) => head("open", if of.lease_ms.is_some() { 2 } else { 1 }, of),
+        Object::Open(of) => head("open", if of.lease_ms.is_some() || of.promotion { 2 } else { 1 }, of),
         Object::Seal(of) => head("seal", 1, of),
         Object::Batch(of) => head("batch", 1, of),
         Object::Gap(of) => head("gap", 1, of),
@@ -117,12 +119,15 @@ fn heads_that_contradict_themselves_or_their_name_are_damaged() {
     let find = |kind: &str| all.iter().find(|(_, object)| object.kind() == kind).unwrap().1.clone();
     let (Object::Open(open), Object::Seal(seal)) = (find("open"), find("seal")) else { panic!() };
     let (Object::Batch(batch), Object::Gap(gap)) = (find("batch"), find("gap")) else { panic!() };
+    let plain = open.clone();
     let (log, opening) = (ObjectName::Log(SLOT), ObjectName::Log(ReplicaSlot::opening(TERM)));
     let at_opening = LogSeal { slot: ReplicaSlot::opening(TERM), ..seal.clone() };
     for (name, object) in [
         (log, Object::Open(open.clone())),
         (opening, Object::Open(LogOpen { parent: Some(ReplicaSlot::first(TERM)), ..open.clone() })),
-        (opening, Object::Open(LogOpen { parent: Some(ReplicaSlot::opening(Term(7))), ..open })),
+        (opening, Object::Open(LogOpen { parent: Some(ReplicaSlot::opening(Term(7))), ..open.clone() })),
+        (opening, Object::Open(LogOpen { lease_ms: Some(999), ..open.clone() })),
+        (opening, Object::Open(LogOpen { lease_ms: Some(3_600_001), ..open })),
         (log, Object::Seal(LogSeal { by: Term(7), ..seal })),
         (opening, Object::Seal(LogSeal { by: TERM, ..at_opening })),
         (log, Object::Batch(LogBatch { last: 98, ..batch.clone() })),
@@ -136,6 +141,11 @@ fn heads_that_contradict_themselves_or_their_name_are_damaged() {
     ] {
         let error = StoredObject::read_any(name, nonsense(&name, &object)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Damaged, "{object:?}");
+    }
+    // The format says whether a program that does not know the fields may read the object.
+    for (format, lease_ms) in [(1, Some(30_000)), (2, None)] {
+        let bytes = pack(&opening, head("open", format, &LogOpen { lease_ms, ..plain.clone() }).unwrap(), b"").unwrap().0;
+        assert_eq!(StoredObject::read_any(opening, bytes).unwrap_err().kind(), ErrorKind::Damaged, "{format}");
     }
     let kind = pack(&log, b"{\"hivekeep\":\"other\",\"format\":1}\n".to_vec(), b"").unwrap().0;
     assert_eq!(StoredObject::read_any(log, kind).unwrap_err().kind(), ErrorKind::Damaged);

@@ -27,16 +27,6 @@ pub(crate) enum BegunFrom {
     Restore,
 }
 
-impl BegunFrom {
-    /// Whether the history moves to another file.
-    fn moves(self) -> bool {
-        match self {
-            Self::Log => false,
-            Self::Promotion | Self::Restore => true,
-        }
-    }
-}
-
 /// How a term is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Beginning {
@@ -115,7 +105,8 @@ pub(crate) async fn open_term(
         parent: Some(ReplicaSlot { term, index: end.index }),
         sequence: at.sequence,
         states: at.states,
-        restore: from.moves(),
+        restore: from == BegunFrom::Restore,
+        promotion: from == BegunFrom::Promotion,
         lease_ms: lease.map(Lease::millis),
     };
     opened(remote, local, open, at).await
@@ -132,7 +123,7 @@ async fn begin(
     let time = crate::clock::as_stored(remote.now());
     let (store, nonce) = (remote.store(), remote.nonce());
     let lease_ms = lease.map(Lease::millis);
-    let open = LogOpen { store, term: me, nonce, time, parent: None, sequence, states, restore: false, lease_ms };
+    let open = LogOpen { store, term: me, nonce, time, parent: None, sequence, states, restore: false, promotion: false, lease_ms };
     let at = ReplicaPosition {
         slot: ReplicaSlot::first(me),
         previous: crate::replica::objects::layout::ObjectHash([0; 32]),
@@ -290,7 +281,7 @@ pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest
 pub(crate) async fn has_moved_away(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
     let Some(at) = local.position() else { return Ok(false) };
     let path = chain::path(remote, newest, at.slot.term).await?;
-    Ok(path.iter().any(|step| step.term > at.slot.term && step.open.restore))
+    Ok(path.iter().any(|step| step.term > at.slot.term && step.open.moves()))
 }
 
 /// Brings a state to exactly the end of the log.

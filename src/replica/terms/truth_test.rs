@@ -166,7 +166,7 @@ impl Truth {
                     return self.wrong(format!("an opening on another state: {open:?}"));
                 }
                 let disk = self.claimants.get(&open.term).cloned();
-                if open.restore {
+                if open.moves() {
                     self.owner = disk;
                 } else if self.owner.is_some() && self.owner != disk {
                     return self.wrong(format!("{disk:?} goes on, but {:?} has the history", self.owner));
