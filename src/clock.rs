@@ -124,6 +124,11 @@ pub(crate) fn boot_time() -> Duration {
     }
 }
 
+/// The id of this start of the machine, as the kernel of Linux writes it; none elsewhere.
+pub(crate) fn boot_id() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()
+}
+
 /// A time of the operating system, or the nearest one that can be shown.
 fn of_system(time: SystemTime) -> Timestamp {
     let end = if time < UNIX_EPOCH { Timestamp::MIN } else { Timestamp::MAX };

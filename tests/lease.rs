@@ -1,5 +1,5 @@
-//! A process that ships with a lease, on a machine that stops for a while, or whose replica is away: nobody is told of a
-//! write by it once a standby has taken over.
+//! A process that ships with a lease, on a machine that stops for a while, or whose replica is away: nobody is told of
+//! a write by it once a standby has taken over.
 //!
 //! `HIVEKEEP_TEST_SCALE=N` runs N times as many rounds.
 #![cfg(unix)]

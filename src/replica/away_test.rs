@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::gated_test::{Fleet, numbers, put, shipper};
 use super::moment::ReplicaMoment;
+use super::outgoing::ShipOutcome;
 use super::runtime::block_on;
-use super::ship::ShipOutcome;
 use super::verify::verify;
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};

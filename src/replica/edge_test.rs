@@ -2,8 +2,8 @@
 
 use super::follower::{Follower, FollowerStep};
 use super::gated_test::{Fleet, HOUR, numbers, put};
+use super::outgoing::ShipOutcome;
 use super::runtime::block_on;
-use super::ship::ShipOutcome;
 use super::terms::collect::CollectStep;
 use crate::error::Result;
 

@@ -35,8 +35,9 @@ pub struct ReplicateOptions {
     pub drill_every: Option<Duration>,
     /// The lease of this process, for a standby that promotes itself: none by default. With one, this process writes
     /// only while the replica answers it: for two thirds of this time behind its last request. After the whole time
-    /// without a sign, a standby may take over, and knows that nobody is told of a write here any more. It needs a store
-    /// that this process has for itself ([`Sharing::Exclusive`](crate::Sharing::Exclusive)). From a second to an hour.
+    /// without a sign, a standby may take over, and knows that nobody is told of a write here any more. It needs a
+    /// store that this process has for itself ([`Sharing::Exclusive`](crate::Sharing::Exclusive)). From a second to an
+    /// hour.
     pub lease: Option<Duration>,
     /// The time for which a write of [`Durability::Replicated`](crate::Durability::Replicated) waits for the replica
     /// before it is an error; 30 s by default.

@@ -6,13 +6,25 @@ use super::base;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
-use super::ship::{REQUEST_BYTES, ShipOutcome};
 use super::source::{Source, Tail};
 use super::terms::lease::Lease;
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::write::{Shipped, TermWriter};
 use crate::engine::commit::Outcome;
 use crate::error::{Error, ErrorKind, Result};
+
+/// An object counts as so many bytes more for a reader of the log, since a request takes the time of about as many. So
+/// a quiet day, with a small object each second, is no longer to read than a busy one.
+pub(super) const REQUEST_BYTES: u64 = 8 << 10;
+
+/// The end of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShipOutcome {
+    /// The replica has everything.
+    Done,
+    /// Another process writes the history now.
+    Fenced,
+}
 
 /// The commits of a store on their way, and the lease that their objects renew.
 pub(super) struct Outgoing {
@@ -42,7 +54,7 @@ impl Outgoing {
 
     /// The store has no lease any more: it writes nothing until another term is open.
     pub(super) fn end_lease(&mut self) {
-        // What is still sent renews nothing.
+        // An object that is still sent renews nothing.
         if self.lease.take().is_some() {
             self.source.store().need_lease(true);
         }

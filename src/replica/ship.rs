@@ -10,7 +10,7 @@ use super::base;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, Term};
 use super::opened::OpenReplica;
-use super::outgoing::{Outgoing, in_no_replica};
+use super::outgoing::{Outgoing, ShipOutcome, in_no_replica};
 use super::overtaken::Overtaken;
 use super::source::{ShippedTo, Source};
 use super::terms::chain;
@@ -26,9 +26,6 @@ use crate::error::{Error, ErrorKind, Result};
 /// A new base is made once a reader of the log behind the newest one needs so many bytes, and a tenth of those of the
 /// base,
 const LOG_BYTES: u64 = 64 << 20;
-/// where each object counts as so many more, since a request takes the time of about as many. So a quiet day, with
-/// a small object each second, is no longer to read than a busy one.
-pub(super) const REQUEST_BYTES: u64 = 8 << 10;
 /// or once the base is so old.
 const BASE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -39,15 +36,6 @@ const BESIDE_A_BASE: Duration = Duration::from_secs(1);
 pub(crate) struct Shipper {
     remote: OpenReplica,
     out: Outgoing,
-}
-
-/// The end of one step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ShipOutcome {
-    /// The replica has everything.
-    Done,
-    /// Another process writes the history now.
-    Fenced,
 }
 
 impl Shipper {
@@ -244,8 +232,8 @@ pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
     at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
 }
 
-/// Whether a store has all that the replica has now, and its history did not move to another file. An older copy that is
-/// started by mistake learns it here, before its claim stops the process that writes.
+/// Whether a store has all that the replica has now, and its history did not move to another file. An older copy that
+/// is started by mistake learns it here, before its claim stops the process that writes.
 async fn is_on_the_way(remote: &OpenReplica, source: &mut Source, newest: Term) -> Result<bool> {
     let Some(at) = source.position() else { return Ok(false) };
     if has_moved_away(remote, source, newest).await? {

@@ -141,9 +141,9 @@ impl ReplicaStandby {
     }
 
     /// Makes the copy the source of the replica. This ends the term of the process that writes now, if it still does,
-    /// and applies everything that it has shipped. [`Store::replicate`] goes on from there. If that process has a lease,
-    /// this waits for its end, unless it is forced: until then the other one may still write. After an error, the copy
-    /// still follows.
+    /// and applies everything that it has shipped. [`Store::replicate`] goes on from there. If that process has a
+    /// lease, this waits for its end, unless it is forced: until then the other one may still write. After an error,
+    /// the copy still follows.
     ///
     /// # Errors
     ///

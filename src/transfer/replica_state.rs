@@ -69,8 +69,8 @@ pub struct ReplicaShipping {
     /// When an object was read back last.
     #[serde(with = "clock::time::option")]
     pub read_back_at: Option<Timestamp>,
-    /// The time for which the service may still write without a new answer of the replica, in milliseconds; none without
-    /// a lease.
+    /// The time for which the service may still write without a new answer of the replica, in milliseconds; none
+    /// without a lease.
     pub lease_left_ms: Option<u64>,
     /// Whether another process has the history now.
     pub fenced: bool,

@@ -236,3 +236,46 @@ fn a_killed_machine_is_back_on_another_one_and_the_old_one_writes_nothing_any_mo
     }
     assert!(hive.ok(&["replica", "verify", "there"]).contains("sound:"));
 }
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_locked_before_the_new_one_has_shipped() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "0"]);
+    hive.ok(&["replica", "init", "there"]);
+    let lease = ["serve", "--listen", "127.0.0.1:0", "--replica", "there", "--replica-lease", "2s"];
+    let shared = [&lease[..], &["--exclusive=false"]].concat();
+    assert!(hive.run(&shared).with(2).err.contains("replica-lease"));
+    let out = std::fs::File::create(file(&hive, "out")).unwrap();
+    let mut program = hive.command(&[&["--json"], &lease[..]].concat());
+    program.args(["--replica-interval", "50ms", "--archive-every", "off"]);
+    let mut service = program.stdout(out).spawn().unwrap();
+    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
+    wait_until("the service does not listen", || greeting().contains("listening"));
+    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+    let at = line["listening"].as_str().unwrap();
+    hive.ok(&["--store", at, "put", "config", "number", "1"]);
+    let status: Value = serde_json::from_str(&hive.ok(&["--store", at, "--json", "status"])).unwrap();
+    assert!(status["replica"]["shipping"]["lease_left_ms"].as_u64().unwrap() > 0, "{status}");
+    let said = std::fs::File::create(file(&hive, "said")).unwrap();
+    let mut program =
+        hive.command(&["replica", "standby", "there", "--to", "copy.redb", "--every", "50ms", "--promote"]);
+    let mut standby = program.stderr(said).spawn().unwrap();
+    wait_until("there is no standby", || {
+        hive.run(&["--store", "copy.redb", "get", "config", "number"]).out.trim() == "1"
+    });
+    // As long as the service gives signs, it stays one.
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert!(standby.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(file(&hive, "said")).unwrap());
+    service.kill().unwrap();
+    service.wait().unwrap();
+    let ended = standby.wait().unwrap();
+    let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
+    assert!(ended.success() && said.contains("after 2s without a sign") && said.contains("ship it"), "{said}");
+    hive.ok(&["--store", "copy.redb", "put", "config", "number", "2"]);
+    // It lacks nothing that was shipped, and must not go on all the same.
+    let refused = hive.run(&lease).with(1);
+    assert!(refused.err.contains("another machine"), "{}", refused.err);
+    let refused = hive.run(&["put", "config", "number", "3"]).with(1);
+    assert!(refused.err.contains("another machine has the history"), "{}", refused.err);
+}

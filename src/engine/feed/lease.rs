@@ -1,5 +1,5 @@
-//! R12: the lease of the process that ships a store. It writes only as long as the replica answers it, so that a standby
-//! which waits for longer than that knows that nobody is told of a commit any more.
+//! R12: the lease of the process that ships a store. It writes only as long as the replica answers it, so that a
+//! standby which waits for longer than that knows that nobody is told of a commit any more.
 
 use std::time::Duration;
 
@@ -7,8 +7,6 @@ use parking_lot::Mutex;
 
 #[cfg(any(test, feature = "replica"))]
 use crate::clock::boot_time;
-#[cfg(feature = "replica")]
-use crate::engine::store::Store;
 use crate::error::Result;
 #[cfg(any(test, feature = "replica"))]
 use crate::error::{Error, ErrorKind};
@@ -39,7 +37,7 @@ impl WriteLease {
     }
 
     #[cfg(feature = "replica")]
-    fn until(&self) -> Option<Duration> {
+    pub(super) fn until(&self) -> Option<Duration> {
         *self.0.lock()
     }
 
@@ -47,71 +45,5 @@ impl WriteLease {
     #[cfg(any(test, feature = "replica"))]
     pub(super) fn set(&self, until: Option<Duration>) {
         *self.0.lock() = until;
-    }
-}
-
-#[cfg(feature = "replica")]
-impl Store {
-    /// Whether this process must have a lease to write: at first it has none.
-    pub(crate) fn need_lease(&self, is_needed: bool) {
-        self.inner.context.lease.set(is_needed.then_some(Duration::ZERO));
-    }
-
-    /// For how long this process may still write; none if it needs no lease.
-    pub(crate) fn lease_left(&self) -> Option<Duration> {
-        self.inner.context.lease.until().map(|until| until.saturating_sub(boot_time()))
-    }
-
-    /// This process may write until then, by [`boot_time`].
-    pub(crate) fn hold_lease(&self, until: Duration) {
-        self.inner.context.lease.set(Some(until));
-    }
-}
-
-#[cfg(all(test, feature = "replica"))]
-mod tests {
-    use super::*;
-    use crate::engine::options::Durability;
-    use crate::engine::records::Records;
-    use crate::engine::schema::CollectionId;
-
-    const C: CollectionId = CollectionId::CONFIG;
-    const SOON: Duration = Duration::from_millis(300);
-
-    #[test]
-    fn nothing_is_written_without_the_lease_and_nobody_is_answered_behind_its_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
-        let put = |store: &Store, value: u8, wait: Duration| {
-            store.write(|tx| {
-                std::thread::sleep(wait);
-                tx.put(C, b"key", &[value])
-            })
-        };
-        let kind = |done: Result<()>| done.unwrap_err().kind();
-        let get = || store.view().unwrap().get(C, b"key").unwrap();
-        put(&store, 1, Duration::ZERO).unwrap();
-        assert_eq!(store.lease_left(), None);
-        store.need_lease(true);
-        for handle in [store.clone(), store.with_durability(Durability::Disk)] {
-            assert_eq!(kind(put(&handle, 2, Duration::ZERO)), ErrorKind::NotCommitted);
-        }
-        assert_eq!(get(), Some(vec![1]));
-        store.hold_lease(boot_time() + Duration::from_secs(60));
-        put(&store, 3, Duration::ZERO).unwrap();
-        // It begins in time, and ends late.
-        store.hold_lease(boot_time() + SOON);
-        assert_eq!(kind(put(&store, 4, 2 * SOON)), ErrorKind::Uncertain);
-        assert_eq!(get(), Some(vec![4]));
-        store.hold_lease(boot_time() + SOON);
-        let looked = store.write(|tx| {
-            std::thread::sleep(2 * SOON);
-            tx.get(C, b"key").map(drop)
-        });
-        assert_eq!(kind(looked), ErrorKind::NotCommitted);
-        // Nobody is answered for this.
-        put(&store.locally(), 5, Duration::ZERO).unwrap();
-        store.need_lease(false);
-        put(&store, 6, Duration::ZERO).unwrap();
     }
 }

@@ -33,6 +33,8 @@ mod fence;
 mod fence_test;
 mod kept;
 mod lease;
+#[cfg(all(test, feature = "replica"))]
+mod lease_test;
 #[cfg(any(test, feature = "replica"))]
 mod leave;
 #[cfg(any(test, feature = "replica"))]

@@ -1,9 +1,11 @@
-//! The verbs of whoever ships a store, and of the writes that wait for it.
+//! The verbs of whoever ships a store, with a lease or without, and of the writes that wait for it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::awaited::{Moment, Running};
+#[cfg(feature = "replica")]
+use crate::clock::boot_time;
 use crate::engine::store::Store;
 use crate::error::Result;
 
@@ -73,5 +75,23 @@ impl Store {
     pub(in crate::engine) fn wait_for_replica(&self) -> Result<()> {
         let moment = self.newest_moment()?;
         self.inner.context.awaited.wait(moment, || self.inner.context.told.refuse_fenced())
+    }
+}
+
+#[cfg(feature = "replica")]
+impl Store {
+    /// Whether this process must have a lease to write: at first it has none.
+    pub(crate) fn need_lease(&self, is_needed: bool) {
+        self.inner.context.lease.set(is_needed.then_some(Duration::ZERO));
+    }
+
+    /// For how long this process may still write; none if it needs no lease.
+    pub(crate) fn lease_left(&self) -> Option<Duration> {
+        self.inner.context.lease.until().map(|until| until.saturating_sub(boot_time()))
+    }
+
+    /// This process may write until then, by [`boot_time`].
+    pub(crate) fn hold_lease(&self, until: Duration) {
+        self.inner.context.lease.set(Some(until));
     }
 }

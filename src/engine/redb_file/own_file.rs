@@ -41,10 +41,10 @@ impl FileId {
     /// told.
     #[cfg(feature = "replica")]
     pub(crate) fn of_boot(path: &Path) -> Option<String> {
-        let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+        let boot = crate::clock::boot_id()?;
         let Self { device, inode } = Self::at(path).ok()??;
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&boot).update(&device.to_le_bytes()).update(&inode.to_le_bytes());
+        hasher.update(boot.as_bytes()).update(&device.to_le_bytes()).update(&inode.to_le_bytes());
         Some(hasher.finalize().to_hex().chars().take(16).collect())
     }
 

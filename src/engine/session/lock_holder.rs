@@ -69,11 +69,11 @@ mod of_the_system {
             if fs::read_link("/proc/self").ok()?.to_str()? != pid.to_string() {
                 return None;
             }
-            let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+            let boot = crate::clock::boot_id()?;
             let pids = fs::read_link("/proc/self/ns/pid").ok()?;
             let times = fs::read_link("/proc/self/ns/time").unwrap_or_default();
             let mut hasher = blake3::Hasher::new();
-            hasher.update(&boot).update(pids.as_os_str().as_encoded_bytes()).update(&[0]);
+            hasher.update(boot.as_bytes()).update(pids.as_os_str().as_encoded_bytes()).update(&[0]);
             hasher.update(times.as_os_str().as_encoded_bytes());
             let sees = hasher.finalize().to_hex().chars().take(16).collect();
             Some(Self { pid, started: Stat::of("self")?.started, sees })

@@ -26,7 +26,18 @@ fn all() -> Vec<(ObjectName, Object)> {
     let opening = ReplicaSlot::opening(term);
     let claim = TermClaim { store, term, nonce, time, machine: "host".into(), key: None };
     let parent = Some(ReplicaSlot { term: Term(7), index: 4711 });
-    let open = LogOpen { store, term, nonce, time, parent, sequence: 99, states: HASH, restore: false, promotion: false, lease_ms: None };
+    let open = LogOpen {
+        store,
+        term,
+        nonce,
+        time,
+        parent,
+        sequence: 99,
+        states: HASH,
+        restore: false,
+        promotion: false,
+        lease_ms: None,
+    };
     let promoted = LogOpen { promotion: true, lease_ms: Some(30_000), ..open.clone() };
     let batch = LogBatch {
         store,
@@ -144,7 +155,8 @@ fn heads_that_contradict_themselves_or_their_name_are_damaged() {
     }
     // The format says whether a program that does not know the fields may read the object.
     for (format, lease_ms) in [(1, Some(30_000)), (2, None)] {
-        let bytes = pack(&opening, head("open", format, &LogOpen { lease_ms, ..plain.clone() }).unwrap(), b"").unwrap().0;
+        let bytes =
+            pack(&opening, head("open", format, &LogOpen { lease_ms, ..plain.clone() }).unwrap(), b"").unwrap().0;
         assert_eq!(StoredObject::read_any(opening, bytes).unwrap_err().kind(), ErrorKind::Damaged, "{format}");
     }
     let kind = pack(&log, b"{\"hivekeep\":\"other\",\"format\":1}\n".to_vec(), b"").unwrap().0;

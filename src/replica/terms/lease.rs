@@ -85,11 +85,7 @@ impl SealedEnd {
 /// # Errors
 ///
 /// `Locked` when it still writes; the errors of the replica.
-pub(crate) async fn watch(
-    remote: &impl Remote,
-    local: &impl Local,
-    newest: &OpenedTerm,
-) -> Result<Option<Silence>> {
+pub(crate) async fn watch(remote: &impl Remote, local: &impl Local, newest: &OpenedTerm) -> Result<Option<Silence>> {
     let Some((lease, at)) = Lease::of(newest).zip(local.position()) else { return Ok(None) };
     if is_of_this_file(remote, newest.term).await? {
         return Ok(None);
@@ -102,7 +98,8 @@ pub(crate) async fn watch(
             // Its end.
             Some(Object::Seal(_)) => return Ok(Some(silence)),
             Some(_) => {
-                let message = "another process writes the replica and has its lease; stop that one, or wait for its end";
+                let message =
+                    "another process writes the replica and has its lease; stop that one, or wait for its end";
                 return Err(Error::new(ErrorKind::Locked, format!("{message}: term={}", newest.term)));
             }
         }

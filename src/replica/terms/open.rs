@@ -113,17 +113,23 @@ pub(crate) async fn open_term(
 }
 
 /// The first term of a replica. A base of the state follows it.
-async fn begin(
-    remote: &impl Remote,
-    local: &mut impl Local,
-    me: Term,
-    lease: Option<Lease>,
-) -> Result<OpenedAs> {
+async fn begin(remote: &impl Remote, local: &mut impl Local, me: Term, lease: Option<Lease>) -> Result<OpenedAs> {
     let (sequence, states) = local.newest()?;
     let time = crate::clock::as_stored(remote.now());
     let (store, nonce) = (remote.store(), remote.nonce());
     let lease_ms = lease.map(Lease::millis);
-    let open = LogOpen { store, term: me, nonce, time, parent: None, sequence, states, restore: false, promotion: false, lease_ms };
+    let open = LogOpen {
+        store,
+        term: me,
+        nonce,
+        time,
+        parent: None,
+        sequence,
+        states,
+        restore: false,
+        promotion: false,
+        lease_ms,
+    };
     let at = ReplicaPosition {
         slot: ReplicaSlot::first(me),
         previous: crate::replica::objects::layout::ObjectHash([0; 32]),
@@ -272,8 +278,8 @@ pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest
     Ok(path.iter().all(|step| step.term <= at.slot.term || !is_behind(&step.open)))
 }
 
-/// L11: whether the history went on in another file since this one wrote. Then this one lacks nothing at most: nobody may
-/// write to it all the same, as a person has chosen the other.
+/// L11: whether the history went on in another file since this one wrote. Then this one lacks nothing at most: nobody
+/// may write to it all the same, as a person has chosen the other.
 ///
 /// # Errors
 ///

@@ -172,7 +172,18 @@ impl World {
         let base = BaseName { slot, attempt: 0 };
         let nonce = Nonce(0);
         let states = hash_of(digest(&[]));
-        let open = LogOpen { store, term, nonce, time: now, parent: None, sequence: 0, states, restore: false, promotion: false, lease_ms: None };
+        let open = LogOpen {
+            store,
+            term,
+            nonce,
+            time: now,
+            parent: None,
+            sequence: 0,
+            states,
+            restore: false,
+            promotion: false,
+            lease_ms: None,
+        };
         let part = |part| BasePart { store, base, part, nonce, bytes: 0 };
         let manifest = BaseManifest {
             store,

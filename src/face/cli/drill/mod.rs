@@ -88,7 +88,10 @@ impl Elsewhere {
         Ok(options.rebuild(move |to| {
             let restored = Store::restore_replica(&from, to, &how)?;
             // A store of its own, which leaves the replica to its source.
-            Store::take_over_replica(to, &TakeOverOptions { as_other_store: true, keep_claims: true, ..TakeOverOptions::default() })?;
+            Store::take_over_replica(
+                to,
+                &TakeOverOptions { as_other_store: true, keep_claims: true, ..TakeOverOptions::default() },
+            )?;
             Ok(Rebuilt { sequence: restored.sequence, time: restored.time })
         }))
     }

@@ -12,8 +12,8 @@ use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::text::counted;
 use crate::{
-    Actor, Error, ErrorKind, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, Result, StandbyChange,
-    StandbyLease, StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
+    Actor, Error, ErrorKind, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, Result, StandbyChange, StandbyLease,
+    StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
 };
 
 /// Make a new file from a replica, as the store was at a moment
@@ -168,8 +168,7 @@ impl TakeOver {
 Examples:
   hivekeep replica standby s3://backups/hive --to standby.redb
   hivekeep replica standby /mnt/other/hive --to standby.redb --every 5s --json
-  hivekeep replica standby s3://backups/hive --to hive.redb --promote &&
-    hivekeep --store hive.redb serve --replica s3://backups/hive --replica-lease 30s")]
+  hivekeep replica standby s3://backups/hive --to standby.redb --promote")]
 pub(super) struct Standby {
     #[command(flatten)]
     from: Source,
@@ -196,7 +195,8 @@ impl Standby {
         let identity = self.from.identity()?;
         let open = || ReplicaStandby::open(&self.from.location, &self.to, identity.as_deref());
         let mut standby = open()?;
-        let how = TakeOverOptions { keep_claims: self.keep_claims, actor: Some(Actor::new(user())), ..Default::default() };
+        let how =
+            TakeOverOptions { keep_claims: self.keep_claims, actor: Some(Actor::new(user())), ..Default::default() };
         let mut told = None;
         loop {
             let step = standby.step().and_then(|progress| match self.promote {

@@ -147,7 +147,8 @@ impl Settings {
         let (drill_every, identity) = (time(self.replica_drill), self.replica_identity.clone());
         let lease = time(self.replica_lease);
         if lease.is_some() && !self.is_alone() {
-            let message = "replica-lease is for a store that the service has for itself; leave exclusive=false out, or it";
+            let message =
+                "replica-lease is for a store that the service has for itself; leave exclusive=false out, or it";
             return Err(Error::invalid(message));
         }
         Ok(Some(ReplicaSetup { location, interval, write_limit, identity, keep, drill_every, lease }))

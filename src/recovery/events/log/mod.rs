@@ -209,7 +209,7 @@ impl Sink for EventLog {
 impl EventLog {
     fn new(store: &Store, path: PathBuf) -> Self {
         let key_of = |kind: &[u8]| [kind, path.as_os_str().as_encoded_bytes()].concat();
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned());
+        let boot = crate::clock::boot_id().map(|id| id.trim().to_owned());
         Self {
             store: Arc::downgrade(&store.inner),
             key: key_of(b"event log/"),
