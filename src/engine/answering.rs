@@ -135,8 +135,10 @@ impl Store {
             (Err(_), _) => return done,
             (Ok(()), _) => {}
         }
-        // Then it is in the history whoever goes on with it.
-        let reached = if waits { self.wait_for_replica() } else { lease.refuse_lapsed() }.map_err(|why| match worked {
+        let reached = if waits { self.wait_for_replica() } else { Ok(()) };
+        // A change that the replica has is in the history, whoever goes on with it. Anything else may be of the past.
+        let is_held = if needs_lease && !(waits && worked == Worked::Changed) { lease.refuse_lapsed() } else { Ok(()) };
+        let reached = reached.and(is_held).map_err(|why| match worked {
             Worked::Changed => {
                 let message = "the change is on this disk, and it is not known to be in the replica; look before it is \
                                repeated";

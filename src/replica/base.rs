@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::objects::kinds::{BaseManifest, BasePart};
+use super::objects::layout::ObjectHash;
 use super::objects::name::{ATTEMPT_MAX, BaseName, Folder, ObjectName};
 use super::objects::object::Object;
 use super::objects::parts::{self, PartEntry};
@@ -53,7 +54,19 @@ impl UnfinishedBase {
     ///
     /// The errors of the replica and of the store.
     pub(crate) async fn step(&mut self, remote: &impl Remote) -> Result<Option<MadeBase>> {
-        let Some(rows) = self.dump.next_part(PART_BYTES)? else { return self.finish(remote).await.map(Some) };
+        match self.next_part(remote).await? {
+            true => Ok(None),
+            false => self.finish(remote, self.at.previous).await.map(Some),
+        }
+    }
+
+    /// Writes the next part. False if there is none.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica and of the store.
+    pub(crate) async fn next_part(&mut self, remote: &impl Remote) -> Result<bool> {
+        let Some(rows) = self.dump.next_part(PART_BYTES)? else { return Ok(false) };
         let number = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         let (store, bytes) = (remote.store(), rows.len() as u64);
         self.rows_bytes += bytes;
@@ -70,17 +83,22 @@ impl UnfinishedBase {
         self.bytes += object.bytes.len() as u64;
         let length = u32::try_from(object.bytes.len()).unwrap_or(u32::MAX);
         self.entries.push(PartEntry { length, hash: object.hash });
-        Ok(None)
+        Ok(true)
     }
 
-    async fn finish(&mut self, remote: &impl Remote) -> Result<MadeBase> {
+    /// Writes the manifest. `previous` is the check of the object before the slot of the base.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica.
+    pub(crate) async fn finish(&self, remote: &impl Remote, previous: ObjectHash) -> Result<MadeBase> {
         let body = parts::encode(&self.entries)?;
         let made = as_stored(remote.now());
         let manifest = BaseManifest {
             store: remote.store(),
             base: self.name,
             nonce: remote.nonce(),
-            previous: self.at.previous,
+            previous,
             time: self.time,
             made,
             sequence: self.at.sequence,

@@ -75,12 +75,12 @@ impl ByHand {
         Ok(names.into_iter().map(index).collect())
     }
 
-    async fn collect(&self, collector: &mut Collector, waited: Duration) -> Result<CollectStep> {
-        self.shipper.collect(collector, waited).await
+    async fn collect(&mut self, collector: &mut Collector, waited: Duration) -> Result<CollectStep> {
+        self.shipper.collect(collector, waited).await.map(Option::unwrap)
     }
 
     /// Steps until nothing is left to do.
-    async fn collect_all(&self, collector: &mut Collector, waited: Duration) -> Result<()> {
+    async fn collect_all(&mut self, collector: &mut Collector, waited: Duration) -> Result<()> {
         while self.collect(collector, waited).await? != CollectStep::Nothing {}
         Ok(())
     }
@@ -157,12 +157,12 @@ fn a_claim_of_a_later_term_ends_a_collection() {
         let mut collector = fleet.shipper.collector(RETENTION);
         assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
         let source = Source::open(fleet.store.clone(), fleet.remote.store(), fleet.remote.description())?;
-        let next = Shipper::open(fleet.remote, source).await?;
-        assert_eq!(fleet.shipper.collect(&mut collector, 6 * HOUR).await?, CollectStep::Over);
-        assert_eq!(fleet.shipper.collect(&mut collector, 60 * HOUR).await?, CollectStep::Over);
+        let mut next = Shipper::open(fleet.remote, source).await?;
+        assert_eq!(fleet.shipper.collect(&mut collector, 6 * HOUR).await?, Some(CollectStep::Over));
+        assert_eq!(fleet.shipper.collect(&mut collector, 60 * HOUR).await?, Some(CollectStep::Over));
         // The successor makes the announcement void, and begins anew.
         let mut other = next.collector(RETENTION);
-        assert_eq!(next.collect(&mut other, Duration::ZERO).await?, CollectStep::Announced);
+        assert_eq!(next.collect(&mut other, Duration::ZERO).await?, Some(CollectStep::Announced));
         next.release().await?;
         assert!(all.len() >= 5);
         Ok::<_, crate::error::Error>(())

@@ -37,7 +37,7 @@ async fn edge(is_before: bool) -> Result<()> {
     let mut collector = writer.collector(super::sleeper_test::AT_ONCE);
     let mut deleted = 0;
     loop {
-        match writer.collect(&mut collector, HOUR).await? {
+        match writer.collect(&mut collector, HOUR).await?.unwrap() {
             CollectStep::Nothing | CollectStep::Over => break,
             CollectStep::Deleted(count) => deleted += count,
             CollectStep::Announced | CollectStep::Decided => {}

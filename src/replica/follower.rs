@@ -18,7 +18,8 @@ use super::terms::chain::{floors, opened};
 use super::terms::follow::{Followed, follow};
 use super::terms::lease::{Lease, Silence};
 use super::terms::open::{Beginning, BegunFrom, OpenedAs, open_term};
-use super::terms::remote::Remote;
+use super::terms::remote::{Local, Remote};
+use super::terms::write::{Shipped, TermWriter};
 use crate::engine::feed::Receiver;
 use crate::engine::store::{Options, Store};
 use crate::error::{Error, Result};
@@ -120,6 +121,17 @@ impl Follower {
     ///
     /// `Damaged` for an object that is missing or wrong, with its name; the errors of the replica; `Full`, `Io`.
     pub(crate) async fn step(&mut self) -> Result<FollowerStep> {
+        let begun = self.copier.remote.boot_time();
+        let step = self.look().await;
+        let took = self.copier.remote.boot_time().saturating_sub(begun);
+        // The writer was not silent while this copy heard nothing.
+        if step.is_err() || self.silence.is_some_and(|(_, lease)| lease.is_some_and(|lease| took > lease.renewal())) {
+            self.silence = None;
+        }
+        step
+    }
+
+    async fn look(&mut self) -> Result<FollowerStep> {
         let before = self.position()?;
         let (followed, moved) = self.follow(&before).await?;
         self.is_behind = moved >= BEHIND;
@@ -152,11 +164,15 @@ impl Follower {
             }
         }
         let position = self.position()?;
+        if how.if_silent && !self.lease().await?.is_some_and(|(_, is_over)| is_over) {
+            return Err(Error::conflict(
+                "the writer of the replica has given a sign meanwhile, so the copy follows on",
+            ));
+        }
         let silence = self.silence.map(|(silence, _)| silence);
         let beginning = Beginning { silence, is_forced: how.force, ..BegunFrom::Promotion.into() };
-        self.copier.remote.note_file(&self.path);
         let mut filler = Filler::resume(self.taken()?, &position)?;
-        let opened = open_term(&*self.copier.remote, &mut filler, beginning).await;
+        let opened = begin_and_release(&*self.copier.remote, &mut filler, beginning).await;
         let (receiver, opened) = filler.end(opened)?;
         match opened? {
             OpenedAs::Writer(..) => take_over_open(receiver, how, ReplicaThen::GoesOn),
@@ -235,4 +251,18 @@ impl Follower {
         }
         Ok(receiver)
     }
+}
+
+/// Opens a term, and ends it at once: the process that ships opens one of its own, and nobody keeps the lease until
+/// then.
+async fn begin_and_release(remote: &impl Remote, local: &mut impl Local, beginning: Beginning) -> Result<OpenedAs> {
+    let opened = open_term(remote, local, beginning).await?;
+    if let OpenedAs::Writer(term, _) = opened {
+        let mut writer = TermWriter::new(term);
+        writer.prepare_release(remote, local)?;
+        if writer.ship(remote, local).await? == Shipped::Fenced {
+            return Ok(OpenedAs::Overtaken);
+        }
+    }
+    Ok(opened)
 }

@@ -1,7 +1,6 @@
 //! A replica in its bucket, with the keys of its terms: what the protocol of terms works on outside of tests.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -17,7 +16,6 @@ use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::terms::remote::{Deletes, Remote};
 use crate::clock::{Clock, boot_time};
-use crate::engine::redb_file::FileId;
 use crate::error::{Error, Result};
 
 /// The first pause between two tries of a step; each further one is twice as long.
@@ -87,9 +85,9 @@ impl OpenReplica {
         Ok(Self { bucket, head, recipients, identities, clock, description, keys, own, file: OnceLock::new() })
     }
 
-    /// This process writes that file, and has it for itself.
-    pub(crate) fn note_file(&self, path: &Path) {
-        if let Some(file) = FileId::of_boot(path) {
+    /// This process writes the file of that id, and has it for itself.
+    pub(crate) fn note_file(&self, file: Option<String>) {
+        if let Some(file) = file {
             self.file.get_or_init(|| file);
         }
     }
@@ -194,7 +192,7 @@ impl Remote for OpenReplica {
     }
 
     fn is_own(&self, claim: &TermClaim) -> bool {
-        self.file.get().is_some() && claim.machine == self.machine()
+        self.file.get().is_some_and(|file| claim.machine.ends_with(&format!(" (file {file})")))
     }
 
     fn nonce(&self) -> Nonce {

@@ -1,11 +1,15 @@
 //! The commits of a store on their way into the log of its term.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use super::base;
+use tokio::time::sleep;
+
+use super::base::UnfinishedBase;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
+use super::overtaken::Overtaken;
 use super::source::{Source, Tail};
 use super::terms::lease::Lease;
 use super::terms::remote::{Local, Remote, ReplicaPosition};
@@ -16,6 +20,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// An object counts as so many bytes more for a reader of the log, since a request takes the time of about as many. So
 /// a quiet day, with a small object each second, is no longer to read than a busy one.
 pub(super) const REQUEST_BYTES: u64 = 8 << 10;
+
+/// A lease is renewed so often while a base is made for a gap: three times within each lease.
+const SIGNS: u64 = 100;
 
 /// The end of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn new(source: Source, writer: TermWriter, lease: Option<Lease>) -> Self {
         let lease = lease.map(|lease| (lease, Duration::ZERO));
+        // An earlier term may have had one.
+        source.store().need_lease(lease.is_some());
         Self { source, writer, last: None, written: None, lease }
     }
 
@@ -60,10 +69,27 @@ impl Outgoing {
         }
     }
 
+    /// The time until the lease is to be renewed.
+    pub(super) fn until_renewal(&self, remote: &OpenReplica) -> Duration {
+        self.lease.map_or(Duration::MAX, |(lease, from)| (from + lease.renewal()).saturating_sub(remote.boot_time()))
+    }
+
+    /// Whether there is time for some requests before the lease is to be renewed.
+    pub(super) fn has_time(&self, remote: &OpenReplica) -> bool {
+        self.lease.is_none_or(|(lease, from)| remote.boot_time() < from + lease.request())
+    }
+
     /// Writes a batch without commits if the lease is to be renewed.
     async fn renew(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
-        let is_due = self.lease.is_some_and(|(lease, from)| remote.boot_time() >= from + lease.renewal());
-        let Some(at) = self.source.position().filter(|_| is_due) else { return Ok(ShipOutcome::Done) };
+        match self.until_renewal(remote) {
+            Duration::ZERO => self.sign(remote).await,
+            _ => Ok(ShipOutcome::Done),
+        }
+    }
+
+    /// Writes a batch without commits.
+    async fn sign(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
+        let at = self.source.position().ok_or_else(in_no_replica)?;
         self.writer.prepare(remote, &self.source, &[], at.states, remote.now())?;
         self.send(remote).await
     }
@@ -137,18 +163,50 @@ impl Outgoing {
                 });
                 Ok(ShipOutcome::Done)
             }
-            Shipped::Fenced => Ok(ShipOutcome::Fenced),
+            Shipped::Fenced => {
+                // At once: who it is, is asked later.
+                let error = Overtaken { by_term: None }.fenced(self.writer.term().0.into());
+                self.source.store().refuse_writes(error.to_string());
+                Ok(ShipOutcome::Fenced)
+            }
         }
     }
 
-    /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7).
+    /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7). The slot of the gap
+    /// is some slots ahead if the lease is to be renewed while the base is made.
     async fn bridge(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
         let dump = self.source.store().dump()?;
         let at = self.source.position().ok_or_else(in_no_replica)?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
         let digest = ObjectHash(states.digest());
-        let state = ReplicaPosition { sequence, states: digest, ..at };
-        let made = base::make(remote, dump, &state).await?;
+        let gap = at.slot.index + self.lease.map_or(0, |_| SIGNS);
+        let slot = ReplicaSlot { index: gap, ..at.slot };
+        let mut base =
+            UnfinishedBase::begin(remote, dump, ReplicaPosition { slot, sequence, states: digest, ..at }).await?;
+        let is_before = |out: &Self| out.source.position().is_some_and(|at| at.slot.index < gap);
+        loop {
+            let mut part = pin!(base.next_part(remote));
+            let is_over = loop {
+                let pause = if is_before(self) { self.until_renewal(remote) } else { Duration::MAX };
+                tokio::select! {
+                    was_last = &mut part => break !was_last?,
+                    () = sleep(pause) => {}
+                }
+                if self.renew(remote).await? == ShipOutcome::Fenced {
+                    return Ok(ShipOutcome::Fenced);
+                }
+            };
+            if is_over {
+                break;
+            }
+        }
+        while is_before(self) {
+            if self.sign(remote).await? == ShipOutcome::Fenced {
+                return Ok(ShipOutcome::Fenced);
+            }
+        }
+        let at = self.source.position().ok_or_else(in_no_replica)?;
+        let made = base.finish(remote, at.previous).await?;
         self.writer.prepare_gap(remote, &self.source, made.name, sequence, digest)?;
         self.source.expect(sequence, states);
         self.source.note_pending(self.writer.pending())?;

@@ -42,6 +42,14 @@ impl Overtaken {
         ))
     }
 
+    /// The error of a start whose history a person has moved to another file, after that commit or later.
+    pub(crate) fn moved(self, common: u64) -> Error {
+        self.cause(format!(
+            "the history was moved to another file, which a person has taken over or a standby has promoted; restore the \
+             replica into a new file, and keep this one: common_sequence={common}"
+        ))
+    }
+
     fn cause(self, message: String) -> Error {
         Error::conflict(message).with_source(self).with_hint(Hint::TakeBack)
     }

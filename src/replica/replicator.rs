@@ -148,7 +148,6 @@ impl Store {
             return Err(fence.refusal());
         }
         let store = self.locally();
-        store.need_lease(lease.is_some());
         let watch = Watch::new(&store, to, identities.clone(), options.drill_every)?;
         let known = watch.known();
         let state = ReplicationStatus {
@@ -170,18 +169,26 @@ impl Store {
             location: to.clone(),
             open,
             awaited: self.begin_shipping(options.write_limit),
-            interval: lease.map_or(INTERVALS.1, Lease::renewal).min(options.interval.clamp(INTERVALS.0, INTERVALS.1)),
+            interval: options.interval.clamp(INTERVALS.0, INTERVALS.1),
             lease,
             identities,
             retention: Retention { window: options.keep, grace: GRACE, hold_age: HOLD_AGE },
             shared: shared.clone(),
             _lock: lock,
         };
+        // A term without a lease must be open before a store goes on that had one.
+        let had_lease = of_status.had_lease()?;
+        of_status.need_lease(had_lease || lease.is_some());
         let thread = Background::start("hivekeep-replica", move |stop| work.run(stop))?;
         let of = shared.clone();
         let watch = watch.start(move || of.shipping())?;
         let replicator = Replicator { store: of_status, shared, known, _thread: thread, _watch: watch };
-        replicator.wait_for_term(wait)?;
+        if let Err(refused) = replicator.wait_for_term(wait) {
+            let store = replicator.store.clone();
+            drop(replicator);
+            store.need_lease(had_lease);
+            return Err(refused);
+        }
         Ok(replicator)
     }
 }
@@ -260,8 +267,13 @@ impl Work {
             if stop.pause(pause) {
                 return;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause = (pause * 2).min(self.longest_pause());
         }
+    }
+
+    /// The longest pause behind a failure: with a lease, a standby waits too.
+    fn longest_pause(&self) -> Duration {
+        self.lease.map_or(LONGEST_PAUSE, |lease| LONGEST_PAUSE.min(lease.request()))
     }
 
     /// Whether the store was in the replica before: then a bucket that is away, or refuses, keeps nobody from working.
@@ -272,10 +284,13 @@ impl Work {
     /// Opens a term, and ships until the thread is stopped.
     async fn ship(&self, stop: &Stop) -> Result<()> {
         let clock = self.store.clock().clone();
-        let bucket = (self.open)()?.with_patience(PATIENCE);
+        let mut bucket = (self.open)()?.with_patience(PATIENCE);
+        if let Some(lease) = self.lease {
+            bucket = bucket.with_limit(lease.request());
+        }
         let remote = OpenReplica::of(Arc::new(bucket), self.identities.clone(), clock).await?;
         if !self.store.is_shared() {
-            remote.note_file(self.store.path());
+            remote.note_file(self.store.file_of_boot());
         }
         let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
         let mut shipper = Shipper::open_with(remote, source, self.lease).await?;
@@ -306,11 +321,11 @@ impl Work {
                     if stop.pause(pause) {
                         return Ok(());
                     }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    pause = (pause * 2).min(self.longest_pause());
                     continue;
                 }
             }
-            if read_back.elapsed() >= READ_BACK_EVERY {
+            if read_back.elapsed() >= READ_BACK_EVERY && shipper.has_time() {
                 read_back = Instant::now();
                 if shipper.is_overtaken().await.unwrap_or(false) {
                     return Err(shipper.fenced().await);
@@ -328,14 +343,17 @@ impl Work {
             }
             if Instant::now() >= collect_at {
                 let step = shipper.collect(&mut collector, begun.elapsed()).await;
-                let is_idle = !matches!(step, Ok(CollectStep::Decided | CollectStep::Deleted(_)));
+                if matches!(step, Ok(None)) {
+                    return Err(shipper.fenced().await);
+                }
+                let is_idle = !matches!(step, Ok(Some(CollectStep::Decided | CollectStep::Deleted(_))));
                 collect_at = Instant::now() + if is_idle { COLLECT_EVERY } else { Duration::ZERO };
                 // The commits are safe, so this is no failure of shipping.
                 if let Err(error) = step {
                     tracing::warn!(%error, "old objects of the replica could not be collected");
                 }
             }
-            if stop.within(self.interval) {
+            if stop.within(self.interval.min(shipper.until_renewal())) {
                 return shipper.release().await;
             }
             self.awaited.gather((took / 4).min(GATHER));

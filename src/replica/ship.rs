@@ -29,8 +29,8 @@ const LOG_BYTES: u64 = 64 << 20;
 /// or once the base is so old.
 const BASE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Commits are shipped this often beside the making of a base, which may take long.
-const BESIDE_A_BASE: Duration = Duration::from_secs(1);
+/// Commits are shipped this often beside work that may take long.
+const BESIDE: Duration = Duration::from_secs(1);
 
 /// A store that is shipped in a term of its own.
 pub(crate) struct Shipper {
@@ -62,28 +62,28 @@ impl Shipper {
         if !restored {
             source.settle_pending(&remote).await?;
         }
-        let newest = chain::newest_open(&remote).await?;
-        let goes_on = match &newest {
-            None => true,
-            Some(newest) if restored => is_on_chain(&remote, &source, newest.term).await?,
-            Some(newest) => is_on_the_way(&remote, &mut source, newest.term).await?,
-        };
-        if !goes_on {
-            return Err(apart(&remote, &source).await);
-        }
         let mut beginning = Beginning { lease, ..BegunFrom::Restore.into() };
+        if let Some(newest) = chain::newest_open(&remote).await? {
+            let goes_on = match restored {
+                true => is_on_chain(&remote, &source, newest.term).await?,
+                false => is_on_the_way(&remote, &mut source, newest.term).await?,
+            };
+            if !goes_on {
+                return Err(apart(&remote, &source).await);
+            }
+            // A person who restores has chosen; a start by itself must not end a process that writes.
+            if !restored {
+                beginning.silence = watch(&remote, &source, &newest).await?;
+            }
+        }
         if !restored {
             beginning.from = BegunFrom::Log;
-            // A person who restores has chosen; a start by itself must not end a process that writes.
-            if let Some(newest) = &newest {
-                beginning.silence = watch(&remote, &source, newest).await?;
-            }
         }
         match open_term(&remote, &mut source, beginning).await? {
             OpenedAs::Writer(term, begun) => {
                 let mut out = Outgoing::new(source, TermWriter::new(term), lease);
                 out.renew_from(begun);
-                out.source.note_opened(remote.description(), remote.own_key())?;
+                out.source.note_opened(remote.description(), remote.own_key(), lease)?;
                 Ok(Self { remote, out })
             }
             OpenedAs::Overtaken => {
@@ -139,24 +139,13 @@ impl Shipper {
         }
         let mut base = base::UnfinishedBase::begin(remote, dump, at).await?;
         loop {
-            let made = {
-                let mut step = pin!(base.step(remote));
-                loop {
-                    tokio::select! {
-                        made = &mut step => break made?,
-                        () = sleep(BESIDE_A_BASE) => {}
-                    }
-                    if out.ship_all(remote).await? == ShipOutcome::Fenced {
-                        return Ok(ShipOutcome::Fenced);
-                    }
+            match beside(remote, out, base.step(remote)).await? {
+                None => return Ok(ShipOutcome::Fenced),
+                Some(Some(made)) => {
+                    out.source.note_base(made.at, made.bytes)?;
+                    return Ok(ShipOutcome::Done);
                 }
-            };
-            if let Some(made) = made {
-                out.source.note_base(made.at, made.bytes)?;
-                return Ok(ShipOutcome::Done);
-            }
-            if out.ship_all(remote).await? == ShipOutcome::Fenced {
-                return Ok(ShipOutcome::Fenced);
+                Some(None) => {}
             }
         }
     }
@@ -176,13 +165,24 @@ impl Shipper {
         Collector::new(self.out.writer.term(), retention)
     }
 
-    /// Takes a step of the collection of old objects. `waited` is the time for which this process has shipped.
+    /// Takes a step of the collection of old objects, and ships meanwhile. `waited` is the time for which this process
+    /// has shipped. None if it is fenced.
     ///
     /// # Errors
     ///
     /// The errors of the replica. Then the next step goes on.
-    pub(crate) async fn collect(&self, collector: &mut Collector, waited: Duration) -> Result<CollectStep> {
-        collector.step(&self.remote, waited).await
+    pub(crate) async fn collect(&mut self, collector: &mut Collector, waited: Duration) -> Result<Option<CollectStep>> {
+        beside(&self.remote, &mut self.out, collector.step(&self.remote, waited)).await
+    }
+
+    /// The time until the lease is to be renewed.
+    pub(crate) fn until_renewal(&self) -> Duration {
+        self.out.until_renewal(&self.remote)
+    }
+
+    /// Whether there is time for some requests before the lease is to be renewed.
+    pub(crate) fn has_time(&self) -> bool {
+        self.out.has_time(&self.remote)
     }
 
     /// Reads the last object back. Says whether there is one.
@@ -225,6 +225,25 @@ impl Shipper {
     }
 }
 
+/// Does something that may take long, and ships commits and renews the lease meanwhile. None if another process writes
+/// now.
+async fn beside<R>(
+    remote: &OpenReplica,
+    out: &mut Outgoing,
+    work: impl Future<Output = Result<R>>,
+) -> Result<Option<R>> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done.map(Some),
+            () = sleep(BESIDE.min(out.until_renewal(remote))) => {}
+        }
+        if out.ship_all(remote).await? == ShipOutcome::Fenced {
+            return Ok(None);
+        }
+    }
+}
+
 /// Whether it is time for a new base.
 pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
     let is_old = at.base_made < before(now, BASE_AGE);
@@ -245,5 +264,10 @@ async fn is_on_the_way(remote: &OpenReplica, source: &mut Source, newest: Term) 
 
 async fn apart(remote: &OpenReplica, source: &Source) -> Error {
     let common = source.position().map_or(0, |at| at.sequence);
-    Overtaken::by_the_newest(remote).await.apart(common)
+    let overtaken = Overtaken::by_the_newest(remote).await;
+    let newest = overtaken.by_term.and_then(|term| u32::try_from(term).ok()).map(Term);
+    match newest {
+        Some(newest) if has_moved_away(remote, source, newest).await.unwrap_or(false) => overtaken.moved(common),
+        _ => overtaken.apart(common),
+    }
 }

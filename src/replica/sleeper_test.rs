@@ -55,7 +55,7 @@ async fn night(lands_before: Option<u64>) -> Result<(u64, bool)> {
     let mut collector = second.collector(AT_ONCE);
     let mut deleted = 0;
     loop {
-        match second.collect(&mut collector, YEAR).await? {
+        match second.collect(&mut collector, YEAR).await?.unwrap() {
             CollectStep::Nothing | CollectStep::Over => break,
             CollectStep::Deleted(count) => deleted += count,
             CollectStep::Announced | CollectStep::Decided => {}

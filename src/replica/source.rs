@@ -9,6 +9,7 @@ use super::cipher::TermKey;
 use super::objects::commits::ShippedCommit;
 use super::objects::layout::{ObjectHash, StoreId};
 use super::objects::name::{ObjectName, ReplicaSlot, Term};
+use super::terms::lease::Lease;
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::engine::digest::Stats;
 use crate::engine::feed::{Fed, States};
@@ -38,6 +39,9 @@ pub(crate) struct ShippedTo {
     pub(crate) description: Option<ObjectHash>,
     /// The newest term of this store and its key, in hexadecimal, if the replica is encrypted.
     pub(crate) key: Option<(Term, String)>,
+    /// The lease of that term in milliseconds, if it has one: the store is not written to without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease_ms: Option<u64>,
     /// The object that was sent to the slot. It may be there although nobody was told.
     pub(crate) pending: Option<PendingObject>,
     /// The newest base: its time, its bytes, and those that a reader of the log behind it needs.
@@ -71,6 +75,7 @@ impl ShippedTo {
             restored,
             description: None,
             key: None,
+            lease_ms: None,
             pending: None,
             base_made: position.time,
             base_bytes: 0,
@@ -114,6 +119,19 @@ impl ShippedTo {
             states: ObjectHash(self.states().digest()),
             time: self.time,
         }
+    }
+}
+
+impl Store {
+    /// Whether the last term of this store has a lease.
+    ///
+    /// # Errors
+    ///
+    /// As a view.
+    pub(super) fn had_lease(&self) -> Result<bool> {
+        let position = self.feed_status()?.map_or_else(Vec::new, |status| status.position);
+        // A position that cannot be read is told where it is used.
+        Ok(ShippedTo::of_bytes(&position).is_ok_and(|at| at.lease_ms.is_some()))
     }
 }
 
@@ -205,8 +223,14 @@ impl Source {
     /// # Errors
     ///
     /// As a write.
-    pub(crate) fn note_opened(&mut self, description: ObjectHash, key: Option<(Term, TermKey)>) -> Result<()> {
+    pub(crate) fn note_opened(
+        &mut self,
+        description: ObjectHash,
+        key: Option<(Term, TermKey)>,
+        lease: Option<Lease>,
+    ) -> Result<()> {
         self.note(|at| {
+            at.lease_ms = lease.map(Lease::millis);
             at.restored = false;
             at.description = Some(description);
             at.key = key.map(|(term, key)| (term, key.to_hex()));
@@ -331,6 +355,7 @@ impl Local for Source {
                 restored: at.restored,
                 description: at.description,
                 key: at.key,
+                lease_ms: at.lease_ms,
                 base_made: at.base_made,
                 base_bytes: at.base_bytes,
                 log_bytes: at.log_bytes,

@@ -14,6 +14,7 @@ use super::restore::Copier;
 use super::take_over::{TakeOverOptions, TakenOver};
 use crate::engine::store::Store;
 use crate::error::Result;
+use crate::state::INDEXES;
 
 /// A standby: a copy of a store that follows its replica. It can be read meanwhile, also by other processes, and
 /// becomes the source of the replica when it is promoted.
@@ -102,6 +103,22 @@ impl ReplicaStandby {
         Ok(Self { follower, runtime })
     }
 
+    /// Whether the file at a path was a copy that was promoted, or is the source of a replica otherwise. False if there
+    /// is none.
+    ///
+    /// # Errors
+    ///
+    /// As opening a store.
+    pub fn was_promoted(path: impl AsRef<Path>) -> Result<bool> {
+        if std::fs::symlink_metadata(path.as_ref()).is_err() {
+            return Ok(false);
+        }
+        let store = Store::options().create(false).session(false).open_with(path.as_ref(), INDEXES)?;
+        let is_source = !store.is_standby() && store.feed_status()?.is_some();
+        store.close_file()?;
+        Ok(is_source)
+    }
+
     /// Applies everything that is in the replica now. Call it about once in a second; without anything new it costs
     /// one request.
     ///
@@ -121,7 +138,8 @@ impl ReplicaStandby {
     }
 
     /// The lease of the process that writes; none if it has none. Call it after each step: the lease counts from the
-    /// first call behind a new object. Once it is over, [`promote`](Self::promote) ends nobody who writes.
+    /// first call behind a new object. Once it is over, [`promote`](Self::promote)
+    /// with [`if_silent`](TakeOverOptions::if_silent) takes over.
     ///
     /// # Errors
     ///

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::bases::{Base, kept_bases, newest_opened};
 use super::location::ReplicaLocation;
+use super::objects::kinds::LogOpen;
 use super::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
@@ -44,6 +45,10 @@ pub struct ReplicaTerm {
     pub machine: Option<String>,
     /// Whether it began with a restore.
     pub is_restore: bool,
+    /// Whether it began with the promotion of a copy.
+    pub is_promotion: bool,
+    /// Its lease in milliseconds: after so long without a sign, a standby may take over. None without a lease.
+    pub lease_ms: Option<u64>,
     /// Whether it is over: its process ended, or a later one has sealed it.
     pub is_sealed: bool,
 }
@@ -113,9 +118,9 @@ pub(crate) async fn status(remote: &OpenReplica) -> Result<ReplicaStatus> {
         _ => None,
     };
     let (newest, is_sealed) = end_of(remote, opened.term).await?;
-    let (opened_at, is_restore) = (opened.open.time, opened.open.restore);
+    let LogOpen { time: opened_at, restore: is_restore, promotion: is_promotion, lease_ms, .. } = opened.open;
     let number = opened.term.0.into();
-    status.term = Some(ReplicaTerm { number, opened_at, machine, is_restore, is_sealed });
+    status.term = Some(ReplicaTerm { number, opened_at, machine, is_restore, is_promotion, lease_ms, is_sealed });
     let at_opening = commit(opened.open.sequence, opened_at, ReplicaSlot::opening(opened.term));
     status.newest = Some(newest.unwrap_or(at_opening));
     for name in kept_bases(remote).await? {

@@ -31,6 +31,12 @@ impl Store {
         context.told.is_fenced() || context.was_overtaken.get() == Some(&true)
     }
 
+    /// Whether this process leaves the store alone now: it is a standby, another machine has its history, or may have
+    /// it, as the lease has run out.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.is_standby() || self.is_overtaken() || self.inner.context().lease.refuse_lapsed().is_err()
+    }
+
     /// Notes at opening whether the store was overtaken. Where that cannot be read, every write looks again.
     pub(in crate::engine) fn note_overtaken(&self) {
         if let Ok(row) = self.overtaken() {

@@ -28,10 +28,18 @@ impl WriteLease {
     /// `NotCommitted` then.
     pub(in crate::engine) fn refuse_lapsed(&self) -> Result<()> {
         #[cfg(any(test, feature = "replica"))]
-        if self.0.lock().is_some_and(|until| boot_time() >= until) {
-            let message = "this process may not write now: the replica has not answered for too long, or has not begun \
-                           to, and another machine may have taken over; it may again once the replica answers";
-            return Err(Error::new(ErrorKind::NotCommitted, message));
+        match *self.0.lock() {
+            Some(Duration::ZERO) => {
+                let message = "this process has no lease to write to the store: it has not begun to ship it to its \
+                               replica, or does not ship it any more; see its replication";
+                return Err(Error::new(ErrorKind::NotCommitted, message));
+            }
+            Some(until) if boot_time() >= until => {
+                let message = "this process may not write now: the replica has not answered for too long, and another \
+                               machine may have taken over; it may again once the replica answers";
+                return Err(Error::new(ErrorKind::NotCommitted, message));
+            }
+            Some(_) | None => {}
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use super::awaited::{Moment, Running};
 #[cfg(feature = "replica")]
 use crate::clock::boot_time;
+#[cfg(feature = "replica")]
+use crate::engine::redb_file::FileId;
 use crate::engine::store::Store;
 use crate::error::Result;
 
@@ -83,6 +85,11 @@ impl Store {
     /// Whether this process must have a lease to write: at first it has none.
     pub(crate) fn need_lease(&self, is_needed: bool) {
         self.inner.context.lease.set(is_needed.then_some(Duration::ZERO));
+    }
+
+    /// A text that stands for the file of the store, until the machine is started anew; none where that cannot be told.
+    pub(crate) fn file_of_boot(&self) -> Option<String> {
+        self.inner.context.place.id().and_then(FileId::of_boot)
     }
 
     /// For how long this process may still write; none if it needs no lease.

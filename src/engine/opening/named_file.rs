@@ -40,6 +40,12 @@ impl NamedFile {
         &self.path
     }
 
+    /// The id of the file that was opened by it.
+    #[cfg(feature = "replica")]
+    pub(crate) fn id(&self) -> Option<FileId> {
+        self.id
+    }
+
     /// Refuses writes to a file that is no longer at its path.
     ///
     /// # Errors

@@ -40,11 +40,10 @@ impl FileId {
     /// A text that no other file has while this machine runs, on this machine or another; none where that cannot be
     /// told.
     #[cfg(feature = "replica")]
-    pub(crate) fn of_boot(path: &Path) -> Option<String> {
-        let boot = crate::clock::boot_id()?;
-        let Self { device, inode } = Self::at(path).ok()??;
+    pub(crate) fn of_boot(self) -> Option<String> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(boot.as_bytes()).update(&device.to_le_bytes()).update(&inode.to_le_bytes());
+        hasher.update(crate::clock::boot_id()?.as_bytes());
+        hasher.update(&self.device.to_le_bytes()).update(&self.inode.to_le_bytes());
         Some(hasher.finalize().to_hex().chars().take(16).collect())
     }
 

@@ -38,8 +38,8 @@ pub(crate) fn start(store: Store, health: Arc<Mutex<Health>>, attendant: Arc<dyn
 
 /// Fires all due times. Returns the time until the next look.
 fn look(store: &Store, firing: &mut Firing, known: &mut Option<String>, attendant: &dyn Attendant) -> Duration {
-    // In a standby its source fires them, and of a store that was overtaken another machine does.
-    if store.is_standby() || store.is_overtaken() {
+    // In a standby its source fires them, and of a store that was overtaken, or may have been, another machine does.
+    if store.is_left_alone() {
         return LOOK_EVERY;
     }
     match firing.look(store) {

@@ -17,8 +17,8 @@ use crate::error::Result;
 use crate::replica::objects::layout::OBJECT_MAX;
 use crate::replica::objects::name::{Folder, ObjectName};
 
-/// The longest wait for the beginning of an answer, and for each further piece of it.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// The longest wait for an answer, unless another one is set.
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// The slowest upload that is not taken for a stalled one, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
 
@@ -28,6 +28,8 @@ pub(super) struct Cloud {
     pub(super) prefix: Path,
     /// The location, for messages.
     pub(super) shown: String,
+    /// The longest wait for the beginning of an answer, and for each further piece of it.
+    pub(super) silence: Duration,
 }
 
 /// Without the settings of the service, which include credentials.
@@ -40,7 +42,7 @@ impl fmt::Debug for Cloud {
 impl Cloud {
     /// Creates an object unless its name exists, in one try.
     pub(super) async fn create(&self, name: &ObjectName, bytes: Bytes) -> Result<Creation> {
-        let patience = SILENCE_MAX + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let patience = self.silence + Duration::from_secs(bytes.len() as u64 / SLOWEST);
         let path = self.path(&name.to_string());
         let request = self.store.put_opts(&path, bytes.into(), PutMode::Create.into());
         let failure = match timeout(patience, request).await {
@@ -58,7 +60,7 @@ impl Cloud {
     /// An object; none if it is not there.
     pub(super) async fn get(&self, name: &ObjectName) -> Result<Result<Option<Bytes>, Failure>> {
         let path = self.path(&name.to_string());
-        let found = match timeout(SILENCE_MAX, self.store.get(&path)).await {
+        let found = match timeout(self.silence, self.store.get(&path)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
                 return Ok(match Failure::of(&self.shown, error) {
@@ -73,7 +75,7 @@ impl Cloud {
             return Err(too_long(name));
         }
         let (mut bytes, mut stream) = (BytesMut::new(), found.into_stream());
-        while let Some(piece) = match timeout(SILENCE_MAX, stream.next()).await {
+        while let Some(piece) = match timeout(self.silence, stream.next()).await {
             Ok(piece) => piece,
             Err(_) => return Ok(Err(Failure::late(&self.shown))),
         } {
@@ -102,7 +104,7 @@ impl Cloud {
             None => self.store.list(Some(&folder)),
         };
         let below = if self.prefix.as_ref().is_empty() { 0 } else { self.prefix.as_ref().len() + 1 };
-        while let Some(found) = match timeout(SILENCE_MAX, stream.next()).await {
+        while let Some(found) = match timeout(self.silence, stream.next()).await {
             Ok(found) => found,
             Err(_) => return Ok(Err(Failure::late(&self.shown))),
         } {
@@ -117,7 +119,7 @@ impl Cloud {
     /// Deletes an object, if it is there.
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), Failure> {
         let path = self.path(&name.to_string());
-        match timeout(SILENCE_MAX, self.store.delete(&path)).await {
+        match timeout(self.silence, self.store.delete(&path)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => match Failure::of(&self.shown, error) {
                 Failure::Absent => Ok(()),

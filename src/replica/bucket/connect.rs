@@ -16,7 +16,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::cloud::Cloud;
+use super::cloud::{Cloud, SILENCE_MAX};
 use crate::error::{Error, Result};
 use crate::replica::location::{BucketLocation, BucketService};
 
@@ -63,7 +63,7 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
     let store = store.map_err(|source| {
         Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
     })?;
-    Ok(Cloud { store, prefix: Path::from(location.prefix.as_str()), shown })
+    Ok(Cloud { store, prefix: Path::from(location.prefix.as_str()), shown, silence: SILENCE_MAX })
 }
 
 fn s3(

@@ -33,6 +33,8 @@ pub(crate) use self::creation::Creation;
 pub(crate) use self::pauses::Pauses;
 
 use self::cloud::Cloud;
+#[cfg(any(fuzzing, test))]
+use self::cloud::SILENCE_MAX;
 use self::directory::Directory;
 use self::failure::lasting;
 use self::listed::Listed;
@@ -94,7 +96,8 @@ impl Bucket {
     /// A bucket in memory, or behind a wrapper that fails on purpose.
     #[cfg(any(fuzzing, test))]
     pub(crate) fn of(store: Arc<dyn object_store::ObjectStore>) -> Self {
-        let cloud = Cloud { store, prefix: object_store::path::Path::from("p"), shown: "memory".into() };
+        let cloud =
+            Cloud { store, prefix: object_store::path::Path::from("p"), shown: "memory".into(), silence: SILENCE_MAX };
         Self { place: Place::Cloud(cloud), patience: PATIENCE }
     }
 
@@ -102,6 +105,16 @@ impl Bucket {
     #[must_use]
     pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// The same with a shorter wait for an answer, and for all tries of a call.
+    #[must_use]
+    pub(crate) fn with_limit(mut self, limit: Duration) -> Self {
+        self.patience = self.patience.min(limit);
+        if let Place::Cloud(cloud) = &mut self.place {
+            cloud.silence = cloud.silence.min(limit);
+        }
         self
     }
 

@@ -43,6 +43,11 @@ impl Lease {
         self.0 * 2 / 3
     }
 
+    /// A request may take so long: a second one still renews the lease in time.
+    pub(crate) fn request(self) -> Duration {
+        self.0 / 6
+    }
+
     /// So long after the beginning of a request the next one begins.
     pub(crate) fn renewal(self) -> Duration {
         self.0 / 3
@@ -129,6 +134,6 @@ pub(super) async fn outwait(
 }
 
 /// Whether a process wrote a term that had this file for itself, as this process has now: so it is dead.
-async fn is_of_this_file(remote: &impl Remote, term: Term) -> Result<bool> {
+pub(super) async fn is_of_this_file(remote: &impl Remote, term: Term) -> Result<bool> {
     Ok(claim_of(remote, term).await?.is_some_and(|claim| remote.is_own(&claim)))
 }

@@ -446,6 +446,17 @@ impl Process {
         let from = if is_own { BegunFrom::Log } else { BegunFrom::Promotion };
         let beginning = Beginning { lease: self.lease(), silence, ..from.into() };
         match open_term(&self.remote, &mut self.local, beginning).await? {
+            OpenedAs::Writer(term, _) if from == BegunFrom::Promotion => {
+                self.counted("promoted");
+                let mut writer = TermWriter::new(term);
+                writer.prepare_release(&self.remote, &self.local)?;
+                if writer.ship(&self.remote, &mut self.local).await? != Shipped::Fenced {
+                    // From now on it is the store that is written to.
+                    self.local.disk.borrow_mut().wrote = Some(term);
+                    return Box::pin(self.serve(None)).await;
+                }
+                Ok(())
+            }
             OpenedAs::Writer(term, begun) => self.write(term, begun).await,
             OpenedAs::Overtaken | OpenedAs::Apart => Ok(()),
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::chain::{self, OpenedTerm, Opening};
-use super::lease::{Lease, SealedEnd, Silence, outwait};
+use super::lease::{Lease, SealedEnd, Silence, is_of_this_file, outwait};
 use super::remote::{Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
 use super::walk::{Walked, walk};
@@ -78,18 +78,23 @@ pub(crate) async fn open_term(
         Down::Parent(parent) => parent,
     };
     let term = parent.term;
+    // Before the seal, which would end a process that writes for nothing.
+    let is_barred = match from {
+        BegunFrom::Restore => !is_on_chain(remote, local, term).await?,
+        BegunFrom::Log => !broken!(EarlierFilesGoOn) && has_moved_away(remote, local, term).await?,
+        BegunFrom::Promotion => false,
+    };
+    if is_barred {
+        return Ok(OpenedAs::Apart);
+    }
     let Some(end) = seal_parent(remote, local, term, me, floor).await? else { return Ok(OpenedAs::Overtaken) };
     let fits = match from {
-        BegunFrom::Restore => is_on_chain(remote, local, term).await?,
-        BegunFrom::Log if !broken!(EarlierFilesGoOn) && has_moved_away(remote, local, term).await? => false,
+        BegunFrom::Restore => local.keep_aside()? == Fit::Fits,
         BegunFrom::Log | BegunFrom::Promotion => {
             broken!(OpensBeforeCatchingUp) || catch_up(remote, local, term, end.index).await?
         }
     };
     if !fits {
-        return Ok(OpenedAs::Apart);
-    }
-    if from == BegunFrom::Restore && local.keep_aside()? == Fit::Apart {
         return Ok(OpenedAs::Apart);
     }
     if !beginning.is_forced {
@@ -272,10 +277,14 @@ fn seal(remote: &impl Remote, slot: ReplicaSlot, by: Term) -> Result<StoredObjec
 /// The errors of the replica.
 pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
     let Some(at) = local.position() else { return Ok(false) };
-    let path = chain::path(remote, newest, at.slot.term).await?;
-    // At its own sequence another copy of it was taken over already.
-    let is_behind = |open: &LogOpen| open.sequence < at.sequence || open.restore && open.sequence == at.sequence;
-    Ok(path.iter().all(|step| step.term <= at.slot.term || !is_behind(&step.open)))
+    for step in chain::path(remote, newest, at.slot.term).await?.iter().filter(|step| step.term > at.slot.term) {
+        let is_same = step.open.restore && step.open.sequence == at.sequence;
+        // At its own sequence another copy of it was taken over already, unless it was this one, which died then.
+        if step.open.sequence < at.sequence || is_same && !is_of_this_file(remote, step.term).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// L11: whether the history went on in another file since this one wrote. Then this one lacks nothing at most: nobody

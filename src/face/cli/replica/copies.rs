@@ -65,6 +65,7 @@ impl Becomes {
             keep_claims: self.keep_claims,
             force: self.force,
             actor: Some(Actor::new(user())),
+            ..Default::default()
         }
     }
 
@@ -89,6 +90,11 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        if self.becomes.force && self.at != ReplicaMoment::Newest {
+            let message =
+                "--force is for the newest moment; of an earlier one, serve waits for the lease of the store before";
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
         let options = RestoreReplicaOptions { at: self.at.clone(), identity: self.from.identity()? };
         let restored = Store::restore_replica(&self.from.location, &self.to, &options)?;
         if !context.out.is_json() {
@@ -193,10 +199,18 @@ pub(super) struct Standby {
 impl Standby {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let identity = self.from.identity()?;
-        let open = || ReplicaStandby::open(&self.from.location, &self.to, identity.as_deref());
-        let mut standby = open()?;
-        let how =
-            TakeOverOptions { keep_claims: self.keep_claims, actor: Some(Actor::new(user())), ..Default::default() };
+        if self.promote && ReplicaStandby::was_promoted(&self.to)? {
+            let to = self.to.display();
+            context.out.message(format_args!("{to} was promoted before; it is written to, and follows nobody"));
+            return Ok(Exit::Done);
+        }
+        let mut standby = ReplicaStandby::open(&self.from.location, &self.to, identity.as_deref())?;
+        let how = TakeOverOptions {
+            keep_claims: self.keep_claims,
+            if_silent: true,
+            actor: Some(Actor::new(user())),
+            ..Default::default()
+        };
         let mut told = None;
         loop {
             let step = standby.step().and_then(|progress| match self.promote {
@@ -220,7 +234,7 @@ impl Standby {
                         }
                         Err(error) => return Err(error),
                     }
-                    standby = open()?;
+                    standby = self.open_again(identity.as_deref(), context)?;
                 }
                 Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) if self.once => break,
                 Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) => {}
@@ -238,6 +252,19 @@ impl Standby {
         }
         standby.close()?;
         Ok(Exit::Done)
+    }
+
+    /// Opens the copy once the bucket answers.
+    fn open_again(&self, identity: Option<&str>, context: &mut Context) -> Result<ReplicaStandby> {
+        loop {
+            match ReplicaStandby::open(&self.from.location, &self.to, identity) {
+                Err(error) if error.kind() == ErrorKind::Io => {
+                    context.out.message(format_args!("it is tried again: {error}"));
+                }
+                opened => return opened,
+            }
+            std::thread::sleep(self.every);
+        }
     }
 }
 
@@ -303,7 +330,7 @@ impl Promote {
         }
         let standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
         let Self { keep_claims, force, .. } = self;
-        let how = TakeOverOptions { as_other_store: false, keep_claims, force, actor: Some(Actor::new(user())) };
+        let how = TakeOverOptions { keep_claims, force, actor: Some(Actor::new(user())), ..Default::default() };
         let taken = promote(standby, &how, context)?;
         tell_promoted(context, &self.to, &taken)
     }

@@ -128,10 +128,13 @@ impl Settings {
     /// Where the store is shipped to.
     fn replica_setup(&self) -> Result<Option<ReplicaSetup>> {
         let Some(location) = self.replica.clone() else {
-            return match &self.replica_identity {
-                None => Ok(None),
-                Some(_) => {
+            return match (&self.replica_identity, time(self.replica_lease)) {
+                (None, None) => Ok(None),
+                (Some(_), _) => {
                     Err(Error::invalid("replica-identity is for a service with replica; leave it out, or set both"))
+                }
+                (None, Some(_)) => {
+                    Err(Error::invalid("replica-lease is for a service with replica; leave it out, or set both"))
                 }
             };
         };
