@@ -127,7 +127,9 @@ fn a_standby_promotes_itself_and_the_process_that_slept_answers_nobody_any_more(
         assert!(child.wait().unwrap().success());
         let answers = answers(&path);
         assert!(answers.len() > 100, "{}", answers.len());
-        assert!(answers.iter().all(|at| *at < begun), "an answer behind the promotion");
+        // It may have been stopped between an answer and its note.
+        let late = answers.iter().filter(|at| **at >= begun).count();
+        assert!(late <= 1, "{late} answers behind the promotion");
         assert!(path.with_extension("waits").exists() || round % 2 == 1);
         // Its file is locked from now on, also for a process that knows nothing of the lease.
         assert_eq!(open(&path).write(|tx| tx.config().put("a", &json!(1))).unwrap_err().kind(), ErrorKind::Conflict);
@@ -213,4 +215,75 @@ fn a_store_that_other_processes_share_has_no_lease() {
     let error = store.replicate(&replica_of(&path), options(), Duration::ZERO).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     store.write(|tx| tx.config().put("a", &json!(1))).unwrap();
+}
+
+#[test]
+fn a_load_that_the_store_does_not_keep_for_the_replica_does_not_cost_the_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("h.redb"), folder.path().join("copy.redb"));
+    begin(&path);
+    let store = open(&path);
+    let replicator = store.replicate(&replica_of(&path), options(), Duration::from_secs(20)).unwrap();
+    let mut standby = ReplicaStandby::open(&replica_of(&path), &copy, None).unwrap();
+    // One commit of more than is kept, so that the log goes on behind a base.
+    let text = "x".repeat(1 << 20);
+    store.write(|tx| (0..20).try_for_each(|number| tx.config().put(&format!("big-{number}"), &json!(text)))).unwrap();
+    let until = Instant::now() + 2 * LEASE;
+    while Instant::now() < until {
+        store.write(|tx| tx.config().put("a", &json!(1))).unwrap();
+        standby.step().unwrap();
+        assert!(!standby.lease().unwrap().expect("the writer has a lease").is_over);
+        sleep(Duration::from_millis(20));
+    }
+    drop(replicator);
+    standby.step().unwrap();
+    assert_eq!(standby.store().unwrap().view().unwrap().config().get("big-19").unwrap(), Some(json!(text)));
+    assert!(Store::verify_replica(&replica_of(&path), None).unwrap().is_sound());
+    standby.close().unwrap();
+    // Without a lease of its own it waits for a term before it writes, as its last one had one.
+    let without = ReplicateOptions { lease: None, ..options() };
+    let (there, away) = (folder.path().join("replica"), folder.path().join("away"));
+    fs::rename(&there, &away).unwrap();
+    let replicator = store.replicate(&replica_of(&path), without, Duration::ZERO).unwrap();
+    let put = || store.write(|tx| tx.config().put("a", &json!(2)));
+    assert_eq!(put().unwrap_err().kind(), ErrorKind::NotCommitted);
+    fs::rename(&away, &there).unwrap();
+    let until = Instant::now() + Duration::from_secs(30);
+    while put().is_err() {
+        assert!(Instant::now() < until, "{:?}", replicator.status());
+        sleep(Duration::from_millis(20));
+    }
+    assert_eq!(replicator.status().lease_left_ms, None);
+}
+
+#[test]
+fn an_outage_that_a_standby_shares_is_no_silence_of_the_writer_and_a_sign_stops_a_promotion() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("h.redb"), folder.path().join("copy.redb"));
+    begin(&path);
+    let store = open(&path);
+    let replicator = store.replicate(&replica_of(&path), options(), Duration::from_secs(20)).unwrap();
+    let mut standby = ReplicaStandby::open(&replica_of(&path), &copy, None).unwrap();
+    let mut look = || {
+        let step = standby.step();
+        step.and_then(|_| standby.lease()).map(|lease| lease.expect("the writer has a lease").is_over)
+    };
+    assert!(!look().unwrap());
+    let (there, away) = (folder.path().join("replica"), folder.path().join("away"));
+    fs::rename(&there, &away).unwrap();
+    let until = Instant::now() + LEASE + LEASE / 2;
+    while Instant::now() < until {
+        assert!(look().is_err(), "the folder is away");
+        sleep(Duration::from_millis(50));
+    }
+    fs::rename(&away, &there).unwrap();
+    let until = Instant::now() + LEASE + LEASE / 2;
+    while Instant::now() < until {
+        assert!(!look().unwrap(), "{:?}", replicator.status());
+        sleep(Duration::from_millis(50));
+    }
+    let refused = standby.promote(&TakeOverOptions { if_silent: true, ..TakeOverOptions::default() }).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    store.write(|tx| tx.config().put("a", &json!(1))).unwrap();
+    assert!(!replicator.status().fenced);
 }

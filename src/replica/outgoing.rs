@@ -69,6 +69,12 @@ impl Outgoing {
         }
     }
 
+    /// Another process writes now. Which one that is, is asked later.
+    pub(super) fn refuse_writes(&self) {
+        let error = Overtaken { by_term: None }.fenced(self.writer.term().0.into());
+        self.source.store().refuse_writes(error.to_string());
+    }
+
     /// The time until the lease is to be renewed.
     pub(super) fn until_renewal(&self, remote: &OpenReplica) -> Duration {
         self.lease.map_or(Duration::MAX, |(lease, from)| (from + lease.renewal()).saturating_sub(remote.boot_time()))
@@ -164,9 +170,7 @@ impl Outgoing {
                 Ok(ShipOutcome::Done)
             }
             Shipped::Fenced => {
-                // At once: who it is, is asked later.
-                let error = Overtaken { by_term: None }.fenced(self.writer.term().0.into());
-                self.source.store().refuse_writes(error.to_string());
+                self.refuse_writes();
                 Ok(ShipOutcome::Fenced)
             }
         }

@@ -201,6 +201,7 @@ impl Shipper {
 
     /// The error of a process that another one has overtaken.
     pub(crate) async fn fenced(&self) -> Error {
+        self.out.refuse_writes();
         Overtaken::by_the_newest(&self.remote).await.fenced(self.term())
     }
 

@@ -72,7 +72,8 @@ async fn night(lands_before: Option<u64>) -> Result<(u64, bool)> {
     fleet.world.let_go().await;
     slow.wake();
     let woken = asleep.await?;
-    put(&store, 9)?;
+    // Once it knows, it takes nothing any more.
+    assert_eq!(put(&store, 9).is_err(), woken == ShipOutcome::Fenced);
     let again = first.step().await;
     assert!(!matches!(again, Ok(ShipOutcome::Done)), "the sleeper goes on writing");
     put(&taken, 10)?;
