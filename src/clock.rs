@@ -111,9 +111,9 @@ pub(crate) fn boot_time() -> Duration {
     {
         use rustix::time::{ClockId, clock_gettime};
         // Outside of Linux this one goes on during sleep where any does.
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "android"))]
         const CLOCK: ClockId = ClockId::Boottime;
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
         const CLOCK: ClockId = ClockId::Monotonic;
         Duration::try_from(clock_gettime(CLOCK)).unwrap_or_default()
     }

@@ -33,7 +33,7 @@ pub(crate) struct TermClaim {
     pub(crate) nonce: Nonce,
     #[serde(with = "crate::clock::time")]
     pub(crate) time: Timestamp,
-    /// The machine of the process, for people.
+    /// The machine of the process, for people, and its file, if it has that for itself.
     pub(crate) machine: String,
     /// The key of the term, encrypted with age for the recipients of the store, in hexadecimal; none if it is plain.
     pub(crate) key: Option<String>,

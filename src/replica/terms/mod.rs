@@ -1,5 +1,6 @@
 //! Terms: the protocol by which exactly one process writes the log of a replica, whatever crashes, sleeps, comes
-//! back from an older disk, or is cloned. No clock is part of it. FORMAT.md says why it holds, and the
+//! back from an older disk, or is cloned. No clock is part of that; only a lease, which is a further promise, has one.
+//! FORMAT.md says why it holds, and the
 //! simulation of the tests tries it.
 //!
 //! * `remote`: the two sides of the protocol as it sees them; `settle`: one object under one name
