@@ -241,6 +241,25 @@ fn a_change_that_was_not_shipped_and_not_kept_is_lost_and_never_an_older_value_c
 }
 
 #[test]
+fn an_older_page_at_the_place_of_another_neither_brings_records_back_nor_hinders_the_proof() {
+    let fleet = Fleet::new();
+    let older = fs::read(fleet.path()).unwrap();
+    let older = &older[pages_with(&older, "201-2-201-2-")[0] * PAGE..][..PAGE];
+    let store = fleet.open();
+    store.write(|tx| tx.config().remove("k201").map(drop)).unwrap();
+    fleet.ship(&store);
+    let before = rows(&store);
+    store.close().unwrap();
+    let damaged = fleet.damaged(|bytes| {
+        let pages = pages_with(bytes, "11-1-11-1-");
+        pages.into_iter().for_each(|page| bytes[page * PAGE..(page + 1) * PAGE].copy_from_slice(older));
+    });
+    let (report, store) = fleet.repair(&damaged, true).unwrap();
+    assert!(report.is_whole() && report.healed.contains_key("live"), "{report}");
+    assert!(kept(rows(&store)) == kept(before));
+}
+
+#[test]
 fn the_replica_of_another_store_is_refused() {
     let (fleet, other) = (Fleet::new(), Fleet::new());
     let damaged = fleet.damaged(|bytes| {

@@ -58,12 +58,22 @@ pub(crate) struct Pages<'a> {
     elsewhere: OnceCell<Vec<(u64, u64)>>,
 }
 
+/// A page that is to be visited.
+struct Visit {
+    link: PageLink,
+    /// The keys that the page is there for, by the branch above it.
+    span: Span,
+    /// Below a damaged branch, the keys of that branch: nothing that it says of them can be relied on.
+    within: Option<Span>,
+    depth: usize,
+}
+
 /// A callback for a key and its value.
 pub(crate) type EachPair<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
 /// Receives the content of a walk.
 pub(crate) trait Visitor {
-    /// A row, as it stands on a page that may be damaged.
+    /// A row, as it stands on a page that may be damaged, in the span of keys of that page.
     fn row(&mut self, key: &[u8], value: &[u8]) -> Result<()>;
     /// A page that is not what was written, with the keys that it was there for.
     fn damaged(&mut self, place: PagePlace, span: Span, mended: bool);
@@ -110,30 +120,53 @@ impl<'a> Pages<'a> {
         Ok(tables.found)
     }
 
-    /// Every row of a tree that can be reached.
+    /// Every row of a tree that can be reached, at the place that the branches above give it: a damaged page may be an
+    /// older one, or one of another place.
     pub(crate) fn walk(&mut self, root: PageLink, visitor: &mut dyn Visitor) -> Result<()> {
         self.seen.clear();
-        self.walk_from(root, Span::default(), DEPTH_MAX, visitor)
+        let mut visits = vec![Visit { link: root, span: Span::default(), within: None, depth: DEPTH_MAX }];
+        // A damaged branch may lead to pages of sound ones, which are walked from there.
+        let mut doubtful = Vec::new();
+        while let Some(visit) = visits.pop().or_else(|| doubtful.pop()) {
+            let below = self.visit(visit, visitor)?.into_iter().rev();
+            let (sure, unsure): (Vec<_>, Vec<_>) = below.partition(|visit| visit.within.is_none());
+            visits.extend(sure);
+            doubtful.extend(unsure);
+        }
+        Ok(())
     }
 
-    fn walk_from(&mut self, link: PageLink, span: Span, depth: usize, visitor: &mut dyn Visitor) -> Result<()> {
+    /// Visits a page; gives those below it.
+    fn visit(&mut self, visit: Visit, visitor: &mut dyn Visitor) -> Result<Vec<Visit>> {
+        let Visit { link, span, within, depth } = visit;
         let place = self.place(link.page);
         // A page that leads back to itself would be walked for ever.
-        let page = if depth > 0 && self.seen.insert(place.offset) { self.page(place)? } else { None };
+        let is_new = self.seen.insert(place.offset);
+        if !is_new && within.is_some() {
+            return Ok(Vec::new());
+        }
+        let page = if depth > 0 && is_new { self.page(place)? } else { None };
         let Some(mut page) = page else {
             visitor.damaged(place, span, false);
-            return Ok(());
+            return Ok(Vec::new());
         };
-        if checksum(&page) != Some(link.checksum) {
-            let mended = self.mend(&mut page, link.checksum, visitor) || self.find(&mut page, link.checksum)?;
-            visitor.damaged(place, span.clone(), mended);
+        let mut is_sound = checksum(&page) == Some(link.checksum);
+        if !is_sound {
+            is_sound = self.mend(&mut page, link.checksum, visitor) || self.find(&mut page, link.checksum)?;
+            visitor.damaged(place, span.clone(), is_sound);
         }
         match page.first() {
-            Some(&LEAF) => pairs(&page).try_for_each(|(key, value)| visitor.row(key, value)),
-            Some(&BRANCH) => children(&page, &span)
-                .into_iter()
-                .try_for_each(|(child, span)| self.walk_from(child, span, depth - 1, visitor)),
-            _ => Ok(()),
+            Some(&LEAF) => {
+                let keys = within.as_ref().unwrap_or(&span);
+                pairs(&page).filter(|(key, _)| keys.holds(key)).try_for_each(|(key, value)| visitor.row(key, value))?;
+                Ok(Vec::new())
+            }
+            Some(&BRANCH) => {
+                let below = children(&page, &span).into_iter();
+                let within = within.or_else(|| (!is_sound).then_some(span));
+                Ok(below.map(|(link, span)| Visit { link, span, within: within.clone(), depth: depth - 1 }).collect())
+            }
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -282,6 +315,8 @@ mod tests {
 
     type Pair = (Vec<u8>, Vec<u8>);
 
+    const PAGE: usize = PAGE_SIZE as usize;
+
     #[derive(Default)]
     struct Seen {
         rows: Vec<Pair>,
@@ -313,10 +348,14 @@ mod tests {
 
     /// A file whose one table has branches, leaves and a long value, and its rows.
     pub(super) fn sample() -> (Vec<u8>, Vec<Pair>) {
+        sample_with(|i| i.to_be_bytes().to_vec())
+    }
+
+    fn sample_with(key: impl Fn(u32) -> Vec<u8>) -> (Vec<u8>, Vec<Pair>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
         let database = redb::Database::create(&path).unwrap();
-        let row = |i: u32| (i.to_be_bytes().to_vec(), i.to_be_bytes().repeat(if i == 500 { 10_000 } else { 22 }));
+        let row = |i: u32| (key(i), i.to_be_bytes().repeat(if i == 500 { 10_000 } else { 22 }));
         let rows: Vec<_> = (0..2000u32).map(row).collect();
         let transaction = database.begin_write().unwrap();
         let mut table = transaction.open_table(definition(Table::Live)).unwrap();
@@ -334,16 +373,18 @@ mod tests {
     }
 
     fn walk_suspecting(bytes: &[u8], suspect: Option<usize>) -> Seen {
+        try_walk(bytes, suspect).unwrap()
+    }
+
+    /// None when the page that names the table is lost.
+    fn try_walk(bytes: &[u8], suspect: Option<usize>) -> Option<Seen> {
         let (file, mut seen) = (file(bytes), Seen { suspect, ..Seen::default() });
         let mut pages = Pages::new(&file).unwrap();
         let root = pages.roots().unwrap()[0];
-        let mut found = Seen::default();
-        let tables = pages.tables(root, &mut found).unwrap();
-        assert_eq!(tables.len(), 1);
-        let (name, root, rows) = &tables[0];
-        assert_eq!((name.as_str(), *rows), ("live", 2000));
+        let tables = pages.tables(root, &mut Seen::default()).unwrap();
+        let (_, root, _) = tables.into_iter().find(|table| (table.0.as_str(), table.2) == ("live", 2000))?;
         pages.walk(root.unwrap(), &mut seen).unwrap();
-        seen
+        Some(seen)
     }
 
     #[test]
@@ -448,6 +489,27 @@ mod tests {
         assert_eq!(try_to_mend(4096, 4096 * 1600), (false, 0));
         assert!(try_to_mend(65_536, MEND_BYTES_MAX).0);
         assert_eq!(try_to_mend(PAGE_MAX + 4096, MEND_BYTES_MAX), (false, MEND_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_leaf_or_a_branch_of_another_place_gives_only_rows_of_the_keys_that_its_parent_gives_it() {
+        let (bytes, rows) = sample_with(|i| [&i.to_be_bytes()[..], &[7; 300]].concat());
+        for kind in [LEAF, BRANCH] {
+            let is_one = |number: &usize| bytes[number * PAGE] == kind;
+            let pages: Vec<_> = (1..bytes.len() / PAGE).filter(is_one).collect();
+            let mut astray = 0;
+            for (number, other) in pages.iter().zip(pages.iter().cycle().skip(1)) {
+                let mut damaged = bytes.clone();
+                damaged.copy_within(other * PAGE..(other + 1) * PAGE, number * PAGE);
+                let Some(seen) = try_walk(&damaged, None) else { continue };
+                let [(span, false)] = &seen.damaged[..] else { continue };
+                astray += 1;
+                let (_, outside): (Vec<_>, Vec<_>) = seen.rows.into_iter().partition(|(key, _)| span.holds(key));
+                let expected: Vec<_> = rows.iter().filter(|(key, _)| !span.holds(key)).cloned().collect();
+                assert!(outside == expected, "page {other} at the place of {number}, rows {}", outside.len());
+            }
+            assert!(astray >= 3, "{kind}: {astray}");
+        }
     }
 
     #[test]
