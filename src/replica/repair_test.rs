@@ -312,7 +312,7 @@ fn an_older_copy_of_the_file_gets_what_it_had_and_nothing_newer() {
     assert!(kept(rows(&store)) == kept(before));
 }
 
-fn copy_all(from: &Path, to: &Path) {
+pub(super) fn copy_all(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

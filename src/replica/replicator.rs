@@ -118,8 +118,9 @@ impl Store {
     ///
     /// `NotFound` when there is no replica, unless the store was shipped to this location before; `Conflict` when it
     /// has commits that the store does not have, when the store was overtaken by another machine before, and when it is
-    /// the replica of another store; `Locked` when another process ships the store, and does not end within `wait`;
-    /// `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no thread can be started.
+    /// the replica of another store or an older copy; `Locked` when another process ships the store, and does not end
+    /// within `wait`; `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no thread can
+    /// be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         let location = to.0.clone();
         self.replicate_into(to, Box::new(move || Bucket::open(&location)), options, wait)
@@ -247,17 +248,19 @@ impl Work {
             match shipped {
                 Ok(()) => return,
                 Err(_) if self.store.is_closed() => return,
-                // Nothing that this process tries again makes its history the one of the replica.
-                Err(error) if error.kind() == ErrorKind::Conflict && self.was_in_replica() => {
-                    return self.fence(error, stop);
-                }
                 Err(error) => {
+                    // Nothing that this process tries again makes its history the one of the replica. A replica of
+                    // another store says nothing of its history: the location is wrong.
+                    if let Some(overtaken) = Overtaken::of(&error).filter(|_| self.was_in_replica()) {
+                        return self.fence(overtaken, error, stop);
+                    }
                     let mistake = mistake(&self.store, &self.location, &error);
                     let (is_mistake, error) = (mistake.is_some(), mistake.unwrap_or(error));
                     tracing::warn!(%error, "the store is not shipped; it is tried again");
                     let text = error.to_string();
                     // Before the state, which the waiting caller looks at.
-                    if is_mistake || !self.was_in_replica() || error.kind() == ErrorKind::NewerFormat {
+                    let is_refused = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NewerFormat);
+                    if is_mistake || is_refused || !self.was_in_replica() {
                         *self.shared.refusal.lock() = Some(error);
                     }
                     self.note(|state| state.error = Some(text));
@@ -360,33 +363,22 @@ impl Work {
         }
     }
 
-    /// Keeps this process from writing: its history is not the one of the replica. If another one goes on with it, this
-    /// keeps every process from writing to the file.
-    fn fence(&self, error: Error, stop: &Stop) {
+    /// Keeps every process from writing to the file: another one goes on with its history.
+    fn fence(&self, Overtaken { by_term }: Overtaken, error: Error, stop: &Stop) {
         tracing::error!(%error, "the store writes nothing any more");
         let text = error.to_string();
-        let fence = Overtaken::of(&error).map(|Overtaken { by_term }| Fence {
-            replica: self.location.to_string(),
-            by_term,
-            at: as_stored(self.store.clock().now()),
-        });
-        let mut written = match &fence {
-            Some(fence) => self.store.fence(fence),
-            None => {
-                self.store.refuse_writes(text.clone());
-                Ok(())
-            }
-        };
+        let fence = Fence { replica: self.location.to_string(), by_term, at: as_stored(self.store.clock().now()) };
+        let mut written = self.store.fence(&fence);
         *self.shared.refusal.lock() = Some(error);
         self.note(|state| (state.error, state.fenced) = (Some(text), true));
         let mut pause = FIRST_PAUSE;
-        while let (Err(error), Some(fence)) = (&written, &fence) {
+        while let Err(error) = &written {
             tracing::error!(%error, "that another machine has the history could not be written to the file; it is tried again");
             if stop.pause(pause) || self.store.is_closed() {
                 return;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-            written = self.store.fence(fence);
+            written = self.store.fence(&fence);
         }
     }
 

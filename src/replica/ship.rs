@@ -12,6 +12,7 @@ use super::objects::name::{ObjectName, Term};
 use super::opened::OpenReplica;
 use super::outgoing::{Outgoing, ShipOutcome, in_no_replica};
 use super::overtaken::Overtaken;
+use super::shipped_here::refuse_older;
 use super::source::{ShippedTo, Source};
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
@@ -43,8 +44,8 @@ impl Shipper {
     ///
     /// # Errors
     ///
-    /// `Conflict` when the replica has commits that the store does not have; the errors of the replica and of the
-    /// store.
+    /// `Conflict` when the replica has commits that the store does not have, and when it is an older copy; the errors of
+    /// the replica and of the store.
     pub(crate) async fn open(remote: OpenReplica, source: Source) -> Result<Self> {
         Self::open_with(remote, source, None).await
     }
@@ -57,6 +58,9 @@ impl Shipper {
     pub(crate) async fn open_with(remote: OpenReplica, mut source: Source, lease: Option<Lease>) -> Result<Self> {
         if let Some((term, key)) = source.key()? {
             remote.know(term, key);
+        }
+        if let Some(at) = source.at() {
+            refuse_older(&remote, at).await?;
         }
         let restored = source.at().is_some_and(|at| at.restored);
         if !restored {

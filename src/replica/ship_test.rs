@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::bucket::Bucket;
 use super::init::InitReplicaOptions;
 use super::location::{Location, ReplicaLocation};
 use super::options::ReplicateOptions;
 use super::outgoing::REQUEST_BYTES;
+use super::repair_test::copy_all;
 use super::replicator::Replicator;
 use super::restore::RestoreReplicaOptions;
 use super::ship::is_base_due;
@@ -207,6 +209,63 @@ fn a_second_replica_at_the_same_place_and_a_store_of_another_replica_are_refused
     let (other, _store) = Fleet::new();
     let refused = replicate(&store, &other.replica).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+}
+
+/// The folder of the replica as it is now, under another name.
+fn copy_of_replica(fleet: &Fleet, name: &str) -> ReplicaLocation {
+    let (from, to) = (fleet.folder.path().join("replica"), fleet.folder.path().join(name));
+    copy_all(&from, &to);
+    ReplicaLocation(Location::Directory(to))
+}
+
+#[test]
+fn a_wrong_location_is_refused_and_the_store_is_written_and_shipped_to_the_right_one() {
+    let (fleet, store) = Fleet::new();
+    let (other, _store) = Fleet::new();
+    let an_older_term = copy_of_replica(&fleet, "older");
+    let replicator = replicate(&store, &fleet.replica).unwrap();
+    put(&store, 2).unwrap();
+    wait_for(&replicator, &store);
+    let an_older_object = copy_of_replica(&fleet, "shorter");
+    put(&store, 3).unwrap();
+    wait_for(&replicator, &store);
+    drop(replicator);
+    for wrong in [&other.replica, &an_older_term, &an_older_object] {
+        let refused = replicate(&store, wrong).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict, "{wrong}: {refused}");
+        put(&store, 4).unwrap();
+        assert!(store.overtaken().unwrap().is_none(), "{wrong}: {refused}");
+    }
+    let replicator = replicate(&store, &fleet.replica).unwrap();
+    put(&store, 5).unwrap();
+    wait_for(&replicator, &store);
+    assert_eq!((replicator.status().fenced, replicator.status().error), (false, None));
+}
+
+#[test]
+fn a_process_that_runs_goes_on_while_its_location_leads_to_another_replica() {
+    let (fleet, store) = Fleet::new();
+    let (other, _store) = Fleet::new();
+    let place = std::sync::Arc::new(parking_lot::Mutex::new(Location::Directory(fleet.folder.path().join("away"))));
+    let of_opener = place.clone();
+    let open = Box::new(move || Bucket::open(&of_opener.lock()));
+    let options = ReplicateOptions { interval: Duration::from_millis(5), ..ReplicateOptions::default() };
+    let replicator = store.replicate_into(&fleet.replica, open, options, Duration::from_millis(100)).unwrap();
+    let tells = |what: &str| replicator.status().error.is_some_and(|error| error.contains(what));
+    let wait_until = |what: &str| {
+        let until = Instant::now() + Duration::from_secs(30);
+        while !tells(what) {
+            assert!(Instant::now() < until, "{:?}", replicator.status());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait_until("there is no replica");
+    *place.lock() = other.replica.0.clone();
+    wait_until("belongs to another replica");
+    put(&store, 2).unwrap();
+    *place.lock() = fleet.replica.0.clone();
+    wait_for(&replicator, &store);
+    assert_eq!((replicator.status().fenced, replicator.status().error), (false, None));
 }
 
 #[test]
