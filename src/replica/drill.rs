@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::oneshot;
 
 use super::location::ReplicaLocation;
 use super::moment::ReplicaMoment;
@@ -18,6 +19,7 @@ use crate::engine::meta;
 use crate::engine::reserve::free_space;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Hint, Result};
+use crate::recovery::upkeep::background::Background;
 use crate::transfer::drill::scratch::{Scratch, remove_left};
 
 /// A file of the store takes about so many times the bytes of the rows in a base.
@@ -115,7 +117,7 @@ pub(crate) async fn drill(copier: &Copier, within: &Path, wanted: Option<&Replic
     };
     let restored_ms = millis(begun.elapsed());
     passed_over.extend(restored.passed_over);
-    let records = compare(&path, restored.position.states.0)?;
+    let records = compare_apart(&path, restored.position.states.0).await?;
     let bytes = std::fs::metadata(&path)?.len();
     drop(scratch);
     Ok(DrilledReplica {
@@ -160,11 +162,23 @@ fn refuse_full(within: &Path, status: &ReplicaStatus) -> Result<()> {
     }
 }
 
+/// Compares the copy on a thread of its own, which ends soon after the drill is dropped.
+async fn compare_apart(path: &Path, states: [u8; 32]) -> Result<u64> {
+    let (path, (tells, told)) = (path.to_owned(), oneshot::channel());
+    let _thread = Background::start("hivekeep-drill", move |stop| {
+        let _nobody_waits = tells.send(compare(&path, states, || stop.is_stopped()));
+    })?;
+    told.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the copy could not be compared: the thread panicked")))
+}
+
 /// Reads every record of the copy, and compares the state with that of the source. Returns how many there are.
-fn compare(path: &Path, states: [u8; 32]) -> Result<u64> {
+pub(super) fn compare(path: &Path, states: [u8; 32], is_stopped: impl Fn() -> bool + Sync) -> Result<u64> {
     let options = Store::options().create(false).session(false).reserve(false).read_only(true);
     let store = options.open(path)?;
-    let report = store.check()?;
+    let report = store.verify_all(|_, _| match is_stopped() {
+        true => Err(Error::conflict("the drill was stopped")),
+        false => Ok(()),
+    })?;
     if let Some(first) = report.findings.first() {
         let (table, key, what) = (&first.table, &first.key, &first.what);
         return Err(Error::damaged(format!(

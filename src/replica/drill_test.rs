@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::bench_test::Bench;
-use super::drill::{DrilledReplica, drill};
+use super::drill::{DrilledReplica, compare, drill};
 use super::moment::ReplicaMoment;
+use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 
 fn put(bench: &Bench, value: u64) {
@@ -45,6 +48,46 @@ fn a_drill_brings_a_moment_back_reads_every_record_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_comparison_ends_with_the_first_rows_behind_the_wish_to_stop_it() {
+    let mut bench = Bench::new();
+    let put =
+        |tx: &mut WriteTx<'_>| (0..50_000).try_for_each(|key| tx.config().put(&format!("k{key:05}"), &json!(key)));
+    bench.store.write(put).unwrap();
+    bench.ship();
+    let path = bench.path("copy.redb");
+    let copied = bench.run(bench.copier().restore(&path, &ReplicaMoment::Newest)).unwrap();
+    let looks = AtomicU32::new(0);
+    let look = |of: u32| looks.fetch_add(1, Ordering::Relaxed) + 1 >= of;
+    assert_eq!(compare(&path, copied.position.states.0, || look(u32::MAX)).unwrap(), 50_000);
+    assert!(looks.swap(0, Ordering::Relaxed) > 3);
+    let stopped = compare(&path, copied.position.states.0, || look(1)).unwrap_err();
+    assert_eq!(stopped.to_string(), "the drill was stopped");
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // Both ways to read end at once.
+    assert!(looks.into_inner() as usize <= 2 * workers);
+}
+
+#[test]
+fn a_drill_that_is_dropped_at_any_moment_leaves_nothing_behind() {
+    let mut bench = Bench::new();
+    put(&bench, 1);
+    bench.ship();
+    let (scratch, copier) = (tempfile::tempdir().unwrap(), bench.copier());
+    let is_done = (0..2000).any(|pause| {
+        let done = bench.run(async {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(Duration::from_millis(3 * pause)) => None,
+                done = drill(&copier, scratch.path(), None) => Some(done),
+            }
+        });
+        assert_eq!(names(scratch.path()), [""; 0], "{pause}");
+        done.is_some_and(|done| done.is_ok())
+    });
+    assert!(is_done);
+}
+
+#[test]
 fn a_drill_of_a_damaged_replica_fails_by_name_and_leaves_nothing_behind() {
     let mut bench = Bench::new();
     put(&bench, 1);
@@ -64,7 +107,7 @@ fn a_random_moment_whose_commits_are_not_in_the_replica_is_passed_over() {
     put(&bench, 1);
     bench.ship();
     put(&bench, 2);
-    bench.clock.advance(std::time::Duration::from_secs(1_000_000));
+    bench.clock.advance(Duration::from_secs(1_000_000));
     bench.gap();
     put(&bench, 3);
     bench.ship();

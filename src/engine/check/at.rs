@@ -11,7 +11,7 @@ use crate::engine::view::View;
 use crate::error::Result;
 
 /// Reads everything as of the point that the view is of, and compares it with the point's manifest.
-pub(crate) fn check_at(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+pub(crate) fn check_at(view: &View, progress: &(dyn Fn(u64, u64) -> Result<()> + Sync)) -> Result<CheckReport> {
     let at = view.epoch().unwrap_or(Epoch::NOW);
     let mut sums = Sums::default();
     sums.walk_records(Way::Redb, view, progress, |sums, table, row, _| {

@@ -113,15 +113,15 @@ struct Sums {
 }
 
 /// Verifies all that a view of now can see: records, chains, tombstones, digests, manifests, indexes, and the frames
-/// of every other table. `progress` gets the numbers of finished and of all rows.
-pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+/// of every other table. `progress` gets the numbers of finished and of all rows; an error of it ends the check.
+pub(crate) fn check(view: &View, progress: &(dyn Fn(u64, u64) -> Result<()> + Sync)) -> Result<CheckReport> {
     match check_by(Way::Pages, view, progress) {
         Ok(report) if report.is_sound() => Ok(report),
         _ => check_by(Way::Redb, view, progress),
     }
 }
 
-fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<CheckReport> {
+fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) -> Result<()> + Sync)) -> Result<CheckReport> {
     let members = view.members()?;
     let mut sums = Sums::default();
     sums.walk_records(way, view, progress, |sums, table, row, bytes| {
@@ -169,7 +169,7 @@ impl Sums {
         &mut self,
         way: Way,
         view: &View,
-        progress: &(dyn Fn(u64, u64) + Sync),
+        progress: &(dyn Fn(u64, u64) -> Result<()> + Sync),
         visit: impl Fn(&mut Self, Table, &[u8], &[u8]) -> Result<()> + Sync,
     ) -> Result<()> {
         let total = view.stored().count(Table::Live)? + view.stored().count(Table::Tombstones)?;

@@ -123,7 +123,7 @@ fn content_is_right(model: &Model) -> bool {
 
 fn finds(store: &Store) -> bool {
     // The one error that ends a check is damage of what it needs to begin.
-    match check(&store.view().unwrap(), &|_, _| ()) {
+    match check(&store.view().unwrap(), &|_, _| Ok(())) {
         Ok(report) => !report.is_sound(),
         Err(error) => error.kind() == ErrorKind::Damaged,
     }
@@ -243,7 +243,7 @@ fn a_piece_without_its_value_and_a_number_given_twice_are_found() {
     let live = rows(&model, Table::Live);
     let head = live.iter().find(|(key, _)| key.starts_with(&CollectionId::CONFIG.0.to_be_bytes())).unwrap();
     let before = replace(&model.store, Table::Live, &head.0, &[]);
-    let report = check(&model.store.view().unwrap(), &|_, _| ()).unwrap();
+    let report = check(&model.store.view().unwrap(), &|_, _| Ok(())).unwrap();
     let orphans = report.findings.iter().filter(|finding| finding.what == "a piece belongs to no long value").count();
     assert_eq!(orphans, 5, "{:?}", report.findings);
     put_back(&model.store, Table::Live, &before);
@@ -252,7 +252,7 @@ fn a_piece_without_its_value_and_a_number_given_twice_are_found() {
         Ok(Outcome::Commit(()))
     };
     model.store.alone(twice).unwrap();
-    let report = check(&model.store.view().unwrap(), &|_, _| ()).unwrap();
+    let report = check(&model.store.view().unwrap(), &|_, _| Ok(())).unwrap();
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     assert_eq!(report.findings[0].what, "a collection has a number that was not given to it: number=64");
 }
@@ -263,7 +263,7 @@ fn a_row_that_is_no_record_and_was_born_in_an_epoch_is_found() {
     let mut bytes = Vec::new();
     frame::encode(&mut bytes, Table::Liveness.place(b"ant"), Epoch(1), State::Present(b"when"));
     replace(&model.store, Table::Liveness, b"ant", &[(b"ant".to_vec(), bytes)]);
-    let report = check(&model.store.view().unwrap(), &|_, _| ()).unwrap();
+    let report = check(&model.store.view().unwrap(), &|_, _| Ok(())).unwrap();
     let what: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
     assert_eq!(what, ["a row outside of the records has a birth epoch"]);
 }

@@ -29,12 +29,13 @@ pub(crate) enum Way {
 ///
 /// # Errors
 ///
-/// The first error that `row` gives, `Damaged` before others; `Conflict` when the view has no pages to be read.
+/// The first error that `row` or `tick` gives, `Damaged` before others; `Conflict` when the view has no pages to be
+/// read.
 pub(crate) fn walk<T: Default + Send>(
     view: &View,
     way: Way,
     table: Table,
-    tick: &(dyn Fn(u64) + Sync),
+    tick: &(dyn Fn(u64) -> Result<()> + Sync),
     row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
 ) -> Result<Vec<T>> {
     match (way, view.snapshot()) {
@@ -47,7 +48,7 @@ pub(crate) fn walk<T: Default + Send>(
 fn walk_redb<T: Default + Send>(
     view: &View,
     table: Table,
-    tick: &(dyn Fn(u64) + Sync),
+    tick: &(dyn Fn(u64) -> Result<()> + Sync),
     row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
 ) -> Result<Vec<T>> {
     let pool = Pool::of(all_of(view, table)?);
@@ -73,13 +74,13 @@ fn walk_range(
     view: &View,
     table: Table,
     range: KeyRange,
-    tick: &(dyn Fn(u64) + Sync),
+    tick: &(dyn Fn(u64) -> Result<()> + Sync),
     mut row: impl FnMut(&[u8], &[u8]) -> Result<()>,
 ) -> Result<Vec<KeyRange>> {
     let (mut batches, mut last) = (0, Vec::new());
     view.stored().each_batch(table, range.clone(), BATCH, |batch| {
         batch.iter().try_for_each(|met| row(met.key(), met.value()))?;
-        tick(batch.len() as u64);
+        tick(batch.len() as u64)?;
         batches += 1;
         if batches < BATCHES {
             return Ok(ControlFlow::Continue(()));
@@ -147,7 +148,7 @@ mod tests {
             })
             .unwrap();
         let walked =
-            walk(&store.view().unwrap(), Way::Redb, Table::Live, &|_| (), |rows: &mut Vec<Vec<u8>>, row, _| {
+            walk(&store.view().unwrap(), Way::Redb, Table::Live, &|_| Ok(()), |rows: &mut Vec<Vec<u8>>, row, _| {
                 rows.push(row.to_vec());
                 Ok(())
             });
@@ -162,11 +163,11 @@ mod tests {
         let store = Store::options().open_with(&folder.path().join("h.redb"), &[]).unwrap();
         store.load(|tx| (0..9000u32).try_for_each(|i| tx.put(CollectionId::CONFIG, &i.to_be_bytes(), b""))).unwrap();
         let view = store.view().unwrap();
-        let failed = walk(&view, Way::Redb, Table::Live, &|_| (), |_: &mut (), row, _| {
+        let failed = walk(&view, Way::Redb, Table::Live, &|_| Ok(()), |_: &mut (), row, _| {
             if row.ends_with(&[20, 5]) { Err(Error::invalid("on purpose")) } else { Ok(()) }
         });
         assert_eq!(failed.unwrap_err().to_string(), "on purpose");
-        assert!(walk(&view, Way::Redb, Table::Tombstones, &|_| (), |_: &mut (), _, _| Ok(())).is_ok());
+        assert!(walk(&view, Way::Redb, Table::Tombstones, &|_| Ok(()), |_: &mut (), _, _| Ok(())).is_ok());
     }
 
     #[test]

@@ -190,7 +190,7 @@ fn acknowledged_is_there(options: Options) {
         let view = store.view_at(epoch).unwrap();
         assert_eq!(scan(&view, C, KeyRange::all()).collect::<Result<Vec<_>>>().unwrap(), content, "{epoch}");
     }
-    let report = check(&view, &|_, _| ()).unwrap();
+    let report = check(&view, &|_, _| Ok(())).unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
 }
 

@@ -128,7 +128,7 @@ fn a_store_that_is_taken_back_is_written_to_with_numbers_that_leap() {
         let store = again(&store);
         assert_eq!(store.write(count).unwrap(), (LEAP + 2, 2));
         assert_eq!(store.view().unwrap().get(C, b"settled").unwrap().unwrap(), b"!");
-        assert!(check(&store.view().unwrap(), &|_, _| ()).unwrap().is_sound());
+        assert!(check(&store.view().unwrap(), &|_, _| Ok(())).unwrap().is_sound());
         let status = store.feed_status().unwrap();
         assert_eq!(status.is_some(), replica.is_some());
         if let Some(status) = status {

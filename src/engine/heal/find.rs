@@ -52,7 +52,7 @@ impl Store {
         let (mut rows, mut unread, mut sound) = (BTreeMap::new(), BTreeMap::new(), Contents::new());
         for table in Table::ALL {
             let walked =
-                walk(&view, Way::Redb, table, &|_| (), |seen: &mut Seen, key, bytes| seen.note(table, key, bytes));
+                walk(&view, Way::Redb, table, &|_| Ok(()), |seen: &mut Seen, key, bytes| seen.note(table, key, bytes));
             match walked {
                 Err(error) if error.kind() == ErrorKind::Damaged => drop(unread.insert(table, error.to_string())),
                 walked => {

@@ -214,7 +214,7 @@ impl Model {
     /// Everything reads as the model says, in views of now, of every point, and in those kept since long.
     pub(in crate::engine) fn compare(&self) {
         let view = self.store.view().unwrap();
-        let report = check(&view, &|_, _| ()).unwrap();
+        let report = check(&view, &|_, _| Ok(())).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!(report.points, self.points.len() as u64);
         compare(&view, &self.now);

@@ -200,7 +200,7 @@ mod tests {
                 copy_once(&path, &to, Writers::GoOn, &slow).unwrap();
                 verify(&to).unwrap();
                 let copy = Store::options().open_with(&to, &[]).unwrap();
-                let report = check::check(&copy.view().unwrap(), &|_, _| ()).unwrap();
+                let report = check::check(&copy.view().unwrap(), &|_, _| Ok(())).unwrap();
                 assert!(report.is_sound(), "{:?}", report.findings);
                 assert!(report.records >= 4_000);
                 copy.close_file().unwrap();

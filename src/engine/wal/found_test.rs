@@ -135,7 +135,7 @@ fn a_repair_puts_the_rows_of_the_log_over_those_of_the_file() {
     assert!(report.lost.is_empty() && report.notes.is_empty(), "{report}");
     let number = |key: &str| get_of(&into, key).map(|bytes| meta::number(&bytes).unwrap());
     assert_eq!(["key 04", "key 05", "key 06", "new"].map(number), [Some(4), Some(500), None, Some(7)]);
-    assert!(crate::engine::check::check(&into.view().unwrap(), &|_, _| ()).unwrap().is_sound());
+    assert!(crate::engine::check::check(&into.view().unwrap(), &|_, _| Ok(())).unwrap().is_sound());
     into.close_file().unwrap();
     // Without its log it goes back, and says so.
     for (section, _) in content.sections() {

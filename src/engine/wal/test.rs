@@ -77,7 +77,7 @@ impl Hive {
     }
 
     pub(in crate::engine) fn is_sound(&self) -> bool {
-        crate::engine::check::check(&self.store.view().unwrap(), &|_, _| ()).unwrap().is_sound()
+        crate::engine::check::check(&self.store.view().unwrap(), &|_, _| Ok(())).unwrap().is_sound()
     }
 
     /// The version of the file's format.

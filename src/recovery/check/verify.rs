@@ -66,7 +66,7 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn check_with(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
-        self.reported(self.verify_all(progress))
+        self.reported(self.verify_all(told(progress)))
     }
 
     fn reported(&self, checked: Result<CheckReport>) -> Result<CheckReport> {
@@ -85,8 +85,8 @@ impl Store {
         Err(Error::damaged(format!("{message}: table={table} key={key}: {what}")))
     }
 
-    /// Verifies everything, without events.
-    pub(crate) fn verify_all(&self, progress: impl Fn(u64, u64) + Sync) -> Result<CheckReport> {
+    /// Verifies everything, without events. An error of `progress` ends it.
+    pub(crate) fn verify_all(&self, progress: impl Fn(u64, u64) -> Result<()> + Sync) -> Result<CheckReport> {
         let view = self.view_of_all()?;
         let mut report = check::check(&view, &progress)?;
         check_between_records(&view, &mut report)?;
@@ -119,7 +119,7 @@ impl Store {
             Selector::Now => self.check_with(progress),
             selector => {
                 let view = self.at(selector)?;
-                let mut report = check::check_at(&view, &progress)?;
+                let mut report = check::check_at(&view, &told(progress))?;
                 if !is_partial(&view)? {
                     check_the_documents(&view, &mut report)?;
                 }
@@ -182,6 +182,14 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::Damaged => Ok(Some(Finding::new("pages", b"", error.to_string()))),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Progress that ends nothing.
+fn told(progress: impl Fn(u64, u64) + Sync) -> impl Fn(u64, u64) -> Result<()> + Sync {
+    move |done, of| {
+        progress(done, of);
+        Ok(())
     }
 }
 

@@ -89,7 +89,7 @@ impl Store {
         if !plan.options.verify {
             return Ok(Verified::Changed);
         }
-        match self.verify_all(|_, _| ())?.findings.first() {
+        match self.verify_all(|_, _| Ok(()))?.findings.first() {
             None => Ok(Verified::All),
             Some(finding) => Err(Error::damaged(format!(
                 "damage was found, so nothing was restored; check the store: {}",

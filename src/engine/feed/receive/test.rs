@@ -119,7 +119,7 @@ impl Copy {
     fn compare(&mut self, store: &Store) {
         let copy = self.receiver().store();
         assert!(rows(copy) == rows(store), "the rows differ");
-        let report = check(&copy.view().unwrap(), &|_, _| ()).unwrap();
+        let report = check(&copy.view().unwrap(), &|_, _| Ok(())).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
     }
 }
@@ -336,14 +336,14 @@ fn a_standby_that_is_left_is_a_store_whose_numbers_leap() {
         assert_eq!(store.write(count).unwrap(), (LEAP + 2, 2));
         assert_eq!(store.write(|tx| tx.user_collection("mine")).unwrap(), user);
         assert!(store.view().unwrap().epochs().open.0 > LEAP);
-        let report = check(&store.view().unwrap(), &|_, _| ()).unwrap();
+        let report = check(&store.view().unwrap(), &|_, _| Ok(())).unwrap();
         assert!(report.is_sound(), "{:?}", report.findings);
         assert_eq!(report.points, points);
         if let Some(last) = last {
             assert_eq!(store.view_at(last).unwrap().get(C, b"a").unwrap().unwrap(), b"1");
         }
         store.finish_merging().unwrap();
-        assert!(check(&store.view().unwrap(), &|_, _| ()).unwrap().is_sound());
+        assert!(check(&store.view().unwrap(), &|_, _| Ok(())).unwrap().is_sound());
         assert_eq!(store.view().unwrap().get(C, b"settled").unwrap().unwrap(), b"!");
     }
 }

@@ -101,7 +101,7 @@ impl Snapshot {
     pub(crate) fn walk<T: Default + Send>(
         &self,
         table: Table,
-        tick: &(dyn Fn(u64) + Sync),
+        tick: &(dyn Fn(u64) -> Result<()> + Sync),
         row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
     ) -> Result<Vec<T>> {
         let mut tables = self.tables()?.into_iter();
@@ -110,7 +110,7 @@ impl Snapshot {
         let met = AtomicU64::new(0);
         let count = |rows| {
             met.fetch_add(rows, Ordering::Relaxed);
-            tick(rows);
+            tick(rows)
         };
         let made = root.map_or(Ok(Vec::new()), |root| self.walk_tree(root, &count, row))?;
         if met.into_inner() == rows {
@@ -122,7 +122,7 @@ impl Snapshot {
 
     fn tables(&self) -> Result<Vec<FoundTable>> {
         let Some(root) = self.root else { return Ok(Vec::new()) };
-        let tables = self.walk_tree(root, &|_| (), |found: &mut Vec<_>, key, value| {
+        let tables = self.walk_tree(root, &|_| Ok(()), |found: &mut Vec<_>, key, value| {
             found.extend(table_of(key, value));
             Ok(())
         })?;
@@ -132,7 +132,7 @@ impl Snapshot {
     fn walk_tree<T: Default + Send>(
         &self,
         root: PageLink,
-        tick: &(dyn Fn(u64) + Sync),
+        tick: &(dyn Fn(u64) -> Result<()> + Sync),
         row: impl Fn(&mut T, &[u8], &[u8]) -> Result<()> + Sync,
     ) -> Result<Vec<T>> {
         let bytes_left = AtomicU64::new(redb::StorageBackend::len(&self.file)?);
@@ -142,7 +142,7 @@ impl Snapshot {
         let root = Subtree { link: root, span: Span::default(), branches };
         if branches == 0 {
             let mut made = T::default();
-            tick(above.leaves(&[above.leaf(root)], &mut |key, value| row(&mut made, key, value))?);
+            tick(above.leaves(&[above.leaf(root)], &mut |key, value| row(&mut made, key, value))?)?;
             return Ok(vec![made]);
         }
         let (mut rest, mut made) = (vec![root], Vec::new());
@@ -157,8 +157,7 @@ impl Snapshot {
             let mut leaves: Vec<_> = found.into_iter().flatten().collect();
             leaves.sort_unstable_by_key(|leaf| leaf.place.offset);
             made.extend(in_pieces(&leaves, LEAVES_AT_ONCE, &reader, |reader, made, leaves| {
-                tick(reader.leaves(leaves, &mut |key, value| row(made, key, value))?);
-                Ok(())
+                tick(reader.leaves(leaves, &mut |key, value| row(made, key, value))?)
             })?);
         }
         Ok(made)

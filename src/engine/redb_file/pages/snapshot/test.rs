@@ -22,7 +22,7 @@ fn rows(view: &View, way: Way, table: Table) -> Result<Rows> {
         rows.push((key.to_vec(), value.to_vec()));
         Ok(())
     };
-    let mut rows = walk(view, way, table, &|_| (), collect)?.concat();
+    let mut rows = walk(view, way, table, &|_| Ok(()), collect)?.concat();
     rows.sort();
     Ok(rows)
 }
@@ -63,7 +63,7 @@ fn pages_have_the_rows_that_redb_reads() {
             };
             assert!(read.len() >= least as usize, "{table:?}");
         }
-        assert!(check(&view, &|_, _| ()).unwrap().is_sound());
+        assert!(check(&view, &|_, _| Ok(())).unwrap().is_sound());
     }
 }
 
@@ -123,7 +123,7 @@ fn beside_writers_in_threads_and_processes_the_rows_are_those_of_the_view() {
                     assert!(pages.unwrap() == read.unwrap(), "{table:?}");
                 }
             }
-            assert!(check(&view, &|_, _| ()).unwrap().is_sound());
+            assert!(check(&view, &|_, _| Ok(())).unwrap().is_sound());
         };
         let reader = Store::options().read_only(true).session(false).open_with(&path, &[]).unwrap();
         let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -147,7 +147,7 @@ fn a_store_that_may_be_behind_its_file_or_over_it_is_not_read_from_pages() {
         let store = options.session(false).open_with(&path, &[]).unwrap();
         let view = store.view_of_all().unwrap();
         assert!(view.snapshot().is_none());
-        assert_eq!(check(&view, &|_, _| ()).unwrap().records, 10);
+        assert_eq!(check(&view, &|_, _| Ok(())).unwrap().records, 10);
         drop(view);
         store.close_file().unwrap();
     }
@@ -239,7 +239,7 @@ fn damage_is_named_as_redb_reads_it() {
         let report = |view: fn(&Store) -> Result<View>| {
             let options = Store::options().session(false).read_only(true).verify_on_open(VerifyOnOpen::Never);
             let store = options.open_with(&path, &[])?;
-            check(&view(&store)?, &|_, _| ())
+            check(&view(&store)?, &|_, _| Ok(()))
         };
         match (report(Store::view_of_all), report(Store::view)) {
             (Ok(one), Ok(other)) => {
