@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::moment::TypedMoment;
 use super::source::Source;
 use crate::duration;
 use crate::face::cli::context::{Context, user};
@@ -34,9 +35,9 @@ pub(super) struct Restore {
     /// The new file
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
-    /// The moment: newest, a time, the id of a restore point, or 'sequence NUMBER'
+    /// The moment: newest, a time, '10m ago', the id of a restore point, or 'sequence NUMBER'
     #[arg(long, value_name = "MOMENT", default_value = "newest")]
-    at: ReplicaMoment,
+    at: TypedMoment,
     #[command(flatten)]
     becomes: Becomes,
 }
@@ -90,12 +91,12 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        if self.becomes.force && self.at != ReplicaMoment::Newest {
+        if self.becomes.force && self.at.0 != ReplicaMoment::Newest {
             let message =
                 "--force is for the newest moment; of an earlier one, serve waits for the lease of the store before";
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let options = RestoreReplicaOptions { at: self.at.clone(), identity: self.from.identity()? };
+        let options = RestoreReplicaOptions { at: self.at.0.clone(), identity: self.from.identity()? };
         let restored = Store::restore_replica(&self.from.location, &self.to, &options)?;
         if !context.out.is_json() {
             let (time, to) = (show_time(restored.time), self.to.display());
@@ -123,7 +124,7 @@ impl Restore {
 
     /// Lets the new file be written to, if it is to be.
     fn take(&self, identity: Option<&str>, context: &mut Context) -> Result<Option<TakenOver>> {
-        if self.becomes.take_over && self.at == ReplicaMoment::Newest {
+        if self.becomes.take_over && self.at.0 == ReplicaMoment::Newest {
             // The former source may be alive: its term ends first, and what it has shipped meanwhile comes along.
             let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
             return promote(standby, &self.becomes.options(), context).map(Some);

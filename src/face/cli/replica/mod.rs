@@ -2,11 +2,12 @@
 //!
 //! * `source`: the replica that a verb reads
 //! * `copies`: copies of a replica: made, followed, taken over; `drill`: one that is compared and removed
-//! * `heal`: the option of `check` that heals from one
+//! * `moment`: the moment that a person names; `heal`: the option of `check` that heals from one
 
 mod copies;
 mod drill;
 mod heal;
+mod moment;
 mod source;
 
 use clap::{Args, Subcommand};
