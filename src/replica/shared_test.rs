@@ -171,6 +171,30 @@ fn one_process_ships_a_store_and_the_next_one_begins_a_term_once_it_has_ended() 
 }
 
 #[test]
+fn one_process_ships_a_store_also_when_the_file_of_sessions_was_removed_or_replaced() {
+    let shared = Shared::new();
+    let (one, two) = (shared.open(), shared.open());
+    let first = replicate(&one, &shared.at).unwrap();
+    for is_replaced in [false, true] {
+        let _gone = std::fs::remove_file(shared.path("h.redb.sessions"));
+        if is_replaced {
+            std::fs::write(shared.path("h.redb.sessions"), "").unwrap();
+        }
+        let refused = two.replicate(&shared.at, super::options::ReplicateOptions::default(), Duration::ZERO);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Locked, "{is_replaced}");
+        assert!(one.is_shipped().unwrap() && two.is_shipped().unwrap(), "{is_replaced}");
+    }
+    put(&two, 2).unwrap();
+    wait_for(&first, &one);
+    assert_eq!((first.status().error, first.status().fenced), (None, false));
+    drop(first);
+    assert!(!one.is_shipped().unwrap() && !two.is_shipped().unwrap());
+    let second = replicate(&two, &shared.at).unwrap();
+    put(&one, 3).unwrap();
+    wait_for(&second, &two);
+}
+
+#[test]
 fn a_killed_process_whose_store_went_on_and_kept_nothing_for_it_is_followed_by_another_one() {
     let shared = Shared::new();
     let store = shared.open();

@@ -1,10 +1,15 @@
-//! The one process of a store that ships it: it holds a byte of the file of sessions.
+//! The one process of a store that ships it: it holds a byte of the file of sessions, and one of the store's file if
+//! others may share that, since the file of sessions may be removed or replaced.
 
+use std::ops::Bound;
 #[cfg(feature = "replica")]
 use std::thread::sleep;
 #[cfg(feature = "replica")]
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "replica")]
+use crate::engine::redb_file::BackendError;
+use crate::engine::redb_file::{OwnFile, StorageBackend, WRITER};
 use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::store::Store;
 use crate::error::Result;
@@ -15,11 +20,15 @@ use crate::error::{Error, ErrorKind};
 #[cfg(feature = "replica")]
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The byte of the store's file. A process that has the file for itself holds it anyway, as redb locks it then.
+const SHIPPER: Bound<u64> = Bound::Included(WRITER - 2);
+
 /// Until this is dropped, no other process ships the store. The kernel ends it with the process.
 #[cfg(feature = "replica")]
 #[derive(Debug)]
 pub(crate) struct ShippingLock {
-    _held: SessionLocks,
+    _sessions: SessionLocks,
+    _file: Option<OwnFile>,
 }
 
 #[cfg(feature = "replica")]
@@ -31,15 +40,26 @@ impl Store {
     /// `Locked` when it does not; `Io`.
     pub(crate) fn lock_shipping(&self, wait: Duration) -> Result<ShippingLock> {
         self.refuse_forked()?;
-        let (locks, begun) = (SessionLocks::open(self.path())?, Instant::now());
-        while !locks.hold_shipping()? {
+        let (sessions, begun) = (SessionLocks::open(self.path())?, Instant::now());
+        let file = self.is_shared().then(|| OwnFile::write(self.path())).transpose()?;
+        while !sessions.hold_shipping()? || !file.as_ref().map_or(Ok(true), hold)? {
             if begun.elapsed() >= wait {
                 let message = "another process ships this store to its replica, and one is enough; stop that one first";
                 return Err(Error::new(ErrorKind::Locked, format!("{message}: store={}", self.path().display())));
             }
             sleep(LOOK);
         }
-        Ok(ShippingLock { _held: locks })
+        Ok(ShippingLock { _sessions: sessions, _file: file })
+    }
+}
+
+/// Holds the byte of the store's file; says whether nobody else does. Where ranges cannot be locked, only one process
+/// can have the file open anyway.
+#[cfg(feature = "replica")]
+fn hold(file: &OwnFile) -> Result<bool> {
+    match file.try_lock_range(SHIPPER, SHIPPER) {
+        Err(BackendError::Unsupported) => Ok(true),
+        held => held.map_err(|source| Error::new(ErrorKind::Io, format!("the store cannot be locked: {source}"))),
     }
 }
 
@@ -50,6 +70,9 @@ impl Store {
     ///
     /// `Io`.
     pub(crate) fn is_shipped(&self) -> Result<bool> {
+        if self.is_shared() {
+            return Ok(OwnFile::read(self.path())?.query_lock_range(SHIPPER, SHIPPER).unwrap_or(false));
+        }
         Ok(SessionLocks::look(self.path())?.is_some_and(|locks| locks.somebody_ships()))
     }
 }
