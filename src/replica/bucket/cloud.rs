@@ -8,23 +8,29 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use parking_lot::RwLock;
 use tokio::time::timeout;
 
 use super::creation::{Creation, too_long};
 use super::failure::Failure;
 use super::listed::Each;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::replica::objects::layout::OBJECT_MAX;
 use crate::replica::objects::name::{Folder, ObjectName};
 
 /// The longest wait for an answer, unless another one is set.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
+const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// The slowest upload that is not taken for a stalled one, in bytes a second.
 const SLOWEST: u64 = 64 << 10;
 
+/// Makes a connection, with the credentials that files have now.
+pub(super) type Connect = Box<dyn Fn() -> object_store::Result<Arc<dyn ObjectStore>> + Send + Sync>;
+
 /// A bucket, and the folder of the replica in it.
 pub(super) struct Cloud {
-    pub(super) store: Arc<dyn ObjectStore>,
+    connect: Connect,
+    /// The connection, made anew once its credentials were refused.
+    store: RwLock<Arc<dyn ObjectStore>>,
     pub(super) prefix: Path,
     /// The location, for messages.
     pub(super) shown: String,
@@ -40,14 +46,38 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
+    /// A bucket with its first connection.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the connection, for wrong settings.
+    pub(super) fn new(connect: Connect, prefix: Path, shown: String) -> object_store::Result<Self> {
+        let store = RwLock::new(connect()?);
+        Ok(Self { connect, store, prefix, shown, silence: SILENCE_MAX })
+    }
+
+    /// A bucket that needs no connection.
+    #[cfg(any(fuzzing, test))]
+    pub(super) fn of(store: Arc<dyn ObjectStore>) -> Self {
+        let (again, store) = (store.clone(), RwLock::new(store));
+        let (connect, shown) = (Box::new(move || Ok(again.clone())), "memory".into());
+        Self { connect, store, prefix: Path::from("p"), shown, silence: SILENCE_MAX }
+    }
+
+    /// The connection.
+    pub(super) fn store(&self) -> Arc<dyn ObjectStore> {
+        self.store.read().clone()
+    }
+
     /// Creates an object unless its name exists, in one try.
     pub(super) async fn create(&self, name: &ObjectName, bytes: Bytes) -> Result<Creation> {
         let patience = self.silence + Duration::from_secs(bytes.len() as u64 / SLOWEST);
         let path = self.path(&name.to_string());
-        let request = self.store.put_opts(&path, bytes.into(), PutMode::Create.into());
+        let store = self.store();
+        let request = store.put_opts(&path, bytes.into(), PutMode::Create.into());
         let failure = match timeout(patience, request).await {
             Ok(Ok(_)) => return Ok(Creation::Created),
-            Ok(Err(error)) => Failure::of(&self.shown, error),
+            Ok(Err(error)) => self.failed(error),
             Err(_) => Failure::late(&self.shown),
         };
         match failure {
@@ -60,10 +90,10 @@ impl Cloud {
     /// An object; none if it is not there.
     pub(super) async fn get(&self, name: &ObjectName) -> Result<Result<Option<Bytes>, Failure>> {
         let path = self.path(&name.to_string());
-        let found = match timeout(self.silence, self.store.get(&path)).await {
+        let found = match timeout(self.silence, self.store().get(&path)).await {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {
-                return Ok(match Failure::of(&self.shown, error) {
+                return Ok(match self.failed(error) {
                     Failure::Absent => Ok(None),
                     other => Err(other),
                 });
@@ -81,7 +111,7 @@ impl Cloud {
         } {
             match piece {
                 Ok(piece) => bytes.extend_from_slice(&piece),
-                Err(error) => return Ok(Err(Failure::of(&self.shown, error))),
+                Err(error) => return Ok(Err(self.failed(error))),
             }
             if bytes.len() > OBJECT_MAX {
                 return Err(too_long(name));
@@ -100,8 +130,8 @@ impl Cloud {
     ) -> Result<Result<(), Failure>> {
         let folder = self.path(&folder.to_string());
         let mut stream = match after {
-            Some(after) => self.store.list_with_offset(Some(&folder), &self.path(&after.to_string())),
-            None => self.store.list(Some(&folder)),
+            Some(after) => self.store().list_with_offset(Some(&folder), &self.path(&after.to_string())),
+            None => self.store().list(Some(&folder)),
         };
         let below = if self.prefix.as_ref().is_empty() { 0 } else { self.prefix.as_ref().len() + 1 };
         while let Some(found) = match timeout(self.silence, stream.next()).await {
@@ -110,7 +140,7 @@ impl Cloud {
         } {
             match found {
                 Ok(found) => each(found.location.as_ref().get(below..).unwrap_or_default(), &|| found.size)?,
-                Err(error) => return Ok(Err(Failure::of(&self.shown, error))),
+                Err(error) => return Ok(Err(self.failed(error))),
             }
         }
         Ok(Ok(()))
@@ -119,14 +149,26 @@ impl Cloud {
     /// Deletes an object, if it is there.
     pub(super) async fn delete(&self, name: &ObjectName) -> Result<(), Failure> {
         let path = self.path(&name.to_string());
-        match timeout(self.silence, self.store.delete(&path)).await {
+        match timeout(self.silence, self.store().delete(&path)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => match Failure::of(&self.shown, error) {
+            Ok(Err(error)) => match self.failed(error) {
                 Failure::Absent => Ok(()),
                 other => Err(other),
             },
             Err(_) => Err(Failure::late(&self.shown)),
         }
+    }
+
+    /// Sorts a failure. After refused credentials, the next request has those that are in their files by then.
+    fn failed(&self, error: object_store::Error) -> Failure {
+        let failure = Failure::of(&self.shown, error);
+        if matches!(&failure, Failure::Lasting(error) if error.kind() == ErrorKind::Forbidden) {
+            match (self.connect)() {
+                Ok(store) => *self.store.write() = store,
+                Err(error) => tracing::warn!(%error, bucket = self.shown, "the credentials cannot be read again"),
+            }
+        }
+        failure
     }
 
     fn path(&self, below: &str) -> Path {

@@ -16,7 +16,7 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::cloud::{Cloud, SILENCE_MAX};
+use super::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::replica::location::{BucketLocation, BucketService};
 
@@ -37,12 +37,7 @@ pub(super) fn environment() -> Vec<Variable> {
 
 /// A bucket of a service. No request is made yet.
 pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[Variable]) -> Result<Cloud> {
-    let (variables, prefix): (&[&str], _) = match location.service {
-        BucketService::S3 => (&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"], "AWS"),
-        BucketService::Google => (&["GOOGLE_BASE_URL"], "GOOGLE"),
-        BucketService::Azure => (&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"], "AZURE"),
-    };
-    let endpoint = location.options.endpoint.as_deref().or_else(|| of(environment, variables));
+    let (endpoint, prefix) = endpoint(location, environment);
     let allows_http = allows_http(location, endpoint);
     let allowed_there = of(environment, &[format!("{prefix}_ALLOW_HTTP").as_str()]);
     if allows_http != Some(true)
@@ -55,15 +50,31 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
             endpoint.escape_debug()
         )));
     }
-    let store = match location.service {
+    let (again, environment) = (location.clone(), environment.to_vec());
+    let connect = Box::new(move || connection(&again, &environment));
+    Cloud::new(connect, Path::from(location.prefix.as_str()), shown.clone()).map_err(|source| {
+        Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
+    })
+}
+
+fn connection(location: &BucketLocation, environment: &[Variable]) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let (endpoint, _) = endpoint(location, environment);
+    let allows_http = allows_http(location, endpoint);
+    match location.service {
         BucketService::S3 => s3(location, environment, endpoint, allows_http),
         BucketService::Google => google(location, environment, allows_http),
         BucketService::Azure => azure(location, environment, allows_http),
+    }
+}
+
+/// The endpoint that is not the usual one of the service, and the prefix of its variables.
+fn endpoint<'a>(location: &'a BucketLocation, environment: &'a [Variable]) -> (Option<&'a str>, &'static str) {
+    let (variables, prefix): (&[&str], _) = match location.service {
+        BucketService::S3 => (&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"], "AWS"),
+        BucketService::Google => (&["GOOGLE_BASE_URL"], "GOOGLE"),
+        BucketService::Azure => (&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"], "AZURE"),
     };
-    let store = store.map_err(|source| {
-        Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
-    })?;
-    Ok(Cloud { store, prefix: Path::from(location.prefix.as_str()), shown, silence: SILENCE_MAX })
+    (location.options.endpoint.as_deref().or_else(|| of(environment, variables)), prefix)
 }
 
 fn s3(
@@ -249,8 +260,9 @@ mod tests {
             ("AWS_X", ""),
         ];
         let cloud = connected("s3://b/p?endpoint=http://127.0.0.1:9&region=r", &keys).unwrap();
-        assert!(format!("{:?}", cloud.store).contains("conditional_put: ETagMatch"), "{:?}", cloud.store);
-        assert_eq!((cloud.store.to_string().as_str(), cloud.prefix.as_ref()), ("AmazonS3(b)", "p"));
+        let store = cloud.store();
+        assert!(format!("{store:?}").contains("conditional_put: ETagMatch"), "{store:?}");
+        assert_eq!((store.to_string().as_str(), cloud.prefix.as_ref()), ("AmazonS3(b)", "p"));
         for (name, value) in [("AWS_ENDPOINT", "http://localhost:9"), ("AWS_ENDPOINT_URL", "http://[::1]:9")] {
             connected("s3://b", &[keys[0], keys[1], (name, value)]).unwrap();
         }

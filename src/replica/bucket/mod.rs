@@ -33,8 +33,6 @@ pub(crate) use self::creation::Creation;
 pub(crate) use self::pauses::Pauses;
 
 use self::cloud::Cloud;
-#[cfg(any(fuzzing, test))]
-use self::cloud::SILENCE_MAX;
 use self::directory::Directory;
 use self::failure::lasting;
 use self::listed::Listed;
@@ -96,9 +94,7 @@ impl Bucket {
     /// A bucket in memory, or behind a wrapper that fails on purpose.
     #[cfg(any(fuzzing, test))]
     pub(crate) fn of(store: Arc<dyn object_store::ObjectStore>) -> Self {
-        let cloud =
-            Cloud { store, prefix: object_store::path::Path::from("p"), shown: "memory".into(), silence: SILENCE_MAX };
-        Self { place: Place::Cloud(cloud), patience: PATIENCE }
+        Self { place: Place::Cloud(Cloud::of(store)), patience: PATIENCE }
     }
 
     /// The same with another time for which a call tries again.

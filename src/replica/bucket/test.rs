@@ -1,5 +1,6 @@
 //! Every kind of bucket does the same.
 
+use std::io::{BufRead, BufReader, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -224,4 +225,50 @@ fn a_list_tells_the_lengths_of_objects_if_it_is_asked_for_them() {
             assert_eq!(bucket.lengths(Folder::Log(Term(1))).await.unwrap(), [(log(1, 2), 2), (log(1, 10), 10)]);
         });
     }
+}
+
+/// A server that gives each request the same answer.
+fn answers(answer: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let head = BufReader::new(stream.try_clone().unwrap()).lines();
+            head.map_while(std::result::Result::ok).find(|line| line.is_empty());
+            let _gone = write!(stream, "HTTP/1.1 {answer}");
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn credentials_in_a_file_are_read_again_once_they_are_refused() {
+    let refuses = answers("403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    let gives = answers(
+        "200 OK\r\nConnection: close\r\nContent-Length: 1\r\nETag: \"e\"\r\n\
+         Last-Modified: Fri, 02 Jan 2026 03:04:05 GMT\r\n\r\nx",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("account.json");
+    let write = |server: &str| {
+        let account = serde_json::json!({
+            "gcs_base_url": server, "disable_oauth": true, "client_email": "", "private_key": "", "private_key_id": ""
+        });
+        std::fs::write(&file, account.to_string()).unwrap();
+    };
+    write(&refuses);
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let environment =
+        [variable("GOOGLE_SERVICE_ACCOUNT", file.to_str().unwrap()), variable("GOOGLE_ALLOW_HTTP", "true")];
+    let bucket = Bucket::open_with(&"gs://b/p".parse().unwrap(), &environment).unwrap();
+    run(async {
+        for _ in 0..2 {
+            assert_eq!(bucket.get(&ObjectName::Store).await.unwrap_err().kind(), ErrorKind::Forbidden);
+        }
+        write(&gives);
+        // This request has the old ones still.
+        assert_eq!(bucket.get(&ObjectName::Store).await.unwrap_err().kind(), ErrorKind::Forbidden);
+        assert_eq!(bucket.get(&ObjectName::Store).await.unwrap().unwrap(), "x");
+    });
 }
