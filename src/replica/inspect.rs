@@ -16,6 +16,7 @@ use super::objects::object::Object;
 use super::opened::OpenReplica;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
+use super::twice::twice;
 use crate::error::{ErrorKind, Result};
 
 /// All bytes are read in so many turns.
@@ -253,11 +254,5 @@ fn index_of((name, length): (ObjectName, u64)) -> Option<(u64, u64)> {
 ///
 /// As [`inspect`].
 pub(super) async fn inspect_twice(remote: &OpenReplica, own: ReplicaPosition, part: u64) -> Result<Inspected> {
-    let first = inspect(remote, own, part).await?;
-    if first.findings.is_empty() {
-        return Ok(first);
-    }
-    let mut second = inspect(remote, own, part).await?;
-    second.findings.retain(|finding| first.findings.contains(finding));
-    Ok(second)
+    twice(async || inspect(remote, own, part).await, |found| &mut found.findings).await
 }

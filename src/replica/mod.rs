@@ -15,8 +15,8 @@
 //! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
 //!   not go; `prefetch`: asks for objects ahead
 //! * `drill`: restores a moment, compares it, and removes it again
-//! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `status`: the content in
-//!   numbers
+//! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `twice`: a second look
+//!   before anything counts as wrong; `status`: the content in numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options`; `watch`:
 //!   inspections and drills beside it; `inspect`: one inspection; `overtaken`: the errors of its end when another
 //!   process has taken over
@@ -56,6 +56,7 @@ pub(crate) mod standby;
 pub(crate) mod status;
 pub(crate) mod take_over;
 pub(crate) mod terms;
+mod twice;
 pub(crate) mod verify;
 mod watch;
 

@@ -19,6 +19,7 @@ use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
+use super::twice::twice;
 use crate::engine::feed::{States, WholeState};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -78,13 +79,7 @@ impl Store {
 ///
 /// The errors of the replica but for damage, which is a finding; `NotFound` when no term was opened yet.
 pub(crate) async fn verify(remote: &OpenReplica) -> Result<VerifiedReplica> {
-    let first = verify_once(remote).await?;
-    if first.findings.is_empty() {
-        return Ok(first);
-    }
-    let mut second = verify_once(remote).await?;
-    second.findings.retain(|finding| first.findings.contains(finding));
-    Ok(second)
+    twice(async || verify_once(remote).await, |found| &mut found.findings).await
 }
 
 async fn verify_once(remote: &OpenReplica) -> Result<VerifiedReplica> {
