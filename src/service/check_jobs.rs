@@ -26,6 +26,8 @@ const AUDIT_REPORT_AGE: Duration = Duration::from_secs(60);
 pub(crate) struct CheckJobs {
     jobs: Mutex<VecDeque<Arc<CheckJob>>>,
     audit: Mutex<Option<AuditCheck>>,
+    /// Damaged rows that were healed since the service began.
+    healed: AtomicU64,
 }
 
 /// A check of the audit trail.
@@ -87,6 +89,18 @@ impl CheckJobs {
         let check = AuditCheck { at, report: Arc::new(store.view()?.audit().verify()?), began };
         *self.audit.lock() = Some(check.clone());
         Ok(check)
+    }
+
+    /// Counts the rows that a heal has healed.
+    pub(super) fn count_healed(&self, healed: Result<u64>) -> Result<u64> {
+        let rows = healed?;
+        self.healed.fetch_add(rows, Ordering::Relaxed);
+        Ok(rows)
+    }
+
+    /// How many damaged rows were healed since the service began.
+    pub(crate) fn healed(&self) -> u64 {
+        self.healed.load(Ordering::Relaxed)
     }
 
     /// The problem that the last finished job found, if any.
@@ -171,6 +185,15 @@ mod tests {
             job.run(&hive.store, &(), &|| Ok(0));
         }
         assert!(jobs.find(&first.id).is_none());
+    }
+
+    #[test]
+    fn healed_rows_are_counted_over_all_checks() {
+        let jobs = CheckJobs::default();
+        assert_eq!(jobs.count_healed(Ok(2)).ok(), Some(2));
+        assert!(jobs.count_healed(Err(crate::Error::conflict("no replica"))).is_err());
+        assert_eq!(jobs.count_healed(Ok(3)).ok(), Some(3));
+        assert_eq!(jobs.healed(), 5);
     }
 
     #[test]

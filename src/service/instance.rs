@@ -318,7 +318,8 @@ impl Instance {
     /// Runs a check that was begun, to its end. Rows that it finds damaged are healed from the replica, if there is
     /// one.
     pub(crate) fn run_check(&self, job: &CheckJob) {
-        job.run(&self.store, &*self.steward, &|| self.replication.heal(&self.store.locally()));
+        let heal = || self.check_jobs.count_healed(self.replication.heal(&self.store.locally()));
+        job.run(&self.store, &*self.steward, &heal);
     }
 
     /// How the scheduler's work has gone.

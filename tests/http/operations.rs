@@ -380,7 +380,13 @@ fn a_service_says_how_far_its_replica_is_and_refuses_a_mistyped_one() {
     let state = shipping("/api/disaster-recovery/status");
     assert_eq!((&state["fenced"], &state["error"]), (&json!(false), &json!(null)));
     let metrics = service.get("/metrics").body;
-    for line in ["replica_lag_seconds ", "replica_kept_bytes ", "replica_fenced 0\n", "replica_sound 1\n"] {
+    for line in [
+        "replica_lag_seconds ",
+        "replica_kept_bytes ",
+        "replica_fenced 0\n",
+        "replica_sound 1\n",
+        "healed_rows_total 0\n",
+    ] {
         assert!(metrics.contains(&format!("hivekeep_{line}")), "{line}: {metrics}");
     }
     assert!(hive.ok(&["--store", &service.url(), "status"]).contains("restorable until 20"));

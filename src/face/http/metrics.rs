@@ -203,4 +203,7 @@ fn service_of(app: &App, text: &mut String) {
     line(text, "hivekeep_request_memory_bytes", "", app.memory().used());
     head(text, "hivekeep_reopens_total", "counter", "How often the file was opened again after a failure.");
     line(text, "hivekeep_reopens_total", "", kept.reopens);
+    let about = "Damaged rows that checks got back from the replica.";
+    head(text, "hivekeep_healed_rows_total", "counter", about);
+    line(text, "hivekeep_healed_rows_total", "", instance.check_jobs().healed());
 }
