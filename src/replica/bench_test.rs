@@ -21,7 +21,7 @@ use super::objects::name::{BaseName, ObjectName, Term};
 use super::objects::object::{Object, StoredObject};
 use super::opened::OpenReplica;
 use super::restore::Copier;
-use super::source::ShippedTo;
+use super::shipped::ShippedTo;
 use super::terms::open::{BegunFrom, OpenedAs, open_term};
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use super::terms::settle::{Settled, settle};

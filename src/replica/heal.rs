@@ -6,7 +6,7 @@ use super::history::History;
 use super::location::ReplicaLocation;
 use super::restore::Copier;
 use super::runtime::block_on;
-use super::source::ShippedTo;
+use super::shipped::ShippedTo;
 use crate::engine::heal::{Damage, HealReport, Remedies};
 use crate::engine::repair::Elsewhere;
 use crate::engine::store::Store;

@@ -11,7 +11,7 @@ use super::objects::name::{ObjectName, Term};
 use super::prefetch::Prefetch;
 use super::restore::{Copier, Failed, LOG_AT_ONCE, PARTS_AT_ONCE, no_base};
 use super::runtime::block_on;
-use super::source::ShippedTo;
+use super::shipped::ShippedTo;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use super::terms::walk::{Until, Walked, walk};

@@ -6,7 +6,7 @@
 //! * [`objects`]: the names and bytes of objects; `cipher`: their bodies, compressed and encrypted
 //! * [`terms`]: the protocol by which one process writes
 //! * `opened`: a replica in its bucket, with its keys; `runtime`: its async work for blocking callers
-//! * `source`: the store that is shipped; `ship`: its term and bases; `outgoing`: its commits; `base`: one base;
+//! * `source`: the store that is shipped; `shipped`: how far; `ship`: its term and bases; `outgoing`: its commits; `base`: one base;
 //!   `shipped_here`: whether a replica is the one that the store was shipped to
 //! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `follower`: a
 //!   copy that follows the log; `standby`: the same for blocking callers; `take_over`: the end of a copy
@@ -49,6 +49,7 @@ pub(crate) mod replicator;
 pub(crate) mod restore;
 pub(crate) mod runtime;
 pub(crate) mod ship;
+pub(crate) mod shipped;
 mod shipped_here;
 pub(crate) mod sought;
 pub(crate) mod source;

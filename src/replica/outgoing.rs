@@ -176,8 +176,8 @@ impl Outgoing {
         }
     }
 
-    /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7). The slot of the gap
-    /// is some slots ahead if the lease is to be renewed while the base is made.
+    /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7). The slot of the
+    /// gap is some slots ahead if the lease is to be renewed while the base is made.
     async fn bridge(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
         let dump = self.source.store().dump()?;
         let at = self.source.position().ok_or_else(in_no_replica)?;

@@ -119,8 +119,8 @@ impl Store {
     /// `NotFound` when there is no replica, unless the store was shipped to this location before; `Conflict` when it
     /// has commits that the store does not have, when the store was overtaken by another machine before, and when it is
     /// the replica of another store or an older copy; `Locked` when another process ships the store, and does not end
-    /// within `wait`; `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no thread can
-    /// be started.
+    /// within `wait`; `Invalid` for an identity that is none, and for times out of their bounds; `Io` when no thread
+    /// can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         let location = to.0.clone();
         self.replicate_into(to, Box::new(move || Bucket::open(&location)), options, wait)

@@ -13,7 +13,7 @@ use super::repair_test::copy_all;
 use super::replicator::Replicator;
 use super::restore::RestoreReplicaOptions;
 use super::ship::is_base_due;
-use super::source::ShippedTo;
+use super::shipped::ShippedTo;
 use crate::engine::feed::Fed;
 use crate::engine::options::Sharing;
 use crate::engine::store::Store;

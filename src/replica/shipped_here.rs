@@ -2,7 +2,7 @@
 
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
-use super::source::ShippedTo;
+use super::shipped::ShippedTo;
 use super::terms::chain;
 use super::terms::remote::Remote;
 use crate::error::{Error, Result};

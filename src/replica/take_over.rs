@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::objects::name::Term;
 use super::position::CopyPosition;
-use super::source::ShippedTo;
+use super::shipped::ShippedTo;
 use super::terms::remote::ReplicaPosition;
 use crate::actor::Actor;
 use crate::engine::feed::{Receiver, Resumed};

@@ -17,7 +17,7 @@ use super::location::ReplicaLocation;
 use super::opened::OpenReplica;
 use super::restore::Copier;
 use super::runtime::block_on;
-use super::source::ShippedTo;
+use super::shipped::ShippedTo;
 use super::terms::remote::ReplicaPosition;
 use crate::clock::{after, as_stored};
 use crate::duration::since;

@@ -33,7 +33,7 @@ use crate::replica::opened::OpenReplica;
 use crate::replica::position::CopyPosition;
 use crate::replica::restore::{Copier, RestoredCopy};
 use crate::replica::runtime::block_on;
-use crate::replica::source::ShippedTo;
+use crate::replica::shipped::ShippedTo;
 use crate::replica::status::status;
 use crate::replica::verify::{VerifiedReplica, verify};
 

@@ -181,8 +181,8 @@ impl Worker {
         if self.store.is_closed() {
             return false;
         }
-        // Its source does all of this, and its replica brings it along; or another machine has the history. While nobody
-        // can extend a claim, none expires.
+        // Its source does all of this, and its replica brings it along; or another machine has the history. While
+        // nobody can extend a claim, none expires.
         if self.store.is_left_alone() {
             return true;
         }
