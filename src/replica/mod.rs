@@ -6,8 +6,8 @@
 //! * [`objects`]: the names and bytes of objects; `cipher`: their bodies, compressed and encrypted
 //! * [`terms`]: the protocol by which one process writes
 //! * `opened`: a replica in its bucket, with its keys; `runtime`: its async work for blocking callers
-//! * `source`: the store that is shipped; `shipped`: how far; `ship`: its term and bases; `outgoing`: its commits; `base`: one base;
-//!   `shipped_here`: whether a replica is the one that the store was shipped to
+//! * `source`: the store that is shipped; `shipped`: how far; `shipped_here`: whether a replica is the one that it was
+//!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base
 //! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `follower`: a
 //!   copy that follows the log; `standby`: the same for blocking callers; `take_over`: the end of a copy
 //! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `heal`: so do single

@@ -45,8 +45,8 @@ impl Shipper {
     ///
     /// # Errors
     ///
-    /// `Conflict` when the replica has commits that the store does not have, and when it is an older copy; the errors of
-    /// the replica and of the store.
+    /// `Conflict` when the replica has commits that the store does not have, and when it is an older copy; the errors
+    /// of the replica and of the store.
     pub(crate) async fn open(remote: OpenReplica, source: Source) -> Result<Self> {
         Self::open_with(remote, source, None).await
     }

@@ -28,8 +28,8 @@ pub struct TakeOverOptions {
     pub as_other_store: bool,
     /// Whether claimed tasks stay with their bots until their leases end. Otherwise they are ready again.
     pub keep_claims: bool,
-    /// Whether a promotion is refused as `Conflict` unless the lease of the process before has run out, for a standby that
-    /// promotes itself.
+    /// Whether a promotion is refused as `Conflict` unless the lease of the process before has run out, for a standby
+    /// that promotes itself.
     pub if_silent: bool,
     /// Whether a promotion begins at once, although the lease of the process before has not run out. Both may write
     /// then, and what the other one writes does not become part of the history.
