@@ -105,7 +105,7 @@ impl Clock for ManualClock {
 }
 
 /// The time since some moment in the past, by a clock that nobody sets, and that goes on while the machine sleeps.
-#[cfg(any(test, feature = "replica"))]
+#[cfg(feature = "replica")]
 pub(crate) fn boot_time() -> Duration {
     #[cfg(unix)]
     {

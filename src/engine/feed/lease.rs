@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-#[cfg(any(test, feature = "replica"))]
+#[cfg(feature = "replica")]
 use crate::clock::boot_time;
 use crate::error::Result;
-#[cfg(any(test, feature = "replica"))]
+#[cfg(feature = "replica")]
 use crate::error::{Error, ErrorKind};
 
 /// Whether a process may write, and be answered, now.
@@ -27,7 +27,7 @@ impl WriteLease {
     ///
     /// `NotCommitted` then.
     pub(in crate::engine) fn refuse_lapsed(&self) -> Result<()> {
-        #[cfg(any(test, feature = "replica"))]
+        #[cfg(feature = "replica")]
         match *self.0.lock() {
             Some(Duration::ZERO) => {
                 let message = "this process has no lease to write to the store: it has not begun to ship it to its \
@@ -50,7 +50,7 @@ impl WriteLease {
     }
 
     /// Until that time of [`boot_time`] writes are answered; with none, always.
-    #[cfg(any(test, feature = "replica"))]
+    #[cfg(feature = "replica")]
     pub(super) fn set(&self, until: Option<Duration>) {
         *self.0.lock() = until;
     }
