@@ -6,11 +6,13 @@ use std::time::Duration;
 use object_store::Error as StoreError;
 use serde_json::json;
 
-use super::gated_test::{Fleet, numbers, put, shipper};
+use super::gated_test::{Fleet, numbers, put, shipper_with};
 use super::moment::ReplicaMoment;
 use super::outgoing::ShipOutcome;
 use super::runtime::block_on;
+use super::terms::lease::Lease;
 use super::verify::verify;
+use crate::clock::{Clock, before};
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
 
@@ -32,15 +34,18 @@ fn moment(store: &Store) -> (u64, Vec<u64>) {
 
 #[test]
 fn writes_go_on_without_the_bucket_and_the_gap_is_exact_to_the_commit() {
+    // One that nothing here outlasts.
+    let lease = Lease::new(Duration::from_secs(60 * 60));
     for (answer, kind) in [(refused as fn() -> StoreError, ErrorKind::Io), (forbidden, ErrorKind::Forbidden)] {
-        block_on(an_hour(answer, kind)).unwrap();
+        block_on(an_hour(answer, kind, None)).unwrap();
+        block_on(an_hour(answer, kind, lease)).unwrap();
     }
 }
 
-async fn an_hour(answer: fn() -> StoreError, kind: ErrorKind) -> Result<()> {
+async fn an_hour(answer: fn() -> StoreError, kind: ErrorKind, lease: Option<Lease>) -> Result<()> {
     let (fleet, store) = Fleet::begin().await?;
     let door = fleet.world.door();
-    let mut writer = shipper(&store, std::sync::Arc::new(door.clone()), &fleet.clock, SHORT).await?;
+    let mut writer = shipper_with(&store, std::sync::Arc::new(door.clone()), &fleet.clock, SHORT, lease).await?;
     let mut moments = Vec::new();
     for number in 0..3 {
         put(&store, number)?;
@@ -71,6 +76,10 @@ async fn an_hour(answer: fn() -> StoreError, kind: ErrorKind) -> Result<()> {
     assert_eq!(writer.step().await?, ShipOutcome::Done);
 
     let copier = fleet.copier(&door).await?;
+    // With a lease, objects without commits stand before the gap, and tell nothing of this moment.
+    let within = ReplicaMoment::Time(before(fleet.clock.now(), Duration::from_secs(30 * 60)));
+    let refused = copier.restore(&fleet.path("copy.redb"), &within).await.unwrap_err();
+    assert!(refused.kind() == ErrorKind::Conflict && refused.to_string().contains("out of reach"), "{refused}");
     let found = verify(&copier.remote).await?;
     assert!(found.is_sound(), "{found:?}");
     let mut lost = Vec::new();

@@ -170,7 +170,8 @@ impl Follower {
             ));
         }
         let silence = self.silence.map(|(silence, _)| silence);
-        let beginning = Beginning { silence, is_forced: how.force, ..BegunFrom::Promotion.into() };
+        let beginning =
+            Beginning { silence, if_silent: how.if_silent, is_forced: how.force, ..BegunFrom::Promotion.into() };
         let mut filler = Filler::resume(self.taken()?, &position)?;
         let opened = begin_and_release(&*self.copier.remote, &mut filler, beginning).await;
         let (receiver, opened) = filler.end(opened)?;

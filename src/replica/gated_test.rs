@@ -27,6 +27,7 @@ use super::opened::OpenReplica;
 use super::restore::Copier;
 use super::ship::Shipper;
 use super::source::Source;
+use super::terms::lease::Lease;
 use super::terms::remote::Remote as _;
 use crate::clock::{Clock, ManualClock};
 use crate::engine::options::Sharing;
@@ -277,9 +278,20 @@ pub(super) async fn shipper(
     clock: &ManualClock,
     patience: Duration,
 ) -> Result<Shipper> {
+    shipper_with(store, objects, clock, patience, None).await
+}
+
+/// The same with a lease.
+pub(super) async fn shipper_with(
+    store: &Store,
+    objects: Arc<dyn ObjectStore>,
+    clock: &ManualClock,
+    patience: Duration,
+    lease: Option<Lease>,
+) -> Result<Shipper> {
     let remote = remote(objects, clock, patience).await?;
     let source = Source::open(store.clone(), remote.store(), remote.description())?;
-    Shipper::open(remote, source).await
+    Shipper::open_with(remote, source, lease).await
 }
 
 /// Makes a replica of a store in a bucket of a test.

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::base::UnfinishedBase;
@@ -21,8 +22,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// a quiet day, with a small object each second, is no longer to read than a busy one.
 pub(super) const REQUEST_BYTES: u64 = 8 << 10;
 
-/// A lease is renewed so often while a base is made for a gap: three times within each lease.
+/// A lease is renewed so often at least while a base is made for a gap, and as often as a base takes
 const SIGNS: u64 = 100;
+/// that goes up with so many bytes a second,
+const SLOW_BASE: u64 = 1 << 20;
+/// but not more often.
+const SIGNS_MAX: u64 = 10_000;
 
 /// The end of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,13 @@ impl Outgoing {
         self.lease.map_or(Duration::MAX, |(lease, from)| (from + lease.renewal()).saturating_sub(remote.boot_time()))
     }
 
+    /// The number of renewals for which there is room while a base is made.
+    fn signs(&self) -> u64 {
+        let Some((lease, _)) = self.lease else { return 0 };
+        let bytes = std::fs::metadata(self.source.store().path()).map_or(0, |file| file.len());
+        (SIGNS + bytes / SLOW_BASE / lease.renewal().as_secs().max(1)).min(SIGNS_MAX)
+    }
+
     /// Whether there is time for some requests before the lease is to be renewed.
     pub(super) fn has_time(&self, remote: &OpenReplica) -> bool {
         self.lease.is_none_or(|(lease, from)| remote.boot_time() < from + lease.request())
@@ -88,15 +100,15 @@ impl Outgoing {
     /// Writes a batch without commits if the lease is to be renewed.
     async fn renew(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
         match self.until_renewal(remote) {
-            Duration::ZERO => self.sign(remote).await,
+            Duration::ZERO => self.sign(remote, remote.now()).await,
             _ => Ok(ShipOutcome::Done),
         }
     }
 
-    /// Writes a batch without commits.
-    async fn sign(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
+    /// Writes a batch without commits, of that time or the one of the batch before.
+    async fn sign(&mut self, remote: &OpenReplica, time: Timestamp) -> Result<ShipOutcome> {
         let at = self.source.position().ok_or_else(in_no_replica)?;
-        self.writer.prepare(remote, &self.source, &[], at.states, remote.now())?;
+        self.writer.prepare(remote, &self.source, &[], at.states, time)?;
         self.send(remote).await
     }
 
@@ -183,7 +195,9 @@ impl Outgoing {
         let at = self.source.position().ok_or_else(in_no_replica)?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
         let digest = ObjectHash(states.digest());
-        let gap = at.slot.index + self.lease.map_or(0, |_| SIGNS);
+        let gap = at.slot.index + self.signs();
+        // Signs before the gap tell no time: the moments since then are not in the replica.
+        let time = at.time;
         let slot = ReplicaSlot { index: gap, ..at.slot };
         let mut base =
             UnfinishedBase::begin(remote, dump, ReplicaPosition { slot, sequence, states: digest, ..at }).await?;
@@ -196,7 +210,7 @@ impl Outgoing {
                     was_last = &mut part => break !was_last?,
                     () = sleep(pause) => {}
                 }
-                if self.renew(remote).await? == ShipOutcome::Fenced {
+                if self.sign(remote, time).await? == ShipOutcome::Fenced {
                     return Ok(ShipOutcome::Fenced);
                 }
             };
@@ -205,7 +219,7 @@ impl Outgoing {
             }
         }
         while is_before(self) {
-            if self.sign(remote).await? == ShipOutcome::Fenced {
+            if self.sign(remote, time).await? == ShipOutcome::Fenced {
                 return Ok(ShipOutcome::Fenced);
             }
         }

@@ -35,13 +35,15 @@ pub(crate) struct Beginning {
     pub(crate) lease: Option<Lease>,
     /// The silence of the writer before, if somebody watched it.
     pub(crate) silence: Option<Silence>,
+    /// Whether no term is begun behind another one than that of the silence.
+    pub(crate) if_silent: bool,
     /// Whether the term begins at once, since a person knows that the writer before is dead.
     pub(crate) is_forced: bool,
 }
 
 impl From<BegunFrom> for Beginning {
     fn from(from: BegunFrom) -> Self {
-        Self { from, lease: None, silence: None, is_forced: false }
+        Self { from, lease: None, silence: None, if_silent: false, is_forced: false }
     }
 }
 
@@ -78,6 +80,9 @@ pub(crate) async fn open_term(
         Down::Parent(parent) => parent,
     };
     let term = parent.term;
+    if beginning.if_silent && beginning.silence.is_none_or(|silence| silence.slot.term != term) {
+        return Ok(OpenedAs::Overtaken);
+    }
     // Before the seal, which would end a process that writes for nothing.
     let is_barred = match from {
         BegunFrom::Restore => !is_on_chain(remote, local, term).await?,
@@ -277,10 +282,13 @@ fn seal(remote: &impl Remote, slot: ReplicaSlot, by: Term) -> Result<StoredObjec
 /// The errors of the replica.
 pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
     let Some(at) = local.position() else { return Ok(false) };
+    // From the newest on: whether all of them are of this file, which died before it knew that its term was open.
+    let mut is_own = true;
     for step in chain::path(remote, newest, at.slot.term).await?.iter().filter(|step| step.term > at.slot.term) {
         let is_same = step.open.restore && step.open.sequence == at.sequence;
-        // At its own sequence another copy of it was taken over already, unless it was this one, which died then.
-        if step.open.sequence < at.sequence || is_same && !is_of_this_file(remote, step.term).await? {
+        is_own = is_own && is_same && is_of_this_file(remote, step.term).await?;
+        // At its own sequence another copy of it was taken over already.
+        if step.open.sequence < at.sequence || is_same && !is_own {
             return Ok(false);
         }
     }
