@@ -119,6 +119,7 @@
 //! | `replica/repair` | `plan_repair_from_replica` |
 //! | `replica/replicator` | `replicate` |
 //! | `replica/restore` | `restore_replica` |
+//! | `replica/standby` | `copy_time` |
 //! | `replica/status` | `replica_status` |
 //! | `replica/take_over` | `take_over_replica` |
 //! | `replica/verify` | `verify_replica` |

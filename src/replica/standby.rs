@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::follower::{Follower, FollowerStep};
 use super::location::ReplicaLocation;
+use super::position::CopyPosition;
 use super::restore::Copier;
 use super::take_over::{TakeOverOptions, TakenOver};
 use crate::engine::store::Store;
@@ -178,6 +179,22 @@ impl ReplicaStandby {
     /// As [`Store::close`].
     pub fn close(self) -> Result<()> {
         self.follower.close()
+    }
+}
+
+impl Store {
+    /// The time of the newest object of its replica of which a copy has anything: the copy shows the state of that
+    /// moment, or of now if nothing was written since. None for a store that is no copy.
+    ///
+    /// # Errors
+    ///
+    /// As a view; `Damaged`.
+    pub fn copy_time(&self) -> Result<Option<Timestamp>> {
+        if !self.is_standby() {
+            return Ok(None);
+        }
+        let position = self.standby()?.and_then(|row| row.position);
+        position.map(|bytes| CopyPosition::of_bytes(&bytes).map(|at| at.time)).transpose()
     }
 }
 

@@ -275,7 +275,35 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     hive.ok(&["--store", "copy.redb", "put", "config", "number", "2"]);
     // It lacks nothing that was shipped, and must not go on all the same.
     let refused = hive.run(&lease).with(1);
-    assert!(refused.err.contains("another machine"), "{}", refused.err);
+    assert!(refused.err.contains("moved to another file"), "{}", refused.err);
     let refused = hive.run(&["put", "config", "number", "3"]).with(1);
     assert!(refused.err.contains("another machine has the history"), "{}", refused.err);
+}
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_service_over_a_copy_tells_its_moment_with_each_response() {
+    use std::io::{Read, Write};
+
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    hive.ok(&["replica", "standby", "there", "--to", "copy.redb", "--once"]);
+    for (store, tells) in [("copy.redb", true), ("h.redb", false)] {
+        let out = std::fs::File::create(file(&hive, "out")).unwrap();
+        let mut program = hive.command(&["--store", store, "--json", "serve", "--listen", "127.0.0.1:0"]);
+        let mut service = program.args(["--archive-every", "off"]).stdout(out).spawn().unwrap();
+        let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
+        wait_until("the service does not listen", || greeting().contains("listening"));
+        let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+        let at = line["listening"].as_str().unwrap().strip_prefix("http://").unwrap();
+        let mut stream = std::net::TcpStream::connect(at).unwrap();
+        write!(stream, "GET /api/config/number HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+        assert_eq!(response.contains("hivekeep-copy-time: 20"), tells, "{store}: {response}");
+        service.kill().unwrap();
+        service.wait().unwrap();
+    }
 }

@@ -24,6 +24,9 @@ const LONGEST_METHOD: usize = 32;
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"];
 /// The id of a request, in its response.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The moment of the copy of a replica, in its responses.
+#[cfg(feature = "replica")]
+const COPY_TIME: HeaderName = HeaderName::from_static("hivekeep-copy-time");
 /// The statuses of requests that are refused because of who asks.
 const REFUSED: [StatusCode; 3] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
 /// All other methods.
@@ -34,6 +37,8 @@ type NeedsOf = fn(&Request) -> Needs;
 
 /// Puts the layers around the routes; a request passes the last one first.
 pub(super) fn around(routes: Router<App>, app: &App, needs_of: NeedsOf) -> Router<App> {
+    #[cfg(feature = "replica")]
+    let routes = routes.layer(from_fn_with_state(app.clone(), tell_copy_time));
     routes
         .layer(from_fn_with_state(app.memory().clone(), within_memory))
         .layer(from_fn_with_state((app.clone(), needs_of), check_role))
@@ -88,6 +93,21 @@ fn admit(app: &App, caller: &Caller, needs: Needs) -> Result<(), Problem> {
         app.rates().request(&caller.who(), app.live().rates)?;
     }
     caller.refuse_unless(needs.role())
+}
+
+/// Says of which moment the copy of a replica is, as of before the request.
+#[cfg(feature = "replica")]
+async fn tell_copy_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    let store = app.instance().store().clone();
+    let time = match store.is_standby() {
+        true => app.beside(move || store.copy_time()).await.ok().and_then(|time| time.ok().flatten()),
+        false => None,
+    };
+    let mut response = next.run(request).await;
+    if let Some(time) = time.and_then(|time| HeaderValue::try_from(time.to_string()).ok()) {
+        response.headers_mut().insert(COPY_TIME, time);
+    }
+    response
 }
 
 /// Counts a request and logs it.
