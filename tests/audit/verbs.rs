@@ -125,6 +125,7 @@ pub const VERBS: &[(&str, Does)] = &[
         }),
     ),
     ("continue_bulk", Nothing("it does what begin_bulk has the entry of")),
+    ("copy_time", Reads),
     ("crash", Reads),
     ("diagnose", Reads),
     ("diff", Reads),
