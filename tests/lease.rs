@@ -23,7 +23,7 @@ use knobs::scale;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-const LEASE: Duration = Duration::from_secs(3);
+const LEASE: Duration = Duration::from_secs(6);
 
 /// Does nothing unless another test of this file started it.
 #[test]

@@ -243,7 +243,7 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     let hive = Hive::new();
     hive.ok(&["put", "config", "number", "0"]);
     hive.ok(&["replica", "init", "there"]);
-    let lease = ["serve", "--listen", "127.0.0.1:0", "--replica", "there", "--replica-lease", "2s"];
+    let lease = ["serve", "--listen", "127.0.0.1:0", "--replica", "there", "--replica-lease", "5s"];
     let shared = [&lease[..], &["--exclusive=false"]].concat();
     assert!(hive.run(&shared).with(2).err.contains("replica-lease"));
     let out = std::fs::File::create(file(&hive, "out")).unwrap();
@@ -265,13 +265,13 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
         hive.run(&["--store", "copy.redb", "get", "config", "number"]).out.trim() == "1"
     });
     // As long as the service gives signs, it stays one.
-    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::thread::sleep(std::time::Duration::from_secs(6));
     assert!(standby.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(file(&hive, "said")).unwrap());
     service.kill().unwrap();
     service.wait().unwrap();
     let ended = standby.wait().unwrap();
     let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
-    assert!(ended.success() && said.contains("after 2s without a sign") && said.contains("ship it"), "{said}");
+    assert!(ended.success() && said.contains("after 5s without a sign") && said.contains("ship it"), "{said}");
     hive.ok(&["--store", "copy.redb", "put", "config", "number", "2"]);
     // It lacks nothing that was shipped, and must not go on all the same.
     let refused = hive.run(&lease).with(1);
