@@ -1,8 +1,9 @@
 //! An hour without the bucket: writes go on, more of them than are kept, and each moment of before and after can be
 //! restored, while each one between is refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::poll;
 use object_store::Error as StoreError;
 use serde_json::json;
 
@@ -102,5 +103,49 @@ async fn an_hour(answer: fn() -> StoreError, kind: ErrorKind, lease: Option<Leas
     println!("{kind:?}: of {} moments these are within the gap: {lost:?}", moments.len());
     let is_one_gap = lost.windows(2).all(|pair| pair[0] + 1 == pair[1]);
     assert!(is_one_gap && lost.first() > Some(&2) && lost.last() == Some(&last_lost), "{lost:?}");
+    Ok(())
+}
+
+#[test]
+fn a_lease_is_renewed_while_a_base_is_on_its_way_also_the_one_of_a_gap() {
+    for is_gap in [false, true] {
+        block_on(a_slow_base(is_gap)).unwrap();
+    }
+}
+
+async fn a_slow_base(is_gap: bool) -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let (door, length) = (fleet.world.door(), Duration::from_secs(3));
+    let objects = std::sync::Arc::new(door.clone());
+    let mut writer = shipper_with(&store, objects, &fleet.clock, length, Lease::new(length)).await?;
+    if is_gap {
+        let value = json!("x".repeat(1 << 20));
+        // This may take longer than the lease.
+        store.locally().write(|tx| (0..20).try_for_each(|key| tx.config().put(&format!("long-{key}"), &value)))?;
+    } else {
+        put(&store, 1)?;
+        assert_eq!(writer.step().await?, ShipOutcome::Done);
+    }
+    // The first object of the base.
+    door.hold();
+    let mut work = Box::pin(async {
+        match is_gap {
+            true => writer.step().await,
+            false => writer.base().await,
+        }
+    });
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * length / 2 {
+        assert!(poll!(&mut work).is_pending());
+        let is_held = store.lease_left() > Some(Duration::ZERO);
+        assert!(is_held || begun.elapsed() < length / 2, "gap: {is_gap}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(door.is_asleep());
+    door.wake();
+    assert_eq!(work.await?, ShipOutcome::Done);
+    put(&store, 2)?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    assert!(verify(&fleet.copier(&door).await?.remote).await?.is_sound());
     Ok(())
 }

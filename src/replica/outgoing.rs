@@ -202,20 +202,13 @@ impl Outgoing {
         let mut base =
             UnfinishedBase::begin(remote, dump, ReplicaPosition { slot, sequence, states: digest, ..at }).await?;
         let is_before = |out: &Self| out.source.position().is_some_and(|at| at.slot.index < gap);
+        let pause = |out: &Self| if is_before(out) { out.until_renewal(remote) } else { Duration::MAX };
+        let sign = async |out: &mut Self| out.sign(remote, time).await;
         loop {
-            let mut part = pin!(base.next_part(remote));
-            let is_over = loop {
-                let pause = if is_before(self) { self.until_renewal(remote) } else { Duration::MAX };
-                tokio::select! {
-                    was_last = &mut part => break !was_last?,
-                    () = sleep(pause) => {}
-                }
-                if self.sign(remote, time).await? == ShipOutcome::Fenced {
-                    return Ok(ShipOutcome::Fenced);
-                }
-            };
-            if is_over {
-                break;
+            match beside(self, base.next_part(remote), pause, sign).await? {
+                None => return Ok(ShipOutcome::Fenced),
+                Some(true) => {}
+                Some(false) => break,
             }
         }
         while is_before(self) {
@@ -236,6 +229,26 @@ impl Outgoing {
             self.source.store().write_shipped()?;
         }
         Ok(step)
+    }
+}
+
+/// Does something that may take long, and something else after each pause meanwhile. None if another process writes
+/// now.
+pub(super) async fn beside<R>(
+    out: &mut Outgoing,
+    work: impl Future<Output = Result<R>>,
+    pause: impl Fn(&Outgoing) -> Duration,
+    meanwhile: impl AsyncFn(&mut Outgoing) -> Result<ShipOutcome>,
+) -> Result<Option<R>> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done.map(Some),
+            () = sleep(pause(out)) => {}
+        }
+        if meanwhile(out).await? == ShipOutcome::Fenced {
+            return Ok(None);
+        }
     }
 }
 

@@ -1,16 +1,14 @@
 //! Ships a store: its commits go into the log of a term, in order, and its state into a base from time to time.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::sleep;
 
 use super::base;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, Term};
 use super::opened::OpenReplica;
-use super::outgoing::{Outgoing, ShipOutcome, in_no_replica};
+use super::outgoing::{Outgoing, ShipOutcome, beside, in_no_replica};
 use super::overtaken::Overtaken;
 use super::shipped::ShippedTo;
 use super::shipped_here::refuse_older;
@@ -18,7 +16,7 @@ use super::source::Source;
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::lease::{Lease, watch};
-use super::terms::open::{Beginning, BegunFrom, OpenedAs, has_moved_away, is_on_chain, open_term};
+use super::terms::open::{Beginning, BegunFrom, OpenedAs, has_moved_away, is_on_chain, moves_away, open_term};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
 use super::terms::write::{Shipped, TermWriter};
@@ -144,7 +142,7 @@ impl Shipper {
         }
         let mut base = base::UnfinishedBase::begin(remote, dump, at).await?;
         loop {
-            match beside(remote, out, base.step(remote)).await? {
+            match ship_beside(remote, out, base.step(remote)).await? {
                 None => return Ok(ShipOutcome::Fenced),
                 Some(Some(made)) => {
                     out.source.note_base(made.at, made.bytes)?;
@@ -177,7 +175,7 @@ impl Shipper {
     ///
     /// The errors of the replica. Then the next step goes on.
     pub(crate) async fn collect(&mut self, collector: &mut Collector, waited: Duration) -> Result<Option<CollectStep>> {
-        beside(&self.remote, &mut self.out, collector.step(&self.remote, waited)).await
+        ship_beside(&self.remote, &mut self.out, collector.step(&self.remote, waited)).await
     }
 
     /// The time until the lease is to be renewed.
@@ -233,21 +231,13 @@ impl Shipper {
 
 /// Does something that may take long, and ships commits and renews the lease meanwhile. None if another process writes
 /// now.
-async fn beside<R>(
+async fn ship_beside<R>(
     remote: &OpenReplica,
     out: &mut Outgoing,
     work: impl Future<Output = Result<R>>,
 ) -> Result<Option<R>> {
-    let mut work = pin!(work);
-    loop {
-        tokio::select! {
-            done = &mut work => return done.map(Some),
-            () = sleep(BESIDE.min(out.until_renewal(remote))) => {}
-        }
-        if out.ship_all(remote).await? == ShipOutcome::Fenced {
-            return Ok(None);
-        }
-    }
+    let pause = |out: &Outgoing| BESIDE.min(out.until_renewal(remote));
+    beside(out, work, pause, async |out| out.ship_all(remote).await).await
 }
 
 /// Whether it is time for a new base.
@@ -261,19 +251,17 @@ pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
 /// is started by mistake learns it here, before its claim stops the process that writes.
 async fn is_on_the_way(remote: &OpenReplica, source: &mut Source, newest: Term) -> Result<bool> {
     let Some(at) = source.position() else { return Ok(false) };
-    if has_moved_away(remote, source, newest).await? {
-        return Ok(false);
-    }
     let path = chain::path(remote, newest, at.slot.term).await?;
-    Ok(walk(remote, source, &path, None, None).await? != Walked::Lost)
+    Ok(!moves_away(&path, at.slot.term) && walk(remote, source, &path, None, None).await? != Walked::Lost)
 }
 
 async fn apart(remote: &OpenReplica, source: &Source) -> Error {
     let common = source.position().map_or(0, |at| at.sequence);
     let overtaken = Overtaken::by_the_newest(remote).await;
-    let newest = overtaken.by_term.and_then(|term| u32::try_from(term).ok()).map(Term);
-    match newest {
-        Some(newest) if has_moved_away(remote, source, newest).await.unwrap_or(false) => overtaken.moved(common),
+    match chain::newest_open(remote).await {
+        Ok(Some(newest)) if has_moved_away(remote, source, newest.term).await.unwrap_or(false) => {
+            overtaken.moved(common)
+        }
         _ => overtaken.apart(common),
     }
 }
