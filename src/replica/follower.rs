@@ -99,20 +99,16 @@ impl Follower {
     /// The errors of the replica; as a view.
     pub(crate) async fn lease(&mut self) -> Result<Option<(Lease, bool)>> {
         let slot = self.position()?.slot;
-        let (silence, lease) = match self.silence.filter(|(silence, _)| silence.slot == slot) {
-            Some(known) => known,
-            None => {
-                let known = self.silence.filter(|(silence, _)| silence.slot.term == slot.term);
-                let remote = &*self.copier.remote;
-                let silence = Silence { slot, since: remote.boot_time() };
-                let lease = match known {
-                    Some((_, lease)) => lease,
-                    None => opened(remote, slot.term).await?.and_then(|term| Lease::of(&term)),
-                };
-                *self.silence.insert((silence, lease))
-            }
+        let known = self.silence.filter(|(silence, _)| silence.slot.term == slot.term);
+        let remote = &*self.copier.remote;
+        let lease = match known {
+            Some((_, lease)) => lease,
+            None => opened(remote, slot.term).await?.and_then(|term| Lease::of(&term)),
         };
-        Ok(lease.map(|lease| (lease, silence.length(&*self.copier.remote) >= lease.length())))
+        let awaited = known.map(|(silence, _)| silence).filter(|silence| silence.slot == slot);
+        let silence = awaited.unwrap_or_else(|| Silence { slot, since: remote.boot_time() });
+        self.silence = Some((silence, lease));
+        Ok(lease.map(|lease| (lease, silence.length(remote) >= lease.length())))
     }
 
     /// Applies all that is in the replica now.
