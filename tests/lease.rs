@@ -17,7 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use children::{spawn, wait_for};
 use hivekeep::{
-    ErrorKind, InitReplicaOptions, ReplicaLocation, ReplicaStandby, ReplicateOptions, Sharing, Store, TakeOverOptions,
+    ErrorKind, InitReplicaOptions, ReplicaLocation, ReplicaStandby, ReplicateOptions, Replicator, Sharing, Store,
+    TakeOverOptions,
 };
 use knobs::scale;
 use rustix::process::{Pid, Signal, kill_process};
@@ -86,6 +87,16 @@ fn answers(path: &Path) -> Vec<u64> {
 /// A store that was shipped once.
 fn begin(path: &Path) {
     open(path).init_replica(&replica_of(path), &InitReplicaOptions::default()).unwrap();
+}
+
+/// A store that is shipped with a lease, and a standby.
+fn begin_with_standby(folder: &Path) -> (Store, Replicator, ReplicaStandby) {
+    let path = folder.join("h.redb");
+    begin(&path);
+    let store = open(&path);
+    let replicator = store.replicate(&replica_of(&path), options(), Duration::from_secs(20)).unwrap();
+    let standby = ReplicaStandby::open(&replica_of(&path), folder.join("copy.redb"), None).unwrap();
+    (store, replicator, standby)
 }
 
 #[test]
@@ -220,11 +231,8 @@ fn a_store_that_other_processes_share_has_no_lease() {
 #[test]
 fn a_load_that_the_store_does_not_keep_for_the_replica_does_not_cost_the_lease() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, copy) = (folder.path().join("h.redb"), folder.path().join("copy.redb"));
-    begin(&path);
-    let store = open(&path);
-    let replicator = store.replicate(&replica_of(&path), options(), Duration::from_secs(20)).unwrap();
-    let mut standby = ReplicaStandby::open(&replica_of(&path), &copy, None).unwrap();
+    let (store, replicator, mut standby) = begin_with_standby(folder.path());
+    let replica = replica_of(store.path());
     // One commit of more than is kept, so that the log goes on behind a base.
     let text = "x".repeat(1 << 20);
     store.write(|tx| (0..20).try_for_each(|number| tx.config().put(&format!("big-{number}"), &json!(text)))).unwrap();
@@ -238,13 +246,13 @@ fn a_load_that_the_store_does_not_keep_for_the_replica_does_not_cost_the_lease()
     drop(replicator);
     standby.step().unwrap();
     assert_eq!(standby.store().unwrap().view().unwrap().config().get("big-19").unwrap(), Some(json!(text)));
-    assert!(Store::verify_replica(&replica_of(&path), None).unwrap().is_sound());
+    assert!(Store::verify_replica(&replica, None).unwrap().is_sound());
     standby.close().unwrap();
     // Without a lease of its own it waits for a term before it writes, as its last one had one.
     let without = ReplicateOptions { lease: None, ..options() };
     let (there, away) = (folder.path().join("replica"), folder.path().join("away"));
     fs::rename(&there, &away).unwrap();
-    let replicator = store.replicate(&replica_of(&path), without, Duration::ZERO).unwrap();
+    let replicator = store.replicate(&replica, without, Duration::ZERO).unwrap();
     let put = || store.write(|tx| tx.config().put("a", &json!(2)));
     assert_eq!(put().unwrap_err().kind(), ErrorKind::NotCommitted);
     fs::rename(&away, &there).unwrap();
@@ -259,11 +267,7 @@ fn a_load_that_the_store_does_not_keep_for_the_replica_does_not_cost_the_lease()
 #[test]
 fn an_outage_that_a_standby_shares_is_no_silence_of_the_writer_and_a_sign_stops_a_promotion() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, copy) = (folder.path().join("h.redb"), folder.path().join("copy.redb"));
-    begin(&path);
-    let store = open(&path);
-    let replicator = store.replicate(&replica_of(&path), options(), Duration::from_secs(20)).unwrap();
-    let mut standby = ReplicaStandby::open(&replica_of(&path), &copy, None).unwrap();
+    let (store, replicator, mut standby) = begin_with_standby(folder.path());
     let mut look = || {
         let step = standby.step();
         step.and_then(|_| standby.lease()).map(|lease| lease.expect("the writer has a lease").is_over)
