@@ -20,8 +20,8 @@ const LEFT = { requeue: 'ready waiting', cancel: 'cancelled' };
 const LOOK = 1000;
 /** An ended job is shown for so long. */
 const HOUR = 3600000;
-/** The job that was closed in this tab. */
-let closed = '';
+/** The job that was closed in this tab is kept here, so that it stays closed after a reload. */
+const CLOSED = 'hivekeep closed job';
 
 /** The buttons for all tasks of the list, and the last job. @param {{params: any, some: boolean}} props the filter, and whether a task fits */
 export function Bulk({ params, some }) {
@@ -34,7 +34,7 @@ export function Bulk({ params, some }) {
   useEffect(() => setBusy(runs), [runs]);
   const states = (own) => ACTIONS[own][2].split(' ');
   const fits = Object.keys(ACTIONS).filter((own) => !params.state || states(own).includes(params.state));
-  return html`${job && (runs || now - Date.parse(job.ended_at) < HOUR) && job.id !== closed && html`<${Job} own=${job} close=${() => { closed = job.id; jobs.again(); }} again=${jobs.again} />`}
+  return html`${job && (runs || now - Date.parse(job.ended_at) < HOUR) && job.id !== sessionStorage.getItem(CLOSED) && html`<${Job} own=${job} close=${() => { sessionStorage.setItem(CLOSED, job.id); jobs.again(); }} again=${jobs.again} />`}
     ${writes && some && !runs && html`<p class="bulk">All of them, on every page: ${fits.map((own) => html`<button class="small" onClick=${() => setAction(own)}>${ACTIONS[own][0]}…</button> `)}</p>`}
     ${action && html`<${Ask} action=${action} params=${params} onClose=${() => setAction('')} begun=${jobs.again} />`}`;
 }
