@@ -1,6 +1,7 @@
 //! An hour without the bucket: writes go on, more of them than are kept, and each moment of before and after can be
 //! restored, while each one between is refused.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use futures_util::poll;
@@ -9,9 +10,11 @@ use serde_json::json;
 
 use super::gated_test::{Fleet, numbers, put, shipper_with};
 use super::moment::ReplicaMoment;
+use super::objects::name::{Folder, ObjectName};
 use super::outgoing::ShipOutcome;
 use super::runtime::block_on;
 use super::terms::lease::Lease;
+use super::terms::remote::Remote as _;
 use super::verify::verify;
 use crate::clock::{Clock, before};
 use crate::engine::store::Store;
@@ -147,5 +150,68 @@ async fn a_slow_base(is_gap: bool) -> Result<()> {
     put(&store, 2)?;
     assert_eq!(writer.step().await?, ShipOutcome::Done);
     assert!(verify(&fleet.copier(&door).await?.remote).await?.is_sound());
+    Ok(())
+}
+
+#[test]
+fn a_base_goes_on_where_it_was_when_the_bucket_was_away_meanwhile() {
+    for is_gap in [false, true] {
+        block_on(an_interrupted_base(is_gap)).unwrap();
+    }
+}
+
+async fn an_interrupted_base(is_gap: bool) -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let (door, value) = (fleet.world.door(), json!("x".repeat(1 << 20)));
+    let lease = Lease::new(Duration::from_secs(60 * 60));
+    let mut writer = shipper_with(&store, std::sync::Arc::new(door.clone()), &fleet.clock, SHORT, lease).await?;
+    writer = writer.with_patience(Duration::from_secs(60));
+    // A base of two parts, and a gap if they are one commit.
+    let fill = |keys: std::ops::Range<u64>| {
+        store.write(|tx| keys.clone().try_for_each(|key| tx.config().put(&format!("long-{key}"), &value)))
+    };
+    if is_gap {
+        fill(0..20)?;
+    } else {
+        for key in 0..20 {
+            fill(key..key + 1)?;
+            assert_eq!(writer.step().await?, ShipOutcome::Done);
+        }
+    }
+    let before = fleet.copier(&door).await?.remote.list(Folder::Bases).await?;
+    door.hold();
+    let mut work = Box::pin(async {
+        match is_gap {
+            true => writer.step().await,
+            false => writer.base().await,
+        }
+    });
+    // The first part is in the bucket then, and its answer is lost.
+    while !door.is_asleep() {
+        assert!(poll!(&mut work).is_pending());
+    }
+    assert!(fleet.world.let_go().await);
+    door.away(Some(refused));
+    door.wake();
+    put(&store, 1)?;
+    let begun = Instant::now();
+    // Commits are tried beside it after a second.
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert!(poll!(&mut work).is_pending(), "gap: {is_gap}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    door.away(None);
+    assert_eq!(work.await?, ShipOutcome::Done);
+    let copier = fleet.copier(&door).await?;
+    let mut made = copier.remote.list(Folder::Bases).await?;
+    made.retain(|name| !before.contains(name));
+    let base_of = |name: &ObjectName| match name {
+        ObjectName::Part(base, _) | ObjectName::Manifest(base) => *base,
+        other => panic!("{other}"),
+    };
+    let bases: HashSet<_> = made.iter().map(base_of).collect();
+    assert!(bases.len() == 1 && made.len() == 3, "{made:?}");
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    assert!(verify(&copier.remote).await?.is_sound());
     Ok(())
 }

@@ -1,11 +1,14 @@
 //! A base: every row of one moment, in parts, with a manifest that is written last.
 
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
+use tokio::time::sleep;
 
 use super::objects::kinds::{BaseManifest, BasePart};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ATTEMPT_MAX, BaseName, Folder, ObjectName};
-use super::objects::object::Object;
+use super::objects::object::{Object, StoredObject};
 use super::objects::parts::{self, PartEntry};
 use super::terms::remote::{Remote, ReplicaPosition};
 use super::terms::settle::{Settled, settle};
@@ -15,6 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The rows of a part, before they are compressed.
 const PART_BYTES: usize = 16 << 20;
+
+/// Between two tries of an object of a base.
+pub(super) const BASE_PAUSE: Duration = Duration::from_millis(500);
 
 /// A base that is whole.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +40,7 @@ pub(crate) struct UnfinishedBase {
     entries: Vec<PartEntry>,
     rows_bytes: u64,
     bytes: u64,
+    patience: Duration,
 }
 
 impl UnfinishedBase {
@@ -45,7 +52,13 @@ impl UnfinishedBase {
     pub(crate) async fn begin(remote: &impl Remote, dump: Dump, at: ReplicaPosition) -> Result<Self> {
         let time = as_stored(remote.now());
         let name = BaseName { slot: at.slot, attempt: next_attempt(remote, &at).await? };
-        Ok(Self { dump, at, time, name, entries: Vec::new(), rows_bytes: 0, bytes: 0 })
+        Ok(Self { dump, at, time, name, entries: Vec::new(), rows_bytes: 0, bytes: 0, patience: Duration::ZERO })
+    }
+
+    /// An object is tried for so long after a failure, since all parts before it would be lost.
+    #[must_use]
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Writes the next part, or the manifest behind the last one. Gives the base once it is whole.
@@ -73,7 +86,7 @@ impl UnfinishedBase {
         let object = loop {
             let part = BasePart { store, base: self.name, part: number, nonce: remote.nonce(), bytes };
             let object = remote.prepare(ObjectName::Part(self.name, number), Object::Part(part), &rows)?;
-            match settle(remote, &object).await? {
+            match self.settle(remote, &object).await? {
                 Settled::Own => break object,
                 // A list may lag: an earlier attempt left its first part behind.
                 Settled::Other(_) if number == 0 && self.name.attempt < ATTEMPT_MAX => self.name.attempt += 1,
@@ -109,9 +122,22 @@ impl UnfinishedBase {
         };
         // L8: it counts from here on.
         let object = remote.prepare(ObjectName::Manifest(self.name), Object::Manifest(manifest), &body)?;
-        match settle(remote, &object).await? {
+        match self.settle(remote, &object).await? {
             Settled::Own => Ok(MadeBase { name: self.name, at: made, bytes: self.bytes + object.bytes.len() as u64 }),
             Settled::Other(_) => Err(self.is_of_another()),
+        }
+    }
+
+    async fn settle(&self, remote: &impl Remote, object: &StoredObject) -> Result<Settled> {
+        let begun = Instant::now();
+        loop {
+            match settle(remote, object).await {
+                Err(error) if error.kind() == ErrorKind::Io && begun.elapsed() < self.patience => {
+                    tracing::warn!(%error, "an object of a base is sent again");
+                    sleep(BASE_PAUSE).await;
+                }
+                settled => return settled,
+            }
         }
     }
 

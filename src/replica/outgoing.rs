@@ -1,12 +1,12 @@
 //! The commits of a store on their way into the log of its term.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::base::UnfinishedBase;
+use super::base::{BASE_PAUSE, UnfinishedBase};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
@@ -48,6 +48,8 @@ pub(super) struct Outgoing {
     written: Option<ObjectHash>,
     /// The lease, and when the request began that renewed it last.
     lease: Option<(Lease, Duration)>,
+    /// A bucket that is away for so long ends no base.
+    pub(super) patience: Duration,
 }
 
 impl Outgoing {
@@ -55,7 +57,7 @@ impl Outgoing {
         let lease = lease.map(|lease| (lease, Duration::ZERO));
         // An earlier term may have had one.
         source.store().need_lease(lease.is_some());
-        Self { source, writer, last: None, written: None, lease }
+        Self { source, writer, last: None, written: None, lease, patience: Duration::ZERO }
     }
 
     /// L12: the lease counts from the beginning of a request that the replica has answered.
@@ -107,6 +109,10 @@ impl Outgoing {
 
     /// Writes a batch without commits, of that time or the one of the batch before.
     async fn sign(&mut self, remote: &OpenReplica, time: Timestamp) -> Result<ShipOutcome> {
+        // L2: an object whose fate is not known is the sign.
+        if self.writer.is_pending() {
+            return self.send(remote).await;
+        }
         let at = self.source.position().ok_or_else(in_no_replica)?;
         self.writer.prepare(remote, &self.source, &[], at.states, time)?;
         self.send(remote).await
@@ -199,11 +205,17 @@ impl Outgoing {
         // Signs before the gap tell no time: the moments since then are not in the replica.
         let time = at.time;
         let slot = ReplicaSlot { index: gap, ..at.slot };
-        let mut base =
-            UnfinishedBase::begin(remote, dump, ReplicaPosition { slot, sequence, states: digest, ..at }).await?;
+        let at_gap = ReplicaPosition { slot, sequence, states: digest, ..at };
+        let mut base = UnfinishedBase::begin(remote, dump, at_gap).await?.with_patience(self.patience);
         let is_before = |out: &Self| out.source.position().is_some_and(|at| at.slot.index < gap);
         let pause = |out: &Self| if is_before(out) { out.until_renewal(remote) } else { Duration::MAX };
-        let sign = async |out: &mut Self| out.sign(remote, time).await;
+        let sign = async |out: &mut Self| {
+            let signed = out.sign(remote, time).await?;
+            if out.lease.is_some() && !is_before(out) {
+                tracing::warn!("the base of a gap takes so long that the lease may end before it: gap={slot}");
+            }
+            Ok(signed)
+        };
         loop {
             match beside(self, base.next_part(remote), pause, sign).await? {
                 None => return Ok(ShipOutcome::Fenced),
@@ -232,22 +244,31 @@ impl Outgoing {
     }
 }
 
-/// Does something that may take long, and something else after each pause meanwhile. None if another process writes
-/// now.
+/// Does something that may take long, and something else after each pause meanwhile. A failure of the latter
+/// ends neither while there is patience. None if another process writes now.
 pub(super) async fn beside<R>(
     out: &mut Outgoing,
     work: impl Future<Output = Result<R>>,
     pause: impl Fn(&Outgoing) -> Duration,
     meanwhile: impl AsyncFn(&mut Outgoing) -> Result<ShipOutcome>,
 ) -> Result<Option<R>> {
-    let mut work = pin!(work);
+    let (mut work, mut away_since) = (pin!(work), None);
     loop {
+        let pause = if away_since.is_some() { BASE_PAUSE.max(pause(out)) } else { pause(out) };
         tokio::select! {
             done = &mut work => return done.map(Some),
-            () = sleep(pause(out)) => {}
+            () = sleep(pause) => {}
         }
-        if meanwhile(out).await? == ShipOutcome::Fenced {
-            return Ok(None);
+        match meanwhile(out).await {
+            Ok(ShipOutcome::Fenced) => return Ok(None),
+            Ok(ShipOutcome::Done) => away_since = None,
+            Err(error) => {
+                let since = *away_since.get_or_insert_with(Instant::now);
+                if error.kind() != ErrorKind::Io || since.elapsed() > out.patience {
+                    return Err(error);
+                }
+                tracing::warn!(%error, "commits are not shipped beside other work; it is tried again");
+            }
         }
     }
 }

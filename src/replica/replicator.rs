@@ -46,6 +46,8 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// A request is tried again for so long before its failure is told; then all of it is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// An object of a base for so long.
+const BASE_PATIENCE: Duration = Duration::from_secs(60);
 /// A stop waits so long for the rest to be shipped.
 const LAST: Duration = Duration::from_secs(5);
 /// Between two looks whether the thread is to stop.
@@ -296,7 +298,7 @@ impl Work {
             remote.note_file(self.store.file_of_boot());
         }
         let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
-        let mut shipper = Shipper::open_with(remote, source, self.lease).await?;
+        let mut shipper = Shipper::open_with(remote, source, self.lease).await?.with_patience(BASE_PATIENCE);
         let term = shipper.term();
         self.note(|state| (state.term, state.error) = (Some(term), None));
         let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);

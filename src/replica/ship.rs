@@ -96,6 +96,14 @@ impl Shipper {
         }
     }
 
+    /// A bucket that is away for so long ends no base, whose parts would all be sent again. It keeps pages of the file
+    /// from being used again meanwhile.
+    #[must_use]
+    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
+        self.out.patience = patience;
+        self
+    }
+
     /// The number of the term.
     pub(crate) fn term(&self) -> u64 {
         self.out.writer.term().0.into()
@@ -140,7 +148,7 @@ impl Shipper {
             // A gap was bridged meanwhile, with a base.
             return Ok(ShipOutcome::Done);
         }
-        let mut base = base::UnfinishedBase::begin(remote, dump, at).await?;
+        let mut base = base::UnfinishedBase::begin(remote, dump, at).await?.with_patience(out.patience);
         loop {
             match ship_beside(remote, out, base.step(remote)).await? {
                 None => return Ok(ShipOutcome::Fenced),
