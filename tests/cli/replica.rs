@@ -257,6 +257,7 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     hive.ok(&["--store", at, "put", "config", "number", "1"]);
     let status: Value = serde_json::from_str(&hive.ok(&["--store", at, "--json", "status"])).unwrap();
     assert!(status["replica"]["shipping"]["lease_left_ms"].as_u64().unwrap() > 0, "{status}");
+    assert!(hive.ok(&["replica", "status", "there"]).contains("lease of 5s"));
     let said = std::fs::File::create(file(&hive, "said")).unwrap();
     let mut program =
         hive.command(&["replica", "standby", "there", "--to", "copy.redb", "--every", "50ms", "--promote"]);
@@ -271,7 +272,11 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     service.wait().unwrap();
     let ended = standby.wait().unwrap();
     let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
-    assert!(ended.success() && said.contains("after 5s without a sign") && said.contains("ship it"), "{said}");
+    assert!(ended.success() && said.contains("after 5s without a sign"), "{said}");
+    assert!(said.contains("ship it: hivekeep --store copy.redb serve --replica-lease 5s --replica"), "{said}");
+    // Nobody waits for the lease of a term that is over.
+    let status = hive.ok(&["replica", "status", "there"]);
+    assert!(status.contains(" by a promotion: over") && !status.contains("lease of"), "{status}");
     hive.ok(&["--store", "copy.redb", "put", "config", "number", "2"]);
     // It lacks nothing that was shipped, and must not go on all the same.
     let refused = hive.run(&lease).with(1);

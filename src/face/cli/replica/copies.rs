@@ -75,13 +75,27 @@ impl Becomes {
     }
 }
 
-/// Promotes a standby, and says before that it waits for a lease.
-fn promote(mut standby: ReplicaStandby, how: &TakeOverOptions, context: &mut Context) -> Result<TakenOver> {
-    if let Some(lease) = standby.lease()?.filter(|lease| !how.force && !lease.is_over) {
+/// Promotes a standby, and says before that it waits for a lease. Gives the length of that lease too.
+fn promote(
+    mut standby: ReplicaStandby,
+    how: &TakeOverOptions,
+    context: &mut Context,
+) -> Result<(TakenOver, Option<Duration>)> {
+    let lease = standby.lease()?;
+    if let Some(lease) = lease.filter(|lease| !how.force && !lease.is_over) {
         let most = duration::exact(lease.length);
         context.out.message(format_args!("waiting for the end of the lease of the store before, at most {most}"));
     }
-    standby.promote(how)
+    Ok((standby.promote(how)?, lease.map(|lease| lease.length)))
+}
+
+/// Says how the file is shipped, with the lease that the store before had.
+fn tell_how_to_ship(path: &Path, lease: Option<Duration>, context: &mut Context) {
+    let path = path.display();
+    let lease = lease.map(|lease| format!(" --replica-lease {}", duration::exact(lease))).unwrap_or_default();
+    context
+        .out
+        .message(format_args!("ship it: hivekeep --store {path} serve{lease} --replica, with the same location"));
 }
 
 fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
@@ -106,6 +120,7 @@ impl Restore {
             context.out.message(format_args!("a newer base could not be used: {passed_over}"));
         }
         let taken = self.take(options.identity.as_deref(), context)?;
+        let (taken, lease) = taken.map_or((None, None), |(taken, lease)| (Some(taken), lease));
         match &taken {
             Some(taken) => tell_taken(&self.to, taken, context),
             None => context
@@ -116,21 +131,20 @@ impl Restore {
             context.out.json(&json!({"restored": restored, "taken_over": taken}))?;
         }
         if self.becomes.take_over {
-            let to = self.to.display();
-            context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica, with the same location"));
+            tell_how_to_ship(&self.to, lease, context);
         }
         Ok(Exit::Done)
     }
 
-    /// Lets the new file be written to, if it is to be.
-    fn take(&self, identity: Option<&str>, context: &mut Context) -> Result<Option<TakenOver>> {
+    /// Lets the new file be written to, if it is to be. Gives the length of the lease of the store before too.
+    fn take(&self, identity: Option<&str>, context: &mut Context) -> Result<Option<(TakenOver, Option<Duration>)>> {
         if self.becomes.take_over && self.at.0 == ReplicaMoment::Newest {
             // The former source may be alive: its term ends first, and what it has shipped meanwhile comes along.
             let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
             return promote(standby, &self.becomes.options(), context).map(Some);
         }
         let is_taken = self.becomes.take_over || self.becomes.as_new_store;
-        is_taken.then(|| self.becomes.apply(&self.to)).transpose()
+        is_taken.then(|| self.becomes.apply(&self.to).map(|taken| (taken, None))).transpose()
     }
 }
 
@@ -228,7 +242,7 @@ impl Standby {
                 Ok((_, Some(lease))) if lease.is_over => {
                     context.out.message("the store that writes has given no sign for the time of its lease");
                     match standby.promote(&how) {
-                        Ok(taken) => return tell_promoted(context, &self.to, &taken),
+                        Ok(taken) => return tell_promoted(context, &self.to, &taken, Some(lease.length)),
                         // Another one may have been faster.
                         Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Conflict) => {
                             context.out.message(format_args!("it is tried again: {error}"));
@@ -289,15 +303,14 @@ fn tell_lease(context: &mut Context, lease: Option<StandbyLease>) {
     }
 }
 
-fn tell_promoted(context: &mut Context, to: &Path, taken: &TakenOver) -> Result<Exit> {
-    let to = to.display();
+fn tell_promoted(context: &mut Context, to: &Path, taken: &TakenOver, lease: Option<Duration>) -> Result<Exit> {
     if context.out.is_json() {
         context.out.json_line(&json!(taken))?;
     } else {
-        let (sequence, time) = (taken.sequence, show_time(taken.time));
+        let (to, sequence, time) = (to.display(), taken.sequence, show_time(taken.time));
         context.out.line(format_args!("{to} writes from now on, behind commit {sequence} of {time}"))?;
     }
-    context.out.message(format_args!("ship it: hivekeep --store {to} serve --replica, with the same location"));
+    tell_how_to_ship(to, lease, context);
     Ok(Exit::Done)
 }
 
@@ -332,7 +345,7 @@ impl Promote {
         let standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
         let Self { keep_claims, force, .. } = self;
         let how = TakeOverOptions { keep_claims, force, actor: Some(Actor::new(user())), ..Default::default() };
-        let taken = promote(standby, &how, context)?;
-        tell_promoted(context, &self.to, &taken)
+        let (taken, lease) = promote(standby, &how, context)?;
+        tell_promoted(context, &self.to, &taken, lease)
     }
 }

@@ -10,6 +10,8 @@ mod heal;
 mod moment;
 mod source;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -17,6 +19,7 @@ use self::copies::{Promote, Restore, Standby, TakeOver};
 use self::drill::Drill;
 pub(super) use self::heal::Heal;
 use self::source::Source;
+use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::text::{counted, show_bytes};
@@ -129,7 +132,16 @@ fn shown_status(status: &ReplicaStatus) -> Vec<String> {
         let machine = term.machine.as_deref().unwrap_or("an unknown machine");
         let state = if term.is_sealed { "over" } else { "being written, or its process was killed" };
         let opened = show_time(term.opened_at);
-        lines.push(format!("term {} of {machine}, opened {opened}: {state}", term.number));
+        let how = match (term.is_restore, term.is_promotion) {
+            (true, _) => " by a restore",
+            (_, true) => " by a promotion",
+            _ => "",
+        };
+        lines.push(format!("term {} of {machine}, opened {opened}{how}: {state}", term.number));
+        if let Some(lease) = term.lease_ms.filter(|_| !term.is_sealed) {
+            let lease = duration::exact(Duration::from_millis(lease));
+            lines.push(format!("lease of {lease}: after so long without a sign, a standby may take over"));
+        }
     }
     if let Some(newest) = &status.newest {
         lines.push(format!("newest commit {} of {}", newest.sequence, show_time(newest.time)));
