@@ -139,6 +139,7 @@ fn open(store: &Store, bucket: &Arc<Bucket>, description: &StoredObject) -> Resu
 
 fn taken(bucket: &Bucket) -> Error {
     let shown = bucket.shown();
-    let message = "there is a replica already; name another prefix, or remove everything below this one";
+    let message = "there is a replica already, perhaps the last copy of a store: to go on with that store here, \
+                   restore it; for a replica of this store, name another prefix";
     Error::new(ErrorKind::Conflict, format!("{message}: location={shown}"))
 }

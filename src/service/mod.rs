@@ -36,6 +36,6 @@ pub(crate) mod replication;
 pub(crate) mod setup;
 pub(crate) mod shell;
 #[cfg(feature = "http")]
-mod steward;
+pub(crate) mod steward;
 #[cfg(feature = "http")]
 pub(crate) mod webhook;

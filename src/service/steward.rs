@@ -26,7 +26,16 @@ pub(crate) struct Steward {
     orders: RwLock<Orders>,
     failures: [AtomicU64; Work::ALL.len()],
     /// The reason why the service must end, if it must. Written once, by the thread that keeps the store open.
-    end: OnceLock<String>,
+    end: OnceLock<End>,
+}
+
+/// The reason why a service ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The store could not be opened again for too long.
+    Closed(String),
+    /// The store was a copy, and another program has promoted it.
+    Promoted,
 }
 
 /// Its settings. Read for every failure, written when the settings are reloaded.
@@ -60,9 +69,9 @@ impl Steward {
         *self.orders.write() = Orders::of(setup);
     }
 
-    /// The reason why the service must end: the store could not be opened again for too long.
-    pub(crate) fn end(&self) -> Option<&str> {
-        self.end.get().map(String::as_str)
+    /// The reason why the service must end, if it must.
+    pub(crate) fn end(&self) -> Option<&End> {
+        self.end.get()
     }
 
     /// How often a sort of work has failed since the service began.
@@ -117,8 +126,12 @@ impl Attendant for Steward {
     }
 
     fn gave_up(&self, error: &str) {
-        self.end.get_or_init(|| error.to_owned());
+        self.end.get_or_init(|| End::Closed(error.to_owned()));
         self.tell(Work::Reopen, error);
+    }
+
+    fn copy_promoted(&self) {
+        self.end.get_or_init(|| End::Promoted);
     }
 }
 

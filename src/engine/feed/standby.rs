@@ -8,6 +8,7 @@ use crate::engine::commit::{Outcome, Size, TransactionWork, with_result};
 use crate::engine::format::codec::Stored;
 use crate::engine::meta;
 use crate::engine::meta_row::MetaRow;
+use crate::engine::opening::context::Context;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
@@ -47,6 +48,12 @@ impl Store {
         self.inner.context().was_standby.get() == Some(&true)
     }
 
+    /// Whether another program has made the copy that was opened here a store that is written to. Then it is not this
+    /// one that ships it.
+    pub(crate) fn was_promoted_since(&self) -> bool {
+        self.is_standby() && matches!(self.standby(), Ok(None))
+    }
+
     /// Whether nobody writes through this store: it was opened for reading only, or is a standby.
     pub(crate) fn only_looks(&self) -> bool {
         self.inner.context.only_looks || self.is_standby()
@@ -66,7 +73,7 @@ impl Store {
     /// `Conflict` for one.
     pub(in crate::engine) fn refuse_standby(&self) -> Result<()> {
         match self.inner.context().may_be_standby() {
-            true => self.standby()?.map_or(Ok(()), |standby| standby.refuse()),
+            true => refuse(self.inner.context(), self.standby()?),
             false => Ok(()),
         }
     }
@@ -92,9 +99,22 @@ impl WriteTx<'_> {
     /// The same within a transaction, as another process may have made or left the standby since the opening.
     pub(in crate::engine) fn refuse_standby(&self) -> Result<()> {
         match self.context.may_be_standby() {
-            true => STANDBY.read(self)?.map_or(Ok(()), |standby| standby.refuse()),
+            true => refuse(self.context, STANDBY.read(self)?),
             false => Ok(()),
         }
+    }
+}
+
+/// R5: refuses a change of a standby, and of one that another program promoted while it was open here: whoever opened
+/// it for reading ships nothing.
+fn refuse(context: &Context, standby: Option<Standby>) -> Result<()> {
+    match standby {
+        Some(standby) => standby.refuse(),
+        None if context.was_standby.get() == Some(&true) => {
+            let message = "the copy became a store that is written to while it was open here; open it again to write";
+            Err(Error::conflict(message))
+        }
+        None => Ok(()),
     }
 }
 

@@ -32,7 +32,7 @@ const REPORT_AGAIN: Duration = Duration::from_secs(10 * 60);
 const ROOM: u64 = 1 << 20;
 
 /// A running thread that reopens the store's file whenever a failure has closed it. It stops when it is dropped, when
-/// the store is closed, and when it gives up.
+/// the store is closed, when it gives up, and when another program has promoted the copy that the file was.
 ///
 /// # Examples
 ///
@@ -170,6 +170,10 @@ impl Opening {
         while !self.store.is_closed() && !stop.within(LOOK) {
             if self.store.is_found_spent() && !self.open(stop) {
                 return;
+            }
+            if self.store.was_promoted_since() {
+                self.shared.known.lock().has_given_up = true;
+                return self.attendant.copy_promoted();
             }
         }
     }

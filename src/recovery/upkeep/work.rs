@@ -78,6 +78,10 @@ pub trait Attendant: Send + Sync {
     fn gave_up(&self, error: &str) {
         let _ = error;
     }
+
+    /// Called when another program has made the copy of a replica, which the store is, a store that is written to. The
+    /// program that ships it may need the file for itself.
+    fn copy_promoted(&self) {}
 }
 
 /// An attendant that permits everything and ignores failures.

@@ -12,7 +12,7 @@ mod settings;
 mod setup;
 mod value;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -27,6 +27,7 @@ use crate::face::cli::crash::told;
 use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::service::instance::Instance;
+use crate::service::steward::End;
 use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
 
 /// Open the store, or create it, and serve it over HTTP until stopped
@@ -167,7 +168,11 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
         context.out.message("warning: everybody who can reach this address can read and change the store");
     }
     let is_new = !context.path.exists();
-    let instance = Arc::new(Instance::open(&context.path, settings.setup()?)?);
+    let setup = settings.setup()?;
+    if let Some(replica) = setup.replica.as_ref().filter(|_| is_new && cfg!(feature = "replica")) {
+        return Err(nothing_to_ship(&context.path, &replica.location));
+    }
+    let instance = Arc::new(Instance::open(&context.path, setup)?);
     if token.is_none() && instance.keyring().shuts_everybody_out(instance.store().clock().now()) {
         context
             .out
@@ -182,7 +187,7 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
     let live = Live { asks_always: settings.asks_always(is_public), ..live };
     let renew: Renew = Arc::new(move |instance| source.renew(instance, &settings, is_public));
     service.serve(Served { instance: instance.clone(), live, renew }, listener)?;
-    if let Some(why) = steward.end() {
+    if let Some(End::Closed(why)) = steward.end() {
         let message =
             format!("{why}; nothing acknowledged is lost: fix the cause, or run hivekeep check, then restart");
         return Err(Error::new(ErrorKind::Reopen, message));
@@ -191,8 +196,24 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
         Ok(instance) => instance.close()?,
         Err(instance) => instance.close_in_use()?,
     }
+    if steward.end() == Some(&End::Promoted) {
+        context
+            .out
+            .message("the copy was promoted, so this service ends: the one that ships the store may need its file");
+    }
     context.out.message("closed");
     Ok(Exit::Done)
+}
+
+/// The refusal of a service that is to ship a store where there is none: a new one would be in the way of the restore
+/// that the operator of a new machine has forgotten.
+fn nothing_to_ship(path: &Path, replica: &str) -> Error {
+    let path = path.display();
+    let message = format!(
+        "no store at {path}, so there is nothing to ship; on a new machine, restore it first: hivekeep replica restore \
+         {replica} --to {path} --take-over; a new fleet begins with hivekeep serve, and then hivekeep replica init {replica}"
+    );
+    Error::new(ErrorKind::NoStore, message)
 }
 
 /// Whether the store has keys, which the service then asks for.
