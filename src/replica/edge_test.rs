@@ -1,11 +1,18 @@
-//! A standby at the edge of what was collected: at its very slot it goes on, and one slot before it is made anew.
+//! Copies at an edge: of what was collected, where a standby at its very slot goes on and one slot before it is made
+//! anew; and of a moment to which the history goes back.
+
+use std::time::{Duration, Instant};
 
 use super::follower::{Follower, FollowerStep};
-use super::gated_test::{Fleet, HOUR, numbers, put};
+use super::gated_test::{Fleet, HOUR, numbers, put, shipper_with};
+use super::moment::ReplicaMoment;
 use super::outgoing::ShipOutcome;
 use super::runtime::block_on;
+use super::take_over::TakeOverOptions;
 use super::terms::collect::CollectStep;
-use crate::error::Result;
+use super::terms::lease::Lease;
+use super::verify::verify;
+use crate::error::{ErrorKind, Result};
 
 #[test]
 fn a_standby_at_the_edge_of_a_collection_goes_on_and_one_slot_before_is_made_anew() {
@@ -54,5 +61,48 @@ async fn edge(is_before: bool) -> Result<()> {
     };
     assert_eq!(matches!(step, FollowerStep::Anew(_)), is_before, "{step:?} after {steps} steps");
     assert_eq!(numbers(copy.store()?), [0, 1, 2, 3]);
+    Ok(())
+}
+
+#[test]
+fn an_earlier_moment_that_is_taken_over_ends_the_writer_and_its_lease_first() {
+    for lease in [None, Lease::new(Duration::from_secs(2))] {
+        block_on(back_to_a_moment(lease)).unwrap();
+    }
+}
+
+async fn back_to_a_moment(lease: Option<Lease>) -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let door = fleet.world.door();
+    let objects = std::sync::Arc::new(door.clone());
+    let mut writer = shipper_with(&store, objects, &fleet.clock, Duration::from_secs(1), lease).await?;
+    put(&store, 1)?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    let moment = ReplicaMoment::Sequence(store.feed_status()?.unwrap().sequence);
+    put(&store, 2)?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    let (copier, how) = (fleet.copier(&fleet.world.door()).await?, TakeOverOptions::default());
+    let (past, other) = (fleet.path("past.redb"), fleet.path("other.redb"));
+    for path in [&past, &other] {
+        copier.restore(path, &moment).await?;
+    }
+    let begun = Instant::now();
+    Follower::open(copier.clone(), &past, fleet.options()).await?.take_over(&how).await?;
+    // Until then the writer may have told of successes.
+    assert!(begun.elapsed() >= lease.map_or(Duration::ZERO, Lease::length), "{:?}", begun.elapsed());
+    assert!(lease.is_none() || put(&store, 3).is_err());
+    put(&store.locally(), 3)?;
+    assert_eq!(writer.step().await?, ShipOutcome::Fenced);
+    let late = Follower::open(copier.clone(), &other, fleet.options()).await?.take_over(&how).await.unwrap_err();
+    assert!(late.kind() == ErrorKind::Conflict && late.to_string().contains("earlier moment"), "{late}");
+    let past = fleet.open(&past)?;
+    let mut shipper = fleet.shipper(&door, &past).await?;
+    put(&past, 4)?;
+    assert_eq!(shipper.step().await?, ShipOutcome::Done);
+    let newest = fleet.path("newest.redb");
+    copier.restore(&newest, &ReplicaMoment::Newest).await?;
+    assert_eq!(numbers(&fleet.open(&newest)?), numbers(&past));
+    assert_eq!(numbers(&past), [1, 4]);
+    assert!(verify(&copier.remote).await?.is_sound());
     Ok(())
 }

@@ -27,10 +27,15 @@ use crate::state::INDEXES;
 
 /// After so many steps in a row that found nothing, a list is asked too, and whether the next object was collected.
 const LOOK_AFTER: u32 = 60;
-/// So often a copy catches up before it takes the replica over; a writer may always be a little ahead.
+/// So often a copy that is not behind catches up before it takes the replica over; a writer may always be a little
+/// ahead.
 const CATCH_UPS: u32 = 4;
+/// A copy that is behind has come near after so many steps, however fast the writer is.
+const STEPS_MAX: u32 = 1_000;
 /// A copy that was so many objects behind may be behind again.
 const BEHIND: u32 = 3;
+/// A step goes over so many objects at most, so that the caller hears of it while a writer is as fast.
+const STEP_OBJECTS: u32 = 1_000;
 
 /// A copy that follows the log of a replica.
 pub(crate) struct Follower {
@@ -154,10 +159,12 @@ impl Follower {
     /// as [`Follower::step`]. The copy follows on then.
     pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
         // So little is left that the writer is kept waiting for a moment only.
-        for _ in 0..CATCH_UPS {
-            if self.step().await? == FollowerStep::Nothing {
+        let mut near = 0;
+        for _ in 0..STEPS_MAX {
+            if self.step().await? == FollowerStep::Nothing || near == CATCH_UPS {
                 break;
             }
+            near += u32::from(!self.is_behind);
         }
         let position = self.position()?;
         if how.if_silent && !self.lease().await?.is_some_and(|(_, is_over)| is_over) {
@@ -168,16 +175,39 @@ impl Follower {
         let silence = self.silence.map(|(silence, _)| silence);
         let beginning =
             Beginning { silence, if_silent: how.if_silent, is_forced: how.force, ..BegunFrom::Promotion.into() };
-        let mut filler = Filler::resume(self.taken()?, &position)?;
+        self.begin(&position, beginning, how).await
+    }
+
+    /// Makes the copy as it is the source of the replica, which gives up what it has behind it: opens the next term,
+    /// which ends the one of the process that writes now.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
+    /// the errors of the replica. The copy stays one then.
+    pub(crate) async fn take_over(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
+        let position = self.position()?;
+        self.begin(&position, Beginning { is_forced: how.force, ..BegunFrom::Restore.into() }, how).await
+    }
+
+    async fn begin(
+        &mut self,
+        position: &CopyPosition,
+        beginning: Beginning,
+        how: &TakeOverOptions,
+    ) -> Result<TakenOver> {
+        let mut filler = Filler::resume(self.taken()?, position)?;
         let opened = begin_and_release(&*self.copier.remote, &mut filler, beginning).await;
         let (receiver, opened) = filler.end(opened)?;
-        match opened? {
-            OpenedAs::Writer(..) => take_over_open(receiver, how, ReplicaThen::GoesOn),
-            OpenedAs::Overtaken => {
-                Err(Error::conflict("another process takes the replica over at the same moment; look which one it is"))
+        let message = match opened? {
+            OpenedAs::Writer(..) => return take_over_open(receiver, how, ReplicaThen::GoesOn),
+            OpenedAs::Overtaken => "another process takes the replica over at the same moment; look which one it is",
+            OpenedAs::Apart if beginning.from == BegunFrom::Restore => {
+                "the history was moved to an earlier moment since this copy was made; restore the moment once more"
             }
-            OpenedAs::Apart => Err(Error::conflict("the copy could not come to the end of the replica; try again")),
-        }
+            OpenedAs::Apart => "the copy could not come to the end of the replica; try again",
+        };
+        Err(Error::conflict(message))
     }
 
     /// Closes the copy.
@@ -189,15 +219,18 @@ impl Follower {
         self.receiver.take().map_or(Ok(()), Receiver::close)
     }
 
-    /// Follows the log as far as it goes, and says over how many objects.
+    /// Follows the log as far as it goes, or over some objects, and says over how many.
     async fn follow(&mut self, position: &CopyPosition) -> Result<(Followed, u32)> {
         let mut filler = Filler::resume(self.taken()?, position)?;
-        let ahead = Prefetch::new(&*self.copier.remote, if self.is_behind { LOG_AT_ONCE } else { 1 });
-        let mut moved = 0_u32;
+        // One request after another is slower than a writer that is nearer to the bucket.
+        let (at_once, most) = if self.is_behind { (LOG_AT_ONCE, STEP_OBJECTS) } else { (1, BEHIND) };
+        let (ahead, mut moved) = (Prefetch::new(&*self.copier.remote, at_once), 0);
         let followed = loop {
-            match follow(&ahead, &mut filler).await {
-                Ok(Followed::Moved) => moved = moved.saturating_add(1),
-                other => break other,
+            let step = follow(&ahead, &mut filler).await;
+            let has_moved = matches!(step, Ok(Followed::Moved));
+            moved += u32::from(has_moved);
+            if !has_moved || moved == most {
+                break step;
             }
         };
         let (receiver, done) = filler.end(followed)?;

@@ -105,7 +105,7 @@ impl ReplicaStandby {
     }
 
     /// Whether the file at a path was a copy that was promoted, or is the source of a replica otherwise. False if there
-    /// is none.
+    /// is none, and for the file of a store that was overtaken.
     ///
     /// # Errors
     ///
@@ -115,13 +115,13 @@ impl ReplicaStandby {
             return Ok(false);
         }
         let store = Store::options().create(false).session(false).open_with(path.as_ref(), INDEXES)?;
-        let is_source = !store.is_standby() && store.feed_status()?.is_some();
+        let is_source = !store.is_standby() && store.feed_status()?.is_some() && store.overtaken()?.is_none();
         store.close_file()?;
         Ok(is_source)
     }
 
-    /// Applies everything that is in the replica now. Call it about once in a second; without anything new it costs
-    /// one request.
+    /// Applies everything that is in the replica now, or some thousand objects of it. Call it about once in a second,
+    /// and at once while it moves; without anything new it costs one request.
     ///
     /// # Errors
     ///
@@ -170,6 +170,17 @@ impl ReplicaStandby {
     pub fn promote(self, options: &TakeOverOptions) -> Result<TakenOver> {
         let Self { follower, runtime } = self;
         runtime.block_on(follower.promote(options))
+    }
+
+    /// The same for the copy as it is: the replica gives up all that it has behind it.
+    ///
+    /// # Errors
+    ///
+    /// As [`promote`](Self::promote), and `Conflict` when the history was moved to an earlier moment since the copy was
+    /// made.
+    pub fn take_over(self, options: &TakeOverOptions) -> Result<TakenOver> {
+        let Self { follower, runtime } = self;
+        runtime.block_on(follower.take_over(options))
     }
 
     /// Closes the copy.

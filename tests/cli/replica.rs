@@ -312,3 +312,75 @@ fn a_service_over_a_copy_tells_its_moment_with_each_response() {
         service.wait().unwrap();
     }
 }
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_service_over_a_copy_writes_nothing_and_ends_once_the_copy_is_promoted() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    hive.ok(&["replica", "standby", "there", "--to", "copy.redb", "--once"]);
+    let create = |name: &str| std::fs::File::create(file(&hive, name)).unwrap();
+    let (out, said) = (create("out"), create("said"));
+    let mut program = hive.command(&["--store", "copy.redb", "--json", "serve", "--listen", "127.0.0.1:0"]);
+    let mut service = program.args(["--archive-every", "off"]).stdout(out).stderr(said).spawn().unwrap();
+    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
+    wait_until("the service does not listen", || greeting().contains("listening"));
+    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+    let at = line["listening"].as_str().unwrap();
+    assert!(hive.run(&["--store", at, "put", "config", "number", "2"]).with(1).err.contains("copy"));
+    hive.ok(&["replica", "promote", "there", "--to", "copy.redb"]);
+    // Nobody would ship what it writes.
+    let refused = hive.run(&["--store", at, "put", "config", "number", "2"]);
+    assert!(refused.code != Some(0), "{} {}", refused.out, refused.err);
+    let ended = service.wait().unwrap();
+    let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
+    assert!(ended.success() && said.contains("the copy was promoted"), "{said}");
+    hive.ok(&["--store", "copy.redb", "put", "config", "number", "3"]);
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn a_service_that_is_to_ship_a_store_where_there_is_none_makes_none() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    let refused = hive.run(&["--store", "new.redb", "serve", "--listen", "127.0.0.1:0", "--replica", "there"]).with(10);
+    let restore = "hivekeep replica restore there --to new.redb --take-over";
+    assert!(refused.err.contains(restore), "{}", refused.err);
+    assert!(!file(&hive, "new.redb").exists());
+    // As it says.
+    hive.ok(&["replica", "restore", "there", "--to", "new.redb", "--take-over"]);
+    let taken = hive.run(&["--store", "new.redb", "replica", "init", "there"]).with(1);
+    assert!(!taken.err.contains("remove"), "{}", taken.err);
+}
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_moment_that_is_taken_over_ends_the_writer_before_and_says_what_the_replica_gives_up() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    let early = hive.ok(&["replica", "restore", "there", "--to", "early.redb"]);
+    let sequence = early.split("commit ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let out = std::fs::File::create(file(&hive, "out")).unwrap();
+    let serve = ["--json", "serve", "--listen", "127.0.0.1:0", "--replica", "there", "--replica-interval", "50ms"];
+    let mut service = hive.command(&serve).args(["--archive-every", "off"]).stdout(out).spawn().unwrap();
+    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
+    wait_until("the service does not listen", || greeting().contains("listening"));
+    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+    let at = line["listening"].as_str().unwrap();
+    hive.ok(&["--store", at, "put", "config", "number", "2"]);
+    let newest = || hive.ok(&["replica", "status", "there"]);
+    wait_until("nothing is shipped", || !newest().contains(&format!("newest commit {sequence} ")));
+    let moment = format!("sequence {sequence}");
+    let back = ["replica", "restore", "there", "--to", "past.redb", "--at", &moment, "--take-over"];
+    let back = hive.run(&back).with(0);
+    assert!(back.err.contains(&format!("gives up what it had behind commit {sequence}")), "{}", back.err);
+    assert!(newest().contains(" by a restore: over"), "{}", newest());
+    // Before the new one is shipped.
+    wait_until("the service goes on writing", || hive.run(&["--store", at, "put", "config", "n", "3"]).code != Some(0));
+    hive.ok(&["--store", "past.redb", "put", "config", "number", "4"]);
+    service.kill().unwrap();
+    service.wait().unwrap();
+}

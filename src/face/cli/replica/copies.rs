@@ -82,11 +82,16 @@ fn promote(
     context: &mut Context,
 ) -> Result<(TakenOver, Option<Duration>)> {
     let lease = standby.lease()?;
-    if let Some(lease) = lease.filter(|lease| !how.force && !lease.is_over) {
-        let most = duration::exact(lease.length);
-        context.out.message(format_args!("waiting for the end of the lease of the store before, at most {most}"));
+    if lease.is_some_and(|lease| !how.force && !lease.is_over) {
+        tell_wait(lease.map(|lease| lease.length), context);
     }
     Ok((standby.promote(how)?, lease.map(|lease| lease.length)))
+}
+
+fn tell_wait(lease: Option<Duration>, context: &mut Context) {
+    if let Some(lease) = lease.map(duration::exact) {
+        context.out.message(format_args!("waiting for the end of the lease of the store before, at most {lease}"));
+    }
 }
 
 /// Says how the file is shipped, with the lease that the store before had.
@@ -105,11 +110,6 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        if self.becomes.force && self.at.0 != ReplicaMoment::Newest {
-            let message =
-                "--force is for the newest moment; of an earlier one, serve waits for the lease of the store before";
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
         let options = RestoreReplicaOptions { at: self.at.0.clone(), identity: self.from.identity()? };
         let restored = Store::restore_replica(&self.from.location, &self.to, &options)?;
         if !context.out.is_json() {
@@ -138,13 +138,44 @@ impl Restore {
 
     /// Lets the new file be written to, if it is to be. Gives the length of the lease of the store before too.
     fn take(&self, identity: Option<&str>, context: &mut Context) -> Result<Option<(TakenOver, Option<Duration>)>> {
-        if self.becomes.take_over && self.at.0 == ReplicaMoment::Newest {
-            // The former source may be alive: its term ends first, and what it has shipped meanwhile comes along.
-            let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
-            return promote(standby, &self.becomes.options(), context).map(Some);
+        if !self.becomes.take_over {
+            return self
+                .becomes
+                .as_new_store
+                .then(|| self.becomes.apply(&self.to).map(|taken| (taken, None)))
+                .transpose();
         }
-        let is_taken = self.becomes.take_over || self.becomes.as_new_store;
-        is_taken.then(|| self.becomes.apply(&self.to).map(|taken| (taken, None))).transpose()
+        // The former source may be alive: its term ends first.
+        let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
+        // And what it has shipped meanwhile comes along, unless the moment is an earlier one.
+        match self.at.0 {
+            ReplicaMoment::Newest => promote(standby, &self.becomes.options(), context).map(Some),
+            _ => self.go_back(standby, identity, context).map(Some),
+        }
+    }
+
+    /// Takes a copy of an earlier moment over, and says what the replica gives up.
+    fn go_back(
+        &self,
+        standby: ReplicaStandby,
+        identity: Option<&str>,
+        context: &mut Context,
+    ) -> Result<(TakenOver, Option<Duration>)> {
+        let how = self.becomes.options();
+        let before = Store::replica_status(&self.from.location, identity)?;
+        let lease = before.term.as_ref().and_then(|term| term.lease_ms).map(Duration::from_millis);
+        if before.term.is_some_and(|term| !term.is_sealed) && !how.force {
+            tell_wait(lease, context);
+        }
+        let taken = standby.take_over(&how)?;
+        if let Some(newest) = before.newest.filter(|newest| newest.sequence > taken.sequence) {
+            let (sequence, time) = (newest.sequence, show_time(newest.time));
+            context.out.message(format_args!(
+                "the replica gives up what it had behind commit {}, up to commit {sequence} of {time}",
+                taken.sequence
+            ));
+        }
+        Ok((taken, lease))
     }
 }
 
