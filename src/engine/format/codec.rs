@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::RECORD_BYTES;
 
+/// Most stored values fit into as many bytes, so that writing one seldom moves it.
+const USUAL: usize = 512;
+
 /// No stored value is longer; a length inside of one that claims more is damage.
 const LIMIT: usize = RECORD_BYTES;
 
@@ -33,7 +36,8 @@ pub(crate) trait Stored: Serialize + DeserializeOwned {
 
 /// The bytes of `value`, its version first.
 pub(crate) fn encode<T: Stored>(value: &T) -> Result<Vec<u8>> {
-    let mut bytes = vec![value.version()];
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.push(value.version());
     bincode::serde::encode_into_std_write(value, &mut bytes, config())
         .map_err(|source| Error::invalid(format!("{} cannot be stored: {source}", T::WHAT)).with_source(source))?;
     Ok(bytes)

@@ -28,6 +28,9 @@ pub(crate) trait OpenTable {
     /// The value of a key.
     fn value_of(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
 
+    /// Leaves the value of a key in `out`, which is emptied first; says whether there is one.
+    fn copy_value(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure>;
+
     /// The rows of a range that is not empty, in its direction.
     fn rows_in(&self, range: &KeyRange) -> Result<RowRefs<'_>, Failure>;
 
@@ -45,6 +48,11 @@ pub(crate) trait OpenTable {
 impl<T: ReadableTable<Bytes, Bytes>> OpenTable for T {
     fn value_of(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         Ok(self.get(key)?.map(|value| value.value().to_vec()))
+    }
+
+    fn copy_value(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
+        out.clear();
+        Ok(self.get(key)?.map(|value| out.extend_from_slice(value.value())).is_some())
     }
 
     fn rows_in(&self, range: &KeyRange) -> Result<RowRefs<'_>, Failure> {
@@ -207,6 +215,24 @@ impl<'a> WriteTables<'a> {
         value: Option<&[u8]>,
         old: &mut Vec<u8>,
     ) -> Result<bool> {
+        self.change(table, key, value, |before| {
+            old.clear();
+            before.map(|before| old.extend_from_slice(before)).is_some()
+        })
+    }
+
+    /// The same for a caller who knows what the key has.
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        self.change(table, key, value, |_| ())
+    }
+
+    fn change<R>(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        value: Option<&[u8]>,
+        see: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R> {
         self.open(table)?;
         self.transaction.note(table, key);
         let opened = self.tables[table as usize].get_mut().ok_or_else(|| Error::damaged("a table is closed"))?;
@@ -215,8 +241,7 @@ impl<'a> WriteTables<'a> {
                 Some(value) => opened.insert(key, value)?,
                 None => opened.remove(key)?,
             };
-            old.clear();
-            Ok(before.map(|before| old.extend_from_slice(before.value())).is_some())
+            Ok(see(before.as_ref().map(redb::AccessGuard::value)))
         })
     }
 }

@@ -30,6 +30,17 @@ impl<B: Tables, L: Layer> Rows<B, L> {
         guard.read(|| opened.value_of(key))
     }
 
+    /// Leaves the value of a key in `out`, which is emptied first; says whether there is one.
+    fn copy_value(&self, table: Table, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
+        let guard = self.base.guard();
+        if let Some(value) = guard.read(|| Ok(self.layer.find(table, key)))? {
+            out.clear();
+            return Ok(value.map(|value| out.extend_from_slice(&value)).is_some());
+        }
+        let opened = self.base.open(table)?;
+        guard.read(|| opened.copy_value(key, out))
+    }
+
     /// At most `limit` rows of a range, in its direction.
     pub(crate) fn page(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
         self.collect(table, range, limit, usize::MAX)
@@ -180,15 +191,33 @@ impl<'a> WriteRows<'a> {
         value: Option<&[u8]>,
         old: &mut Vec<u8>,
     ) -> Result<bool> {
+        self.make_room()?;
+        match self {
+            Self::Redb(rows) => rows.base.replace(table, key, value, old),
+            Self::Set(set) => set.replace(table, key, value, old),
+        }
+    }
+
+    /// The same for a caller who knows what the key has: something or nothing.
+    pub(crate) fn put_over(&mut self, table: Table, key: &[u8], is_there: bool, value: Option<&[u8]>) -> Result<()> {
+        self.make_room()?;
+        match self {
+            Self::Redb(rows) => rows.base.put(table, key, value),
+            Self::Set(set) => {
+                set.rows.layer.own.put(table, key, is_there, value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Rows that take too much memory go into redb.
+    fn make_room(&mut self) -> Result<()> {
         if let Self::Set(set) = self
             && set.rows.layer.own.bytes() >= set.most_bytes
         {
             *self = set.go_into_redb()?;
         }
-        match self {
-            Self::Redb(rows) => rows.base.replace(table, key, value, old),
-            Self::Set(set) => set.replace(table, key, value, old),
-        }
+        Ok(())
     }
 
     /// Writes every row of a set.
@@ -200,10 +229,7 @@ impl<'a> WriteRows<'a> {
 
 impl<'a> SetRows<'a> {
     fn replace(&mut self, table: Table, key: &[u8], value: Option<&[u8]>, old: &mut Vec<u8>) -> Result<bool> {
-        let before = self.rows.get(table, key)?;
-        let is_there = before.is_some();
-        old.clear();
-        old.extend_from_slice(before.as_deref().unwrap_or_default());
+        let is_there = self.rows.copy_value(table, key, old)?;
         if is_there || value.is_some() {
             self.rows.layer.own.put(table, key, is_there, value);
         }

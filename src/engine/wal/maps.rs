@@ -1,6 +1,6 @@
 //! Rows that redb does not have: those of the entries of a section, by number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map as map};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -167,13 +167,18 @@ impl Content {
     fn put(&mut self, number: u64, change: &RowChange<'_>) {
         let value = change.value.map(Bytes::from);
         self.bytes += change.key.len() + change.value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
-        // W9: readers of earlier numbers still need the value before.
-        if let Some(versions) = self.tables[change.table as usize].get_mut(change.key) {
-            let before = std::mem::replace(&mut versions.newest, (number, value));
-            versions.older.push(before);
-        } else {
-            let versions = Versions { is_below: change.was_there, newest: (number, value), older: Vec::new() };
-            self.tables[change.table as usize].insert(Bytes::from(change.key), versions);
+        // One way down the tree: most rows of a queue are new.
+        match self.tables[change.table as usize].entry(Bytes::from(change.key)) {
+            // W9: readers of earlier numbers still need the value before.
+            map::Entry::Occupied(mut held) => {
+                let versions = held.get_mut();
+                let before = std::mem::replace(&mut versions.newest, (number, value));
+                versions.older.push(before);
+            }
+            map::Entry::Vacant(place) => {
+                let versions = Versions { is_below: change.was_there, newest: (number, value), older: Vec::new() };
+                place.insert(versions);
+            }
         }
         let more = i64::from(change.value.is_some()) - i64::from(change.was_there);
         if more != 0 {

@@ -1,6 +1,7 @@
 //! The rows that a closure has written so far, and how they lie over those of the log.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::maps::{Bytes, Layer, LayerPage, Overlay, ROW_OVERHEAD, Value, merged, page_of};
 use crate::engine::format::row_change::RowChange;
@@ -27,14 +28,15 @@ impl WriteSet {
     pub(crate) fn put(&mut self, table: Table, key: &[u8], is_there: bool, value: Option<&[u8]>) {
         self.more[table as usize] += i64::from(value.is_some()) - i64::from(is_there);
         self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
-        let rows = &mut self.tables[table as usize];
-        let was_there = rows.get(key).map_or(is_there, |written| written.was_there);
-        // It came and went within the closure, so the entry need not name it.
-        if !was_there && value.is_none() {
-            rows.remove(key);
-            return;
+        let value = value.map(Bytes::from);
+        // One way down the tree: most rows of a closure are new to it.
+        match self.tables[table as usize].entry(Bytes::from(key)) {
+            // It came and went within the closure, so the entry need not name it.
+            Entry::Occupied(held) if !held.get().was_there && value.is_none() => _ = held.remove(),
+            Entry::Occupied(mut held) => held.get_mut().value = value,
+            Entry::Vacant(_) if !is_there && value.is_none() => {}
+            Entry::Vacant(place) => _ = place.insert(Written { was_there: is_there, value }),
         }
-        rows.insert(Bytes::from(key), Written { was_there, value: value.map(Bytes::from) });
     }
 
     /// About how much memory the rows take. Overwritten values count too.

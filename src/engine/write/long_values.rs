@@ -5,16 +5,23 @@ use crate::engine::format::schema::CollectionId;
 use crate::engine::format::value::{MAX_WHOLE, PIECE, head, piece_key, whole};
 use crate::engine::records::Records;
 use crate::engine::write::WriteTx;
+use crate::engine::write::found::Found;
 use crate::error::{Error, Result};
 
 impl WriteTx<'_> {
     /// Writes a value in one frame, or in pieces when it is long. Pieces that stay the same are not written.
-    pub(crate) fn put_value(&mut self, collection: CollectionId, key: &[u8], payload: &[u8]) -> Result<()> {
+    pub(super) fn put_value(
+        &mut self,
+        collection: CollectionId,
+        key: &[u8],
+        payload: &[u8],
+        found: Option<Found>,
+    ) -> Result<()> {
         if payload.len() <= MAX_WHOLE {
-            let before = self.put_state(collection, key, State::Present(payload))?;
+            let before = self.put_state_over(found, collection, key, State::Present(payload))?;
             return self.remove_pieces(collection, key, 0..before);
         }
-        let before = self.put_state(collection, key, State::Chunked(&head(payload)))?;
+        let before = self.put_state_over(found, collection, key, State::Chunked(&head(payload)))?;
         let mut after = 0;
         for bytes in payload.chunks(PIECE) {
             let piece = piece_key(collection, key, after);
@@ -27,8 +34,8 @@ impl WriteTx<'_> {
     }
 
     /// Removes a value, with its pieces when it has some.
-    pub(crate) fn remove_value(&mut self, collection: CollectionId, key: &[u8]) -> Result<bool> {
-        let Some(pieces) = self.remove_state(collection, key)? else { return Ok(false) };
+    pub(super) fn remove_value(&mut self, collection: CollectionId, key: &[u8], found: Option<Found>) -> Result<bool> {
+        let Some(pieces) = self.remove_state_over(found, collection, key)? else { return Ok(false) };
         self.remove_pieces(collection, key, 0..pieces)?;
         Ok(true)
     }

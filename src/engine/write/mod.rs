@@ -5,25 +5,28 @@
 //!
 //! A put goes through them in this order:
 //!
-//! * here: the index rows; then `long_values`: the value in one piece or in several
+//! * `index_rows`: those that follow from the row that is `found`, and from the new one
+//! * `long_values`: the value in one piece or in several
 //! * `versions`: the frame of each, the pre-image that a point needs, and the digest of the collection
 //! * here again: `replace`, the one place where a row changes, on [`rows`](crate::engine::rows)
 //!
 //! A restore changes the index rows itself, and then begins at `versions`. `read` is the closure's view of its own
 //! transaction.
 
+mod found;
+mod index_rows;
 mod long_values;
 mod read;
 mod versions;
 
 use std::collections::BTreeMap;
 
+use self::found::Found;
 use crate::engine::acting::Acting;
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::frame::{self, State};
-use crate::engine::format::index::RowIs;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::format::wakes::Wakes;
 use crate::engine::meta;
@@ -51,6 +54,7 @@ pub struct WriteTx<'a> {
     /// For whom the closure writes.
     pub(crate) acting: Option<Acting>,
     buffers: Buffers,
+    spare: Spare,
 }
 
 /// The state that the closures of one transaction share; written to `meta` before the commit.
@@ -86,6 +90,13 @@ struct Buffers {
     undo: Vec<u8>,
 }
 
+/// The same for rows that have no versions.
+#[derive(Default)]
+struct Spare {
+    frame: Vec<u8>,
+    old: Vec<u8>,
+}
+
 impl Batch {
     /// The state that a transaction begins with.
     pub(crate) fn begin(rows: &WriteRows<'_>) -> Result<Self> {
@@ -115,6 +126,7 @@ impl<'a> WriteTx<'a> {
             half_done: false,
             acting: None,
             buffers: Buffers::default(),
+            spare: Spare::default(),
         }
     }
 
@@ -139,8 +151,8 @@ impl<'a> WriteTx<'a> {
             return Err(Error::invalid(format!("a key is too long: bytes={} max={MAX_KEY}", key.len())));
         }
         self.whole_or_refused(|tx| {
-            tx.reindex(collection, key, Some(payload))?;
-            tx.put_value(collection, key, payload)
+            let found = tx.reindex(collection, key, Some(payload))?;
+            tx.put_value(collection, key, payload, found)
         })
     }
 
@@ -151,8 +163,8 @@ impl<'a> WriteTx<'a> {
     /// `Damaged` when the record is damaged.
     pub(crate) fn remove(&mut self, collection: CollectionId, key: &[u8]) -> Result<bool> {
         self.whole_or_refused(|tx| {
-            tx.reindex(collection, key, None)?;
-            tx.remove_value(collection, key)
+            let found = tx.reindex(collection, key, None)?;
+            tx.remove_value(collection, key, found)
         })
     }
 
@@ -214,44 +226,18 @@ impl<'a> WriteTx<'a> {
         Ok(self.batch.stats.entry(collection).or_default())
     }
 
-    /// X1: removes the index rows of the earlier record, and writes those of the new one.
-    fn reindex(&mut self, collection: CollectionId, key: &[u8], new: Option<&[u8]>) -> Result<()> {
-        let Some(rule) = self.context.index_rule(collection) else { return Ok(()) };
-        let old = self.get(collection, key)?;
-        let before = rule.keys(key, old.as_deref())?;
-        let after = rule.keys(key, new)?;
-        self.change_index(&before, &after)
-    }
-
-    /// Replaces some index rows by others.
-    pub(crate) fn change_index(&mut self, before: &[Vec<u8>], after: &[Vec<u8>]) -> Result<()> {
-        for gone in before.iter().filter(|key| !after.contains(key)) {
-            self.remove_row(Table::Index, gone)?;
-            self.note_wakes(gone, RowIs::Gone);
-        }
-        for new in after.iter().filter(|key| !before.contains(key)) {
-            self.put_row(Table::Index, new, &[])?;
-            self.note_wakes(new, RowIs::New);
-        }
-        Ok(())
-    }
-
-    fn note_wakes(&mut self, row: &[u8], is: RowIs) {
-        for rule in self.context.indexes {
-            (rule.wakes)(row, is, &mut self.batch.wakes);
-        }
-    }
-
     /// Writes a row of an unversioned table (F2: its birth is 0).
     pub(crate) fn put_row(&mut self, table: Table, key: &[u8], payload: &[u8]) -> Result<()> {
-        let mut bytes = Vec::new();
-        frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
         if table == Table::Events {
             self.batch.has_events = true;
             // The event log outside of the store gets it too, and no power cut takes it back there.
             self.wait_for_disk();
         }
-        self.insert(table, key, &bytes)
+        let mut bytes = std::mem::take(&mut self.spare.frame);
+        frame::encode(&mut bytes, table.place(key), Epoch(0), State::Present(payload));
+        let done = self.insert(table, key, &bytes);
+        self.spare.frame = bytes;
+        done
     }
 
     /// Removes a row of an unversioned table; says whether there was one.
@@ -331,14 +317,19 @@ impl<'a> WriteTx<'a> {
 
     /// Stores a row as it is.
     pub(crate) fn insert(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<()> {
-        let mut old = Vec::new();
-        self.replace(table, key, Some(value), &mut old).map(drop)
+        self.replace_unseen(table, key, Some(value)).map(drop)
     }
 
     /// Deletes a row; says whether there was one.
     pub(crate) fn delete(&mut self, table: Table, key: &[u8]) -> Result<bool> {
-        let mut old = Vec::new();
-        self.replace(table, key, None, &mut old)
+        self.replace_unseen(table, key, None)
+    }
+
+    fn replace_unseen(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<bool> {
+        let mut old = std::mem::take(&mut self.spare.old);
+        let done = self.replace(table, key, value, &mut old);
+        self.spare.old = old;
+        done
     }
 
     /// The one place where a row changes: stores or deletes it, leaves what it was in `old` and in the list of
@@ -352,12 +343,26 @@ impl<'a> WriteTx<'a> {
     ) -> Result<bool> {
         let existed = self.stored.replace(table, key, value, old)?;
         if existed || value.is_some() {
-            self.batch.changed = true;
-            self.row_changes += 1;
-            if let Some(overwritten) = &mut self.overwritten {
-                overwritten.push(Overwritten { table, key: key.to_vec(), value: existed.then(|| old.clone()) });
-            }
+            self.note_overwritten(table, key, existed.then_some(&**old));
         }
         Ok(existed)
+    }
+
+    /// The same with a row of `live` that this transaction has read, and whose bytes need not be read again.
+    fn replace_found(&mut self, key: &[u8], value: Option<&[u8]>, found: &Found) -> Result<bool> {
+        let old = found.bytes();
+        if old.is_some() || value.is_some() {
+            self.stored.put_over(Table::Live, key, old.is_some(), value)?;
+            self.note_overwritten(Table::Live, key, old);
+        }
+        Ok(old.is_some())
+    }
+
+    fn note_overwritten(&mut self, table: Table, key: &[u8], old: Option<&[u8]>) {
+        self.batch.changed = true;
+        self.row_changes += 1;
+        if let Some(overwritten) = &mut self.overwritten {
+            overwritten.push(Overwritten { table, key: key.to_vec(), value: old.map(<[u8]>::to_vec) });
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The versions of a record: its newest frame, and the pre-image and tombstone that a point needs.
 
+use super::found::Found;
 use super::{Buffers, WriteTx};
 use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::frame::{self, Frame, State};
@@ -13,8 +14,19 @@ impl WriteTx<'_> {
     /// Writes one frame of a record in the open epoch; the pre-image is kept when a point needs it. Gives the number of
     /// pieces that the overwritten value had.
     pub(crate) fn put_state(&mut self, collection: CollectionId, key: &[u8], state: State<'_>) -> Result<u32> {
+        self.put_state_over(None, collection, key, state)
+    }
+
+    /// The same over the row that was found, if the change has looked.
+    pub(super) fn put_state_over(
+        &mut self,
+        found: Option<Found>,
+        collection: CollectionId,
+        key: &[u8],
+        state: State<'_>,
+    ) -> Result<u32> {
         let mut buffers = std::mem::take(&mut self.buffers);
-        let done = self.put_state_with(&mut buffers, collection, key, state);
+        let done = self.put_state_with(&mut buffers, found, collection, key, state);
         self.buffers = buffers;
         done
     }
@@ -22,6 +34,7 @@ impl WriteTx<'_> {
     fn put_state_with(
         &mut self,
         buffers: &mut Buffers,
+        found: Option<Found>,
         collection: CollectionId,
         key: &[u8],
         state: State<'_>,
@@ -31,9 +44,7 @@ impl WriteTx<'_> {
         let mut pieces = 0;
         fill_row_key(row, collection, key);
         frame::encode(frame, Place::of_record(row), open, state);
-        if self.replace(Table::Live, row, Some(frame), old)? {
-            // F1: a damaged record is never overwritten, as only repair can tell what it was.
-            let before = self.verified_or_put_back(row, old)?;
+        if let Some(before) = self.replace_live(row, Some(frame), found, old)? {
             pieces = value::pieces_of(before.state);
             if let Some(payload) = before.payload() {
                 // D1: the old payload no longer counts.
@@ -69,8 +80,18 @@ impl WriteTx<'_> {
     /// Removes one frame of a record; a tombstone stays when a point sees the record. Gives the number of pieces that
     /// the value had, or none when there was no record.
     pub(crate) fn remove_state(&mut self, collection: CollectionId, key: &[u8]) -> Result<Option<u32>> {
+        self.remove_state_over(None, collection, key)
+    }
+
+    /// The same over the row that was found, if the change has looked.
+    pub(super) fn remove_state_over(
+        &mut self,
+        found: Option<Found>,
+        collection: CollectionId,
+        key: &[u8],
+    ) -> Result<Option<u32>> {
         let mut buffers = std::mem::take(&mut self.buffers);
-        let done = self.remove_state_with(&mut buffers, collection, key);
+        let done = self.remove_state_with(&mut buffers, found, collection, key);
         self.buffers = buffers;
         done
     }
@@ -78,17 +99,14 @@ impl WriteTx<'_> {
     fn remove_state_with(
         &mut self,
         buffers: &mut Buffers,
+        found: Option<Found>,
         collection: CollectionId,
         key: &[u8],
     ) -> Result<Option<u32>> {
         let Epochs { open, last, .. } = self.batch.epochs;
         let Buffers { row, frame, old, undo } = buffers;
         fill_row_key(row, collection, key);
-        if !self.replace(Table::Live, row, None, old)? {
-            return Ok(None);
-        }
-        // F1: a damaged record is never removed, as only repair can tell what it was.
-        let before = self.verified_or_put_back(row, old)?;
+        let Some(before) = self.replace_live(row, None, found, old)? else { return Ok(None) };
         let pieces = value::pieces_of(before.state);
         // D1: the payload no longer counts.
         if let Some(payload) = before.payload() {
@@ -159,6 +177,23 @@ impl WriteTx<'_> {
             return Ok(Vec::new());
         }
         meta::merging_between(self, after, before)
+    }
+
+    /// Replaces the frame of a record, and leaves the earlier one in `old`. Gives that one, if there was one.
+    fn replace_live<'b>(
+        &mut self,
+        row: &[u8],
+        value: Option<&[u8]>,
+        found: Option<Found>,
+        old: &'b mut Vec<u8>,
+    ) -> Result<Option<Frame<'b>>> {
+        // F1: a damaged record is never overwritten or removed, as only repair can tell what it was.
+        let Some(found) = found else {
+            let existed = self.replace(Table::Live, row, value, old)?;
+            return existed.then(|| self.verified_or_put_back(row, old)).transpose();
+        };
+        self.replace_found(row, value, &found)?;
+        found.into_frame(row, old)
     }
 
     fn verified_or_put_back<'b>(&mut self, row: &[u8], old: &'b [u8]) -> Result<Frame<'b>> {

@@ -37,7 +37,7 @@ fn key(number: u32) -> [u8; 4] {
 }
 
 fn load(store: &Store, records: u32, bytes: usize) {
-    let put = |number| store.write(|tx| tx.put_value(CollectionId::CONFIG, &key(number), &vec![7; bytes]));
+    let put = |number| store.write(|tx| tx.put(CollectionId::CONFIG, &key(number), &vec![7; bytes]));
     (0..records.min(3)).for_each(|number| put(number).unwrap());
     store
         .load(|tx| (3..records).try_for_each(|number| tx.put(CollectionId::CONFIG, &key(number), &vec![7; bytes])))
@@ -51,7 +51,7 @@ fn pages_have_the_rows_that_redb_reads() {
     for (records, bytes) in [(1, 0), (3, 30_000), (2, (5 << 20) + 1), (20_000, 90)] {
         load(&store, records, bytes);
         store.alone(|tx| tx.seal_commit().map(crate::engine::commit::Outcome::Commit)).unwrap();
-        store.write(|tx| tx.remove_value(CollectionId::CONFIG, &key(0))).unwrap();
+        store.write(|tx| tx.remove(CollectionId::CONFIG, &key(0))).unwrap();
         let view = store.view_of_all().unwrap();
         for table in Table::ALL {
             let read = rows(&view, Way::Redb, table).unwrap();
