@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::definition::{Bytes, definition};
+use super::sorted::put_sorted;
 use super::{Failure, RedbGuard, Transaction};
+use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
 use crate::engine::rows::{KeyRange, Row};
 use crate::engine::session::process::Owned;
@@ -28,7 +30,7 @@ pub(crate) trait OpenTable {
     /// The value of a key.
     fn value_of(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Failure>;
 
-    /// Leaves the value of a key in `out`, which is emptied first; says whether there is one.
+    /// Leaves the value of a key in `out`, which is empty before; says whether there is one.
     fn copy_value(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure>;
 
     /// The rows of a range that is not empty, in its direction.
@@ -51,7 +53,6 @@ impl<T: ReadableTable<Bytes, Bytes>> OpenTable for T {
     }
 
     fn copy_value(&self, key: &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
-        out.clear();
         Ok(self.get(key)?.map(|value| out.extend_from_slice(value.value())).is_some())
     }
 
@@ -224,6 +225,17 @@ impl<'a> WriteTables<'a> {
     /// The same for a caller who knows what the key has.
     pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.change(table, key, value, |_| ())
+    }
+
+    /// Writes rows of one table, which are in the order of their keys.
+    pub(crate) fn put_sorted(&mut self, table: Table, rows: &[RowChange<'_>]) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        rows.iter().for_each(|row| self.transaction.note(table, row.key));
+        self.open(table)?;
+        let opened = self.tables[table as usize].get_mut().ok_or_else(|| Error::damaged("a table is closed"))?;
+        self.transaction.guard().run(|| put_sorted(opened, rows))
     }
 
     fn change<R>(

@@ -279,8 +279,8 @@ impl Reader<'_> {
 
     /// Takes the rows of a table that only the log has.
     fn rows_of_log(&mut self, table: Table) -> Result<()> {
-        for (key, value) in self.log.all(table) {
-            if let Some(value) = value {
+        for (key, newest) in self.log.all(table) {
+            if let Some(value) = newest.value {
                 self.take_or_note(table, &key, &value)?;
             }
         }

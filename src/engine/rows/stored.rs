@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::paging::{BatchSize, PAGE_BYTES};
 use super::range::{KeyRange, Row};
 use super::row_ref::RowRef;
+use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
 use crate::engine::redb_file::{OpenTable, ReadTables, RedbGuard, Tables, Transaction, WriteTables};
 use crate::engine::wal::{Layer, NoLayer, Overlay, Stack, WriteSet};
@@ -28,17 +29,6 @@ impl<B: Tables, L: Layer> Rows<B, L> {
         }
         let opened = self.base.open(table)?;
         guard.read(|| opened.value_of(key))
-    }
-
-    /// Leaves the value of a key in `out`, which is emptied first; says whether there is one.
-    fn copy_value(&self, table: Table, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
-        let guard = self.base.guard();
-        if let Some(value) = guard.read(|| Ok(self.layer.find(table, key)))? {
-            out.clear();
-            return Ok(value.map(|value| out.extend_from_slice(&value)).is_some());
-        }
-        let opened = self.base.open(table)?;
-        guard.read(|| opened.copy_value(key, out))
     }
 
     /// At most `limit` rows of a range, in its direction.
@@ -74,6 +64,16 @@ impl<B: Tables, L: Layer> Rows<B, L> {
         let opened = self.base.open(table)?;
         self.base.guard().read(|| opened.used_bytes())
     }
+}
+
+/// Leaves the value of a key in `out`, which is empty before; says whether there is one.
+fn copy_value(base: &impl Tables, layer: &impl Layer, table: Table, key: &[u8], out: &mut Vec<u8>) -> Result<bool> {
+    let guard = base.guard();
+    if let Some(value) = guard.read(|| Ok(layer.find(table, key)))? {
+        return Ok(value.map(|value| out.extend_from_slice(&value)).is_some());
+    }
+    let opened = base.open(table)?;
+    guard.read(|| opened.copy_value(key, out))
 }
 
 impl ReadRows {
@@ -192,25 +192,27 @@ impl<'a> WriteRows<'a> {
         old: &mut Vec<u8>,
     ) -> Result<bool> {
         self.make_room()?;
+        old.clear();
         match self {
             Self::Redb(rows) => rows.base.replace(table, key, value, old),
-            Self::Set(set) => set.replace(table, key, value, old),
+            Self::Set(SetRows { rows, .. }) => {
+                let Stack { own, below } = &mut rows.layer;
+                own.replace(table, key, value, old, |old| copy_value(&rows.base, *below, table, key, old))
+            }
         }
     }
 
     /// The same for a caller who knows what the key has: something or nothing.
     pub(crate) fn put_over(&mut self, table: Table, key: &[u8], is_there: bool, value: Option<&[u8]>) -> Result<()> {
         self.make_room()?;
+        let mut old = Vec::new();
         match self {
             Self::Redb(rows) => rows.base.put(table, key, value),
-            Self::Set(set) => {
-                set.rows.layer.own.put(table, key, is_there, value);
-                Ok(())
-            }
+            Self::Set(set) => set.rows.layer.own.replace(table, key, value, &mut old, |_| Ok(is_there)).map(drop),
         }
     }
 
-    /// Rows that take too much memory go into redb.
+    /// Rows that take too much memory for an entry go into redb.
     fn make_room(&mut self) -> Result<()> {
         if let Self::Set(set) = self
             && set.rows.layer.own.bytes() >= set.most_bytes
@@ -222,20 +224,20 @@ impl<'a> WriteRows<'a> {
 
     /// Writes every row of a set.
     pub(crate) fn put_all(&mut self, set: &WriteSet) -> Result<()> {
+        Table::ALL.into_iter().try_for_each(|table| self.put_sorted(table, &set.changes(table).collect::<Vec<_>>()))
+    }
+
+    /// Writes rows of one table, which are in the order of their keys.
+    pub(crate) fn put_sorted(&mut self, table: Table, rows: &[RowChange<'_>]) -> Result<()> {
+        if let Self::Redb(to) = self {
+            return to.base.put_sorted(table, rows);
+        }
         let mut old = Vec::new();
-        set.each(|table, key, value| self.replace(table, key, value, &mut old).map(drop))
+        rows.iter().try_for_each(|row| self.replace(table, row.key, row.value, &mut old).map(drop))
     }
 }
 
 impl<'a> SetRows<'a> {
-    fn replace(&mut self, table: Table, key: &[u8], value: Option<&[u8]>, old: &mut Vec<u8>) -> Result<bool> {
-        let is_there = self.rows.copy_value(table, key, old)?;
-        if is_there || value.is_some() {
-            self.rows.layer.own.put(table, key, is_there, value);
-        }
-        Ok(is_there)
-    }
-
     fn go_into_redb(&mut self) -> Result<WriteRows<'a>> {
         let mut rows = WriteRows::of(self.into_redb.transaction()?);
         rows.put_all(&self.rows.layer.own)?;

@@ -1,120 +1,20 @@
 //! Rows that redb does not have: those of the entries of a section, by number.
 
 use std::collections::{BTreeMap, btree_map as map};
-use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
 use super::entry::Entry;
 use super::id::LogId;
+use super::layer::{Bytes, Layer, LayerPage, Value, merged, page_of};
 use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
 use crate::engine::rows::KeyRange;
 use crate::error::Result;
 
-/// Bytes that a map and its readers share.
-pub(super) type Bytes = Arc<[u8]>;
-/// The value that a key got; none: it is deleted.
-pub(crate) type Value = Option<Bytes>;
-
 /// The memory of a row in a map beside its key and value.
 pub(super) const ROW_OVERHEAD: usize = 96;
-
-/// Rows that lie over others, and hide those with the same keys.
-pub(crate) trait Layer {
-    /// Whether it has anything of a table.
-    fn touches(&self, table: Table) -> bool;
-
-    /// The value that a key got; none when it is as below.
-    fn find(&self, table: Table, key: &[u8]) -> Option<Value>;
-
-    /// The first rows of a range that is not empty, in its direction: `limit` or more, or all that there are.
-    fn page(&self, table: Table, range: &KeyRange, limit: usize) -> LayerPage;
-
-    /// How many rows more than below a table has.
-    fn more(&self, table: Table) -> i64;
-}
-
-/// The first rows of a layer in a range.
-#[derive(Debug, Default)]
-pub(crate) struct LayerPage {
-    pub(crate) rows: Vec<(Bytes, Value)>,
-    /// Whether there are more.
-    pub(crate) goes_on: bool,
-}
-
-/// No rows.
-pub(crate) struct NoLayer;
-
-impl Layer for NoLayer {
-    fn touches(&self, _table: Table) -> bool {
-        false
-    }
-
-    fn find(&self, _table: Table, _key: &[u8]) -> Option<Value> {
-        None
-    }
-
-    fn page(&self, _table: Table, _range: &KeyRange, _limit: usize) -> LayerPage {
-        LayerPage::default()
-    }
-
-    fn more(&self, _table: Table) -> i64 {
-        0
-    }
-}
-
-/// The bounds of a range, for a map.
-fn bounds(range: &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
-    (range.start.as_ref().map(Vec::as_slice), range.end.as_ref().map(Vec::as_slice))
-}
-
-/// The rows of a page of a map; a key for which `row` gives nothing is none of them.
-pub(super) fn page_of<V>(
-    map: &BTreeMap<Bytes, V>,
-    range: &KeyRange,
-    limit: usize,
-    row: impl Fn(&V) -> Option<&Value>,
-) -> LayerPage {
-    fn first<'m, V: 'm>(
-        rows: impl Iterator<Item = (&'m Bytes, &'m V)>,
-        limit: usize,
-        row: impl Fn(&V) -> Option<&Value>,
-    ) -> LayerPage {
-        let mut rows = rows.filter_map(|(key, held)| row(held).map(|value| (key.clone(), value.clone())));
-        let page = rows.by_ref().take(limit.max(1)).collect();
-        LayerPage { rows: page, goes_on: rows.next().is_some() }
-    }
-    if range.is_empty() {
-        return LayerPage::default();
-    }
-    let rows = map.range::<[u8], _>(bounds(range));
-    if range.backward { first(rows.rev(), limit, row) } else { first(rows, limit, row) }
-}
-
-/// One page of several, the later of which hide the earlier.
-pub(super) fn merged(mut pages: Vec<LayerPage>, backward: bool) -> LayerPage {
-    pages.retain(|page| !page.rows.is_empty());
-    if pages.len() < 2 {
-        return pages.pop().unwrap_or_default();
-    }
-    let is_before = |a: &Bytes, b: &Bytes| if backward { a > b } else { a < b };
-    // Behind the end of a page that goes on, nothing is known.
-    let mut horizon: Option<Bytes> = None;
-    for last in pages.iter().filter(|page| page.goes_on).filter_map(|page| page.rows.last()) {
-        if horizon.as_ref().is_none_or(|nearest| is_before(&last.0, nearest)) {
-            horizon = Some(last.0.clone());
-        }
-    }
-    let rows: BTreeMap<Bytes, Value> = pages.into_iter().flat_map(|page| page.rows).collect();
-    let known = |(key, _): &(Bytes, Value)| horizon.as_ref().is_none_or(|horizon| !is_before(horizon, key));
-    let rows = match backward {
-        true => rows.into_iter().rev().filter(known).collect(),
-        false => rows.into_iter().filter(known).collect(),
-    };
-    LayerPage { rows, goes_on: horizon.is_some() }
-}
 
 /// The rows of the entries of one section, for readers of each number.
 #[derive(Debug)]
@@ -242,6 +142,23 @@ impl SectionMap {
     }
 }
 
+/// A row of the log.
+#[derive(Debug)]
+pub(crate) struct Newest {
+    /// Whether the base has the key.
+    is_below: bool,
+    pub(crate) value: Value,
+}
+
+impl Newest {
+    /// The change that gives the base this row; none for a deletion of a row that came and went, of which a queue
+    /// leaves some for each task.
+    pub(super) fn change<'r>(&'r self, table: Table, key: &'r [u8]) -> Option<RowChange<'r>> {
+        let change = RowChange { table, key, was_there: self.is_below, value: self.value.as_deref() };
+        (self.is_below || self.value.is_some()).then_some(change)
+    }
+}
+
 /// The rows of the log behind a base, up to a number.
 #[derive(Clone, Debug)]
 pub(crate) struct Overlay {
@@ -306,12 +223,16 @@ impl Overlay {
     }
 
     /// Every row of a table, in the order of their keys.
-    pub(crate) fn all(&self, table: Table) -> BTreeMap<Bytes, Value> {
-        let mut rows = BTreeMap::new();
+    pub(crate) fn all(&self, table: Table) -> BTreeMap<Bytes, Newest> {
+        let mut rows: BTreeMap<Bytes, Newest> = BTreeMap::new();
         for map in self.maps.iter() {
             let content = map.content.read();
-            let held = content.tables[table as usize].iter();
-            rows.extend(held.filter_map(|(key, held)| held.at(self.number).map(|value| (key.clone(), value.clone()))));
+            for (key, held) in &content.tables[table as usize] {
+                let Some(value) = held.at(self.number) else { continue };
+                // The oldest section that has a key knows whether the base has it.
+                let row = rows.entry(key.clone()).or_insert(Newest { is_below: held.is_below, value: None });
+                row.value = value.clone();
+            }
         }
         rows
     }
@@ -367,5 +288,28 @@ mod tests {
         put(3, b"below", false, Some(b"again"));
         put(4, b"below", true, None);
         assert_eq!(keys(4), [(b"below".to_vec(), false)], "also after it was there again");
+    }
+
+    #[test]
+    fn what_a_base_is_to_get_of_several_sections_is_the_newest_and_no_deletion_of_a_row_that_it_never_had() {
+        let maps = [SectionMap::new(1, false), SectionMap::new(2, false)];
+        let put = |at: usize, number, key, was_there, value| {
+            maps[at].content.write().put(number, &RowChange { table: Table::Live, key, was_there, value });
+        };
+        let (one, two) = (Some(b"1".as_slice()), Some(b"2".as_slice()));
+        put(0, 1, b"came and went".as_slice(), false, one);
+        put(1, 2, b"came and went", true, None);
+        put(0, 1, b"changed", true, one);
+        put(1, 2, b"changed", true, two);
+        put(0, 1, b"gone", true, one);
+        put(1, 2, b"gone", true, None);
+        put(0, 1, b"new", false, one);
+        put(1, 2, b"new", true, two);
+        put(1, 3, b"later", false, one);
+        let overlay = Overlay::new(None, maps.map(Arc::new).into(), 2);
+        let newest = overlay.all(Table::Live);
+        let changes: Vec<_> = newest.iter().filter_map(|(key, newest)| newest.change(Table::Live, key)).collect();
+        let change = |key, was_there, value| RowChange { table: Table::Live, key, was_there, value };
+        assert_eq!(changes, [change(b"changed", true, two), change(b"gone", true, None), change(b"new", false, two)]);
     }
 }

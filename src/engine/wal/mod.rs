@@ -4,7 +4,8 @@
 //!
 //! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: the entries of a file that fit
 //! * `row`: the row of `meta` that says up to where redb has the log
-//! * `maps`: the rows of entries that redb does not have, by number; `write_set`: those that a closure has written
+//! * `layer`: rows that lie over others; `maps`: those of entries that redb does not have, by number
+//! * `write_set`: those that a closure has written
 //! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
 //! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
 //! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
@@ -28,6 +29,7 @@ mod folder;
 mod found_test;
 mod id;
 mod kept;
+mod layer;
 mod leftovers;
 mod log;
 mod maps;
@@ -57,8 +59,9 @@ pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 pub(crate) use self::folder::LogFolder;
 pub use self::kept::LastCheckpoint;
+pub(crate) use self::layer::{Layer, LayerPage, NoLayer};
 pub(crate) use self::log::Log;
-pub(crate) use self::maps::{Layer, LayerPage, NoLayer, Overlay};
+pub(crate) use self::maps::Overlay;
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
 pub(crate) use self::recover::{LogIs, LogNews, TakenUp};

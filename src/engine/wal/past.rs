@@ -147,11 +147,10 @@ pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transact
 pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay, told: Option<&Told>) -> Result<()> {
     let wal = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
     let overlay = behind(wal, overlay)?;
-    let mut old = Vec::new();
     for table in Table::ALL {
-        for (key, value) in overlay.all(table) {
-            rows.replace(table, &key, value.as_deref(), &mut old)?;
-        }
+        let newest = overlay.all(table);
+        let changes: Vec<_> = newest.iter().filter_map(|(key, newest)| newest.change(table, key)).collect();
+        rows.put_sorted(table, &changes)?;
     }
     if overlay.is_empty() { Ok(()) } else { outbox::keep_entries(rows, &overlay, told) }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::maps::{Bytes, Layer, LayerPage, Overlay, ROW_OVERHEAD, Value, merged, page_of};
+use super::layer::{Bytes, Layer, LayerPage, Value, merged, page_of};
+use super::maps::{Overlay, ROW_OVERHEAD};
 use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
 use crate::engine::rows::KeyRange;
@@ -24,19 +25,40 @@ struct Written {
 }
 
 impl WriteSet {
-    /// Writes a row, or deletes it; `is_there` says whether the closure saw one there until now.
-    pub(crate) fn put(&mut self, table: Table, key: &[u8], is_there: bool, value: Option<&[u8]>) {
+    /// Writes a row, or deletes it. Leaves what it was until now in `old`, which is empty before, and says whether it
+    /// was anything; `below` does so for a row that the closure has not written yet.
+    ///
+    /// # Errors
+    ///
+    /// Every error that `below` returns; then nothing is written.
+    pub(crate) fn replace(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        value: Option<&[u8]>,
+        old: &mut Vec<u8>,
+        below: impl FnOnce(&mut Vec<u8>) -> Result<bool>,
+    ) -> Result<bool> {
+        // One way down the tree: most rows of a closure are new to it.
+        let entry = self.tables[table as usize].entry(Bytes::from(key));
+        let is_there = match &entry {
+            Entry::Occupied(held) => held.get().value.as_deref().map(|value| old.extend_from_slice(value)).is_some(),
+            Entry::Vacant(_) => below(old)?,
+        };
+        // It was not there, and it is not.
+        if !is_there && value.is_none() {
+            return Ok(false);
+        }
         self.more[table as usize] += i64::from(value.is_some()) - i64::from(is_there);
         self.bytes += key.len() + value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
         let value = value.map(Bytes::from);
-        // One way down the tree: most rows of a closure are new to it.
-        match self.tables[table as usize].entry(Bytes::from(key)) {
+        match entry {
             // It came and went within the closure, so the entry need not name it.
             Entry::Occupied(held) if !held.get().was_there && value.is_none() => _ = held.remove(),
             Entry::Occupied(mut held) => held.get_mut().value = value,
-            Entry::Vacant(_) if !is_there && value.is_none() => {}
             Entry::Vacant(place) => _ = place.insert(Written { was_there: is_there, value }),
         }
+        Ok(is_there)
     }
 
     /// About how much memory the rows take. Overwritten values count too.
@@ -47,28 +69,16 @@ impl WriteSet {
     /// The rows of an entry; none when it cannot be told in one.
     pub(super) fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.bytes.min(1 << 20));
-        for (table, rows) in Table::ALL.iter().zip(&self.tables) {
-            for (key, written) in rows {
-                let value = written.value.as_deref();
-                let change = RowChange { table: *table, key, was_there: written.was_there, value };
-                if !change.push_to(&mut bytes) {
-                    return None;
-                }
-            }
-        }
-        Some(bytes)
+        let mut changes = Table::ALL.into_iter().flat_map(|table| self.changes(table));
+        changes.all(|change| change.push_to(&mut bytes)).then_some(bytes)
     }
 
-    /// Calls `each` with every row, in the order of tables and keys.
-    ///
-    /// # Errors
-    ///
-    /// Every error that `each` returns.
-    pub(crate) fn each(&self, mut each: impl FnMut(Table, &[u8], Option<&[u8]>) -> Result<()>) -> Result<()> {
-        for (table, rows) in Table::ALL.iter().zip(&self.tables) {
-            rows.iter().try_for_each(|(key, written)| each(*table, key, written.value.as_deref()))?;
-        }
-        Ok(())
+    /// The rows of a table, in the order of their keys.
+    pub(crate) fn changes(&self, table: Table) -> impl Iterator<Item = RowChange<'_>> {
+        self.tables[table as usize].iter().map(move |(key, written)| {
+            let value = written.value.as_deref();
+            RowChange { table, key, was_there: written.was_there, value }
+        })
     }
 }
 
