@@ -195,7 +195,9 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
             Error::invalid(format!("a value cannot be JSON ({source}): collection={}", self.name)).with_source(source)
         })?;
         // JSON that a value passes on as text may have them, between tokens alone. A stored value is one line.
-        payload.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+        if payload.contains(&b'\n') {
+            payload.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+        }
         // Only so many brackets can nest too deeply to be read back.
         if payload.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > json::MAX_DEPTH {
             json::parse(&payload)?;
@@ -207,7 +209,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
             None => self.create()?,
         };
         self.records.put(id, key.as_bytes(), &payload)?;
-        self.records.note("record_put", Some(&format!("{}/{key}", self.name)))
+        self.records.note_with("record_put", || Some(format!("{}/{key}", self.name)))
     }
 
     /// Refuses a type that does not match the existing records. One check is enough for this collection.
@@ -282,7 +284,7 @@ impl<T> Collection<T, &mut WriteTx<'_>> {
     pub fn remove(&mut self, key: &str) -> Result<bool> {
         let there_was = self.id.map_or(Ok(false), |id| self.records.remove(id, key.as_bytes()))?;
         if there_was {
-            self.records.note("record_remove", Some(&format!("{}/{key}", self.name)))?;
+            self.records.note_with("record_remove", || Some(format!("{}/{key}", self.name)))?;
         }
         Ok(there_was)
     }

@@ -93,9 +93,20 @@ impl WriteTx<'_> {
     ///
     /// `Damaged`, `Io`. Then nothing of the closure is committed.
     pub(crate) fn note(&mut self, action: &'static str, target: Option<&str>) -> Result<()> {
+        self.note_with(action, || target)
+    }
+
+    /// The same; the target is asked for only if the action is recorded.
+    pub(crate) fn note_with<T: AsRef<str>>(
+        &mut self,
+        action: &'static str,
+        target: impl FnOnce() -> Option<T>,
+    ) -> Result<()> {
         if self.acting.as_ref().is_none_or(Acting::is_within_another) {
             return Ok(());
         }
+        let target = target();
+        let target = target.as_ref().map(AsRef::as_ref);
         let noted = InTrail.record(self, action, target);
         self.refuse_at_the_end_if(noted.is_err());
         noted
