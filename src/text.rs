@@ -57,6 +57,25 @@ pub fn is_plain_ascii(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
+/// A text as one argument of a command: in quotes where a shell would read more into it.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::text::in_shell;
+///
+/// assert_eq!(in_shell("/mnt/other/hive"), "/mnt/other/hive");
+/// assert_eq!(in_shell("s3://b/p?region=r"), "'s3://b/p?region=r'");
+/// assert_eq!(in_shell("it's"), r"'it'\''s'");
+/// ```
+pub fn in_shell(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/.:_-+,@%=".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+}
+
 /// `1 bot`, `2 bots`.
 pub fn counted(count: u64, noun: &str) -> String {
     counted_as(count, noun, &format!("{noun}s"))

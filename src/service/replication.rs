@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-#[cfg(feature = "replica")]
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
+use crate::duration;
 #[cfg(feature = "replica")]
 use crate::engine::heal::RefusedRow;
 use crate::engine::store::Store;
@@ -27,8 +28,8 @@ use crate::transfer::replica_state::ReplicaState;
 /// A start waits so long for the bucket; after that the service runs, and the replica follows once the bucket answers.
 #[cfg(feature = "replica")]
 const WAIT: Duration = Duration::from_secs(10);
-/// The replica is late once it did not have everything for so long, and for ten intervals.
-#[cfg(feature = "replica")]
+/// The replica is late once it did not have everything for so long, and for ten intervals; or once nobody ships for so
+/// long.
 const LATE_AFTER: Duration = Duration::from_secs(30);
 
 /// Where and how often the store of a service is shipped.
@@ -56,7 +57,12 @@ pub(crate) struct Replication {
     running: Option<(Replicator, Duration)>,
     #[cfg(feature = "replica")]
     setup: Option<ReplicaSetup>,
+    alone: Alone,
 }
+
+/// Since when the store has a replica that nobody ships, as far as this service has looked.
+#[derive(Debug, Default)]
+struct Alone(Mutex<Option<Timestamp>>);
 
 #[cfg(feature = "replica")]
 impl ReplicaSetup {
@@ -74,15 +80,14 @@ impl Replication {
     /// As [`Store::replicate`]; `Io` when the identity cannot be read.
     pub(crate) fn start(store: &Store, setup: Option<&ReplicaSetup>) -> Result<Self> {
         let Some(setup) = setup else {
-            warn_of_a_replica(store)?;
-            return Ok(Self { running: None, setup: None });
+            return Ok(Self { running: None, setup: None, alone: Alone::begin(store)? });
         };
         let identity = setup.identity()?;
         let ReplicaSetup { interval, keep, drill_every, lease, write_limit, .. } = *setup;
         let options = ReplicateOptions { interval, identity, keep, drill_every, lease, write_limit };
         let replicator = store.replicate(&setup.location.parse()?, options, WAIT)?;
         let late = LATE_AFTER.max(setup.interval.saturating_mul(10));
-        Ok(Self { running: Some((replicator, late)), setup: Some(setup.clone()) })
+        Ok(Self { running: Some((replicator, late)), setup: Some(setup.clone()), alone: Alone::default() })
     }
 
     /// Heals the store from its replica, if it has one; says how many rows.
@@ -102,7 +107,7 @@ impl Replication {
 
     /// Whether the replica has everything that it should have by now, in words; none without a replica.
     pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
-        let Some((replicator, late)) = &self.running else { return overtaken(store) };
+        let Some((replicator, late)) = &self.running else { return self.alone.check(store) };
         Some(verdict(&replicator.status(), store.clock().now(), *late))
     }
 
@@ -123,7 +128,7 @@ impl Replication {
 
 #[cfg(feature = "replica")]
 fn shipping_of(status: &ReplicationStatus, store: &Store) -> Result<ReplicaShipping> {
-    let behind = |at| u64::try_from(crate::duration::since(at, store.clock().now()).as_millis()).unwrap_or(u64::MAX);
+    let behind = |at| u64::try_from(duration::since(at, store.clock().now()).as_millis()).unwrap_or(u64::MAX);
     Ok(ReplicaShipping {
         term: status.term,
         lease_left_ms: status.lease_left_ms,
@@ -140,7 +145,7 @@ fn shipping_of(status: &ReplicationStatus, store: &Store) -> Result<ReplicaShipp
 /// Whether shipping goes well, in words that anybody may read.
 #[cfg(feature = "replica")]
 fn verdict(status: &ReplicationStatus, now: Timestamp, late: Duration) -> (bool, &'static str) {
-    let is_late = status.complete_at.is_none_or(|at| crate::duration::since(at, now) > late);
+    let is_late = status.complete_at.is_none_or(|at| duration::since(at, now) > late);
     if status.fenced {
         (false, "another process has taken the replica over, so this service writes nothing any more")
     } else if status.lease_left_ms == Some(0) {
@@ -163,7 +168,7 @@ impl Replication {
     /// Refuses a replica, which this build does not contain.
     pub(crate) fn start(store: &Store, setup: Option<&ReplicaSetup>) -> Result<Self> {
         match setup {
-            None => warn_of_a_replica(store).map(|()| Self {}),
+            None => Ok(Self { alone: Alone::begin(store)? }),
             Some(_) => {
                 Err(Error::invalid("there can be no replica: this program was built without the feature replica"))
             }
@@ -182,7 +187,7 @@ impl Replication {
 
     /// Nothing is shipped.
     pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
-        overtaken(store)
+        self.alone.check(store)
     }
 }
 
@@ -202,16 +207,59 @@ fn warn_of_a_replica(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// The check of a service that ships nothing: fails if another machine has the history.
-fn overtaken(store: &Store) -> Option<(bool, &'static str)> {
-    let locked = (false, "another machine has the history of this store, so this service writes nothing");
-    store.is_overtaken().then_some(locked)
+impl Alone {
+    /// Begins to look, and says in the log what it sees.
+    fn begin(store: &Store) -> Result<Self> {
+        warn_of_a_replica(store)?;
+        let alone = Self::default();
+        alone.check(store);
+        Ok(alone)
+    }
+
+    /// The check of a service that ships nothing; none of a store without a replica. It fails if another machine has
+    /// the history, or once no process has shipped the store for a while.
+    fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
+        if store.is_overtaken() {
+            return Some((false, "another machine has the history of this store, so this service writes nothing"));
+        }
+        // That the store cannot be read is another check's business.
+        let state = store.view().and_then(|view| ReplicaState::of(store, &view)).ok().flatten()?;
+        let mut since = self.0.lock();
+        if !state.is_left_alone() {
+            *since = None;
+            return Some((true, "another process ships the store to its replica"));
+        }
+        let now = store.clock().now();
+        let is_short = duration::since(*since.get_or_insert(now), now) <= LATE_AFTER;
+        Some((is_short, "no process ships the store to its replica; the diagnosis of the store says how to begin"))
+    }
 }
 
 #[cfg(all(test, feature = "replica"))]
 mod tests {
     use super::*;
     use crate::recovery::check::last_replica::ReplicaWatch;
+    use crate::testkit::checked_store::Fixture;
+
+    #[test]
+    fn a_service_that_ships_nothing_is_ready_until_nobody_has_shipped_its_store_for_a_while() {
+        let hive = Fixture::new();
+        let alone = Alone::begin(&hive.store).unwrap();
+        assert_eq!(alone.check(&hive.store), None, "a store without a replica");
+        hive.store.begin_feed(0).unwrap();
+        hive.store.note_replica(&ReplicaWatch::new("there".into()), None).unwrap();
+        let check = |seconds| {
+            hive.pass(seconds);
+            alone.check(&hive.store).unwrap()
+        };
+        assert!(check(0).0 && check(LATE_AFTER.as_secs()).0);
+        let (is_ready, why) = check(1);
+        assert!(!is_ready && why.starts_with("no process ships the store"), "{why}");
+        let lock = hive.store.lock_shipping(Duration::ZERO).unwrap();
+        assert!(check(0).0, "another process ships it");
+        drop(lock);
+        assert!(check(0).0 && !check(LATE_AFTER.as_secs() + 1).0);
+    }
 
     #[test]
     fn the_service_is_ready_unless_the_replica_is_late_damaged_or_taken_over() {

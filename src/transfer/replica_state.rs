@@ -14,9 +14,6 @@ use crate::error::{ErrorKind, Result};
 use crate::recovery::check::last_replica::ReplicaWatch;
 use crate::text::{counted, show_bytes};
 
-/// The end of a process that ships, and the start of one that looks, leave less.
-const LEFT: u64 = 64 << 10;
-
 /// The replica of a store, as far as the store and the process that ships it know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaState {
@@ -36,10 +33,19 @@ pub struct ReplicaState {
 pub struct ReplicaWaiting {
     /// The number of the newest commit in the replica, as far as that was written down.
     pub shipped: u64,
+    /// The time of that commit, as far as it was written down.
+    #[serde(default, with = "clock::time::option")]
+    pub shipped_at: Option<Timestamp>,
     /// The bytes of the commits behind it that the store keeps.
     pub kept_bytes: u64,
     /// Whether any process ships the store now.
     pub is_shipped: bool,
+}
+
+impl From<Unshipped> for ReplicaWaiting {
+    fn from(Unshipped { shipped, shipped_at, kept_bytes, is_shipped }: Unshipped) -> Self {
+        Self { shipped, shipped_at, kept_bytes, is_shipped }
+    }
 }
 
 /// A store whose history another machine goes on with.
@@ -98,25 +104,28 @@ impl ReplicaState {
         let location = fence.as_ref().map(|fence| fence.replica.clone());
         let unknown = || location.map(|location| ReplicaWatch { location, ..ReplicaWatch::default() });
         let Some(watch) = known(view)?.or_else(unknown) else { return Ok(None) };
-        let waiting = waiting.map(|Unshipped { shipped, kept_bytes, is_shipped }| ReplicaWaiting {
-            shipped,
-            kept_bytes,
-            is_shipped,
-        });
+        let waiting = waiting.map(ReplicaWaiting::from);
         let overtaken = fence.map(|Fence { by_term, at, .. }| ReplicaOvertaken { by_term, at });
         Ok(Some(Self { watch, shipping: None, waiting, overtaken }))
     }
 
-    /// Whether more waits for the replica than the end of a process leaves, and no process ships it.
+    /// Whether no process ships the store, so that the replica misses each further commit.
     pub(crate) fn is_left_alone(&self) -> bool {
-        self.overtaken.is_none()
-            && self.shipping.is_none()
-            && self.waiting.as_ref().is_some_and(|waiting| !waiting.is_shipped && waiting.kept_bytes > LEFT)
+        let waits_alone = self.waiting.as_ref().is_some_and(|waiting| !waiting.is_shipped);
+        self.overtaken.is_none() && self.shipping.is_none() && waits_alone
     }
 
     /// The time for which the replica has not had everything; none if nobody ships, or it never had.
     pub fn behind(&self) -> Option<Duration> {
         self.shipping.as_ref()?.behind_ms.map(Duration::from_millis)
+    }
+
+    /// The same, also where nobody ships, or the replica was not reached yet: then the age of the newest commit in it.
+    /// None where another process ships, which knows it.
+    pub fn lag(&self, now: Timestamp) -> Option<Duration> {
+        let is_known = self.shipping.is_some() || self.is_left_alone();
+        let newest = self.waiting.as_ref().filter(|_| is_known).and_then(|waiting| waiting.shipped_at);
+        self.behind().or_else(|| newest.map(|at| duration::since(at, now)))
     }
 
     /// Its state in one line.
@@ -140,9 +149,10 @@ impl ReplicaState {
                     ago(*at)
                 ));
             }
-            (None, None, Some(ReplicaWaiting { shipped, kept_bytes, is_shipped })) => {
-                let who = if *is_shipped { "another process ships it" } else { "no process ships it now" };
-                parts.push(format!("{who}, it has commit {shipped} at least, {} wait", show_bytes(*kept_bytes)));
+            (None, None, Some(ReplicaWaiting { shipped, shipped_at, kept_bytes, is_shipped })) => {
+                let who = if *is_shipped { "another process ships it" } else { "NO PROCESS SHIPS IT" };
+                let of = shipped_at.map(|at| format!(" of {}", show_time(at))).unwrap_or_default();
+                parts.push(format!("{who}, it has commit {shipped}{of} at least, {} wait", show_bytes(*kept_bytes)));
             }
             _ => {}
         }
@@ -200,10 +210,13 @@ mod tests {
 
     #[test]
     fn a_replica_that_nobody_ships_and_a_file_that_is_locked_are_named() {
-        let waiting = |is_shipped, kept_bytes| Some(ReplicaWaiting { shipped: 41, kept_bytes, is_shipped });
+        let shipped_at = Some(time(60));
+        let waiting = |is_shipped, kept_bytes| Some(ReplicaWaiting { shipped: 41, shipped_at, kept_bytes, is_shipped });
         let alone = ReplicaState { shipping: None, waiting: waiting(false, 1 << 20), ..state() };
         let words = alone.in_words(time(120));
-        assert!(words.contains("no process ships it now, it has commit 41 at least, 1.0 MB wait"), "{words}");
+        let expected =
+            "NO PROCESS SHIPS IT, it has commit 41 of 1970-01-01T00:01:00.000000+00:00 at least, 1.0 MB wait";
+        assert!(words.contains(expected), "{words}");
         let elsewhere = ReplicaState { waiting: waiting(true, 1 << 20), ..alone.clone() };
         assert!(elsewhere.in_words(time(120)).contains("another process ships it"));
         let at_rest = ReplicaState { waiting: waiting(false, 100), ..alone.clone() };
@@ -212,7 +225,12 @@ mod tests {
         let words = locked.in_words(time(120));
         assert!(words.contains("ANOTHER MACHINE HAS THE HISTORY, with term 8, noticed 1m ago"), "{words}");
         let states = [&alone, &elsewhere, &at_rest, &locked, &state()];
-        assert_eq!(states.map(ReplicaState::is_left_alone), [true, false, false, false, false]);
+        assert_eq!(states.map(ReplicaState::is_left_alone), [true, false, true, false, false]);
+        let lags = states.map(|state| state.lag(time(120)).map(|lag| lag.as_secs()));
+        assert_eq!(lags, [Some(60), None, Some(60), None, Some(1)]);
+        let shipping = ReplicaShipping { complete_at: None, behind_ms: None, ..state().shipping.unwrap() };
+        let unreached = ReplicaState { shipping: Some(shipping), waiting: waiting(true, 100), ..state() };
+        assert_eq!(unreached.lag(time(120)), Some(Duration::from_secs(60)));
     }
 
     #[test]

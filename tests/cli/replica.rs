@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use crate::util::Hive;
+#[cfg(all(unix, feature = "http"))]
+use crate::util::Running;
 
 /// A file beside the store.
 fn file(hive: &Hive, name: &str) -> std::path::PathBuf {
@@ -283,6 +285,54 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     assert!(refused.err.contains("moved to another file"), "{}", refused.err);
     let refused = hive.run(&["put", "config", "number", "3"]).with(1);
     assert!(refused.err.contains("another machine has the history"), "{}", refused.err);
+}
+
+/// Starts a service, and gives its address.
+#[cfg(all(unix, feature = "http"))]
+fn serve(hive: &Hive, store: &str, more: &[&str]) -> (Running, String) {
+    let arguments = ["--store", store, "--json", "serve", "--listen", "127.0.0.1:0", "--archive-every", "off"];
+    let mut service = Running::start(hive, &[&arguments, more].concat());
+    let greeting: Value = serde_json::from_str(&service.line()).unwrap();
+    let address = greeting["listening"].as_str().unwrap().to_owned();
+    (service, address)
+}
+
+/// The response of a service to a request of a path.
+#[cfg(all(unix, feature = "http"))]
+fn response(address: &str, path: &str) -> String {
+    use std::io::{Read, Write};
+
+    let at = address.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(at).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
+}
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_service_that_does_not_ship_a_store_with_a_replica_says_so() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    let (mut service, at) = serve(&hive, "h.redb", &[]);
+    hive.ok(&["--store", &at, "put", "config", "number", "2"]);
+    let ready = response(&at, "/readyz");
+    assert!(ready.contains("no process ships the store to its replica"), "{ready}");
+    let metrics = response(&at, "/metrics");
+    assert!(
+        metrics.contains("hivekeep_replica_lag_seconds ") && metrics.contains("hivekeep_replica_shipped 0"),
+        "{metrics}"
+    );
+    let status = hive.ok(&["--store", &at, "status"]);
+    assert!(status.contains("NO PROCESS SHIPS IT, it has commit "), "{status}");
+    let advice = format!("-> ship it: hivekeep serve --replica {}", file(&hive, "there").display());
+    for store in [&at, "h.redb"] {
+        let diagnosis = hive.run(&["--store", store, "doctor"]).with(3).out;
+        assert!(diagnosis.contains("warn  replica ") && diagnosis.contains(&advice), "{diagnosis}");
+    }
+    service.stop("-TERM");
 }
 
 #[cfg(all(unix, feature = "http"))]

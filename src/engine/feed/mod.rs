@@ -13,6 +13,7 @@
 //! * `lease`: until when the process that ships may write
 //! * `fence`: a store whose history another machine goes on with, so that no process writes to it; `overtaken`: its row
 //! * `shipping_lock`: the one process that ships a store; `unshipped`: the commits that wait for it
+//! * `known_place`: the commit and the time of a place in a replica
 //! * `states`: the count, bytes and digest of every collection
 //! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
 //! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it,
@@ -32,6 +33,8 @@ mod fence;
 #[cfg(test)]
 mod fence_test;
 mod kept;
+#[cfg(feature = "transfer")]
+mod known_place;
 mod lease;
 #[cfg(all(test, feature = "replica"))]
 mod lease_test;

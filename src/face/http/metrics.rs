@@ -49,7 +49,7 @@ fn state_of(app: &App) -> Result<String> {
         drill_of(&mut gauges, &drill);
     }
     if let Some(replica) = instance.replica()? {
-        replica_of(&mut gauges, &replica);
+        replica_of(&mut gauges, &replica, store.clock().now());
     }
     gauges.one("crash_detected", "1 while a crash is not acknowledged.", of_bool(store.crash()?.is_some()));
     let checks = instance.health_checks().into_iter();
@@ -117,12 +117,16 @@ fn drill_of(gauges: &mut Gauges, drill: &LastDrill) {
     gauges.each("last_drill_met", "1 where the target was met.", each(|own| of_bool(own.met)));
 }
 
-fn replica_of(gauges: &mut Gauges, replica: &ReplicaState) {
+fn replica_of(gauges: &mut Gauges, replica: &ReplicaState, now: Timestamp) {
+    if let Some(lag) = replica.lag(now) {
+        let about = "Time for which the replica has not had everything; a few intervals at most while all is well.";
+        gauges.one("replica_lag_seconds", about, lag.as_secs_f64());
+    }
+    if let Some(waiting) = &replica.waiting {
+        let is_shipped = replica.shipping.is_some() || waiting.is_shipped;
+        gauges.one("replica_shipped", "1 while a process ships the store.", of_bool(is_shipped));
+    }
     if let Some(shipping) = &replica.shipping {
-        if let Some(behind) = replica.behind() {
-            let about = "Time for which the replica has not had everything; a few intervals at most while all is well.";
-            gauges.one("replica_lag_seconds", about, behind.as_secs_f64());
-        }
         let about = "Commits that the store keeps for the replica.";
         gauges.one("replica_kept_bytes", about, shipping.kept_bytes as f64);
         let about = "1 once another process has the history, and this one writes nothing any more.";

@@ -6,6 +6,7 @@ use crate::duration;
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
+use crate::text::in_shell;
 use crate::transfer::doctor::line::DiagnosisLine;
 use crate::transfer::replica_state::{ReplicaShipping, ReplicaState};
 
@@ -33,7 +34,7 @@ pub(super) fn replica(store: &Store, view: &View, known: Option<&ReplicaState>) 
         return Ok(Some(DiagnosisLine::warn(topic, words, advice)));
     }
     if state.is_left_alone() {
-        let advice = "ship it: hivekeep serve --replica, with the location of the replica";
+        let advice = format!("ship it: hivekeep serve --replica {}", argument(&watch.location));
         return Ok(Some(DiagnosisLine::warn(topic, words, advice)));
     }
     let advice = match (&state.shipping, &watch.verified, &watch.drill) {
@@ -49,6 +50,11 @@ pub(super) fn replica(store: &Store, view: &View, known: Option<&ReplicaState>) 
         _ => return Ok(Some(DiagnosisLine::ok(topic, words))),
     };
     Ok(Some(DiagnosisLine::warn(topic, words, advice)))
+}
+
+/// The location as an argument of a command; its name where it is not known.
+fn argument(location: &str) -> String {
+    if location.is_empty() { "LOCATION".to_owned() } else { in_shell(location).into_owned() }
 }
 
 #[cfg(test)]
@@ -96,9 +102,18 @@ mod tests {
         ] {
             assert_eq!(condition(&hive, Some(&state(late))), Some(Condition::Warn));
         }
-        let waiting = |is_shipped| Some(ReplicaWaiting { shipped: 1, kept_bytes: 1 << 20, is_shipped });
+        let waiting = |is_shipped| Some(ReplicaWaiting { shipped: 1, shipped_at: None, kept_bytes: 100, is_shipped });
         let unshipped = |waiting| ReplicaState { shipping: None, waiting, ..state(shipping(None, None, false)) };
-        assert_eq!(condition(&hive, Some(&unshipped(waiting(false)))), Some(Condition::Warn));
+        let alone = unshipped(waiting(false));
+        assert_eq!(condition(&hive, Some(&alone)), Some(Condition::Warn));
+        let watch = ReplicaWatch { location: "s3://b/p?region=r".into(), ..ReplicaWatch::default() };
+        for (alone, advice) in [
+            (ReplicaState { watch, ..alone.clone() }, "ship it: hivekeep serve --replica 's3://b/p?region=r'"),
+            (alone, "ship it: hivekeep serve --replica LOCATION"),
+        ] {
+            let line = replica(&hive.store, &hive.view(), Some(&alone)).unwrap().unwrap();
+            assert_eq!(line.advice.as_deref(), Some(advice));
+        }
         assert_eq!(condition(&hive, Some(&unshipped(waiting(true)))), Some(Condition::Ok));
         let locked = Some(ReplicaOvertaken { by_term: None, at: now });
         let locked = ReplicaState { overtaken: locked, ..unshipped(None) };
