@@ -1,5 +1,6 @@
 //! The replica of a store, for those who look at the store: how far it is behind, and whether a restore would work.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +14,10 @@ use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
 use crate::recovery::check::last_replica::ReplicaWatch;
 use crate::text::{counted, show_bytes};
+use crate::transfer::archives::same_file_system;
+
+/// A replica that did not have everything for longer is late.
+pub(crate) const LATE: Duration = Duration::from_secs(60);
 
 /// The replica of a store, as far as the store and the process that ships it know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +131,27 @@ impl ReplicaState {
         let is_known = self.shipping.is_some() || self.is_left_alone();
         let newest = self.waiting.as_ref().filter(|_| is_known).and_then(|waiting| waiting.shipped_at);
         self.behind().or_else(|| newest.map(|at| duration::since(at, now)))
+    }
+
+    /// The moment up to which everything would come back from the replica if the store were lost. None where nobody
+    /// can tell: it is not shipped, is late, another machine has the history, or something is wrong with it; and where
+    /// it is on the same file system as the store.
+    pub fn restorable_until(&self, store: &Store) -> Option<Timestamp> {
+        if self.watch.trouble().is_some() || self.overtaken.is_some() || self.is_beside(store) {
+            return None;
+        }
+        match (&self.shipping, &self.waiting) {
+            (Some(ReplicaShipping { fenced: false, complete_at, .. }), _) => {
+                complete_at.filter(|at| duration::since(*at, store.clock().now()) <= LATE)
+            }
+            (None, Some(ReplicaWaiting { is_shipped: true, shipped_at, .. })) => *shipped_at,
+            _ => None,
+        }
+    }
+
+    /// Whether it is a folder on the same file system as the store.
+    pub(crate) fn is_beside(&self, store: &Store) -> bool {
+        same_file_system(Path::new(&self.watch.location), store.path()) == Some(true)
     }
 
     /// Its state in one line.
@@ -248,6 +274,33 @@ mod tests {
         assert!(words.contains("WRONG: a part is missing") && words.contains("FAILED: it is damaged"), "{words}");
         wrong.shipping = None;
         assert!(!wrong.in_words(time(120)).contains("until") && wrong.behind().is_none());
+    }
+
+    #[test]
+    fn everything_comes_back_up_to_the_moment_at_which_a_replica_that_is_well_had_it() {
+        let hive = crate::testkit::checked_store::Fixture::new();
+        let (now, until) = (hive.store.clock().now(), |state: &ReplicaState| state.restorable_until(&hive.store));
+        let shipping = |at, fenced| {
+            let complete_at = Some(clock::before(now, Duration::from_secs(at)));
+            let shipping = ReplicaShipping { complete_at, fenced, ..state().shipping.unwrap() };
+            ReplicaState { shipping: Some(shipping), ..state() }
+        };
+        let well = shipping(60, false);
+        assert_eq!(until(&well), Some(clock::before(now, LATE)));
+        assert_eq!([shipping(61, false), shipping(1, true)].map(|state| until(&state)), [None, None]);
+        let waiting = |is_shipped| {
+            let waiting = ReplicaWaiting { shipped: 1, shipped_at: Some(now), kept_bytes: 1, is_shipped };
+            ReplicaState { shipping: None, waiting: Some(waiting), ..state() }
+        };
+        assert_eq!([true, false].map(|is_shipped| until(&waiting(is_shipped))), [Some(now), None]);
+        let mut wrong = well.clone();
+        wrong.watch.finding = Some("a part is missing".into());
+        let overtaken = Some(ReplicaOvertaken { by_term: None, at: now });
+        let mut beside = well.clone();
+        beside.watch.location = hive.store.path().parent().unwrap().to_str().unwrap().into();
+        for state in [wrong, ReplicaState { overtaken, ..well }, beside] {
+            assert_eq!(until(&state), None, "{state:?}");
+        }
     }
 
     #[cfg(feature = "replica")]

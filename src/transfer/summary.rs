@@ -77,9 +77,23 @@ impl OutsideCopy {
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub fn of(store: &Store) -> Result<Self> {
+        Self::beside(store, ReplicaState::of(store, &store.view()?)?.as_ref())
+    }
+
+    /// The same beside a replica, as the process that ships the store sees it: nothing is at risk while that has
+    /// everything.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged`, `Reopen`, `Io`.
+    pub fn beside(store: &Store, replica: Option<&ReplicaState>) -> Result<Self> {
         let (last, changed_since) = store.outside()?.map(|outside| (outside.last, outside.changed_since)).unzip();
         let same_file_system = last.as_ref().and_then(|last| last.is_beside(store));
         let warning = match (&last, same_file_system) {
+            _ if replica.is_some_and(|replica| replica.restorable_until(store).is_some()) => None,
+            (None, _) if replica.is_some_and(|replica| replica.is_beside(store)) => {
+                Some("there is no archive, and the replica is on the same file system as the store")
+            }
             (None, _) => Some("there is no copy outside of this file"),
             (Some(last), _) if !last.verified => Some("the newest archive has not been read back"),
             (Some(_), Some(true)) => Some("the newest archive is on the same file system as the store"),
@@ -170,6 +184,7 @@ impl Store {
     pub fn summary(&self) -> Result<Summary> {
         let view = self.view()?;
         let points = view.all_points()?;
+        let replica = ReplicaState::of(self, &view)?;
         let total = points.iter().filter(|point| point.counts()).count() as u64;
         Ok(Summary {
             store: std::path::absolute(self.path())?,
@@ -179,11 +194,11 @@ impl Store {
             // One that is damaged hides no other number.
             schedules: ScheduleTotals::of(&view, self.clock().now()).unwrap_or_default(),
             points: PointTotals { total, others: points.len() as u64 - total, latest: view.latest_point()? },
-            archive: OutsideCopy::of(self)?,
+            archive: OutsideCopy::beside(self, replica.as_ref())?,
             crash: self.crash()?,
             last_drill: view.last_drill()?,
             log: self.log_status(),
-            replica: ReplicaState::of(self, &view)?,
+            replica,
         })
     }
 

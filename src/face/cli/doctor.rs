@@ -8,7 +8,7 @@ use clap::Args;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
-use crate::{Condition, Diagnosis, DiagnosisLine, DiagnosisOptions, Result, duration};
+use crate::{Condition, Diagnosis, DiagnosisLine, DiagnosisOptions, Result, duration, show_time};
 
 /// Check whether you would get your data back right now
 ///
@@ -66,7 +66,7 @@ impl Doctor {
     }
 }
 
-fn show(out: &mut Output, Diagnosis { verdict: worst, lines }: &Diagnosis) -> Result<()> {
+fn show(out: &mut Output, Diagnosis { verdict: worst, lines, restorable_until }: &Diagnosis) -> Result<()> {
     for DiagnosisLine { topic, verdict, what, advice } in lines {
         let verdict = match verdict {
             Condition::Ok => "ok  ",
@@ -81,7 +81,13 @@ fn show(out: &mut Output, Diagnosis { verdict: worst, lines }: &Diagnosis) -> Re
     let of = |verdict| lines.iter().filter(|line| line.verdict == verdict).count();
     let answer = match worst {
         Condition::Ok => "yes, you would get your data back".to_owned(),
-        Condition::Warn => format!("you would get back what is in the file; at risk: {}", of(Condition::Warn)),
+        Condition::Warn => {
+            let what = match restorable_until {
+                Some(until) => format!("everything until {}, from the replica", show_time(*until)),
+                None => "what is in the file".to_owned(),
+            };
+            format!("you would get back {what}; at risk: {}", of(Condition::Warn))
+        }
         Condition::Bad => "damage was found".to_owned(),
     };
     out.line(answer)

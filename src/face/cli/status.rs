@@ -125,7 +125,13 @@ fn logged(log: &LogStatus, now: Timestamp) -> String {
 /// The newest archive, and the age of the state in it.
 fn archived(copy: &OutsideCopy, now: Timestamp) -> String {
     let warning = copy.warning.as_deref().unwrap_or_default();
-    let Some(last) = &copy.last else { return format!("none: {warning}") };
+    let Some(last) = &copy.last else {
+        return if warning.is_empty() {
+            "none; the replica is the other copy".to_owned()
+        } else {
+            format!("none: {warning}")
+        };
+    };
     let age = duration::show(duration::since(last.state_at, now));
     let changed = match copy.changed_since {
         Some(false) => ", and nothing has changed since",

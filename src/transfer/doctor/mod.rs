@@ -13,9 +13,11 @@ mod verified;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::line::{Condition, DiagnosisLine};
+use crate::clock;
 use crate::engine::point::Origin;
 use crate::engine::store::{Options, Store};
 use crate::error::{ErrorKind, Result};
@@ -61,6 +63,10 @@ pub struct Diagnosis {
     pub verdict: Condition,
     /// The topics.
     pub lines: Vec<DiagnosisLine>,
+    /// The moment up to which everything would come back from the replica if the store were lost; none without a
+    /// replica, and where that is not known.
+    #[serde(default, with = "clock::time::option")]
+    pub restorable_until: Option<Timestamp>,
 }
 
 impl Options {
@@ -114,31 +120,33 @@ impl Store {
 }
 
 impl Diagnosis {
-    fn of(lines: Result<Vec<DiagnosisLine>>) -> Result<Self> {
-        let lines = match lines {
+    fn of(looked: Result<(Vec<DiagnosisLine>, Option<Timestamp>)>) -> Result<Self> {
+        let (lines, restorable_until) = match looked {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let advice = "see what a repair would keep: hivekeep repair --dry-run";
-                vec![DiagnosisLine::bad("opened", error.to_string(), advice)]
+                (vec![DiagnosisLine::bad("opened", error.to_string(), advice)], None)
             }
-            lines => lines?,
+            looked => looked?,
         };
         let verdict = lines.iter().map(|line| line.verdict).max().unwrap_or(Condition::Ok);
-        Ok(Self { verdict, lines })
+        Ok(Self { verdict, lines, restorable_until })
     }
 }
 
-fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>> {
+/// The lines, and the moment up to which the replica has everything.
+fn look(store: &Store, options: &DiagnosisOptions) -> Result<(Vec<DiagnosisLine>, Option<Timestamp>)> {
     let view = store.view()?;
     let (named, sessions) = (view.named_points()?, store.sessions()?);
     let events = view.events().list(Page::newest(EVENTS))?;
     let live: Vec<_> = named.iter().filter(|point| point.origin.is_some_and(Origin::is_selectable)).collect();
     let rows = if options.full { verified::everything(store)? } else { verified::part(store)? };
-    let replica = replica::replica(store, &view, options.replica.as_ref())?;
+    let known = options.replica.clone();
+    let replica = known.map_or_else(|| ReplicaState::of(store, &view), |known| Ok(Some(known)))?;
     let mut lines = vec![
         rows,
         verified::last_check(store)?,
         look::backup(store, &view, &live, options.backup_interval)?,
-        copies::outside(store, &events, options.archive_dir.as_deref(), options.backup_interval)?,
+        copies::outside(store, &events, options.archive_dir.as_deref(), options.backup_interval, replica.as_ref())?,
         look::drill(store, &view)?,
         look::points(&live),
         look::retention(store, &named)?,
@@ -156,6 +164,6 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<Vec<DiagnosisLine>>
         look::guards(&named),
     ];
     // Beside the archives, the other copy outside of the file.
-    replica.into_iter().for_each(|line| lines.insert(BESIDE_ARCHIVES, line));
-    Ok(lines)
+    replica.iter().for_each(|state| lines.insert(BESIDE_ARCHIVES, replica::replica(store, state)));
+    Ok((lines, replica.and_then(|state| state.restorable_until(store))))
 }

@@ -4,38 +4,31 @@ use std::time::Duration;
 
 use crate::duration;
 use crate::engine::store::Store;
-use crate::engine::view::View;
-use crate::error::Result;
 use crate::text::in_shell;
 use crate::transfer::doctor::line::DiagnosisLine;
-use crate::transfer::replica_state::{ReplicaShipping, ReplicaState};
+use crate::transfer::replica_state::{LATE, ReplicaShipping, ReplicaState};
 
-/// A replica that did not have everything for longer is late.
-const LATE: Duration = Duration::from_secs(60);
 /// The longest time between two verifications, of which there is one a day, and between two drills.
 const VERIFY_EVERY: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 const DRILL_EVERY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The state of the replica; no line for a store that was in none.
-pub(super) fn replica(store: &Store, view: &View, known: Option<&ReplicaState>) -> Result<Option<DiagnosisLine>> {
-    let Some(state) = known.cloned().map_or_else(|| ReplicaState::of(store, view), |known| Ok(Some(known)))? else {
-        return Ok(None);
-    };
+/// The state of the replica.
+pub(super) fn replica(store: &Store, state: &ReplicaState) -> DiagnosisLine {
     let (topic, now) = ("replica", store.clock().now());
     let (words, watch) = (state.in_words(now), &state.watch);
     let is_old = |at, most| duration::since(at, now) > most;
     if watch.trouble().is_some() {
         let advice = "see everything that is wrong: hivekeep replica verify LOCATION; then replica init at another one";
-        return Ok(Some(DiagnosisLine::bad(topic, words, advice)));
+        return DiagnosisLine::bad(topic, words, advice);
     }
     if state.overtaken.is_some() {
         let advice =
             "keep this file, and restore the replica into a new one; or take it back: hivekeep replica take-over FILE";
-        return Ok(Some(DiagnosisLine::warn(topic, words, advice)));
+        return DiagnosisLine::warn(topic, words, advice);
     }
     if state.is_left_alone() {
         let advice = format!("ship it: hivekeep serve --replica {}", argument(&watch.location));
-        return Ok(Some(DiagnosisLine::warn(topic, words, advice)));
+        return DiagnosisLine::warn(topic, words, advice);
     }
     let advice = match (&state.shipping, &watch.verified, &watch.drill) {
         (Some(ReplicaShipping { fenced: true, .. }), ..) => "keep this file, and restore the replica into a new one",
@@ -47,9 +40,9 @@ pub(super) fn replica(store: &Store, view: &View, known: Option<&ReplicaState>) 
             "rehearse a restore: hivekeep replica drill LOCATION"
         }
         _ if watch.drill_skipped.is_some() => "rehearse it elsewhere: hivekeep replica drill LOCATION --scratch DIR",
-        _ => return Ok(Some(DiagnosisLine::ok(topic, words))),
+        _ => return DiagnosisLine::ok(topic, words),
     };
-    Ok(Some(DiagnosisLine::warn(topic, words, advice)))
+    DiagnosisLine::warn(topic, words, advice)
 }
 
 /// The location as an argument of a command; its name where it is not known.
@@ -67,14 +60,13 @@ mod tests {
     use crate::transfer::doctor::Condition;
     use crate::transfer::replica_state::{ReplicaOvertaken, ReplicaWaiting};
 
-    fn condition(hive: &Fixture, state: Option<&ReplicaState>) -> Option<Condition> {
-        replica(&hive.store, &hive.view(), state).unwrap().map(|line| line.verdict)
+    fn condition(hive: &Fixture, state: &ReplicaState) -> Condition {
+        replica(&hive.store, state).verdict
     }
 
     #[test]
     fn a_late_replica_is_a_risk_and_a_damaged_one_is_damage() {
         let hive = Fixture::new();
-        assert_eq!(condition(&hive, None), None, "a store without a replica");
         let now: Timestamp = hive.store.clock().now();
         let shipping = |behind_ms, error: Option<&str>, fenced| ReplicaShipping {
             term: Some(1),
@@ -93,44 +85,44 @@ mod tests {
             waiting: None,
             overtaken: None,
         };
-        assert_eq!(condition(&hive, Some(&state(shipping(Some(1_000), None, false)))), Some(Condition::Ok));
+        assert_eq!(condition(&hive, &state(shipping(Some(1_000), None, false))), Condition::Ok);
         for late in [
             shipping(Some(61_000), None, false),
             shipping(None, None, false),
             shipping(Some(1_000), Some("away"), false),
             shipping(Some(1_000), None, true),
         ] {
-            assert_eq!(condition(&hive, Some(&state(late))), Some(Condition::Warn));
+            assert_eq!(condition(&hive, &state(late)), Condition::Warn);
         }
         let waiting = |is_shipped| Some(ReplicaWaiting { shipped: 1, shipped_at: None, kept_bytes: 100, is_shipped });
         let unshipped = |waiting| ReplicaState { shipping: None, waiting, ..state(shipping(None, None, false)) };
         let alone = unshipped(waiting(false));
-        assert_eq!(condition(&hive, Some(&alone)), Some(Condition::Warn));
+        assert_eq!(condition(&hive, &alone), Condition::Warn);
         let watch = ReplicaWatch { location: "s3://b/p?region=r".into(), ..ReplicaWatch::default() };
         for (alone, advice) in [
             (ReplicaState { watch, ..alone.clone() }, "ship it: hivekeep serve --replica 's3://b/p?region=r'"),
             (alone, "ship it: hivekeep serve --replica LOCATION"),
         ] {
-            let line = replica(&hive.store, &hive.view(), Some(&alone)).unwrap().unwrap();
+            let line = replica(&hive.store, &alone);
             assert_eq!(line.advice.as_deref(), Some(advice));
         }
-        assert_eq!(condition(&hive, Some(&unshipped(waiting(true)))), Some(Condition::Ok));
+        assert_eq!(condition(&hive, &unshipped(waiting(true))), Condition::Ok);
         let locked = Some(ReplicaOvertaken { by_term: None, at: now });
         let locked = ReplicaState { overtaken: locked, ..unshipped(None) };
-        assert_eq!(condition(&hive, Some(&locked)), Some(Condition::Warn));
+        assert_eq!(condition(&hive, &locked), Condition::Warn);
         let well = || state(shipping(Some(1_000), None, false));
         let at = crate::clock::before(now, VERIFY_EVERY + LATE);
         let verified = Some(LastReplicaCheck { at, restorable_from: at, objects: 1, read: 1 });
         let old = ReplicaState { watch: ReplicaWatch { verified, ..ReplicaWatch::default() }, ..well() };
-        assert_eq!(condition(&hive, Some(&old)), Some(Condition::Warn));
+        assert_eq!(condition(&hive, &old), Condition::Warn);
         let why = || Some("why".to_owned());
         let skipped = ReplicaWatch { drill_skipped: why(), ..ReplicaWatch::default() };
-        assert_eq!(condition(&hive, Some(&ReplicaState { watch: skipped, ..well() })), Some(Condition::Warn));
+        assert_eq!(condition(&hive, &ReplicaState { watch: skipped, ..well() }), Condition::Warn);
         for watch in [
             ReplicaWatch { finding: why(), ..ReplicaWatch::default() },
             ReplicaWatch { drill_error: why(), ..ReplicaWatch::default() },
         ] {
-            assert_eq!(condition(&hive, Some(&ReplicaState { watch, ..well() })), Some(Condition::Bad));
+            assert_eq!(condition(&hive, &ReplicaState { watch, ..well() }), Condition::Bad);
         }
     }
 }

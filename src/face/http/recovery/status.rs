@@ -78,6 +78,7 @@ impl Status {
     fn of(instance: &Instance) -> Result<Self> {
         let store = instance.store();
         let view = store.view()?;
+        let replica = instance.replica()?;
         let (crash, tasks) = (store.crash()?, view.queue().counts()?);
         Ok(Self {
             timestamp: store.clock().now(),
@@ -87,13 +88,16 @@ impl Status {
             crash: crash.map(Crashed::from),
             backup_dir: folder(store.path()),
             next_backup: instance.next_backup()?,
-            archive: Archives { automatic: instance.makes_archives(), copy: OutsideCopy::of(store)? },
+            archive: Archives {
+                automatic: instance.makes_archives(),
+                copy: OutsideCopy::beside(store, replica.as_ref())?,
+            },
             total_bots: view.registry().count()?,
             total_tasks: tasks.total(),
             tasks_by_state: tasks,
             last_drill: view.last_drill()?,
             log: store.log_status(),
-            replica: instance.replica()?,
+            replica,
         })
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::face::http::app::App;
 use crate::face::http::problem::Answer;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
-use crate::face::wire::field::FieldType::{List, Map, Number, Of, Text, Word};
+use crate::face::wire::field::FieldType::{List, Map, Number, Of, Text, Time, Word};
 use crate::face::wire::field::{FieldType, Shape, TEXTS, nullable, required};
 
 const VERDICT: FieldType = Word(|| vec!["ok", "warn", "bad"]);
@@ -39,6 +39,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         gives: Gives::Fields(&[
             required("verdict", VERDICT, "the worst verdict of all lines"),
             required("lines", List(&Of(&LINE)), "the topics"),
+            nullable(
+                "restorable_until",
+                Time,
+                "the moment up to which everything would come back from the replica; null without one, and where that \
+                 is not known",
+            ),
         ]),
         statuses: OK,
         refuses: &[],
