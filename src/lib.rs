@@ -345,7 +345,7 @@ pub use transfer::drill::targets::{Disaster, DrillTarget};
 #[cfg(feature = "transfer")]
 pub use transfer::drill::{DrillOptions, DrillReport, DrillScenario, DrillWatch, Rebuilt, drill_bot};
 #[cfg(feature = "transfer")]
-pub use transfer::replica_state::{ReplicaOvertaken, ReplicaShipping, ReplicaState, ReplicaWaiting};
+pub use transfer::replica_state::{ReplicaCopy, ReplicaOvertaken, ReplicaShipping, ReplicaState, ReplicaWaiting};
 #[cfg(feature = "transfer")]
 pub use transfer::summary::{OutsideCopy, PointTotals, ScheduleTotals, Summary, Weight, Weights};
 pub use worker::Worker;

@@ -20,7 +20,7 @@ use super::terms::lease::{Lease, Silence};
 use super::terms::open::{Beginning, BegunFrom, OpenedAs, open_term};
 use super::terms::remote::{Local, Remote};
 use super::terms::write::{Shipped, TermWriter};
-use crate::engine::feed::Receiver;
+use crate::engine::feed::{FollowingLock, Receiver};
 use crate::engine::store::{Options, Store};
 use crate::error::{Error, Result};
 use crate::state::INDEXES;
@@ -44,6 +44,8 @@ pub(crate) struct Follower {
     options: Options,
     /// None after a failure, until it is opened again.
     receiver: Option<Receiver>,
+    /// For as long as the file is this one.
+    following: Option<FollowingLock>,
     is_behind: bool,
     /// How many steps in a row have found nothing.
     idle: u32,
@@ -73,8 +75,9 @@ impl Follower {
             copier.restore(path, &ReplicaMoment::Newest).await?;
         }
         let path = path.to_path_buf();
-        let mut standby = Self { copier, path, options, receiver: None, is_behind: true, idle: 0, silence: None };
-        standby.opened()?;
+        let mut standby =
+            Self { copier, path, options, receiver: None, following: None, is_behind: true, idle: 0, silence: None };
+        standby.begin_to_follow()?;
         Ok(standby)
     }
 
@@ -260,7 +263,14 @@ impl Follower {
         self.receiver.take().map_or(Ok(()), Receiver::close)?;
         draft.file.replace(&self.path)?;
         (self.is_behind, self.idle) = (true, 0);
+        self.begin_to_follow()?;
         self.position().map(FollowerStep::Anew)
+    }
+
+    /// Shows others that this process keeps the copy up to date.
+    fn begin_to_follow(&mut self) -> Result<()> {
+        self.following = Some(self.opened()?.store().show_following()?);
+        Ok(())
     }
 
     fn opened(&mut self) -> Result<&mut Receiver> {

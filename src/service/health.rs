@@ -62,7 +62,7 @@ impl Instance {
         let name = "replica";
         match self.replication().check(self.store()) {
             None => HealthCheck::of(name, None),
-            Some((ok, detail)) => HealthCheck { name, ok, detail: Some(detail.to_owned()) },
+            Some((ok, detail)) => HealthCheck { name, ok, detail: Some(detail) },
         }
     }
 

@@ -106,9 +106,10 @@ impl Replication {
     }
 
     /// Whether the replica has everything that it should have by now, in words; none without a replica.
-    pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
+    pub(crate) fn check(&self, store: &Store) -> Option<(bool, String)> {
         let Some((replicator, late)) = &self.running else { return self.alone.check(store) };
-        Some(verdict(&replicator.status(), store.clock().now(), *late))
+        let (is_ready, why) = verdict(&replicator.status(), store.clock().now(), *late);
+        Some((is_ready, why.to_owned()))
     }
 
     /// The replica, and how far it is; none of a store that was in none.
@@ -122,7 +123,7 @@ impl Replication {
         let status = replicator.status();
         let shipping = Some(shipping_of(&status, store)?);
         let (waiting, overtaken) = known.map_or((None, None), |known| (known.waiting, known.overtaken));
-        Ok(Some(ReplicaState { watch: status.watch, shipping, waiting, overtaken }))
+        Ok(Some(ReplicaState { watch: status.watch, shipping, waiting, overtaken, copy: None }))
     }
 }
 
@@ -186,7 +187,7 @@ impl Replication {
     }
 
     /// Nothing is shipped.
-    pub(crate) fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
+    pub(crate) fn check(&self, store: &Store) -> Option<(bool, String)> {
         self.alone.check(store)
     }
 }
@@ -217,21 +218,26 @@ impl Alone {
     }
 
     /// The check of a service that ships nothing; none of a store without a replica. It fails if another machine has
-    /// the history, or once no process has shipped the store for a while.
-    fn check(&self, store: &Store) -> Option<(bool, &'static str)> {
+    /// the history, or once no process has shipped the store for a while. A copy is as it is.
+    fn check(&self, store: &Store) -> Option<(bool, String)> {
         if store.is_overtaken() {
-            return Some((false, "another machine has the history of this store, so this service writes nothing"));
+            let why = "another machine has the history of this store, so this service writes nothing";
+            return Some((false, why.to_owned()));
         }
         // That the store cannot be read is another check's business.
         let state = store.view().and_then(|view| ReplicaState::of(store, &view)).ok().flatten()?;
+        let now = store.clock().now();
+        if let Some(copy) = &state.copy {
+            return Some((true, copy.in_words(now)));
+        }
         let mut since = self.0.lock();
         if !state.is_left_alone() {
             *since = None;
-            return Some((true, "another process ships the store to its replica"));
+            return Some((true, "another process ships the store to its replica".to_owned()));
         }
-        let now = store.clock().now();
         let is_short = duration::since(*since.get_or_insert(now), now) <= LATE_AFTER;
-        Some((is_short, "no process ships the store to its replica; the diagnosis of the store says how to begin"))
+        let why = "no process ships the store to its replica; the diagnosis of the store says how to begin";
+        Some((is_short, why.to_owned()))
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, show_time};
 use crate::duration;
-use crate::engine::feed::{Fence, Unshipped};
+use crate::engine::feed::{Fence, Standby, Unshipped};
 use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
@@ -31,6 +31,21 @@ pub struct ReplicaState {
     pub waiting: Option<ReplicaWaiting>,
     /// How another machine got the history of this store, so that its file is locked.
     pub overtaken: Option<ReplicaOvertaken>,
+    /// The file as a copy of a replica; none of a store that is written to.
+    #[serde(default)]
+    pub copy: Option<ReplicaCopy>,
+}
+
+/// A file that is a copy of a replica, so that it refuses writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaCopy {
+    /// The number of its last commit, as far as that can be read.
+    pub sequence: Option<u64>,
+    /// The time of the newest object of the replica of which it has anything.
+    #[serde(with = "clock::time::option")]
+    pub time: Option<Timestamp>,
+    /// Whether a standby keeps it up to date now.
+    pub is_followed: bool,
 }
 
 /// The commits of a store that wait for its replica.
@@ -45,6 +60,19 @@ pub struct ReplicaWaiting {
     pub kept_bytes: u64,
     /// Whether any process ships the store now.
     pub is_shipped: bool,
+}
+
+impl ReplicaCopy {
+    /// Its state in one line.
+    pub(crate) fn in_words(&self, now: Timestamp) -> String {
+        let Self { sequence, time, is_followed } = self;
+        let commit = sequence.map(|sequence| format!(", with commit {sequence}")).unwrap_or_default();
+        let at = time.map_or_else(String::new, |at| {
+            format!(" of {}, {} ago", show_time(at), duration::show(duration::since(at, now)))
+        });
+        let by = if *is_followed { "a standby keeps it up to date" } else { "NOBODY KEEPS IT UP TO DATE" };
+        format!("this file is a copy{commit}{at}; it refuses writes; {by}")
+    }
 }
 
 impl From<Unshipped> for ReplicaWaiting {
@@ -98,9 +126,11 @@ fn known(view: &View) -> Result<Option<ReplicaWatch>> {
 }
 
 impl ReplicaState {
-    /// The replica of a store, without the shipping of this process; none if the store is in none, also if it once was,
-    /// or is a copy of one that is.
+    /// The replica of a store, without the shipping of this process; none if the store is in none, also if it once was.
     pub(crate) fn of(store: &Store, view: &View) -> Result<Option<Self>> {
+        if let Some(standby) = store.standby()? {
+            return Self::of_copy(store, standby).map(Some);
+        }
         let fence = store.overtaken()?;
         let waiting = store.waiting_for_replica(view)?;
         if fence.is_none() && waiting.is_none() {
@@ -111,7 +141,15 @@ impl ReplicaState {
         let Some(watch) = known(view)?.or_else(unknown) else { return Ok(None) };
         let waiting = waiting.map(ReplicaWaiting::from);
         let overtaken = fence.map(|Fence { by_term, at, .. }| ReplicaOvertaken { by_term, at });
-        Ok(Some(Self { watch, shipping: None, waiting, overtaken }))
+        Ok(Some(Self { watch, shipping: None, waiting, overtaken, copy: None }))
+    }
+
+    /// The replica that a copy comes from. The findings of its source about the replica have come along, and are old.
+    fn of_copy(store: &Store, standby: Standby) -> Result<Self> {
+        let (sequence, time) = standby.place().map(|place| (place.sequence, place.time)).unzip();
+        let copy = Some(ReplicaCopy { sequence, time, is_followed: store.is_shipped()? });
+        let watch = ReplicaWatch { location: standby.from, ..ReplicaWatch::default() };
+        Ok(Self { watch, shipping: None, waiting: None, overtaken: None, copy })
     }
 
     /// Whether no process ships the store, so that the replica misses each further commit.
@@ -149,6 +187,11 @@ impl ReplicaState {
         }
     }
 
+    /// Whether it, or the machine that writes it, has everything that this file has.
+    pub(crate) fn is_another_copy(&self, store: &Store) -> bool {
+        self.copy.is_some() || self.restorable_until(store).is_some()
+    }
+
     /// Whether it is a folder on the same file system as the store.
     pub(crate) fn is_beside(&self, store: &Store) -> bool {
         same_file_system(Path::new(&self.watch.location), store.path()) == Some(true)
@@ -156,7 +199,10 @@ impl ReplicaState {
 
     /// Its state in one line.
     pub fn in_words(&self, now: Timestamp) -> String {
-        let Self { watch, shipping, waiting, overtaken } = self;
+        let Self { watch, shipping, waiting, overtaken, copy } = self;
+        if let Some(copy) = copy {
+            return format!("{}; {}", watch.location, copy.in_words(now));
+        }
         let ago = |at: Timestamp| duration::show(duration::since(at, now));
         let mut parts = vec![watch.location.clone()];
         match shipping {
@@ -231,6 +277,7 @@ mod tests {
             }),
             waiting: None,
             overtaken: None,
+            copy: None,
         }
     }
 
@@ -257,6 +304,19 @@ mod tests {
         let shipping = ReplicaShipping { complete_at: None, behind_ms: None, ..state().shipping.unwrap() };
         let unreached = ReplicaState { shipping: Some(shipping), waiting: waiting(true, 100), ..state() };
         assert_eq!(unreached.lag(time(120)), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_copy_says_of_what_it_is_one_and_of_which_moment_and_whether_anybody_follows() {
+        let copy = |is_followed| Some(ReplicaCopy { sequence: Some(7), time: Some(time(60)), is_followed });
+        let words = ReplicaState { copy: copy(true), ..state() }.in_words(time(120));
+        assert_eq!(
+            words,
+            "s3://b/p; this file is a copy, with commit 7 of 1970-01-01T00:01:00.000000+00:00, 1m ago; it refuses \
+             writes; a standby keeps it up to date"
+        );
+        let words = ReplicaState { copy: copy(false), ..state() }.in_words(time(120));
+        assert!(words.ends_with("; NOBODY KEEPS IT UP TO DATE"), "{words}");
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl OutsideCopy {
         let (last, changed_since) = store.outside()?.map(|outside| (outside.last, outside.changed_since)).unzip();
         let same_file_system = last.as_ref().and_then(|last| last.is_beside(store));
         let warning = match (&last, same_file_system) {
-            _ if replica.is_some_and(|replica| replica.restorable_until(store).is_some()) => None,
+            _ if replica.is_some_and(|replica| replica.is_another_copy(store)) => None,
             (None, _) if replica.is_some_and(|replica| replica.is_beside(store)) => {
                 Some("there is no archive, and the replica is on the same file system as the store")
             }

@@ -337,6 +337,35 @@ fn a_service_that_does_not_ship_a_store_with_a_replica_says_so() {
 
 #[cfg(all(unix, feature = "http"))]
 #[test]
+fn a_copy_says_of_what_it_is_one_and_whether_a_standby_keeps_it_up_to_date() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    hive.ok(&["replica", "restore", "there", "--to", "copy.redb"]);
+    let (mut service, at) = serve(&hive, "copy.redb", &[]);
+    let told = || ["copy.redb", &at].map(|store| hive.ok(&["--store", store, "status"]));
+    for status in told() {
+        assert!(status.contains(" this file is a copy, with commit ") && status.contains("NOBODY KEEPS"), "{status}");
+        assert!(status.contains("archive  none; the replica is the other copy"), "{status}");
+    }
+    let diagnosis = hive.run(&["--store", "copy.redb", "doctor"]).with(3).out;
+    assert!(diagnosis.contains("warn  replica ") && diagnosis.contains("-> let it follow: "), "{diagnosis}");
+    assert!(response(&at, "/metrics").contains("hivekeep_copy_followed 0"));
+    let mut standby = Running::start(&hive, &["replica", "standby", "there", "--to", "copy.redb", "--every", "50ms"]);
+    wait_until("nobody follows", || response(&at, "/metrics").contains("hivekeep_copy_followed 1"));
+    assert!(response(&at, "/metrics").contains("hivekeep_copy_timestamp_seconds 1"));
+    let ready = response(&at, "/readyz");
+    assert!(ready.contains("this file is a copy, ") && ready.contains("a standby keeps it up to date"), "{ready}");
+    for status in told() {
+        assert!(status.contains("a standby keeps it up to date"), "{status}");
+    }
+    standby.stop("-KILL");
+    wait_until("the standby is not missed", || response(&at, "/metrics").contains("hivekeep_copy_followed 0"));
+    service.stop("-TERM");
+}
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
 fn a_service_over_a_copy_tells_its_moment_with_each_response() {
     use std::io::{Read, Write};
 

@@ -81,7 +81,9 @@ pub(crate) use self::row::is_local;
 #[cfg(feature = "replica")]
 pub(crate) use self::shipping::AwaitedShipping;
 #[cfg(feature = "replica")]
-pub(crate) use self::shipping_lock::ShippingLock;
+pub(crate) use self::shipping_lock::{FollowingLock, ShippingLock};
+#[cfg(feature = "transfer")]
+pub(crate) use self::standby::Standby;
 #[cfg(feature = "replica")]
 pub(crate) use self::states::States;
 pub(crate) use self::told::Told;

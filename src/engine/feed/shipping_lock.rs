@@ -31,8 +31,27 @@ pub(crate) struct ShippingLock {
     _file: Option<OwnFile>,
 }
 
+/// Until this is dropped, others see that a process keeps the copy up to date. Such a process takes the place of the
+/// one that ships: nobody ships a copy.
+#[cfg(feature = "replica")]
+#[derive(Debug)]
+pub(crate) struct FollowingLock {
+    _file: OwnFile,
+}
+
 #[cfg(feature = "replica")]
 impl Store {
+    /// Shows that this process keeps the copy up to date. Where another one does too, that one shows it.
+    ///
+    /// # Errors
+    ///
+    /// `Io`.
+    pub(crate) fn show_following(&self) -> Result<FollowingLock> {
+        let file = OwnFile::write(self.path())?;
+        hold(&file)?;
+        Ok(FollowingLock { _file: file })
+    }
+
     /// Lets this process alone ship the store. Another one that does so may end within `wait`.
     ///
     /// # Errors
@@ -64,7 +83,7 @@ fn hold(file: &OwnFile) -> Result<bool> {
 }
 
 impl Store {
-    /// Whether a process ships the store, also this one.
+    /// Whether a process ships the store, also this one, or keeps it up to date if it is a copy.
     ///
     /// # Errors
     ///

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "transfer")]
+use super::known_place::KnownPlace;
 #[cfg(any(test, feature = "replica"))]
 use crate::engine::commit::{Outcome, Size, TransactionWork, with_result};
 use crate::engine::format::codec::Stored;
@@ -30,6 +32,12 @@ impl Stored for Standby {
 }
 
 impl Standby {
+    /// The commit and the time of its state, as far as they can be read.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn place(&self) -> Option<KnownPlace> {
+        self.position.as_deref().and_then(KnownPlace::of_bytes)
+    }
+
     fn refuse(&self) -> Result<()> {
         let message = "the store is a copy that only its replica changes; take it over before you write to it";
         let from = self.from.escape_debug();

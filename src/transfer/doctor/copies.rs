@@ -117,6 +117,7 @@ mod tests {
             shipping: None,
             waiting: Some(waiting.clone()),
             overtaken: None,
+            copy: None,
         };
         let look = |replica: Option<ReplicaState>| {
             let warning = OutsideCopy::beside(&hive.store, replica.as_ref()).unwrap().warning;

@@ -17,6 +17,14 @@ pub(super) fn replica(store: &Store, state: &ReplicaState) -> DiagnosisLine {
     let (topic, now) = ("replica", store.clock().now());
     let (words, watch) = (state.in_words(now), &state.watch);
     let is_old = |at, most| duration::since(at, now) > most;
+    if let Some(copy) = &state.copy {
+        let location = argument(&watch.location);
+        let advice = format!("let it follow: hivekeep replica standby {location} --to FILE; or let it write: promote");
+        return match copy.is_followed {
+            true => DiagnosisLine::ok(topic, words),
+            false => DiagnosisLine::warn(topic, words, advice),
+        };
+    }
     if watch.trouble().is_some() {
         let advice = "see everything that is wrong: hivekeep replica verify LOCATION; then replica init at another one";
         return DiagnosisLine::bad(topic, words, advice);
@@ -58,7 +66,7 @@ mod tests {
     use crate::recovery::check::last_replica::{LastReplicaCheck, ReplicaWatch};
     use crate::testkit::checked_store::Fixture;
     use crate::transfer::doctor::Condition;
-    use crate::transfer::replica_state::{ReplicaOvertaken, ReplicaWaiting};
+    use crate::transfer::replica_state::{ReplicaCopy, ReplicaOvertaken, ReplicaWaiting};
 
     fn condition(hive: &Fixture, state: &ReplicaState) -> Condition {
         replica(&hive.store, state).verdict
@@ -84,6 +92,7 @@ mod tests {
             shipping: Some(shipping),
             waiting: None,
             overtaken: None,
+            copy: None,
         };
         assert_eq!(condition(&hive, &state(shipping(Some(1_000), None, false))), Condition::Ok);
         for late in [
@@ -115,6 +124,10 @@ mod tests {
         let verified = Some(LastReplicaCheck { at, restorable_from: at, objects: 1, read: 1 });
         let old = ReplicaState { watch: ReplicaWatch { verified, ..ReplicaWatch::default() }, ..well() };
         assert_eq!(condition(&hive, &old), Condition::Warn);
+        for (is_followed, expected) in [(true, Condition::Ok), (false, Condition::Warn)] {
+            let copy = Some(ReplicaCopy { sequence: None, time: None, is_followed });
+            assert_eq!(condition(&hive, &ReplicaState { copy, ..well() }), expected);
+        }
         let why = || Some("why".to_owned());
         let skipped = ReplicaWatch { drill_skipped: why(), ..ReplicaWatch::default() };
         assert_eq!(condition(&hive, &ReplicaState { watch: skipped, ..well() }), Condition::Warn);
