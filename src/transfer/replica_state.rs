@@ -152,6 +152,11 @@ impl ReplicaState {
         Ok(Self { watch, shipping: None, waiting: None, overtaken: None, copy })
     }
 
+    /// Whether the file refuses writes: it is a copy, or another machine has its history.
+    pub fn refuses_writes(&self) -> bool {
+        self.copy.is_some() || self.overtaken.is_some()
+    }
+
     /// Whether no process ships the store, so that the replica misses each further commit.
     pub(crate) fn is_left_alone(&self) -> bool {
         let waits_alone = self.waiting.as_ref().is_some_and(|waiting| !waiting.is_shipped);

@@ -362,6 +362,8 @@ fn a_copy_says_of_what_it_is_one_and_whether_a_standby_keeps_it_up_to_date() {
     standby.stop("-KILL");
     wait_until("the standby is not missed", || response(&at, "/metrics").contains("hivekeep_copy_followed 0"));
     service.stop("-TERM");
+    let (_, said) = service.hang_up();
+    assert!(said.contains("listening http://") && !said.contains("last run: "), "{said}");
 }
 
 #[cfg(all(unix, feature = "http"))]

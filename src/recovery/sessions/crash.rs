@@ -73,12 +73,16 @@ impl Crash {
 
 impl Store {
     /// The newest crash that has not been acknowledged, if there is one, including a crash that no process has noticed
-    /// yet. This changes nothing.
+    /// yet. This changes nothing. None of a copy, and of a store that was overtaken: its sessions are, or were, those
+    /// of another machine, and nobody can acknowledge one.
     ///
     /// # Errors
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub fn crash(&self) -> Result<Option<Crash>> {
+        if self.is_standby() || self.is_overtaken() {
+            return Ok(None);
+        }
         let mut crashed = self.sessions()?;
         crashed.retain(Session::is_crash);
         crashed.extend(self.unnoticed_crashes()?);

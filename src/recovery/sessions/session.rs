@@ -186,8 +186,7 @@ impl Store {
 
     /// The crashes that no process has noticed yet, as they will be noticed. This changes nothing.
     pub(crate) fn unnoticed_crashes(&self) -> Result<Vec<Session>> {
-        // Those of a standby are processes on the machine of its source.
-        if self.cannot_see_others() || self.is_standby() {
+        if self.cannot_see_others() {
             return Ok(Vec::new());
         }
         let view = self.view()?;

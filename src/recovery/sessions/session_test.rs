@@ -200,3 +200,17 @@ fn a_marked_shutdown_is_not_a_crash_unless_the_mark_is_stale_or_removed() {
         assert_eq!(noticed.map(|crash| crash.reason), expected, "{wait} s, taken back: {take_back}");
     }
 }
+
+#[cfg(feature = "transfer")]
+#[test]
+fn a_store_that_was_overtaken_has_no_crash_since_nobody_can_acknowledge_one() {
+    let hive = Hive::new();
+    hive.leave_a_dead_session(900);
+    let store = hive.options().session(false).open(hive.folder.path().join("h.redb")).unwrap();
+    assert!(store.crash().unwrap().is_some());
+    let fence = crate::engine::feed::Fence { replica: "there".into(), by_term: None, at: store.clock().now() };
+    store.fence(&fence).unwrap();
+    assert_eq!(store.crash().unwrap(), None);
+    store.close().unwrap();
+    assert_eq!(hive.open().crash().unwrap(), None);
+}

@@ -29,6 +29,23 @@ const EVENTS: usize = 1_000;
 /// The place of the line about the replica.
 const BESIDE_ARCHIVES: usize = 4;
 
+/// The topics that are those of the machine that writes, and not of a copy or of a store that was overtaken: nobody can
+/// follow their advice there.
+const OF_WRITERS: [&str; 12] = [
+    "checked",
+    "backup",
+    "archives",
+    "drill",
+    "retention",
+    "work",
+    "clock",
+    "sessions",
+    "claims",
+    "tasks",
+    "schedules",
+    "guards",
+];
+
 /// The options of a diagnosis.
 ///
 /// # Examples
@@ -165,5 +182,8 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<(Vec<DiagnosisLine>
     ];
     // Beside the archives, the other copy outside of the file.
     replica.iter().for_each(|state| lines.insert(BESIDE_ARCHIVES, replica::replica(store, state)));
+    if store.is_standby() || store.is_overtaken() {
+        lines.retain(|line| !OF_WRITERS.contains(&&*line.topic));
+    }
     Ok((lines, replica.and_then(|state| state.restorable_until(store))))
 }

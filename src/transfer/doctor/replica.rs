@@ -138,4 +138,18 @@ mod tests {
             assert_eq!(condition(&hive, &ReplicaState { watch, ..well() }), Condition::Bad);
         }
     }
+
+    #[test]
+    fn of_a_store_that_was_overtaken_nothing_is_said_that_only_its_writer_can_mend() {
+        let hive = Fixture::new();
+        let topics = || {
+            let lines = hive.store.diagnose(&crate::DiagnosisOptions::default()).unwrap().lines;
+            lines.into_iter().map(|line| line.topic.into_owned()).collect::<Vec<_>>()
+        };
+        assert!(["backup", "sessions", "schedules"].iter().all(|topic| topics().iter().any(|own| own == topic)));
+        hive.store.begin_feed(0).unwrap();
+        let fence = crate::engine::feed::Fence { replica: "there".into(), by_term: None, at: hive.store.clock().now() };
+        hive.store.fence(&fence).unwrap();
+        assert_eq!(topics(), ["verified", "replica", "points", "space", "readers", "log", "sharing", "keys"]);
+    }
 }

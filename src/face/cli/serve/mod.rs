@@ -28,7 +28,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::service::instance::Instance;
 use crate::service::steward::End;
-use crate::{Error, ErrorKind, Result, Session, SessionState, Store};
+use crate::{Error, ErrorKind, ReplicaState, Result, Session, SessionState, Store};
 
 /// Open the store, or create it, and serve it over HTTP until stopped
 ///
@@ -228,7 +228,9 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
     let holds = if is_new { "new".to_owned() } else { summary.to_string() };
     let out = &mut context.out;
     out.message(format_args!("store {} ({holds})", summary.store.display()));
-    if let Some(last_run) = last_run(store)? {
+    // The last run of a file that nobody writes to was that of another machine, or could not write down its end.
+    let is_written = !summary.replica.as_ref().is_some_and(ReplicaState::refuses_writes);
+    if let Some(last_run) = last_run(store)?.filter(|_| is_written) {
         out.message(format_args!("last run: {last_run}"));
     }
     out.message(format_args!("next backup: {}", next_backup(instance)?));
