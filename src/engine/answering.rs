@@ -97,6 +97,12 @@ impl Store {
         Self { durability: None, is_local: false, ..self }
     }
 
+    /// Whether every write of this handle is refused now, since it would wait for the replica in vain.
+    #[cfg(all(feature = "http", feature = "replica"))]
+    pub(crate) fn waits_in_vain(&self) -> bool {
+        self.durability() == Durability::Replicated && self.refuse_unless_shipped().is_err()
+    }
+
     /// Runs work, and returns once its caller may be answered. R11: the replica has all that it wrote and saw, if this
     /// handle waits for that. R12: this process has its lease, if it needs one. No lock is held meanwhile.
     fn once_answerable(

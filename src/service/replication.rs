@@ -32,6 +32,10 @@ const WAIT: Duration = Duration::from_secs(10);
 /// long.
 const LATE_AFTER: Duration = Duration::from_secs(30);
 
+/// The state of a service whose writes wait for the replica, once that is away for longer.
+#[cfg(feature = "replica")]
+const IN_VAIN: &str = "the replica was not reached for longer than a write waits for it, so every write is refused";
+
 /// Where and how often the store of a service is shipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReplicaSetup {
@@ -108,7 +112,10 @@ impl Replication {
     /// Whether the replica has everything that it should have by now, in words; none without a replica.
     pub(crate) fn check(&self, store: &Store) -> Option<(bool, String)> {
         let Some((replicator, late)) = &self.running else { return self.alone.check(store) };
-        let (is_ready, why) = verdict(&replicator.status(), store.clock().now(), *late);
+        let (is_ready, why) = match verdict(&replicator.status(), store.clock().now(), *late) {
+            (true, _) if store.waits_in_vain() => (false, IN_VAIN),
+            told => told,
+        };
         Some((is_ready, why.to_owned()))
     }
 
@@ -265,6 +272,38 @@ mod tests {
         assert!(check(0).0, "another process ships it");
         drop(lock);
         assert!(check(0).0 && !check(LATE_AFTER.as_secs() + 1).0);
+    }
+
+    #[test]
+    fn the_service_is_not_ready_once_its_writes_would_wait_for_the_replica_in_vain() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, location) = (folder.path().join("h.redb"), folder.path().join("replica"));
+        let location = location.to_str().unwrap().to_owned();
+        let store = Store::open(&path).unwrap();
+        store.init_replica(&location.parse().unwrap(), &crate::InitReplicaOptions::default()).unwrap();
+        store.close().unwrap();
+        let store = Store::options().durability(crate::Durability::Replicated).open(&path).unwrap();
+        let setup = ReplicaSetup {
+            location,
+            interval: Duration::from_secs(1),
+            write_limit: Duration::from_secs(30),
+            lease: None,
+            identity: None,
+            keep: Duration::from_secs(24 * 60 * 60),
+            drill_every: None,
+        };
+        let replication = Replication::start(&store, Some(&setup)).unwrap();
+        let check = || replication.check(&store).unwrap();
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while !check().0 {
+            assert!(std::time::Instant::now() < until, "{:?}", check());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let other = store.begin_shipping(Duration::ZERO);
+        other.note_reached(false);
+        assert_eq!(check(), (false, IN_VAIN.to_owned()));
+        other.note_reached(true);
+        assert!(check().0, "{:?}", check());
     }
 
     #[test]
