@@ -48,3 +48,17 @@ adopted 1 bot, 2 tasks
     let said = hive.run(&["adopt", "left", "--time-zone", "Mars"]).with(2).err;
     assert!(said.contains("unknown time zone; give one such as Europe/Berlin or UTC: time_zone=Mars"), "{said}");
 }
+
+#[test]
+fn other_files_in_a_folder_are_listed_and_change_no_exit_code_and_one_that_is_named_does() {
+    let hive = Hive::empty();
+    let left = hive.path().with_file_name("left");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("notes.md"), "").unwrap();
+    fs::write(left.join("shutdown.marker"), "").unwrap();
+    let said = hive.ok(&["adopt", "left", "--dry-run"]);
+    assert!(said.contains("skipped left/notes.md: unknown file\n"), "{said}");
+    assert!(said.contains("skipped left/shutdown.marker: not needed: the replaced service "), "{said}");
+    hive.run(&["adopt", "left/notes.md", "--dry-run"]).with(3);
+    hive.ok(&["adopt", "left/shutdown.marker", "--dry-run"]);
+}

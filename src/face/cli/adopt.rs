@@ -35,8 +35,9 @@ Files, and what must be in them:
 /// Files are recognized by their names; folders are searched for them. The store is created if it does not exist. A
 /// second run changes nothing.
 ///
-/// Damaged, missing or unknown content is reported, and its text is kept in the event log if possible. The rest is
-/// taken over, and the exit code is 3.
+/// Damaged, missing or unknown content of a file, and an unknown file that is named, are reported, and the text is kept
+/// in the event log if possible. The rest is taken over, and the exit code is 3. Other files in a folder are listed as
+/// skipped, and change no exit code.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{FILES}"))]
 pub(super) struct Adopt {

@@ -15,6 +15,9 @@ const DEPTH_MAX: usize = 32;
 const ENTRIES_MAX: usize = 100_000;
 
 pub(super) const NOT_KNOWN: &str = "unknown file";
+/// Files of the replaced service without anything that is taken over, each with the reason.
+const NOT_NEEDED: [(&str, &str); 1] =
+    [("shutdown.marker", "not needed: the replaced service marked a clean shutdown with it")];
 
 /// The files to adopt, and the other ones.
 #[derive(Debug, Default)]
@@ -54,6 +57,7 @@ impl FoundFiles {
         let place = path.display().to_string();
         match known(path).filter(|_| is_file) {
             Some(source) => self.files.push((source, path.to_path_buf())),
+            None if is_file && not_needed(path).is_some() => self.skip(path, not_needed(path)),
             None => {
                 let why = "unknown file; known files are registry.json, bots.json, backlog.json, \
                            index.json, disaster-recovery.jsonl, registry-changes.jsonl, chat-history-*.jsonl and \
@@ -89,12 +93,15 @@ impl FoundFiles {
             match known(&path) {
                 _ if kind.is_dir() => self.folder(&path, depth + 1),
                 Some(source) if kind.is_file() => self.files.push((source, path)),
-                _ => {
-                    let why = if kind.is_symlink() { "a symbolic link, which is not followed" } else { NOT_KNOWN };
-                    self.skipped.push(AdoptSkipped { path, why: why.to_owned() });
-                }
+                _ if kind.is_symlink() => self.skip(&path, Some("a symbolic link, which is not followed")),
+                _ => self.skip(&path, not_needed(&path)),
             }
         }
+    }
+
+    /// Leaves a file out, for a reason that is known or not.
+    fn skip(&mut self, path: &Path, why: Option<&str>) {
+        self.skipped.push(AdoptSkipped { path: path.to_path_buf(), why: why.unwrap_or(NOT_KNOWN).to_owned() });
     }
 
     fn problem(&mut self, path: &Path, why: String) {
@@ -114,6 +121,12 @@ impl FoundFiles {
 
 fn known(path: &Path) -> Option<AdoptSource> {
     path.file_name()?.to_str().and_then(AdoptSource::of)
+}
+
+/// The reason why a file of the replaced service is not needed, if it is one of those.
+fn not_needed(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?;
+    NOT_NEEDED.iter().find(|(own, _)| name == *own).map(|(_, why)| *why)
 }
 
 impl AdoptSource {
@@ -161,6 +174,19 @@ mod tests {
         let skipped: Vec<_> = found.skipped.iter().map(|skipped| skipped.path.strip_prefix(root).unwrap()).collect();
         assert_eq!(skipped, [Path::new("a/backups/notes.md"), Path::new("other.json")]);
         assert!(found.problems.is_empty());
+    }
+
+    #[test]
+    fn a_file_of_the_replaced_service_without_content_is_named_as_not_needed_wherever_it_is_found() {
+        let root = tempfile::tempdir().unwrap();
+        let marker = root.path().join("shutdown.marker");
+        fs::write(&marker, "").unwrap();
+        for path in [root.path(), &marker] {
+            let found = find(&[path]).unwrap();
+            assert!(found.problems.is_empty() && found.files.is_empty());
+            assert_eq!(found.skipped.len(), 1);
+            assert!(found.skipped[0].why.starts_with("not needed: "), "{}", found.skipped[0].why);
+        }
     }
 
     #[cfg(unix)]
