@@ -110,8 +110,15 @@ fn damage_comes_back_from_the_replica_into_a_new_file_or_into_the_store_itself()
     hive.ok(&["replica", "init", "there"]);
     hive.ok(&["put", "config", "shape", "\"round\""]);
     damage(&hive, b"\"red\"", b"\"rod\"");
-    hive.run(&["check"]).with(4);
-    hive.run(&["repair", "--dry-run"]).with(3);
+    let location = file(&hive, "there").display().to_string();
+    for (verb, code) in [(&["check"][..], 4), (&["repair", "--dry-run"], 3), (&["doctor"], 4)] {
+        let said = hive.run(verb).with(code).err;
+        for way in ["check --heal", "repair --from"] {
+            assert!(said.contains(&format!("hivekeep {way} {location} ")), "{verb:?}: {said}");
+        }
+    }
+    let refused = hive.run(&["get", "config", "colour"]).with(4).err;
+    assert!(refused.contains("hint: from its replica: hivekeep check --heal "), "{refused}");
     let planned = hive.ok(&["repair", "--from", "there", "--dry-run"]);
     assert!(planned.contains("live: rows that came from the replica: 1\n"), "{planned}");
     hive.ok(&["repair", "--from", "there", "--to", "sound.redb"]);

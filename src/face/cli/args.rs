@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as _};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::Result;
 use crate::duration;
 use crate::face::cli::adopt::Adopt;
 use crate::face::cli::backup::{Backup, History};
@@ -39,6 +38,7 @@ use crate::face::cli::serve::Serve;
 use crate::face::cli::status::Status;
 use crate::face::cli::target::StoreLocation;
 use crate::face::remote::Access;
+use crate::{ErrorKind, Result};
 
 /// The state store of a fleet of bots: one file, restore points in one commit, every restore undoable
 ///
@@ -209,7 +209,23 @@ impl Verb {
         if let Some(why) = self.needs_file() {
             context.needs_file("this verb", why)?;
         }
-        self.run(context)
+        let is_of_store = self.is_of_store();
+        let result = self.run(context);
+        if is_of_store && result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Damaged) {
+            let hint = context.of_replica();
+            context.out.hint_further(hint);
+        }
+        result
+    }
+
+    /// Whether damage that ends the verb is that of the store, and not that of another file.
+    fn is_of_store(&self) -> bool {
+        match self {
+            Self::Adopt(_) | Self::Import(_) | Self::DrillBot(_) => false,
+            #[cfg(feature = "replica")]
+            Self::Replica(_) => false,
+            _ => true,
+        }
     }
 
     /// Runs the verb.

@@ -83,7 +83,12 @@ impl Check {
         if self.at.is_none() && self.sample.is_none() {
             store.note_check_if_possible(&report);
         }
-        shown(&mut context.out, &report)
+        drop(store);
+        let exit = shown(&mut context.out, &report)?;
+        if exit == Exit::Damaged && !context.out.is_json() {
+            context.tell_of_replica();
+        }
+        Ok(exit)
     }
 
     /// Lets a service check its store.

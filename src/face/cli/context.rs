@@ -9,6 +9,8 @@ use crate::duration;
 use crate::face::cli::output::Output;
 use crate::face::cli::target::{Seen, StoreLocation, Target};
 use crate::face::remote::{Access, Client};
+#[cfg(feature = "replica")]
+use crate::text::in_shell;
 use crate::{Error, Options, Resolved, Result, Selector, Store, show_time};
 
 /// A store for the changes of the user of the program.
@@ -115,6 +117,34 @@ impl Context {
     /// Opens the file of the store read-only, which leaves no trace.
     pub(super) fn look(&self) -> Result<Store> {
         self.options().read_only(true).open(&self.path)
+    }
+
+    /// The next step at damage, if the store has a replica, and the row that names it can still be read.
+    #[cfg(feature = "replica")]
+    pub(super) fn of_replica(&self) -> Option<String> {
+        if self.is_remote() {
+            return None;
+        }
+        let store = self.options().read_only(true).verify_on_open(VerifyOnOpen::Never).open(&self.path).ok()?;
+        let watch = store.view().and_then(|view| view.replica_watch()).ok().flatten()?;
+        let location = in_shell(&watch.location);
+        Some(format!(
+            "from its replica: hivekeep check --heal {location} gives damaged rows their bytes back, and hivekeep \
+             repair --from {location} makes a new file, also of damaged pages"
+        ))
+    }
+
+    /// This build has no replicas.
+    #[cfg(not(feature = "replica"))]
+    pub(super) fn of_replica(&self) -> Option<String> {
+        None
+    }
+
+    /// Says the next step at damage, if the store has a replica.
+    pub(super) fn tell_of_replica(&mut self) {
+        if let Some(hint) = self.of_replica() {
+            self.out.message(format_args!("hint: {hint}"));
+        }
     }
 
     /// Reads the ids of points, so that they can be shown shortened on a terminal, including those that are about to be

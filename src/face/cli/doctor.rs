@@ -57,6 +57,13 @@ impl Doctor {
             context.out.json(&diagnosis)?;
         } else {
             show(&mut context.out, &diagnosis)?;
+            // Anything else that is bad is not damage of the store.
+            let is_damage = |line: &DiagnosisLine| {
+                line.verdict == Condition::Bad && ["opened", "verified", "checked"].contains(&&*line.topic)
+            };
+            if diagnosis.lines.iter().any(is_damage) {
+                context.tell_of_replica();
+            }
         }
         Ok(match diagnosis.verdict {
             Condition::Ok => Exit::Done,

@@ -22,6 +22,8 @@ pub(super) struct Output {
     quiet: bool,
     /// The terminal, if standard output is one.
     screen: Option<Screen>,
+    /// A hint beside that of the error that ends the verb.
+    further_hint: Option<String>,
     out: BufWriter<Standard>,
 }
 
@@ -51,7 +53,7 @@ impl Output {
     /// set.
     pub(super) fn new(json: bool, quiet: bool, wide: bool) -> Self {
         let screen = if json { None } else { Screen::of_output(wide) };
-        Self { json, quiet, screen, out: BufWriter::new(Standard(io::stdout())) }
+        Self { json, quiet, screen, further_hint: None, out: BufWriter::new(Standard(io::stdout())) }
     }
 
     /// Reads the ids of points and backups, so that they can be shown shortened on a terminal.
@@ -215,6 +217,11 @@ impl Output {
         let _ = writeln!(io::stderr(), "{}", OneLine(text));
     }
 
+    /// Adds a hint to that of the error that ends the verb.
+    pub(super) fn hint_further(&mut self, hint: Option<String>) {
+        self.further_hint = hint;
+    }
+
     /// Reports an error after the data written so far, and returns the exit code. A reader that has closed the pipe
     /// wants no more output, so that is no error.
     pub(super) fn finish(mut self, result: Result<Exit>) -> Exit {
@@ -225,7 +232,9 @@ impl Output {
             Err(error) => {
                 let _ = self.out.flush();
                 let exit = Exit::of(&error);
-                report(self.json, error.kind().as_str(), &with_cause(&error), error.hint().map(typed).as_deref(), exit);
+                let hints: Vec<_> = error.hint().map(typed).into_iter().chain(self.further_hint).collect();
+                let hint = (!hints.is_empty()).then(|| hints.join("; "));
+                report(self.json, error.kind().as_str(), &with_cause(&error), hint.as_deref(), exit);
                 exit
             }
         }

@@ -70,11 +70,24 @@ impl Repair {
         if !self.dry_run {
             context.out.message(format_args!("the repaired store is {}", to.display()));
         }
+        if !report.is_whole() && !self.takes_from_replica() && !context.out.is_json() {
+            context.tell_of_replica();
+        }
         Ok(if report.is_whole() { Exit::Done } else { Exit::InPart })
     }
 }
 
 impl Repair {
+    #[cfg(feature = "replica")]
+    fn takes_from_replica(&self) -> bool {
+        self.from.is_some()
+    }
+
+    #[cfg(not(feature = "replica"))]
+    fn takes_from_replica(&self) -> bool {
+        false
+    }
+
     fn plan(&self, from: &Path, to: &Path) -> Result<RepairPlan> {
         #[cfg(feature = "replica")]
         if let Some(replica) = &self.from {
