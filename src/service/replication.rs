@@ -128,17 +128,19 @@ impl Replication {
         let known = ReplicaState::of(store, &store.view()?)?;
         let Some((replicator, _)) = &self.running else { return Ok(known) };
         let status = replicator.status();
-        let shipping = Some(shipping_of(&status, store)?);
+        let shipping = Some(shipping_of(&status, store, self.setup.as_ref().and_then(|setup| setup.lease))?);
         let (waiting, overtaken) = known.map_or((None, None), |known| (known.waiting, known.overtaken));
         Ok(Some(ReplicaState { watch: status.watch, shipping, waiting, overtaken, copy: None }))
     }
 }
 
 #[cfg(feature = "replica")]
-fn shipping_of(status: &ReplicationStatus, store: &Store) -> Result<ReplicaShipping> {
-    let behind = |at| u64::try_from(duration::since(at, store.clock().now()).as_millis()).unwrap_or(u64::MAX);
+fn shipping_of(status: &ReplicationStatus, store: &Store, lease: Option<Duration>) -> Result<ReplicaShipping> {
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let behind = |at| millis(duration::since(at, store.clock().now()));
     Ok(ReplicaShipping {
         term: status.term,
+        lease_ms: lease.map(millis),
         lease_left_ms: status.lease_left_ms,
         sequence: status.sequence,
         complete_at: status.complete_at,

@@ -108,6 +108,9 @@ pub struct ReplicaShipping {
     /// When an object was read back last.
     #[serde(with = "clock::time::option")]
     pub read_back_at: Option<Timestamp>,
+    /// The lease of the process that ships, in milliseconds; none without a lease.
+    #[serde(default)]
+    pub lease_ms: Option<u64>,
     /// The time for which the service may still write without a new answer of the replica, in milliseconds; none
     /// without a lease.
     pub lease_left_ms: Option<u64>,
@@ -202,6 +205,24 @@ impl ReplicaState {
         same_file_system(Path::new(&self.watch.location), store.path()) == Some(true)
     }
 
+    /// How the shipping by this process begins, in one line; none if this process does not ship.
+    pub fn greeting(&self) -> Option<String> {
+        let ReplicaShipping { term, lease_ms, .. } = self.shipping.as_ref()?;
+        let location = &self.watch.location;
+        let Some(term) = term else {
+            return Some(format!("{location}, not reached yet: commits wait for it, and it is tried again"));
+        };
+        let lease = lease_ms.map(|lease| format!(", a lease of {}", duration::exact(Duration::from_millis(lease))));
+        let (lease, sequence) = (lease.unwrap_or_default(), self.sequence());
+        Some(format!("{location}, term {term}{lease}, as far as commit {sequence}"))
+    }
+
+    /// The number of the newest commit in the replica, as far as that is known.
+    pub fn sequence(&self) -> u64 {
+        let shipping = self.shipping.as_ref().map_or(0, |shipping| shipping.sequence);
+        self.waiting.as_ref().map_or(shipping, |waiting| waiting.shipped.max(shipping))
+    }
+
     /// Its state in one line.
     pub fn in_words(&self, now: Timestamp) -> String {
         let Self { watch, shipping, waiting, overtaken, copy } = self;
@@ -276,6 +297,7 @@ mod tests {
                 behind_ms: Some(1000),
                 kept_bytes: 0,
                 read_back_at: None,
+                lease_ms: None,
                 lease_left_ms: None,
                 fenced: false,
                 error: None,
@@ -322,6 +344,20 @@ mod tests {
         );
         let words = ReplicaState { copy: copy(false), ..state() }.in_words(time(120));
         assert!(words.ends_with("; NOBODY KEEPS IT UP TO DATE"), "{words}");
+    }
+
+    #[test]
+    fn the_greeting_says_where_the_store_is_shipped_in_which_term_and_how_far_it_is() {
+        let waiting = Some(ReplicaWaiting { shipped: 41, shipped_at: None, kept_bytes: 0, is_shipped: true });
+        let begun = |term, lease_ms| {
+            let shipping = ReplicaShipping { term, lease_ms, sequence: 0, ..state().shipping.unwrap() };
+            ReplicaState { shipping: Some(shipping), waiting: waiting.clone(), ..state() }.greeting()
+        };
+        let far = "as far as commit 41";
+        assert_eq!(begun(Some(3), Some(30_000)), Some(format!("s3://b/p, term 3, a lease of 30s, {far}")));
+        assert_eq!(begun(Some(3), None), Some(format!("s3://b/p, term 3, {far}")));
+        assert!(begun(None, None).unwrap().starts_with("s3://b/p, not reached yet"));
+        assert_eq!(ReplicaState { shipping: None, ..state() }.greeting(), None);
     }
 
     #[test]

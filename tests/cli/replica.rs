@@ -208,6 +208,9 @@ fn a_killed_machine_is_back_on_another_one_and_the_old_one_writes_nothing_any_mo
     };
     let mut first = serve("h.redb", "first");
     let at = address("first");
+    let greeting: Value = serde_json::from_str(&std::fs::read_to_string(file(&hive, "first")).unwrap()).unwrap();
+    assert_eq!(greeting["replica"]["location"], file(&hive, "there").to_str().unwrap());
+    assert!(greeting["replica"]["term"] == 2 && greeting["replica"]["sequence"].as_u64().unwrap() > 0, "{greeting}");
     for number in 0..20 {
         hive.ok(&["--store", &at, "put", "config", "number", &number.to_string()]);
     }

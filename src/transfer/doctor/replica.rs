@@ -83,6 +83,7 @@ mod tests {
             behind_ms,
             kept_bytes: 0,
             read_back_at: None,
+            lease_ms: None,
             lease_left_ms: None,
             fenced,
             error: error.map(str::to_owned),

@@ -230,6 +230,10 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
     out.message(format_args!("store {} ({holds})", summary.store.display()));
     // The last run of a file that nobody writes to was that of another machine, or could not write down its end.
     let is_written = !summary.replica.as_ref().is_some_and(ReplicaState::refuses_writes);
+    let shipped = instance.replica()?.and_then(|replica| replica.greeting().map(|greeting| (replica, greeting)));
+    if let Some((_, greeting)) = &shipped {
+        out.message(format_args!("replica: {greeting}"));
+    }
     if let Some(last_run) = last_run(store)?.filter(|_| is_written) {
         out.message(format_args!("last run: {last_run}"));
     }
@@ -241,7 +245,12 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
     let curl = listener.path().map_or(address.clone(), |path| format!("--unix-socket {path} http://localhost"));
     out.message(format_args!("try: curl {curl}/api/disaster-recovery/status"));
     if out.is_json() {
-        out.json_line(&json!({"store": summary.store.to_string_lossy(), "holds": holds, "listening": address}))?;
+        let replica = shipped.map(|(replica, _)| {
+            let term = replica.shipping.as_ref().and_then(|shipping| shipping.term);
+            json!({"location": replica.watch.location, "term": term, "sequence": replica.sequence()})
+        });
+        let store = summary.store.to_string_lossy();
+        out.json_line(&json!({"store": store, "holds": holds, "replica": replica, "listening": address}))?;
         out.flush()?;
     }
     Ok(())
