@@ -226,33 +226,35 @@ impl ReplicaState {
     /// Its state in one line.
     pub fn in_words(&self, now: Timestamp) -> String {
         let Self { watch, shipping, waiting, overtaken, copy } = self;
-        if let Some(copy) = copy {
-            return format!("{}; {}", watch.location, copy.in_words(now));
-        }
         let ago = |at: Timestamp| duration::show(duration::since(at, now));
         let mut parts = vec![watch.location.clone()];
+        // Nothing else matters then, and what is known of the replica is old.
+        if let Some(copy) = copy {
+            parts.push(copy.in_words(now));
+            return parts.join("; ");
+        }
+        if let Some(ReplicaOvertaken { by_term, at }) = overtaken {
+            let term = by_term.map(|term| format!(", with term {term}")).unwrap_or_default();
+            let locked =
+                format!("ANOTHER MACHINE HAS THE HISTORY{term}, noticed {} ago; this file is locked", ago(*at));
+            parts.push(locked);
+            return parts.join("; ");
+        }
         match shipping {
-            Some(ReplicaShipping { fenced: true, .. }) => parts.push("another process has the history".to_owned()),
+            Some(ReplicaShipping { fenced: true, error, .. }) => {
+                let why = error.clone().unwrap_or_else(|| "another process has the history".to_owned());
+                return format!("{}; THIS PROCESS WRITES NOTHING ANY MORE: {why}", parts.join("; "));
+            }
             Some(ReplicaShipping { complete_at: Some(at), .. }) => {
                 parts.push(format!("restorable until {}, {} ago", show_time(*at), ago(*at)));
             }
             Some(_) => parts.push("it did not have everything yet".to_owned()),
             None => {}
         }
-        match (overtaken, shipping, waiting) {
-            (Some(ReplicaOvertaken { by_term, at }), ..) => {
-                let term = by_term.map(|term| format!(", with term {term}")).unwrap_or_default();
-                parts.push(format!(
-                    "ANOTHER MACHINE HAS THE HISTORY{term}, noticed {} ago; this file is locked",
-                    ago(*at)
-                ));
-            }
-            (None, None, Some(ReplicaWaiting { shipped, shipped_at, kept_bytes, is_shipped })) => {
-                let who = if *is_shipped { "another process ships it" } else { "NO PROCESS SHIPS IT" };
-                let of = shipped_at.map(|at| format!(" of {}", show_time(at))).unwrap_or_default();
-                parts.push(format!("{who}, it has commit {shipped}{of} at least, {} wait", show_bytes(*kept_bytes)));
-            }
-            _ => {}
+        if let (None, Some(ReplicaWaiting { shipped, shipped_at, kept_bytes, is_shipped })) = (shipping, waiting) {
+            let who = if *is_shipped { "another process ships it" } else { "NO PROCESS SHIPS IT" };
+            let of = shipped_at.map(|at| format!(" of {}", show_time(at))).unwrap_or_default();
+            parts.push(format!("{who}, it has commit {shipped}{of} at least, {} wait", show_bytes(*kept_bytes)));
         }
         parts.extend(shipping.iter().filter_map(|shipping| shipping.error.clone()));
         if let Some(verified) = &watch.verified {
@@ -324,6 +326,17 @@ mod tests {
         let locked = ReplicaState { overtaken, ..alone.clone() };
         let words = locked.in_words(time(120));
         assert!(words.contains("ANOTHER MACHINE HAS THE HISTORY, with term 8, noticed 1m ago"), "{words}");
+        let fenced = |error: Option<&str>| {
+            let error = error.map(str::to_owned);
+            let shipping = ReplicaShipping { fenced: true, error, ..state().shipping.unwrap() };
+            ReplicaState { shipping: Some(shipping), ..state() }
+        };
+        let said_once = ReplicaState { overtaken: locked.overtaken.clone(), ..fenced(Some("it was overtaken")) };
+        assert_eq!(said_once.in_words(time(120)), locked.in_words(time(120)));
+        for (error, why) in [(Some("it was cloned"), "it was cloned"), (None, "another process has the history")] {
+            let words = fenced(error).in_words(time(120));
+            assert_eq!(words, format!("s3://b/p; THIS PROCESS WRITES NOTHING ANY MORE: {why}"));
+        }
         let states = [&alone, &elsewhere, &at_rest, &locked, &state()];
         assert_eq!(states.map(ReplicaState::is_left_alone), [true, false, true, false, false]);
         let lags = states.map(|state| state.lag(time(120)).map(|lag| lag.as_secs()));

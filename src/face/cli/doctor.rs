@@ -16,7 +16,8 @@ use crate::{Condition, Diagnosis, DiagnosisLine, DiagnosisOptions, Result, durat
 /// open; reports a verdict on each, with advice. It only reads, while other processes may use the store, and verifies
 /// about 20,000 rows, continuing where the last run ended; --full verifies every record, every point and the pages.
 ///
-/// The exit code is 0 if all is well, 3 if data is at risk, and 4 if damage was found.
+/// The exit code is 0 if all is well, 3 if data is at risk, and 4 if damage was found, or another machine has the
+/// history of the store.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -95,7 +96,10 @@ fn show(out: &mut Output, Diagnosis { verdict: worst, lines, restorable_until }:
             };
             format!("you would get back {what}; at risk: {}", of(Condition::Warn))
         }
-        Condition::Bad => "damage was found".to_owned(),
+        Condition::Bad if lines.iter().any(|line| line.verdict == Condition::Bad && line.topic != "replica") => {
+            "damage was found".to_owned()
+        }
+        Condition::Bad => "the replica is damaged, or another machine has the history".to_owned(),
     };
     out.line(answer)
 }

@@ -12,7 +12,7 @@ pub enum Condition {
     Ok,
     /// Data is at risk.
     Warn,
-    /// Data is damaged.
+    /// Data is damaged, or another machine has the history of the store.
     Bad,
 }
 

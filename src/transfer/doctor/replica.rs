@@ -6,7 +6,7 @@ use crate::duration;
 use crate::engine::store::Store;
 use crate::text::in_shell;
 use crate::transfer::doctor::line::DiagnosisLine;
-use crate::transfer::replica_state::{LATE, ReplicaShipping, ReplicaState};
+use crate::transfer::replica_state::{LATE, ReplicaState};
 
 /// The longest time between two verifications, of which there is one a day, and between two drills.
 const VERIFY_EVERY: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -25,21 +25,23 @@ pub(super) fn replica(store: &Store, state: &ReplicaState) -> DiagnosisLine {
             false => DiagnosisLine::warn(topic, words, advice),
         };
     }
-    if watch.trouble().is_some() {
-        let advice = "see everything that is wrong: hivekeep replica verify LOCATION; then replica init at another one";
-        return DiagnosisLine::bad(topic, words, advice);
-    }
     if state.overtaken.is_some() {
         let advice =
             "keep this file, and restore the replica into a new one; or take it back: hivekeep replica take-over FILE";
-        return DiagnosisLine::warn(topic, words, advice);
+        return DiagnosisLine::bad(topic, words, advice);
+    }
+    if state.shipping.as_ref().is_some_and(|shipping| shipping.fenced) {
+        return DiagnosisLine::bad(topic, words, "keep this file, and restore the replica into a new one");
+    }
+    if watch.trouble().is_some() {
+        let advice = "see everything that is wrong: hivekeep replica verify LOCATION; then replica init at another one";
+        return DiagnosisLine::bad(topic, words, advice);
     }
     if state.is_left_alone() {
         let advice = format!("ship it: hivekeep serve --replica {}", argument(&watch.location));
         return DiagnosisLine::warn(topic, words, advice);
     }
     let advice = match (&state.shipping, &watch.verified, &watch.drill) {
-        (Some(ReplicaShipping { fenced: true, .. }), ..) => "keep this file, and restore the replica into a new one",
         (Some(shipping), ..) if shipping.error.is_some() || state.behind().is_none_or(|behind| behind > LATE) => {
             "the log of the service says why"
         }
@@ -66,7 +68,7 @@ mod tests {
     use crate::recovery::check::last_replica::{LastReplicaCheck, ReplicaWatch};
     use crate::testkit::checked_store::Fixture;
     use crate::transfer::doctor::Condition;
-    use crate::transfer::replica_state::{ReplicaCopy, ReplicaOvertaken, ReplicaWaiting};
+    use crate::transfer::replica_state::{ReplicaCopy, ReplicaOvertaken, ReplicaShipping, ReplicaWaiting};
 
     fn condition(hive: &Fixture, state: &ReplicaState) -> Condition {
         replica(&hive.store, state).verdict
@@ -100,10 +102,10 @@ mod tests {
             shipping(Some(61_000), None, false),
             shipping(None, None, false),
             shipping(Some(1_000), Some("away"), false),
-            shipping(Some(1_000), None, true),
         ] {
             assert_eq!(condition(&hive, &state(late)), Condition::Warn);
         }
+        assert_eq!(condition(&hive, &state(shipping(Some(1_000), None, true))), Condition::Bad);
         let waiting = |is_shipped| Some(ReplicaWaiting { shipped: 1, shipped_at: None, kept_bytes: 100, is_shipped });
         let unshipped = |waiting| ReplicaState { shipping: None, waiting, ..state(shipping(None, None, false)) };
         let alone = unshipped(waiting(false));
@@ -119,7 +121,7 @@ mod tests {
         assert_eq!(condition(&hive, &unshipped(waiting(true))), Condition::Ok);
         let locked = Some(ReplicaOvertaken { by_term: None, at: now });
         let locked = ReplicaState { overtaken: locked, ..unshipped(None) };
-        assert_eq!(condition(&hive, &locked), Condition::Warn);
+        assert_eq!(condition(&hive, &locked), Condition::Bad);
         let well = || state(shipping(Some(1_000), None, false));
         let at = crate::clock::before(now, VERIFY_EVERY + LATE);
         let verified = Some(LastReplicaCheck { at, restorable_from: at, objects: 1, read: 1 });
