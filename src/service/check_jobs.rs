@@ -45,6 +45,7 @@ pub(crate) struct CheckJob {
     pub(crate) started_at: Timestamp,
     done: AtomicU64,
     of: AtomicU64,
+    healed: AtomicU64,
     /// Written once, by the thread that checks.
     ended: Mutex<Option<Arc<EndedCheck>>>,
 }
@@ -68,6 +69,7 @@ impl CheckJobs {
             started_at: now,
             done: AtomicU64::new(0),
             of: AtomicU64::new(0),
+            healed: AtomicU64::new(0),
             ended: Mutex::new(None),
         });
         jobs.push_front(job.clone());
@@ -124,6 +126,7 @@ impl CheckJob {
             match heal() {
                 Ok(0) => {}
                 Ok(rows) => {
+                    self.healed.store(rows, Ordering::Relaxed);
                     tracing::warn!(rows, "damaged rows were healed from the replica");
                     report = check();
                 }
@@ -144,6 +147,11 @@ impl CheckJob {
     /// How many rows are verified, and how many there are.
     pub(crate) fn progress(&self) -> (u64, u64) {
         (self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed))
+    }
+
+    /// How many damaged rows it got back from the replica.
+    pub(crate) fn healed(&self) -> u64 {
+        self.healed.load(Ordering::Relaxed)
     }
 
     /// How it has ended; none while it runs.
@@ -209,13 +217,14 @@ mod tests {
             put(b"no frame");
             let job = CheckJobs::default().start(time(0)).0;
             job.run(&hive.store, &(), heal);
-            job.ended().unwrap().report.as_ref().unwrap().is_sound()
+            (job.ended().unwrap().report.as_ref().unwrap().is_sound(), job.healed())
         };
-        assert!(!run(&|| Ok(0)));
-        assert!(!run(&|| Err(crate::Error::conflict("no replica"))));
-        assert!(run(&|| {
+        assert_eq!(run(&|| Ok(0)), (false, 0));
+        assert_eq!(run(&|| Err(crate::Error::conflict("no replica"))), (false, 0));
+        let heal = || {
             put(&sound);
             Ok(1)
-        }));
+        };
+        assert_eq!(run(&heal), (true, 1));
     }
 }

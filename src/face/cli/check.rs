@@ -99,10 +99,21 @@ impl Check {
         let why = "a service checks all records and points, and no pages";
         others.iter().filter(|(_, is_given)| *is_given).try_for_each(|(name, _)| context.needs_file(name, why))?;
         let bar = Progress::new(&context.out, "rows");
-        let report = context.reach()?.check_by_service(|done, of| bar.show(done, of))?;
+        let (report, healed) = context.reach()?.check_by_service(|done, of| bar.show(done, of))?;
         drop(bar);
+        if healed > 0 {
+            match context.out.is_json() {
+                true => context.out.json_line(&json!({"heal": {"healed": healed}}))?,
+                false => context.out.line(told_of_healed(healed))?,
+            }
+        }
         shown(&mut context.out, &report)
     }
+}
+
+/// The rows that a service got back while it checked.
+fn told_of_healed(healed: u64) -> String {
+    format!("healed: {} from the replica", counted(healed, "row"))
 }
 
 fn shown(out: &mut Output, report: &CheckReport) -> Result<Exit> {

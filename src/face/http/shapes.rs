@@ -640,6 +640,7 @@ pub(super) const JOB: Shape = Shape {
         required("state", Word(|| vec!["running", "done", "failed"]), "state of the job"),
         required("done", Number, "number of verified rows"),
         required("of", Number, "total number of rows"),
+        required("healed", Number, "number of damaged rows that came back from the replica"),
         required("started_at", Time, "time at which it began"),
         nullable("finished_at", Time, "time at which it ended"),
         nullable("report", Of(&REPORT), "report of the check"),

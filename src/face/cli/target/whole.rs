@@ -95,8 +95,9 @@ impl Target {
         }
     }
 
-    /// Lets a service verify everything, which it does beside its other work. A file is checked otherwise.
-    pub(in crate::face::cli) fn check_by_service(&self, show: impl Fn(u64, u64)) -> Result<CheckReport> {
+    /// Lets a service verify everything, which it does beside its other work; also gives the number of rows that it
+    /// healed. A file is checked otherwise.
+    pub(in crate::face::cli) fn check_by_service(&self, show: impl Fn(u64, u64)) -> Result<(CheckReport, u64)> {
         let Self::There(client) = self else { return Err(no_service()) };
         let text = |job: &Value, name: &str| job[name].as_str().unwrap_or_default().to_owned();
         let job = client.ask(&Ask::post(&["api", "check"], json!({})).repeatable())?;
@@ -111,7 +112,8 @@ impl Target {
         };
         let mut job = watch(client, job, progress, |_| client.ask(&Ask::get(&["api", "check", &id])))?;
         match job["state"].as_str() {
-            Some("done") => client.told(job["report"].take()),
+            // A service of an earlier version does not say how many rows it healed.
+            Some("done") => Ok((client.told(job["report"].take())?, job["healed"].as_u64().unwrap_or_default())),
             Some("failed") => {
                 let why = text(&job, "error");
                 let message = format!("the check failed; see the log of the service: error={why}");

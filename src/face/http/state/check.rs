@@ -115,6 +115,7 @@ fn shown(job: &CheckJob) -> Value {
         "state": state,
         "done": done,
         "of": of,
+        "healed": job.healed(),
         "started_at": show_time(job.started_at),
         "finished_at": ended.as_ref().map(|ended| show_time(ended.at)),
         "report": report.and_then(|report| report.as_ref().ok()),
