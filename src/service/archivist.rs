@@ -50,6 +50,12 @@ impl Archivist {
 fn run(store: &Store, schedule: &ArchiveSchedule, steward: &Steward, known: &Known, stop: &Stop) {
     let mut pause = FIRST_AFTER.min(schedule.every);
     while !stop.within(pause) {
+        pause = TICK;
+        // The machine that has the history makes them.
+        if store.is_left_alone() {
+            *known.lock() = None;
+            continue;
+        }
         match store.auto_archive(schedule) {
             Err(_) if store.is_closed() => return,
             // The file is being opened again, of which somebody else tells.
@@ -58,6 +64,5 @@ fn run(store: &Store, schedule: &ArchiveSchedule, steward: &Steward, known: &Kno
             Ok(None) => {}
             made => note(Work::Archive, &mut known.lock(), made.err(), store, steward),
         }
-        pause = TICK;
     }
 }

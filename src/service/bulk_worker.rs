@@ -34,6 +34,13 @@ impl BulkWorker {
 
 fn run(store: &Store, stop: &Stop) {
     loop {
+        // The machine that has the history continues them.
+        if store.is_left_alone() {
+            if stop.within(PERIOD) {
+                return;
+            }
+            continue;
+        }
         match store.continue_bulk(|_| !stop.pause(Duration::ZERO)) {
             Ok(Some(job)) => {
                 tracing::info!(id = job.id, state = job.state.as_str(), changed = job.changed, "a bulk change");

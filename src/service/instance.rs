@@ -84,7 +84,9 @@ struct Running {
 impl Running {
     fn start(store: &Store, steward: &Arc<Steward>, setup: Setup) -> Result<Self> {
         let archives = setup.archives(store.path());
-        archives.as_ref().map_or(Ok(()), |archives| try_folder(archives, store))?;
+        // The machine that has the history makes its archives and its policy.
+        let is_read = store.is_only_read();
+        archives.as_ref().filter(|_| !is_read).map_or(Ok(()), |archives| try_folder(archives, store))?;
         let mirror = setup.event_log.as_ref().map(|_| Mirror::start(store.clone())).transpose()?;
         let options = SchedulerOptions {
             backup_interval: setup.backup_interval,
@@ -95,7 +97,7 @@ impl Running {
         let archivist =
             archives.map(|archives| Archivist::start(store.clone(), archives, steward.clone())).transpose()?;
         // Last, as it stays in the store when something else fails.
-        if let Some(policy) = &setup.policy {
+        if let Some(policy) = setup.policy.as_ref().filter(|_| !is_read) {
             store.set_policy(policy.clone(), "hivekeep serve")?;
         }
         let since = store.clock().now();
@@ -359,7 +361,7 @@ impl Instance {
 
     /// Whether archives are made automatically.
     pub(crate) fn makes_archives(&self) -> bool {
-        self.running.read().archivist.is_some()
+        self.running.read().archivist.is_some() && !self.store.is_only_read()
     }
 
     /// Between automatic backups.
@@ -379,13 +381,13 @@ impl Instance {
         self.store.diagnose(&options)
     }
 
-    /// When the next automatic backup is due; none when there are none.
+    /// When the next automatic backup is due; none when there are none, as of a store that nobody writes to.
     ///
     /// # Errors
     ///
     /// `Damaged`, `Reopen`, `Io`.
     pub(crate) fn next_backup(&self) -> Result<Option<Timestamp>> {
-        let interval = self.running.read().setup.backup_interval;
+        let interval = self.running.read().setup.backup_interval.filter(|_| !self.store.is_left_alone());
         interval.map(|interval| self.store.next_backup_at(interval)).transpose()
     }
 }
@@ -394,6 +396,7 @@ impl Instance {
 mod tests {
     use super::*;
     use crate::actor::Actor;
+    use crate::engine::feed::Fence;
     use crate::state::INDEXES;
     use crate::state::keys::key::{KeyName, NewKey, Role};
     use crate::state::page::Page;
@@ -444,5 +447,26 @@ mod tests {
             assert_eq!(view.audit().list(Page::newest(1)).unwrap()[0].action, "refused", "{in_use}");
             drop(request);
         }
+    }
+
+    #[test]
+    fn a_service_over_a_file_that_nobody_writes_to_makes_nothing_and_is_ready_but_for_its_replica() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let store = Store::options().open_with(&path, INDEXES).unwrap();
+        store.write(|tx| tx.config().put("limit", &serde_json::json!(5))).unwrap();
+        store.fence(&Fence { replica: "there".into(), by_term: Some(3), at: Timestamp::UNIX_EPOCH }).unwrap();
+        store.close().unwrap();
+        let often = Some(Duration::from_millis(10));
+        let setup = Setup { backup_interval: often, archive_every: often, policy: Some(None), ..quiet() };
+        let instance = Instance::open(&path, setup).unwrap();
+        instance.refusals().add(Actor::new("unknown"), "GET /api/config".into(), "401".into());
+        std::thread::sleep(Duration::from_millis(300));
+        let failed: Vec<_> = instance.health_checks().into_iter().filter(|check| !check.ok).collect();
+        assert_eq!(failed.iter().map(|check| check.name).collect::<Vec<_>>(), ["replica"], "{failed:?}");
+        assert_eq!((instance.archive_error(), instance.next_backup().unwrap()), (None, None));
+        let own = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(own.into_iter().all(|name| name.to_str().unwrap().starts_with("h.redb")), "a folder of archives");
+        instance.close().unwrap();
     }
 }

@@ -119,10 +119,11 @@ impl Keyring {
         is_due
     }
 
-    /// Writes when keys were used. A failure is logged: the next write has them.
+    /// Writes when keys were used. A failure is logged: the next write has them. A store that nobody writes to does not
+    /// learn it.
     pub(crate) fn write_uses(&self, store: &Store) {
         let waiting = std::mem::take(&mut self.uses.lock().waiting);
-        if waiting.is_empty() {
+        if waiting.is_empty() || store.is_only_read() {
             return;
         }
         if let Err(error) = store.write(|tx| tx.keys().note_uses(&waiting)) {

@@ -32,15 +32,22 @@ impl Refusals {
         is_first
     }
 
-    /// Writes them. A failure is logged, and they are dropped: the next ones must not wait for a full disk.
+    /// Writes them. A failure is logged, and they are dropped: the next ones must not wait for a full disk. Those of a
+    /// store that nobody writes to are in the log alone.
     pub(crate) fn write(&self, store: &Store) {
         let gathered: Vec<_> = std::mem::take(&mut *self.0.lock()).into_values().collect();
-        if !gathered.is_empty()
+        if store.is_only_read() {
+            gathered.iter().for_each(tell);
+        } else if !gathered.is_empty()
             && let Err(error) = store.record_refusals(gathered)
         {
             tracing::warn!(%error, "refused requests could not be written into the audit trail");
         }
     }
+}
+
+fn tell(Refusal { actor, target, result, count }: &Refusal) {
+    tracing::warn!(actor = actor.name(), target, result, count, "requests were refused");
 }
 
 #[cfg(test)]

@@ -387,8 +387,9 @@ fn a_service_over_a_copy_tells_its_moment_with_each_response() {
     hive.ok(&["replica", "standby", "there", "--to", "copy.redb", "--once"]);
     for (store, tells) in [("copy.redb", true), ("h.redb", false)] {
         let out = std::fs::File::create(file(&hive, "out")).unwrap();
+        let said = std::fs::File::create(file(&hive, "said")).unwrap();
         let mut program = hive.command(&["--store", store, "--json", "serve", "--listen", "127.0.0.1:0"]);
-        let mut service = program.args(["--archive-every", "off"]).stdout(out).spawn().unwrap();
+        let mut service = program.args(["--archive-every", "off"]).stdout(out).stderr(said).spawn().unwrap();
         let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
         wait_until("the service does not listen", || greeting().contains("listening"));
         let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
@@ -399,6 +400,8 @@ fn a_service_over_a_copy_tells_its_moment_with_each_response() {
         stream.read_to_string(&mut response).unwrap();
         assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         assert_eq!(response.contains("hivekeep-copy-time: 20"), tells, "{store}: {response}");
+        let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
+        assert_eq!((said.contains("read only: "), said.contains("next backup: ")), (tells, !tells), "{said}");
         service.kill().unwrap();
         service.wait().unwrap();
     }

@@ -31,10 +31,16 @@ impl Store {
         context.told.is_fenced() || context.was_overtaken.get() == Some(&true)
     }
 
-    /// Whether this process leaves the store alone now: it is a standby, another machine has its history, or may have
-    /// it, as the lease has run out.
+    /// Whether nobody writes through this store: it was opened for reading only, is a standby, or another machine has
+    /// its history.
+    pub(crate) fn is_only_read(&self) -> bool {
+        self.only_looks() || self.is_overtaken()
+    }
+
+    /// Whether this process leaves the store alone now: nobody writes to it, or another machine may have its history,
+    /// as the lease has run out.
     pub(crate) fn is_left_alone(&self) -> bool {
-        self.is_standby() || self.is_overtaken() || self.inner.context().lease.refuse_lapsed().is_err()
+        self.is_only_read() || self.inner.context().lease.refuse_lapsed().is_err()
     }
 
     /// Notes at opening whether the store was overtaken. Where that cannot be read, every write looks again.

@@ -141,7 +141,7 @@ impl Store {
     /// Appends events of failures. If they cannot be written, as on a full disk, they go to the log. A store that was
     /// opened read-only is not written to.
     pub(crate) fn append_events(&self, events: impl IntoIterator<Item = (EventKind, Value)>) {
-        if self.only_looks() || self.is_overtaken() {
+        if self.is_only_read() {
             return;
         }
         let append = |tx: &mut WriteTx<'_>| {

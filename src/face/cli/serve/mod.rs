@@ -237,7 +237,12 @@ fn greet(context: &mut Context, instance: &Instance, listener: &Listener, is_new
     if let Some(last_run) = last_run(store)?.filter(|_| is_written) {
         out.message(format_args!("last run: {last_run}"));
     }
-    out.message(format_args!("next backup: {}", next_backup(instance)?));
+    match store.is_only_read() {
+        true => {
+            out.message("read only: this file is a copy, or another machine has its history; no backups and archives")
+        }
+        false => out.message(format_args!("next backup: {}", next_backup(instance)?)),
+    }
     out.message(format_args!("listening {address}"));
     if cfg!(feature = "page") && listener.path().is_none() {
         out.message(format_args!("page {address}/"));

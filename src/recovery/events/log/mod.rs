@@ -198,7 +198,7 @@ impl Sink for EventLog {
         let progress = self.progress.lock();
         let is_saved = progress.saved >= progress.synced;
         drop(progress);
-        if is_saved { Ok(()) } else { store.write(|tx| self.save_in(tx)) }
+        if is_saved || store.is_only_read() { Ok(()) } else { store.write(|tx| self.save_in(tx)) }
     }
 
     fn state(&self) -> SinkState {
