@@ -11,6 +11,18 @@ fn file(hive: &Hive, name: &str) -> std::path::PathBuf {
     hive.path().with_file_name(name)
 }
 
+/// Exports a file that refuses writes, and imports the archive.
+fn is_exported_as_it_is(hive: &Hive, store: &str) {
+    let log = || hive.ok(&["--store", store, "log"]);
+    let before = log();
+    let (archive, back) = (format!("{store}.tar.gz"), format!("back-{store}"));
+    hive.ok(&["--store", store, "export", &archive]);
+    assert_eq!(log(), before, "it has no new event");
+    hive.ok(&["--store", &back, "import", &archive]);
+    let get = ["get", "config"];
+    assert_eq!(hive.ok(&[&["--store", &back], &get[..]].concat()), hive.ok(&[&["--store", store], &get[..]].concat()));
+}
+
 #[test]
 fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     let hive = Hive::new();
@@ -28,6 +40,7 @@ fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     assert_eq!(hive.ok(&["--store", "copy.redb", "get", "config", "colour"]).trim(), "\"red\"");
     let refused = hive.run(&["--store", "copy.redb", "put", "config", "colour", "1"]).with(1);
     assert!(refused.err.contains("take it over"), "{}", refused.err);
+    is_exported_as_it_is(&hive, "copy.redb");
     assert!(hive.ok(&["replica", "standby", "there", "--to", "standby.redb", "--once"]).is_empty());
     assert!(hive.run(&["--store", "standby.redb", "put", "config", "colour", "1"]).code != Some(0));
     hive.run(&["replica", "promote", "there", "--to", "none.redb"]).with(10);
@@ -295,6 +308,7 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     assert!(refused.err.contains("moved to another file"), "{}", refused.err);
     let refused = hive.run(&["put", "config", "number", "3"]).with(1);
     assert!(refused.err.contains("another machine has the history"), "{}", refused.err);
+    is_exported_as_it_is(&hive, "h.redb");
 }
 
 /// Starts a service, and gives its address.

@@ -2,6 +2,8 @@
 
 use crate::engine::codec;
 use crate::engine::epoch::Epoch;
+#[cfg(feature = "transfer")]
+use crate::engine::point::Commit;
 use crate::engine::point::{Manifest, Origin};
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
@@ -122,6 +124,12 @@ impl View {
         }
         let commit = self.row(Table::Commits, &epoch.to_key())?.ok_or_else(|| gone(epoch))?;
         Ok(Point::of_commit(epoch, codec::decode(&commit)?))
+    }
+
+    /// The present state in the form of a point without an id, which is stored nowhere.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn unsealed_point(&self) -> Point {
+        Point::of_commit(self.epochs().open, Commit { at: self.now(), partial: false })
     }
 
     /// The point that `latest` names, if there is one.

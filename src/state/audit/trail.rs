@@ -55,7 +55,7 @@ impl Stored for Trail {
 
 impl Trail {
     /// Reads the stored ends. Both are zero for a trail that was never used.
-    pub(super) fn read(records: &impl Records) -> Result<Self> {
+    pub(crate) fn read(records: &impl Records) -> Result<Self> {
         records.row(Table::Meta, ENDS)?.map_or(Ok(Self::default()), |payload| codec::decode(&payload))
     }
 

@@ -17,12 +17,13 @@ use super::source::Source;
 use super::write::Entries;
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
+use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
+use crate::engine::meta;
 use crate::engine::point::{Manifest, Scope};
 use crate::engine::records::{KeyRange, Records};
-use crate::engine::schema::Table;
+use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
-use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::files::Rights;
 use crate::recovery::check::verify::untold;
@@ -144,9 +145,10 @@ impl Store {
     /// readable and in an exact form, which are the same for large collections of JSON, the audit trail, a manifest,
     /// and `SHA256SUMS`. With `.age` at the end of its name it is encrypted.
     ///
-    /// For the present state, a point is made first, unless the newest one has the same state. The same point gives the
-    /// same bytes. The memory does not depend on the size, and no writer waits. The file gets its name only once it is
-    /// complete and synced, and only its owner can read it.
+    /// For the present state, a point is made first, unless the newest one has the same state. A store that nobody
+    /// writes to, such as a copy of a replica, gets none, and no event either. The same point gives the same bytes. The
+    /// memory does not depend on the size, and no writer waits. The file gets its name only once it is complete and
+    /// synced, and only its owner can read it.
     ///
     /// # Errors
     ///
@@ -208,7 +210,7 @@ impl Store {
         // A wrong request makes no point.
         Scope::of_collections(&options.only, &names(&self.view()?)?)?;
         let (place, opened) = ArchiveDraft::new(file, options.replace, Rights::of_content(self.path()))?;
-        let mut source = Source::new(self, self.point_to_archive(options)?)?;
+        let mut source = self.source_to_archive(options)?;
         let (manifest, ids) = contents(self, &source, &options.only)?;
         let packer = Packer::new(packing, Hashed::new(opened), &options.seal)?;
         let time = u64::try_from(manifest.point.timestamp.as_second()).unwrap_or_default();
@@ -240,14 +242,30 @@ impl Store {
         Ok(report)
     }
 
-    /// The point to archive. For the present state it may have to be made.
-    fn point_to_archive(&self, options: &ExportOptions) -> Result<Point> {
-        if let Some(point) = self.find_point(options.at.clone())? {
-            return Ok(point);
+    /// The point to archive. For the present state it may have to be made, unless nobody writes to the store.
+    fn source_to_archive(&self, options: &ExportOptions) -> Result<Source<'_>> {
+        match self.find_point(options.at.clone())? {
+            Some(point) => Source::new(self, point),
+            None if self.is_only_read() => self.source_of_now(),
+            None => Source::new(self, self.point_of_now(options)?),
         }
+    }
+
+    /// The present state, without a point of its own.
+    fn source_of_now(&self) -> Result<Source<'_>> {
+        let view = self.view()?;
+        let stats = meta::all_stats(&view)?.into_iter().filter(|(_, stats)| *stats != Stats::default());
+        match newest_point_with(&view, &stats.collect::<Vec<_>>())? {
+            Some(epoch) => Source::new(self, view.point(epoch)?),
+            None => Ok(Source::of_now(self, view)),
+        }
+    }
+
+    /// A point of the present state, which is made unless the newest one is.
+    fn point_of_now(&self, options: &ExportOptions) -> Result<Point> {
         let request = PointRequest::new("export");
         let request = if options.automatic { request.automatic() } else { request };
-        let epoch = self.alone(|tx| match tx.newest_point_of_now()? {
+        let epoch = self.alone(|tx| match newest_point_with(tx, &tx.all_stats()?)? {
             Some(epoch) => Ok(Outcome::Abort(epoch)),
             None => tx.make_point(request).map(|point| Outcome::Commit(point.epoch)),
         })?;
@@ -255,6 +273,9 @@ impl Store {
     }
 
     fn append_archived(&self, report: &ExportReport, automatic: bool) -> Result<()> {
+        if self.is_only_read() {
+            return Ok(());
+        }
         // A later reader may have another working directory.
         let file = std::path::absolute(&report.file)?;
         let details = json!({
@@ -266,14 +287,12 @@ impl Store {
     }
 }
 
-impl WriteTx<'_> {
-    /// The newest point, if it has exactly the present state.
-    fn newest_point_of_now(&self) -> Result<Option<Epoch>> {
-        let newest = self.rows(Table::Points, &KeyRange::all().backward(), 1)?;
-        let Some((key, bytes)) = newest.first() else { return Ok(None) };
-        let manifest: Manifest = codec::decode(bytes)?;
-        let is_whole = manifest.origin.is_selectable() && manifest.lost.is_empty();
-        let same = is_whole && manifest.collections == self.all_stats()?;
-        same.then(|| epoch_of(key)).transpose()
-    }
+/// The newest point, if it has exactly this state.
+fn newest_point_with(records: &impl Records, stats: &[(CollectionId, Stats)]) -> Result<Option<Epoch>> {
+    let newest = records.rows(Table::Points, &KeyRange::all().backward(), 1)?;
+    let Some((key, bytes)) = newest.first() else { return Ok(None) };
+    let manifest: Manifest = codec::decode(bytes)?;
+    let is_whole = manifest.origin.is_selectable() && manifest.lost.is_empty();
+    let same = is_whole && manifest.collections == stats;
+    same.then(|| epoch_of(key)).transpose()
 }

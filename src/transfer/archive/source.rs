@@ -28,6 +28,11 @@ impl<'s> Source<'s> {
         Ok(Self { store, point, view, pages: 0 })
     }
 
+    /// The present state, which no point keeps: one view of it is read to the end.
+    pub(super) fn of_now(store: &'s Store, view: View) -> Self {
+        Self { store, point: view.unsealed_point(), view, pages: 0 }
+    }
+
     /// The point.
     pub(super) fn point(&self) -> &Point {
         &self.point
@@ -54,7 +59,7 @@ impl<'s> Source<'s> {
     /// the point. So a point that is being archived needs no hold.
     fn renew(&mut self) -> Result<()> {
         self.pages += 1;
-        if self.pages < PAGES {
+        if self.pages < PAGES || self.view.is_now() {
             return Ok(());
         }
         self.pages = 0;
