@@ -105,7 +105,7 @@ async fn race(bucket: &Bucket, name: &ObjectName, no_answer: &mut Option<Error>)
 
 /// Creates an object that is there once more.
 async fn again(bucket: &Bucket, name: &ObjectName, found: Bytes) -> Result<Result<bool, Lie>> {
-    let mut pauses = Pauses::within(bucket.patience());
+    let mut pauses = bucket.pauses();
     loop {
         match bucket.create(name, Bytes::from_static(b"again\n")).await? {
             Creation::Exists => break,

@@ -96,6 +96,29 @@ fn the_loss_of_the_machine_is_rehearsed_with_the_replica_which_stays_as_it_is() 
     assert!(hive.ok(&["status"]).contains("replica  /"));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_bucket_that_does_not_answer_is_told_soon_with_its_cause_and_the_credentials_that_are_missing() {
+    use std::io::{BufRead, BufReader};
+
+    let hive = Hive::new();
+    let nobody = "http://127.0.0.1:9";
+    let mut program = hive.command(&["replica", "status", &format!("s3://b/p?endpoint={nobody}")]);
+    let own = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("AWS_"));
+    for name in own {
+        program.env_remove(name);
+    }
+    program.env("AWS_METADATA_ENDPOINT", nobody).stderr(std::process::Stdio::piped());
+    let mut waiting = program.spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(waiting.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    assert!(said.starts_with("still trying, for at most 5"), "{said}");
+    assert!(said.contains("Connection refused") && said.contains("AWS_ACCESS_KEY_ID"), "{said}");
+    assert!(!said.contains("Error performing"), "{said}");
+}
+
 #[test]
 fn a_verb_that_reads_a_replica_makes_no_folder_where_none_is() {
     let hive = Hive::new();

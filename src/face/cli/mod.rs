@@ -61,9 +61,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
 
 use self::args::{Cli, Global};
 use self::context::Context;
@@ -72,6 +72,9 @@ use self::output::{Output, report};
 use self::shown::LogLine;
 use crate::hush_contained_panics;
 use crate::text::{is_hidden, printable};
+
+/// The target of the log that says why a bucket is waited for.
+const BUCKET: &str = "hivekeep::bucket";
 
 /// Runs the program with these arguments, the first of which is its name. Returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -135,14 +138,17 @@ fn in_one_line(message: &str) -> String {
 
 /// Sends the log to standard error: warnings, or the levels that `HIVEKEEP_LOG` sets. Each entry is one line without
 /// colors: in a file, color codes would be noise, and a logged string could forge them. The SDK of the agents would log
-/// whole messages, with the tokens of claims.
+/// whole messages, with the tokens of claims. A bucket that does not answer is told as other messages for people are.
 fn trace(quiet: bool) {
-    let usual = Targets::new().with_default(if quiet { LevelFilter::ERROR } else { LevelFilter::WARN });
-    let asked = std::env::var("HIVEKEEP_LOG").ok().and_then(|text| text.parse().ok());
-    let lines = fmt::layer().with_ansi(false).with_writer(|| LogLine(io::stderr()));
+    let level = if quiet { LevelFilter::ERROR } else { LevelFilter::WARN };
+    let asked = std::env::var("HIVEKEEP_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let levels = asked.unwrap_or(Targets::new().with_default(level)).with_target("rmcp", LevelFilter::ERROR);
+    let stderr = || LogLine(io::stderr());
+    let lines = fmt::layer().with_ansi(false).with_writer(stderr);
+    let told = fmt::layer().with_ansi(false).with_writer(stderr).without_time().with_level(false).with_target(false);
     // A second run in one process, as in a test, keeps the subscriber of the first.
     let _ = tracing_subscriber::registry()
-        .with(lines)
-        .with(asked.unwrap_or(usual).with_target("rmcp", LevelFilter::ERROR))
+        .with(lines.with_filter(levels.with_target(BUCKET, LevelFilter::OFF)))
+        .with(told.with_filter(Targets::new().with_target(BUCKET, level)))
         .try_init();
 }

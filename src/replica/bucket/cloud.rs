@@ -34,6 +34,8 @@ pub(super) struct Cloud {
     pub(super) prefix: Path,
     /// The location, for messages.
     pub(super) shown: String,
+    /// The names of the credentials that the environment lacks, so that the machine itself is asked for them.
+    missing: Option<&'static str>,
     /// The longest wait for the beginning of an answer, and for each further piece of it.
     pub(super) silence: Duration,
 }
@@ -53,7 +55,13 @@ impl Cloud {
     /// The errors of the connection, for wrong settings.
     pub(super) fn new(connect: Connect, prefix: Path, shown: String) -> object_store::Result<Self> {
         let store = RwLock::new(connect()?);
-        Ok(Self { connect, store, prefix, shown, silence: SILENCE_MAX })
+        Ok(Self { connect, store, prefix, shown, missing: None, silence: SILENCE_MAX })
+    }
+
+    /// The same with the names of credentials that are missing.
+    #[must_use]
+    pub(super) fn lacking(self, missing: Option<&'static str>) -> Self {
+        Self { missing, ..self }
     }
 
     /// A bucket that needs no connection.
@@ -61,7 +69,7 @@ impl Cloud {
     pub(super) fn of(store: Arc<dyn ObjectStore>) -> Self {
         let (again, store) = (store.clone(), RwLock::new(store));
         let (connect, shown) = (Box::new(move || Ok(again.clone())), "memory".into());
-        Self { connect, store, prefix: Path::from("p"), shown, silence: SILENCE_MAX }
+        Self { connect, store, prefix: Path::from("p"), shown, missing: None, silence: SILENCE_MAX }
     }
 
     /// The connection.
@@ -161,7 +169,7 @@ impl Cloud {
 
     /// Sorts a failure. After refused credentials, the next request has those that are in their files by then.
     fn failed(&self, error: object_store::Error) -> Failure {
-        let failure = Failure::of(&self.shown, error);
+        let failure = Failure::of(&self.shown, self.missing, error);
         if matches!(&failure, Failure::Lasting(error) if error.kind() == ErrorKind::Forbidden) {
             match (self.connect)() {
                 Ok(store) => *self.store.write() = store,

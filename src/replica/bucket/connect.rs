@@ -51,10 +51,34 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
         )));
     }
     let (again, environment) = (location.clone(), environment.to_vec());
+    let missing = missing_credentials(location.service, &environment);
     let connect = Box::new(move || connection(&again, &environment));
-    Cloud::new(connect, Path::from(location.prefix.as_str()), shown.clone()).map_err(|source| {
+    let cloud = Cloud::new(connect, Path::from(location.prefix.as_str()), shown.clone()).map_err(|source| {
         Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
-    })
+    })?;
+    Ok(cloud.lacking(missing))
+}
+
+/// The names of the usual credentials, if the environment has none of any sort. Then the machine is asked for them.
+fn missing_credentials(service: BucketService, environment: &[Variable]) -> Option<&'static str> {
+    let (prefix, sorts, names): (_, &[&str], _) = match service {
+        BucketService::S3 => (
+            "AWS_",
+            &["access_key_id", "identity_token", "credentials", "skip_signature"],
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        BucketService::Google => {
+            ("GOOGLE_", &["service_account", "credentials", "token", "skip_signature"], "GOOGLE_SERVICE_ACCOUNT")
+        }
+        BucketService::Azure => (
+            "AZURE_",
+            &["key", "token", "sas", "client", "cli", "emulator", "skip_signature"],
+            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        ),
+    };
+    let is_one = |name: &str| sorts.iter().any(|sort| name.contains(sort));
+    let has_one = settings(environment, prefix).any(|(name, _)| is_one(&name));
+    (!has_one && of(environment, &["SERVICE_ACCOUNT", "IDENTITY_ENDPOINT"]).is_none()).then_some(names)
 }
 
 fn connection(location: &BucketLocation, environment: &[Variable]) -> object_store::Result<Arc<dyn ObjectStore>> {
@@ -292,6 +316,22 @@ mod tests {
         }
         connected(&format!("{by_option}&allow-http"), &keys).unwrap();
         connected(&by_option, &[keys[0], keys[1], ("AWS_ALLOW_HTTP", "true")]).unwrap();
+    }
+
+    #[test]
+    fn credentials_of_any_sort_are_not_missing_and_other_settings_are_none() {
+        let missing = |service, names: &[&str]| {
+            let environment: Vec<_> = names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+            missing_credentials(service, &environment).is_some()
+        };
+        for (service, other, names) in [
+            (BucketService::S3, "AWS_REGION", &["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"][..]),
+            (BucketService::Google, "GOOGLE_BASE_URL", &["SERVICE_ACCOUNT", "GOOGLE_APPLICATION_CREDENTIALS"]),
+            (BucketService::Azure, "AZURE_STORAGE_ACCOUNT_NAME", &["AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_ID"]),
+        ] {
+            assert!(missing(service, &[]) && missing(service, &[other]), "{service:?}");
+            assert!(names.iter().all(|name| !missing(service, &[other, name])), "{service:?}");
+        }
     }
 
     #[test]

@@ -17,11 +17,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    /// Sorts a failure of a request to this bucket.
-    pub(super) fn of(bucket: &str, source: object_store::Error) -> Self {
+    /// Sorts a failure of a request to this bucket. `missing` names the credentials that the environment lacks.
+    pub(super) fn of(bucket: &str, missing: Option<&str>, source: object_store::Error) -> Self {
         use object_store::Error as Of;
         let text = chain(&source);
         let says = |code: &str| text.contains(code);
+        let lacks = missing.map(|names| format!("; no credentials in the environment, set {names}"));
+        let lacks = lacks.unwrap_or_default();
         let error = |kind, why: &str| Error::new(kind, format!("{why}: bucket={bucket}"));
         // A missing bucket looks like a missing object, and must never count as one.
         if ["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"].iter().any(|code| says(code)) {
@@ -35,8 +37,8 @@ impl Failure {
             Of::AlreadyExists { .. } | Of::Precondition { .. } => Self::Exists,
             Of::NotFound { .. } => Self::Absent,
             Of::PermissionDenied { .. } | Of::Unauthenticated { .. } => {
-                let why = "the bucket refuses these credentials";
-                Self::Lasting(error(ErrorKind::Forbidden, why).with_source(source))
+                let why = format!("the bucket refuses these credentials{lacks}");
+                Self::Lasting(error(ErrorKind::Forbidden, &why).with_source(source))
             }
             Of::NotSupported { .. } | Of::NotImplemented { .. } => {
                 let why = "the bucket cannot do that";
@@ -46,7 +48,7 @@ impl Failure {
                 Self::Lasting(error(ErrorKind::Invalid, "the settings of the bucket are wrong").with_source(source))
             }
             source => {
-                let why = format!("the bucket does not answer: {}", shortened(&text));
+                let why = format!("the bucket does not answer: {}{lacks}", shortened(&innermost(&source)));
                 Self::Passing(error(ErrorKind::Io, &why).with_source(source))
             }
         }
@@ -88,6 +90,16 @@ fn chain(error: &object_store::Error) -> String {
     text
 }
 
+/// The cause of all others, as a person needs it: those around it repeat it with the address of the request.
+fn innermost(error: &object_store::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    match cause.contains("InvalidContentType") {
+        true => format!("{cause}; it may be a server without TLS, whose endpoint is http://"),
+        false => cause,
+    }
+}
+
 /// The beginning of a text that a service may have written, in one line.
 fn shortened(text: &str) -> String {
     let line = text.chars().map(|one| if one.is_control() { ' ' } else { one });
@@ -105,7 +117,11 @@ mod tests {
     #[test]
     fn a_missing_bucket_is_never_a_missing_object() {
         let absent = |text: &str| {
-            Failure::of("s3://b", object_store::Error::NotFound { path: "x".into(), source: text.to_owned().into() })
+            Failure::of(
+                "s3://b",
+                None,
+                object_store::Error::NotFound { path: "x".into(), source: text.to_owned().into() },
+            )
         };
         assert!(matches!(absent("404: NoSuchKey"), Failure::Absent));
         for text in ["404: <Code>NoSuchBucket</Code>", "ContainerNotFound"] {
@@ -116,11 +132,25 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_said_as_that_and_an_overload_passes() {
         let late = object_store::Error::PermissionDenied { path: "x".into(), source: "RequestTimeTooSkewed".into() };
-        let Failure::Lasting(error) = Failure::of("s3://b", late) else { panic!() };
+        let Failure::Lasting(error) = Failure::of("s3://b", None, late) else { panic!() };
         assert!(error.to_string().contains("clock") && error.to_string().ends_with("bucket=s3://b"), "{error}");
-        let Failure::Passing(error) = Failure::of("s3://b", generic("503\nSlowDown")) else { panic!() };
+        let Failure::Passing(error) = Failure::of("s3://b", None, generic("503\nSlowDown")) else { panic!() };
         assert!(error.to_string().contains("503 SlowDown"), "{error}");
         let error = Failure::Absent.into_error("s3://b");
         assert_eq!(error.kind(), ErrorKind::Io);
+    }
+
+    #[test]
+    fn a_bucket_that_does_not_answer_is_said_with_the_innermost_cause_alone_and_the_credentials_that_are_missing() {
+        let source = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
+        let source = Error::new(ErrorKind::Io, "GET http://x: HTTP error: refused").with_source(source);
+        let source = object_store::Error::Generic { store: "S3", source: Box::new(source) };
+        let Failure::Passing(error) = Failure::of("s3://b", Some("A and B"), source) else { panic!() };
+        let said = "the bucket does not answer: refused; no credentials in the environment, set A and B: bucket=s3://b";
+        assert_eq!(error.to_string(), said);
+        let Failure::Passing(error) = Failure::of("s3://b", None, generic("message of type InvalidContentType")) else {
+            panic!()
+        };
+        assert!(error.to_string().contains("without TLS"), "{error}");
     }
 }

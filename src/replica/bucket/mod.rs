@@ -23,6 +23,7 @@ mod moto_test;
 mod test;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,6 +49,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Bucket {
     place: Place,
     patience: Duration,
+    /// Whether it was said that it does not answer.
+    was_told: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -88,13 +91,13 @@ impl Bucket {
             Location::Directory(path) => Place::Directory(Arc::new(Directory::open(path)?)),
             Location::Bucket(bucket) => Place::Cloud(connect::connect(bucket, location.to_string(), environment)?),
         };
-        Ok(Self { place, patience: PATIENCE })
+        Ok(Self { place, patience: PATIENCE, was_told: Arc::default() })
     }
 
     /// A bucket in memory, or behind a wrapper that fails on purpose.
     #[cfg(any(fuzzing, test))]
     pub(crate) fn of(store: Arc<dyn object_store::ObjectStore>) -> Self {
-        Self { place: Place::Cloud(Cloud::of(store)), patience: PATIENCE }
+        Self { place: Place::Cloud(Cloud::of(store)), patience: PATIENCE, was_told: Arc::default() }
     }
 
     /// The same with another time for which a call tries again.
@@ -120,6 +123,11 @@ impl Bucket {
             Place::Directory(directory) => directory.shown(),
             Place::Cloud(cloud) => cloud.shown.clone(),
         }
+    }
+
+    /// The pauses between the tries of a call.
+    pub(crate) fn pauses(&self) -> Pauses {
+        Pauses::within(self.patience).marked(self.was_told.clone())
     }
 
     /// The time for which a call tries again.
@@ -156,7 +164,7 @@ impl Bucket {
             }
             Place::Cloud(cloud) => cloud,
         };
-        let mut pauses = Pauses::within(self.patience);
+        let mut pauses = self.pauses();
         loop {
             match cloud.get(name).await? {
                 Ok(found) => return Ok(found),
@@ -186,7 +194,7 @@ impl Bucket {
     }
 
     async fn listed(&self, wanted: Listed) -> Result<Vec<(ObjectName, u64)>> {
-        let mut pauses = Pauses::within(self.patience);
+        let mut pauses = self.pauses();
         loop {
             let mut names = wanted.clone();
             let (folder, after) = (names.folder, names.after);
@@ -220,7 +228,7 @@ impl Bucket {
             }
             Place::Cloud(cloud) => cloud,
         };
-        let mut pauses = Pauses::within(self.patience);
+        let mut pauses = self.pauses();
         loop {
             match cloud.delete(name).await {
                 Ok(()) => return Ok(()),

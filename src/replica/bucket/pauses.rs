@@ -1,5 +1,7 @@
 //! The pauses between tries: short at first, longer with each, different for each process, and with an end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -8,18 +10,30 @@ use crate::error::{Error, Result};
 
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
+/// A person is told after so long why nothing happens.
+const SILENT: Duration = Duration::from_secs(2);
 
 /// The pauses of one operation.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     next: Duration,
+    begun: Instant,
     until: Instant,
+    /// Whether the bucket was said before not to answer.
+    was_told: Arc<AtomicBool>,
 }
 
 impl Pauses {
     /// Pauses for an operation that may take so long.
     pub(crate) fn within(patience: Duration) -> Self {
-        Self { next: SHORTEST, until: Instant::now() + patience }
+        let begun = Instant::now();
+        Self { next: SHORTEST, begun, until: begun + patience, was_told: Arc::default() }
+    }
+
+    /// The same, and it is told once, for all operations with this mark, that they take long.
+    #[must_use]
+    pub(super) fn marked(self, was_told: Arc<AtomicBool>) -> Self {
+        Self { was_told, ..self }
     }
 
     /// Pauses, unless there is no time left.
@@ -31,6 +45,10 @@ impl Pauses {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(why);
+        }
+        if self.begun.elapsed() >= SILENT && !self.was_told.swap(true, Ordering::Relaxed) {
+            // The command line shows it as a message of its own.
+            tracing::warn!(target: "hivekeep::bucket", "still trying, for at most {} s: {why}", left.as_secs());
         }
         tracing::debug!(error = %why, pause = ?self.next, "the bucket is tried again");
         let [chance, ..] = crate::clock::random();
