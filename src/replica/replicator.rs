@@ -1,6 +1,7 @@
 //! Shipping a store on a thread of its own, for as long as it is open.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use super::opened::OpenReplica;
 use super::options::ReplicateOptions;
 use super::outgoing::ShipOutcome;
 use super::overtaken::Overtaken;
-use super::runtime::block_on;
+use super::runtime::{block_on, stopped_for};
 use super::ship::Shipper;
 use super::source::Source;
 use super::terms::collect::{CollectStep, Retention};
@@ -50,8 +51,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BASE_PATIENCE: Duration = Duration::from_secs(60);
 /// A stop waits so long for the rest to be shipped.
 const LAST: Duration = Duration::from_secs(5);
-/// Between two looks whether the thread is to stop.
-const A_MOMENT: Duration = Duration::from_millis(100);
 /// The bounds of the interval.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
 
@@ -97,6 +96,8 @@ struct Shared {
     state: Mutex<ReplicationStatus>,
     /// The reason why no term can be opened, if it does not pass by itself.
     refusal: Mutex<Option<Error>>,
+    /// Whether the caller that starts it has gone on. Before, a refusal is told to that caller alone.
+    has_started: AtomicBool,
     changed: Condvar,
 }
 
@@ -166,7 +167,8 @@ impl Store {
             watch: ReplicaWatch::default(),
         };
         let of_status = store.clone();
-        let shared = Arc::new(Shared { state: Mutex::new(state), refusal: Mutex::default(), changed: Condvar::new() });
+        let (state, refusal) = (Mutex::new(state), Mutex::default());
+        let shared = Arc::new(Shared { state, refusal, has_started: AtomicBool::new(false), changed: Condvar::new() });
         let work = Work {
             store,
             location: to.clone(),
@@ -214,6 +216,7 @@ impl Replicator {
                 break;
             }
         }
+        self.shared.has_started.store(true, Ordering::Release);
         Ok(())
     }
 }
@@ -244,7 +247,7 @@ impl Work {
             let shipped = block_on(async {
                 tokio::select! {
                     done = self.ship(stop) => done,
-                    () = too_long(stop) => Ok(()),
+                    () = stopped_for(stop, LAST) => Ok(()),
                 }
             });
             match shipped {
@@ -258,11 +261,14 @@ impl Work {
                     }
                     let mistake = mistake(&self.store, &self.location, &error);
                     let (is_mistake, error) = (mistake.is_some(), mistake.unwrap_or(error));
-                    tracing::warn!(%error, "the store is not shipped; it is tried again");
                     let text = error.to_string();
-                    // Before the state, which the waiting caller looks at.
                     let is_refused = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NewerFormat);
-                    if is_mistake || is_refused || !self.was_in_replica() {
+                    let is_refused = is_mistake || is_refused || !self.was_in_replica();
+                    if !is_refused || self.shared.has_started.load(Ordering::Acquire) {
+                        tracing::warn!(%error, "the store is not shipped; it is tried again");
+                    }
+                    // Before the state, which the waiting caller looks at.
+                    if is_refused {
                         *self.shared.refusal.lock() = Some(error);
                     }
                     self.note(|state| state.error = Some(text));
@@ -367,7 +373,9 @@ impl Work {
 
     /// Keeps every process from writing to the file: another one goes on with its history.
     fn fence(&self, Overtaken { by_term }: Overtaken, error: Error, stop: &Stop) {
-        tracing::error!(%error, "the store writes nothing any more");
+        if self.shared.has_started.load(Ordering::Acquire) {
+            tracing::error!(%error, "the store writes nothing any more");
+        }
         let text = error.to_string();
         let fence = Fence { replica: self.location.to_string(), by_term, at: as_stored(self.store.clock().now()) };
         let mut written = self.store.fence(&fence);
@@ -388,12 +396,4 @@ impl Work {
         change(&mut self.shared.state.lock());
         self.shared.changed.notify_all();
     }
-}
-
-/// Ends once the thread was to stop for so long that nobody waits for the rest any more.
-async fn too_long(stop: &Stop) {
-    while !stop.is_stopped() {
-        tokio::time::sleep(A_MOMENT).await;
-    }
-    tokio::time::sleep(LAST).await;
 }

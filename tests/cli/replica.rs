@@ -196,6 +196,8 @@ fn a_write_that_waits_for_the_replica_survives_the_machine() {
     hive.ok(&["put", "config", "number", "0"]);
     hive.ok(&["replica", "init", "there"]);
     hive.run(&["serve", "--durability", "replicated", "--listen", "127.0.0.1:0"]).with(2);
+    let refused = hive.run(&["serve", "--listen", "127.0.0.1:0", "--replica", "nowhere"]).err;
+    assert!(refused.contains("error: ") && !refused.contains("WARN"), "it is told once: {refused}");
     let out = std::fs::File::create(file(&hive, "out")).unwrap();
     let mut program = hive.command(&["--json", "serve", "--listen", "127.0.0.1:0", "--archive-every", "off"]);
     program.args(["--replica", "there", "--replica-interval", "1h", "--durability", "replicated"]);
@@ -329,6 +331,7 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     // It lacks nothing that was shipped, and must not go on all the same.
     let refused = hive.run(&lease).with(1);
     assert!(refused.err.contains("moved to another file"), "{}", refused.err);
+    assert!(!refused.err.contains("WARN") && !refused.err.contains("ERROR"), "it is told once: {}", refused.err);
     let refused = hive.run(&["put", "config", "number", "3"]).with(1);
     assert!(refused.err.contains("another machine has the history"), "{}", refused.err);
     is_exported_as_it_is(&hive, "h.redb");
