@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::bases::{Base, bases, missing, newest_opened};
+use super::bases::{Base, bases, kept_bases, missing, newest_opened};
 use super::cipher::Identities;
 use super::fill::Filler;
 use super::held::Held;
@@ -185,7 +185,23 @@ impl Copier {
                 Err(Failed::Base(error) | Failed::Other(error)) => return Err(error),
             }
         }
-        Err(first_error.unwrap_or_else(|| too_old(at)))
+        Err(match first_error {
+            Some(error) => error,
+            None => too_old(at, self.oldest(&newest).await?.as_ref()),
+        })
+    }
+
+    /// The oldest state from which a copy can begin; none if that is just being removed.
+    async fn oldest(&self, newest: &OpenedTerm) -> Result<Option<ReplicaPosition>> {
+        for name in kept_bases(&*self.remote).await?.into_iter().rev().filter(|name| name.slot.term <= newest.term) {
+            let path = path(&*self.remote, newest.term, name.slot.term).await?;
+            match Base::read(&*self.remote, name).await {
+                Ok(base) if base.is_on(&path) => return Ok(Some(base.position())),
+                Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(None)
     }
 
     async fn draft_from(
@@ -338,8 +354,15 @@ pub(super) fn no_base() -> Error {
     Error::not_found("the replica has no base yet that is finished, so nothing can be restored from it")
 }
 
-fn too_old(at: &ReplicaMoment) -> Error {
-    Error::not_found(format!("the replica has no base that is so old; look at what can be restored: at={at}"))
+fn too_old(at: &ReplicaMoment, oldest: Option<&ReplicaPosition>) -> Error {
+    let message = "the replica has no base that is so old";
+    Error::not_found(match oldest {
+        Some(ReplicaPosition { time, sequence, .. }) => {
+            let oldest = show_time(*time);
+            format!("{message}; restore its oldest moment or a later one: at={at} oldest={oldest} sequence={sequence}")
+        }
+        None => format!("{message}: at={at}"),
+    })
 }
 
 /// The refusal of a moment of which the commits are not in the replica. Every later one begins at the base behind them.

@@ -58,7 +58,10 @@ fn a_restore_of_a_moment_that_is_not_there_and_of_a_damaged_replica_are_refused_
     hive.ok(&["put", "config", "colour", "\"red\""]);
     hive.ok(&["replica", "init", "there"]);
     let early = ["replica", "restore", "there", "--to", "c.redb", "--at", "2001-01-01T00:00:00Z"];
-    assert!(hive.run(&early).err.contains("no base that is so old"));
+    let refused = hive.run(&early).err;
+    assert!(refused.contains("no base that is so old"), "{refused}");
+    let oldest = refused.split_once("oldest=").unwrap().1.split(' ').next().unwrap();
+    hive.ok(&["replica", "restore", "there", "--to", "oldest.redb", "--at", oldest]);
     let late = ["replica", "restore", "there", "--to", "c.redb", "--at", "2100-01-01T00:00:00Z"];
     assert!(hive.run(&late).err.contains("newest="));
     let part = file(&hive, "there/base/00000001-000000000001-000/part-00000");
