@@ -64,6 +64,9 @@ fn a_restore_of_a_moment_that_is_not_there_and_of_a_damaged_replica_are_refused_
     hive.ok(&["replica", "restore", "there", "--to", "oldest.redb", "--at", oldest]);
     let late = ["replica", "restore", "there", "--to", "c.redb", "--at", "2100-01-01T00:00:00Z"];
     assert!(hive.run(&late).err.contains("newest="));
+    let wrong = ["replica", "drill", "there", "--at", "tomorrow"];
+    assert!(hive.run(&wrong).with(2).err.contains("10m ago"));
+    assert!(hive.ok(&["replica", "drill", "there", "--at", "latest"]).contains("came back in"));
     let part = file(&hive, "there/base/00000001-000000000001-000/part-00000");
     let mut bytes = std::fs::read(&part).unwrap();
     let middle = bytes.len() / 2;
