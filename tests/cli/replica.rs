@@ -136,6 +136,25 @@ fn a_verb_that_reads_a_replica_makes_no_folder_where_none_is() {
     assert!(!file(&hive, "typo").exists() && !file(&hive, "s.redb").exists());
 }
 
+#[test]
+fn a_verb_that_needs_no_store_works_while_the_store_is_at_a_service() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    hive.ok(&["replica", "init", "there"]);
+    let away = |verb: &[&str]| hive.run(&[&["--store", "http://127.0.0.1:9", "replica"], verb].concat());
+    for verb in [
+        &["status", "there"][..],
+        &["verify", "there"],
+        &["drill", "there"],
+        &["restore", "there", "--to", "copy.redb"],
+        &["standby", "there", "--to", "copy.redb", "--once"],
+        &["promote", "there", "--to", "copy.redb"],
+    ] {
+        away(verb).with(0);
+    }
+    assert!(away(&["init", "other"]).with(2).err.contains("does not work over a service"));
+}
+
 /// Alters a stored value, also in copies of the row that are not in use any more.
 fn damage(hive: &Hive, value: &[u8], other: &[u8]) {
     let mut bytes = std::fs::read(hive.path()).unwrap();

@@ -182,7 +182,7 @@ impl Verb {
             Self::Export(_) => Some("it writes the whole store, with everything that a key protects, into a file"),
             Self::Import(_) => Some("it takes over an archive of this machine"),
             #[cfg(feature = "replica")]
-            Self::Replica(_) => Some("it works with files and buckets from this machine"),
+            Self::Replica(replica) => replica.needs_file(),
             Self::Status(_)
             | Self::Get(_)
             | Self::Put(_)

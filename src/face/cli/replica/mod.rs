@@ -55,6 +55,14 @@ enum ReplicaVerb {
 }
 
 impl ReplicaArgs {
+    /// The reason why the verb needs the file of the store; none if it needs no store.
+    pub(super) fn needs_file(&self) -> Option<&'static str> {
+        match self.verb {
+            ReplicaVerb::Init(_) => Some("it writes into the file that it has a replica"),
+            _ => None,
+        }
+    }
+
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         match self.verb {
             ReplicaVerb::Init(init) => init.run(context),
