@@ -46,7 +46,11 @@ fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     hive.run(&["replica", "promote", "there", "--to", "none.redb"]).with(10);
     assert!(hive.ok(&["replica", "promote", "there", "--to", "standby.redb"]).contains("writes from now on"));
     hive.ok(&["--store", "standby.redb", "put", "config", "colour", "1"]);
-    hive.ok(&["replica", "take-over", "copy.redb", "--as-new-store"]);
+    let again = hive.run(&["replica", "promote", "there", "--to", "standby.redb"]).with(1).err;
+    assert!(again.contains("promoted or taken over before") && again.contains("ship it"), "{again}");
+    let own = ["replica", "take-over", "copy.redb", "--as-new-store"];
+    hive.ok(&own);
+    assert!(hive.run(&own).with(1).err.contains("one of its own"));
     hive.ok(&["--store", "copy.redb", "put", "config", "colour", "\"blue\""]);
     let trail = hive.ok(&["--store", "copy.redb", "--json", "get", "audit"]);
     assert!(trail.contains("take_over"), "{trail}");
@@ -359,6 +363,8 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     assert!(!refused.err.contains("WARN") && !refused.err.contains("ERROR"), "it is told once: {}", refused.err);
     let refused = hive.run(&["put", "config", "number", "3"]).with(1);
     assert!(refused.err.contains("another machine has the history"), "{}", refused.err);
+    let refused = hive.run(&["replica", "promote", "there", "--to", "h.redb"]).with(1);
+    assert!(refused.err.contains("make a new copy beside it"), "{}", refused.err);
     is_exported_as_it_is(&hive, "h.redb");
 }
 

@@ -130,8 +130,23 @@ impl Receiver {
     ///
     /// `Conflict` when it is no standby, or was never finished; as a view.
     pub(crate) fn position(&self) -> Result<Vec<u8>> {
-        let row = self.store.standby()?.ok_or_else(|| Error::conflict("the store is no copy of a replica"))?;
+        let Some(row) = self.store.standby()? else { return Err(self.no_copy()?) };
         row.position.ok_or_else(|| Error::conflict("the copy was not finished; remove it, and make it anew"))
+    }
+
+    /// Why it is no copy, with what a person can do instead.
+    fn no_copy(&self) -> Result<Error> {
+        let is_source = self.store.feed_status()?.is_some();
+        Ok(Error::conflict(match (self.store.overtaken()?, is_source) {
+            (Some(fence), _) => {
+                let replica = fence.replica.escape_debug();
+                format!("another machine has the history of this store; make a new copy beside it: replica={replica}")
+            }
+            (None, true) => "the store is no copy any more, or never was: it was promoted or taken over before, or began the \
+                             replica; it is written to, so ship it"
+                .to_owned(),
+            (None, false) => "the store is one of its own, and no copy of a replica".to_owned(),
+        }))
     }
 
     /// The store, to be read.
