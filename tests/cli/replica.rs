@@ -36,7 +36,14 @@ fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     let drilled: Value = serde_json::from_str(&hive.ok(&["--json", "replica", "drill", "there"])).unwrap();
     assert!(drilled["records"].as_u64().unwrap() > 0 && drilled["restored_ms"].is_number(), "{drilled}");
     assert!(hive.ok(&["replica", "drill", "there", "--at", "newest", "--scratch", "."]).contains("came back in"));
-    hive.ok(&["replica", "restore", "there", "--to", "copy.redb"]);
+    let said = hive.run(&["replica", "restore", "there", "--to", "copy.redb"]).with(0).err;
+    assert!(said.contains(": hivekeep replica promote there --to copy.redb\n"), "{said}");
+    assert!(said.contains(": hivekeep replica take-over copy.redb --as-new-store\n"), "{said}");
+    let moment = format!("sequence {}", status["newest"]["sequence"]);
+    let said = hive.run(&["replica", "restore", "there", "--to", "then.redb", "--at", &moment]).with(0).err;
+    assert!(said.contains("gives up all behind commit") && !said.contains("promote"), "{said}");
+    let said = hive.run(&["replica", "take-over", "then.redb"]).with(0).err;
+    assert!(said.contains("gives up all that it has behind commit"), "{said}");
     assert_eq!(hive.ok(&["--store", "copy.redb", "get", "config", "colour"]).trim(), "\"red\"");
     let refused = hive.run(&["--store", "copy.redb", "put", "config", "colour", "1"]).with(1);
     assert!(refused.err.contains("take it over"), "{}", refused.err);

@@ -142,9 +142,11 @@ impl Receiver {
                 let replica = fence.replica.escape_debug();
                 format!("another machine has the history of this store; make a new copy beside it: replica={replica}")
             }
-            (None, true) => "the store is no copy any more, or never was: it was promoted or taken over before, or began the \
+            (None, true) => {
+                "the store is no copy any more, or never was: it was promoted or taken over before, or began the \
                              replica; it is written to, so ship it"
-                .to_owned(),
+                    .to_owned()
+            }
             (None, false) => "the store is one of its own, and no copy of a replica".to_owned(),
         }))
     }

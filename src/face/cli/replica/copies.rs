@@ -13,8 +13,8 @@ use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::text::counted;
 use crate::{
-    Actor, Error, ErrorKind, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, Result, StandbyChange, StandbyLease,
-    StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
+    Actor, Error, ErrorKind, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, RestoredReplica, Result,
+    StandbyChange, StandbyLease, StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
 };
 
 /// Make a new file from a replica, as the store was at a moment
@@ -123,9 +123,7 @@ impl Restore {
         let (taken, lease) = taken.map_or((None, None), |(taken, lease)| (Some(taken), lease));
         match &taken {
             Some(taken) => tell_taken(&self.to, taken, context),
-            None => context
-                .out
-                .message(format_args!("it refuses writes until: hivekeep replica take-over {}", self.to.display())),
+            None => self.tell_next(&restored, context),
         }
         if context.out.is_json() {
             context.out.json(&json!({"restored": restored, "taken_over": taken}))?;
@@ -134,6 +132,22 @@ impl Restore {
             tell_how_to_ship(&self.to, lease, context);
         }
         Ok(Exit::Done)
+    }
+
+    /// Says how the file can be written to, and what the replica gives up for it.
+    fn tell_next(&self, RestoredReplica { sequence, time, .. }: &RestoredReplica, context: &mut Context) {
+        let (from, to, time) = (&self.from.location, self.to.display(), show_time(*time));
+        context.out.message("it refuses writes");
+        match self.at.0 {
+            ReplicaMoment::Newest => context.out.message(format_args!(
+                "to go on with it, with all that is shipped until then: hivekeep replica promote {from} --to {to}"
+            )),
+            _ => context.out.message(format_args!(
+                "to go on with it, while the replica gives up all behind commit {sequence} of {time}: \
+                 hivekeep replica take-over {to}"
+            )),
+        }
+        context.out.message(format_args!("or as a store of its own: hivekeep replica take-over {to} --as-new-store"));
     }
 
     /// Lets the new file be written to, if it is to be. Gives the length of the lease of the store before too.
@@ -207,6 +221,12 @@ impl TakeOver {
             context.out.json(&json!(taken))?;
         }
         tell_taken(&file, &taken, context);
+        if !as_new_store {
+            let (sequence, time) = (taken.sequence, show_time(taken.time));
+            context.out.message(format_args!(
+                "once it is shipped, the replica gives up all that it has behind commit {sequence} of {time}"
+            ));
+        }
         Ok(Exit::Done)
     }
 }
