@@ -79,7 +79,7 @@ impl Store {
             let mut shipper = Shipper::open(remote, source).await?;
             let _step = shipper.base().await?;
             // A later start knows by this that a location without a replica is a mistake.
-            self.locally().note_replica(&ReplicaWatch::new(at.place()?), None)?;
+            self.locally().note_replica(&ReplicaWatch::new(at.kept()?), None)?;
             shipper.release().await
         })
     }

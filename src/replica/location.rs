@@ -23,23 +23,37 @@ const PREFIX_MARKS: &str = "-_.=+@~";
 /// use hivekeep::ReplicaLocation;
 ///
 /// let at: ReplicaLocation = "s3://backups/hive?region=eu-west-1".parse()?;
-/// assert_eq!(at.to_string(), "s3://backups/hive");
+/// assert_eq!(at.to_string(), "s3://backups/hive?region=eu-west-1");
 /// # Ok::<(), hivekeep::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaLocation(pub(crate) Location);
 
 impl ReplicaLocation {
-    /// The location as it is compared with another one: without options, and a path from the root on.
+    /// The location as a store keeps it: a path from the root on.
     ///
     /// # Errors
     ///
     /// `Io` where the current folder is gone.
-    pub(crate) fn place(&self) -> Result<String> {
+    pub(crate) fn kept(&self) -> Result<String> {
         match &self.0 {
             Location::Directory(path) => Ok(std::path::absolute(path)?.display().to_string()),
             Location::Bucket(_) => Ok(self.to_string()),
         }
+    }
+
+    /// Whether a store kept this place, if by other options or none.
+    ///
+    /// # Errors
+    ///
+    /// `Io` where the current folder is gone.
+    pub(crate) fn was_kept_as(&self, kept: &str) -> Result<bool> {
+        Ok(match (&self.0, kept.parse::<Location>()) {
+            (Location::Bucket(now), Ok(Location::Bucket(then))) => {
+                (now.service, &now.bucket, &now.prefix) == (then.service, &then.bucket, &then.prefix)
+            }
+            _ => self.kept()? == kept,
+        })
     }
 }
 
@@ -226,7 +240,36 @@ fn decoded(text: &str) -> Result<String> {
     if decoded.contains('\0') { Err(wrong()) } else { Ok(decoded) }
 }
 
-/// As a person would write it, without the options.
+/// The characters of a URL that stand for themselves in the value of an option, and mean nothing to a shell in quotes.
+const VALUE_MARKS: &str = "-._~:/[]@,";
+
+impl BucketOptions {
+    /// The options that are given, as they are written.
+    fn written(&self) -> impl Iterator<Item = String> {
+        let text =
+            |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name}={}", encoded(value)));
+        let flag = |name: &str, value: Option<bool>| value.map(|value| format!("{name}={value}"));
+        let written = [
+            text("endpoint", &self.endpoint),
+            text("region", &self.region),
+            text("account", &self.account),
+            flag("path-style", self.path_style),
+            flag("allow-http", self.allow_http),
+        ];
+        written.into_iter().flatten()
+    }
+}
+
+/// The opposite of [`decoded`].
+fn encoded(value: &str) -> String {
+    let one = |byte: u8| match byte.is_ascii_alphanumeric() || VALUE_MARKS.contains(char::from(byte)) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    value.bytes().map(one).collect()
+}
+
+/// As a person would write it.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -238,7 +281,9 @@ impl fmt::Display for Location {
                     BucketService::Azure => "az",
                 };
                 let slash = if of.prefix.is_empty() { "" } else { "/" };
-                write!(f, "{scheme}://{}{slash}{}", of.bucket, of.prefix)
+                write!(f, "{scheme}://{}{slash}{}", of.bucket, of.prefix)?;
+                let mut marks = std::iter::once('?').chain(std::iter::repeat('&'));
+                of.options.written().zip(&mut marks).try_for_each(|(option, mark)| write!(f, "{mark}{option}"))
             }
         }
     }
@@ -274,18 +319,32 @@ mod tests {
     }
 
     #[test]
-    fn a_location_is_shown_as_it_was_written_without_its_options() {
-        for text in ["s3://b/p/q", "gs://b", "az://c/p", "/srv/replica", "relative"] {
-            assert_eq!(text.parse::<Location>().unwrap().to_string(), text);
+    fn a_location_is_shown_as_it_is_written_and_read_again_as_the_same() {
+        for text in [
+            "s3://b/p/q",
+            "gs://b",
+            "az://c/p?account=a",
+            "/srv/replica",
+            "relative",
+            "s3://b/p?endpoint=http://[::1]:9000&region=eu-west-1&path-style=true&allow-http=false",
+            "s3://b?region=a%26b%20%C3%A9%27",
+        ] {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.to_string(), text);
+            assert_eq!(location.to_string().parse::<Location>().unwrap(), location);
         }
-        assert_eq!(
-            bucket("s3://b/p?region=r"),
-            BucketLocation {
-                options: BucketOptions { region: Some("r".into()), ..BucketOptions::default() },
-                ..bucket("s3://b/p")
-            }
-        );
-        assert_eq!("s3://b/p?region=r".parse::<Location>().unwrap().to_string(), "s3://b/p");
+    }
+
+    #[test]
+    fn a_place_is_known_again_by_other_options() {
+        let at: ReplicaLocation = "s3://b/p?endpoint=https://other:9000".parse().unwrap();
+        for (kept, is_same) in
+            [("s3://b/p", true), ("s3://b/p?region=r", true), ("s3://b/q", false), ("gs://b/p", false)]
+        {
+            assert_eq!(at.was_kept_as(kept).unwrap(), is_same, "{kept}");
+        }
+        let at: ReplicaLocation = "relative".parse().unwrap();
+        assert!(at.was_kept_as(&at.kept().unwrap()).unwrap() && !at.was_kept_as("s3://b/p").unwrap());
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(super) enum Shipping {
 pub(super) struct Watch {
     store: Store,
     location: ReplicaLocation,
-    /// The same as it is compared.
+    /// The same as the store keeps it.
     place: String,
     identities: Identities,
     /// None for no drills.
@@ -85,10 +85,15 @@ impl Watch {
         identities: Identities,
         drill_every: Option<Duration>,
     ) -> Result<Self> {
-        let place = location.place()?;
+        let place = location.kept()?;
         // A row that cannot be read keeps nobody from shipping: all of it is found out again.
-        let stored = store.view()?.replica_watch().unwrap_or_default().filter(|stored| stored.location == place);
-        let known = Arc::new(Mutex::new(stored.unwrap_or_else(|| ReplicaWatch::new(place.clone()))));
+        let known = match store.view()?.replica_watch().unwrap_or_default() {
+            Some(stored) if location.was_kept_as(&stored.location)? => {
+                ReplicaWatch { location: place.clone(), ..stored }
+            }
+            _ => ReplicaWatch::new(place.clone()),
+        };
+        let known = Arc::new(Mutex::new(known));
         let scratch = folder_of(&std::path::absolute(store.path())?).to_owned();
         let (store, location, is_unwritten) = (store.clone(), location.clone(), AtomicBool::new(false));
         Ok(Self { store, location, place, identities, drill_every, scratch, known, is_unwritten })
@@ -317,10 +322,10 @@ async fn stopped(stop: &Stop) {
 /// The error for a location without a replica if the store was shipped to another one: a mistake that does not pass.
 pub(super) fn mistake(store: &Store, location: &ReplicaLocation, error: &Error) -> Option<Error> {
     let before = store.view().and_then(|view| view.replica_watch()).ok().flatten()?.location;
-    let now = location.place().ok()?;
-    if error.kind() != ErrorKind::NotFound || before == now {
+    if error.kind() != ErrorKind::NotFound || location.was_kept_as(&before).ok()? {
         return None;
     }
+    let now = location.kept().ok()?;
     let why = "there is no replica at this location, and the store was shipped to another one before; correct the location, or \
                initialize a replica here";
     Some(Error::not_found(format!("{why}: location={now} before={before}")))

@@ -359,7 +359,7 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     let ended = standby.wait().unwrap();
     let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
     assert!(ended.success() && said.contains("after 5s without a sign"), "{said}");
-    assert!(said.contains("ship it: hivekeep --store copy.redb serve --replica-lease 5s --replica"), "{said}");
+    assert!(said.contains("ship it: hivekeep --store copy.redb serve --replica-lease 5s --replica there\n"), "{said}");
     // Nobody waits for the lease of a term that is over.
     let status = hive.ok(&["replica", "status", "there"]);
     assert!(status.contains(" by a promotion: over") && !status.contains("lease of"), "{status}");

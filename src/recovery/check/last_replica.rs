@@ -20,7 +20,7 @@ const LAST: MetaRow<ReplicaWatch> = MetaRow::new(b"replica watch");
 /// The findings of the process that ships a store about the replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaWatch {
-    /// The location of the replica: a bucket without its options, or an absolute path.
+    /// The location of the replica: a bucket with its options, or an absolute path.
     pub location: String,
     /// The thirtieth of the bytes that is read next, from 0 to 29.
     pub next_part: u8,

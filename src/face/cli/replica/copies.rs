@@ -7,14 +7,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::moment::TypedMoment;
-use super::source::Source;
+use super::source::{Source, quoted};
 use crate::duration;
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::text::counted;
 use crate::{
-    Actor, Error, ErrorKind, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, RestoredReplica, Result,
-    StandbyChange, StandbyLease, StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
+    Actor, Error, ErrorKind, ReplicaLocation, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, RestoredReplica,
+    Result, StandbyChange, StandbyLease, StandbyProgress, Store, TakeOverOptions, TakenOver, show_time,
 };
 
 /// Make a new file from a replica, as the store was at a moment
@@ -95,12 +95,10 @@ fn tell_wait(lease: Option<Duration>, context: &mut Context) {
 }
 
 /// Says how the file is shipped, with the lease that the store before had.
-fn tell_how_to_ship(path: &Path, lease: Option<Duration>, context: &mut Context) {
-    let path = path.display();
+fn tell_how_to_ship(path: &Path, to: &ReplicaLocation, lease: Option<Duration>, context: &mut Context) {
+    let (path, to) = (quoted(path.display()), quoted(to));
     let lease = lease.map(|lease| format!(" --replica-lease {}", duration::exact(lease))).unwrap_or_default();
-    context
-        .out
-        .message(format_args!("ship it: hivekeep --store {path} serve{lease} --replica, with the same location"));
+    context.out.message(format_args!("ship it: hivekeep --store {path} serve{lease} --replica {to}"));
 }
 
 fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
@@ -129,14 +127,14 @@ impl Restore {
             context.out.json(&json!({"restored": restored, "taken_over": taken}))?;
         }
         if self.becomes.take_over {
-            tell_how_to_ship(&self.to, lease, context);
+            tell_how_to_ship(&self.to, &self.from.location, lease, context);
         }
         Ok(Exit::Done)
     }
 
     /// Says how the file can be written to, and what the replica gives up for it.
     fn tell_next(&self, RestoredReplica { sequence, time, .. }: &RestoredReplica, context: &mut Context) {
-        let (from, to, time) = (&self.from.location, self.to.display(), show_time(*time));
+        let (from, to, time) = (quoted(&self.from.location), quoted(self.to.display()), show_time(*time));
         context.out.message("it refuses writes");
         match self.at.0 {
             ReplicaMoment::Newest => context.out.message(format_args!(
@@ -293,7 +291,9 @@ impl Standby {
                 Ok((_, Some(lease))) if lease.is_over => {
                     context.out.message("the store that writes has given no sign for the time of its lease");
                     match standby.promote(&how) {
-                        Ok(taken) => return tell_promoted(context, &self.to, &taken, Some(lease.length)),
+                        Ok(taken) => {
+                            return tell_promoted(context, &self.from.location, &self.to, &taken, Some(lease.length));
+                        }
                         // Another one may have been faster.
                         Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Conflict) => {
                             context.out.message(format_args!("it is tried again: {error}"));
@@ -354,14 +354,20 @@ fn tell_lease(context: &mut Context, lease: Option<StandbyLease>) {
     }
 }
 
-fn tell_promoted(context: &mut Context, to: &Path, taken: &TakenOver, lease: Option<Duration>) -> Result<Exit> {
+fn tell_promoted(
+    context: &mut Context,
+    from: &ReplicaLocation,
+    to: &Path,
+    taken: &TakenOver,
+    lease: Option<Duration>,
+) -> Result<Exit> {
     if context.out.is_json() {
         context.out.json_line(&json!(taken))?;
     } else {
-        let (to, sequence, time) = (to.display(), taken.sequence, show_time(taken.time));
-        context.out.line(format_args!("{to} writes from now on, behind commit {sequence} of {time}"))?;
+        let (file, sequence, time) = (to.display(), taken.sequence, show_time(taken.time));
+        context.out.line(format_args!("{file} writes from now on, behind commit {sequence} of {time}"))?;
     }
-    tell_how_to_ship(to, lease, context);
+    tell_how_to_ship(to, from, lease, context);
     Ok(Exit::Done)
 }
 
@@ -397,6 +403,6 @@ impl Promote {
         let Self { keep_claims, force, .. } = self;
         let how = TakeOverOptions { keep_claims, force, actor: Some(Actor::new(user())), ..Default::default() };
         let (taken, lease) = promote(standby, &how, context)?;
-        tell_promoted(context, &self.to, &taken, lease)
+        tell_promoted(context, &self.from.location, &self.to, &taken, lease)
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use self::copies::{Promote, Restore, Standby, TakeOver};
 use self::drill::Drill;
 pub(super) use self::heal::Heal;
-use self::source::Source;
+use self::source::{Source, quoted};
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
@@ -105,7 +105,8 @@ impl Init {
         } else {
             context.out.line(format_args!("the replica at {location} has the state of now"))?;
         }
-        context.out.message("ship to it: hivekeep serve --replica, with the same location");
+        let (store, location) = (quoted(context.path.display()), quoted(location));
+        context.out.message(format_args!("ship to it: hivekeep --store {store} serve --replica {location}"));
         Ok(Exit::Done)
     }
 }
