@@ -55,7 +55,7 @@ pub(crate) use self::open::{failed, is_other, open, open_to_write, read_note};
 
 #[cfg(feature = "transfer")]
 pub(crate) use self::paths::as_text;
-pub(crate) use self::paths::{beside, folder_of};
+pub(crate) use self::paths::{beside, folder_of, refuse_without_folder};
 pub(crate) use self::rights::Rights;
 #[cfg(all(unix, feature = "http"))]
 pub(crate) use self::socket::listen_at;

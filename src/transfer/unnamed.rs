@@ -5,7 +5,7 @@ use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files::{self, Replace, folder_of, remove_unfinished, unfinished_name};
+use crate::files::{self, Replace, folder_of, refuse_without_folder, remove_unfinished, unfinished_name};
 
 /// A store without a name. To drop it removes it.
 pub(crate) struct Unnamed {
@@ -14,8 +14,13 @@ pub(crate) struct Unnamed {
 
 impl Unnamed {
     /// Finds a name, and removes files of killed processes. redb locks files in progress.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for what names no file, `Io` when its folder is not there.
     pub(crate) fn beside(to: &Path) -> Result<Self> {
         let name = to.file_name().ok_or_else(|| Error::invalid("a store needs the name of a file"))?;
+        refuse_without_folder(to)?;
         let prefix = format!("{}.", name.to_string_lossy());
         remove_unfinished(folder_of(to), |name| name.starts_with(&prefix));
         Ok(Self { path: unfinished_name(to) })

@@ -148,6 +148,28 @@ fn a_verb_that_reads_a_replica_makes_no_folder_where_none_is() {
 }
 
 #[test]
+fn a_new_file_in_a_folder_that_is_not_there_is_refused_by_the_name_of_the_folder() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    hive.ok(&["replica", "init", "there"]);
+    hive.ok(&["export", "a.tar.gz"]);
+    for typed in [
+        &["replica", "restore", "there", "--to", "none/c.redb"][..],
+        &["replica", "standby", "there", "--once", "--to", "none/c.redb"],
+        &["replica", "drill", "there", "--scratch", "none"],
+        &["drill", "--scratch", "none"],
+        &["restore", "now", "--to", "none/c.redb"],
+        &["repair", "--to", "none/c.redb"],
+        &["export", "none/a.tar.gz"],
+        &["--store", "none/c.redb", "import", "a.tar.gz"],
+    ] {
+        let refused = hive.run(typed);
+        assert_ne!(refused.code, Some(0), "{typed:?}");
+        assert!(refused.err.contains("the folder none does not exist"), "{typed:?}: {}", refused.err);
+    }
+}
+
+#[test]
 fn a_verb_that_needs_no_store_works_while_the_store_is_at_a_service() {
     let hive = Hive::new();
     hive.ok(&["put", "config", "colour", "\"red\""]);

@@ -250,6 +250,7 @@ pub(crate) fn refuse_in_use(path: &Path) -> Result<()> {
 /// Creates a store under a temporary name and links it to its own name. If that exists, the existing file is used. A
 /// rename would unlink a store that another process has just begun to use.
 fn create(path: &Path) -> Result<()> {
+    files::refuse_without_folder(path)?;
     let temporary = temporary_name(path);
     let made = create_empty(&temporary, Rights::new_at(path))
         .map_err(Error::from)

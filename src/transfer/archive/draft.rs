@@ -28,6 +28,7 @@ impl ArchiveDraft {
         if target.file_name().is_none() {
             return Err(Error::invalid("an archive needs the name of a file"));
         }
+        files::refuse_without_folder(target)?;
         let (draft, file) = Draft::new(target, rights)
             .map_err(|error| Error::from(error).context(format_args!("cannot write {}", target.display())))?;
         Ok((Self { draft, target: target.to_path_buf(), replace }, file))

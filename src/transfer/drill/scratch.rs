@@ -32,6 +32,7 @@ impl Scratch {
     pub(crate) fn empty(store: &Path, within: &Path) -> Result<Self> {
         remove_left(within);
         let folder = within.join(format!("{PREFIX}{}", crate::clock::new_id().simple()));
+        files::refuse_without_folder(&folder)?;
         let cannot = |error| Error::from(error).context(folder.display());
         let rights = Rights::of_content(store);
         files::create_folder(&folder, rights).map_err(cannot)?;
