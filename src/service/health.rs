@@ -62,7 +62,10 @@ impl Instance {
         let name = "replica";
         match self.replication().check(self.store()) {
             None => HealthCheck::of(name, None),
-            Some((ok, detail)) => HealthCheck { name, ok, detail: Some(detail) },
+            Some((ok, detail)) => {
+                let cause = self.replication().cause().map(|cause| format!(": {cause}")).unwrap_or_default();
+                HealthCheck { name, ok, detail: Some(format!("{detail}{cause}")) }
+            }
         }
     }
 

@@ -119,6 +119,12 @@ impl Replication {
         Some((is_ready, why.to_owned()))
     }
 
+    /// Why the last try to ship failed, in words that anybody may read; none after a success.
+    pub(crate) fn cause(&self) -> Option<String> {
+        let status = self.running.as_ref()?.0.status();
+        status.error.filter(|_| !status.fenced).map(|error| without_names(&error).to_owned())
+    }
+
     /// The replica, and how far it is; none of a store that was in none.
     ///
     /// # Errors
@@ -132,6 +138,12 @@ impl Replication {
         let (waiting, overtaken) = known.map_or((None, None), |known| (known.waiting, known.overtaken));
         Ok(Some(ReplicaState { watch: status.watch, shipping, waiting, overtaken, copy: None }))
     }
+}
+
+/// The failure of a bucket without its name; another one may name files of the machine.
+#[cfg(feature = "replica")]
+fn without_names(error: &str) -> &str {
+    error.split_once(": bucket=").map_or("the service's log says why", |(cause, _)| cause)
 }
 
 #[cfg(feature = "replica")]
@@ -165,7 +177,7 @@ fn verdict(status: &ReplicationStatus, now: Timestamp, late: Duration) -> (bool,
     } else if status.watch.drill_error.is_some() {
         (false, "the last drill could not restore the replica; the service's log says more")
     } else if is_late {
-        (false, "the replica does not have the newest commits; the service's log says why")
+        (false, "the replica does not have the newest commits")
     } else if status.error.is_some() {
         (true, "the replica was not reached just now, and is tried again")
     } else {
@@ -193,6 +205,11 @@ impl Replication {
     /// Nothing is healed.
     pub(crate) fn heal(&self, _: &Store) -> Result<u64> {
         Ok(0)
+    }
+
+    /// Nothing fails.
+    pub(crate) fn cause(&self) -> Option<String> {
+        None
     }
 
     /// Nothing is shipped.
@@ -339,5 +356,14 @@ mod tests {
         ] {
             assert!(!is_ready(&status), "{status:?}");
         }
+    }
+
+    #[test]
+    fn anybody_reads_why_a_bucket_does_not_answer_and_no_name_of_a_file() {
+        assert_eq!(
+            without_names("the bucket does not answer: refused: bucket=s3://b"),
+            "the bucket does not answer: refused"
+        );
+        assert_eq!(without_names("/srv/replica/log: Permission denied"), "the service's log says why");
     }
 }

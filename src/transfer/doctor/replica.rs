@@ -42,9 +42,8 @@ pub(super) fn replica(store: &Store, state: &ReplicaState) -> DiagnosisLine {
         return DiagnosisLine::warn(topic, words, advice);
     }
     let advice = match (&state.shipping, &watch.verified, &watch.drill) {
-        (Some(shipping), ..) if shipping.error.is_some() || state.behind().is_none_or(|behind| behind > LATE) => {
-            "the log of the service says why"
-        }
+        (Some(ReplicaShipping { error: Some(_), .. }), ..) => "solve what it names; the service tries again",
+        (Some(_), ..) if state.behind().is_none_or(|behind| behind > LATE) => "the log of the service says why",
         (Some(_), Some(last), _) if is_old(last.at, VERIFY_EVERY) => "verify it: hivekeep replica verify LOCATION",
         (Some(_), _, Some(last)) if is_old(last.at, DRILL_EVERY) => {
             "rehearse a restore: hivekeep replica drill LOCATION"
