@@ -26,12 +26,12 @@ pub(crate) struct Steward {
     orders: RwLock<Orders>,
     failures: [AtomicU64; Work::ALL.len()],
     /// The reason why the service must end, if it must. Written once, by the thread that keeps the store open.
-    end: OnceLock<End>,
+    end: OnceLock<ServiceEnd>,
 }
 
 /// The reason why a service ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum ServiceEnd {
     /// The store could not be opened again for too long.
     Closed(String),
     /// The store was a copy, and another program has promoted it.
@@ -70,7 +70,7 @@ impl Steward {
     }
 
     /// The reason why the service must end, if it must.
-    pub(crate) fn end(&self) -> Option<&End> {
+    pub(crate) fn end(&self) -> Option<&ServiceEnd> {
         self.end.get()
     }
 
@@ -126,12 +126,12 @@ impl Attendant for Steward {
     }
 
     fn gave_up(&self, error: &str) {
-        self.end.get_or_init(|| End::Closed(error.to_owned()));
+        self.end.get_or_init(|| ServiceEnd::Closed(error.to_owned()));
         self.tell(Work::Reopen, error);
     }
 
     fn copy_promoted(&self) {
-        self.end.get_or_init(|| End::Promoted);
+        self.end.get_or_init(|| ServiceEnd::Promoted);
     }
 }
 

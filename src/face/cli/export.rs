@@ -16,10 +16,10 @@ use crate::{ExportOptions, Result, Selector};
 ///
 /// FILE must be named NAME.tar.gz or NAME.tar.zst. The archive contains a manifest, every collection as readable JSON
 /// and as exact records, the audit trail, and SHA256SUMS for sha256sum -c. To export the current state, a restore point
-/// is made first, unless the newest one has exactly this state; the same point gives the same bytes. A copy of a replica
-/// and a locked file get no point, and are exported as they are. Bots keep writing meanwhile. The file gets its name
-/// only when it is complete, and only its owner can read it. The output is its SHA-256 and name, as sha256sum prints
-/// them.
+/// is made first, unless the newest one has exactly this state; the same point gives the same bytes. A copy of a
+/// replica and a locked file get no point, and are exported as they are. Bots keep writing meanwhile. The file gets its
+/// name only when it is complete, and only its owner can read it. The output is its SHA-256 and name, as sha256sum
+/// prints them.
 #[derive(Debug, Args)]
 #[command(after_help = examples())]
 pub(super) struct Export {

@@ -6,7 +6,7 @@ use crate::duration;
 use crate::engine::store::Store;
 use crate::text::in_shell;
 use crate::transfer::doctor::line::DiagnosisLine;
-use crate::transfer::replica_state::{LATE, ReplicaState};
+use crate::transfer::replica_state::{LATE, ReplicaShipping, ReplicaState};
 
 /// The longest time between two verifications, of which there is one a day, and between two drills.
 const VERIFY_EVERY: Duration = Duration::from_secs(3 * 24 * 60 * 60);
@@ -67,7 +67,7 @@ mod tests {
     use crate::recovery::check::last_replica::{LastReplicaCheck, ReplicaWatch};
     use crate::testkit::checked_store::Fixture;
     use crate::transfer::doctor::Condition;
-    use crate::transfer::replica_state::{ReplicaCopy, ReplicaOvertaken, ReplicaShipping, ReplicaWaiting};
+    use crate::transfer::replica_state::{ReplicaCopy, ReplicaOvertaken, ReplicaWaiting};
 
     fn condition(hive: &Fixture, state: &ReplicaState) -> Condition {
         replica(&hive.store, state).verdict

@@ -1,7 +1,8 @@
 //! `replica`: the store off the machine, in a folder or a bucket.
 //!
 //! * `source`: the replica that a verb reads
-//! * `copies`: copies of a replica: made, followed, taken over; `drill`: one that is compared and removed
+//! * `copies`: copies of a replica: made, and taken over; `standby`: one that follows; `drill`: one that is compared
+//!   and removed
 //! * `moment`: the moment that a person names; `heal`: the option of `check` that heals from one
 
 mod copies;
@@ -9,16 +10,18 @@ mod drill;
 mod heal;
 mod moment;
 mod source;
+mod standby;
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use self::copies::{Promote, Restore, Standby, TakeOver};
+use self::copies::{Promote, Restore, TakeOver};
 use self::drill::Drill;
 pub(super) use self::heal::Heal;
 use self::source::{Source, quoted};
+use self::standby::Standby;
 use crate::duration;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;

@@ -27,7 +27,7 @@ use crate::face::cli::crash::told;
 use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::service::instance::Instance;
-use crate::service::steward::End;
+use crate::service::steward::ServiceEnd;
 use crate::{Error, ErrorKind, ReplicaState, Result, Session, SessionState, Store};
 
 /// Open the store, or create it, and serve it over HTTP until stopped
@@ -187,7 +187,7 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
     let live = Live { asks_always: settings.asks_always(is_public), ..live };
     let renew: Renew = Arc::new(move |instance| source.renew(instance, &settings, is_public));
     service.serve(Served { instance: instance.clone(), live, renew }, listener)?;
-    if let Some(End::Closed(why)) = steward.end() {
+    if let Some(ServiceEnd::Closed(why)) = steward.end() {
         let message =
             format!("{why}; nothing acknowledged is lost: fix the cause, or run hivekeep check, then restart");
         return Err(Error::new(ErrorKind::Reopen, message));
@@ -196,7 +196,7 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
         Ok(instance) => instance.close()?,
         Err(instance) => instance.close_in_use()?,
     }
-    if steward.end() == Some(&End::Promoted) {
+    if steward.end() == Some(&ServiceEnd::Promoted) {
         context
             .out
             .message("the copy was promoted, so this service ends: the one that ships the store may need its file");

@@ -1,0 +1,141 @@
+//! A standby: a copy that follows a replica, and may promote itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::copies::tell_promoted;
+use super::source::Source;
+use crate::duration;
+use crate::face::cli::context::{Context, user};
+use crate::face::cli::exit::Exit;
+use crate::{
+    Actor, ErrorKind, ReplicaStandby, Result, StandbyChange, StandbyLease, StandbyProgress, TakeOverOptions, show_time,
+};
+
+/// Keep a copy that follows the replica, until it is interrupted; other programs can read it meanwhile
+///
+/// It may be killed at any time, and goes on where it was when it is started again. While the bucket does not answer,
+/// it tries on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hivekeep replica standby s3://backups/hive --to standby.redb
+  hivekeep replica standby /mnt/other/hive --to standby.redb --every 5s --json
+  hivekeep replica standby s3://backups/hive --to standby.redb --promote")]
+pub(super) struct Standby {
+    #[command(flatten)]
+    from: Source,
+    /// The file of the copy, which is made if there is none
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// The time between two looks
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1s")]
+    every: Duration,
+    /// End once the copy has everything
+    #[arg(long)]
+    once: bool,
+    /// Promote the copy, and end, once the store that writes has given no sign for the time of its lease (see serve
+    /// --replica-lease)
+    #[arg(long, conflicts_with = "once")]
+    promote: bool,
+    /// With --promote, leave claimed tasks with their bots until their leases end; otherwise they are ready again
+    #[arg(long, requires = "promote")]
+    keep_claims: bool,
+}
+
+impl Standby {
+    pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
+        let identity = self.from.identity()?;
+        if self.promote && ReplicaStandby::was_promoted(&self.to)? {
+            let to = self.to.display();
+            context.out.message(format_args!("{to} was promoted before; it is written to, and follows nobody"));
+            return Ok(Exit::Done);
+        }
+        let mut standby = ReplicaStandby::open(&self.from.location, &self.to, identity.as_deref())?;
+        let how = TakeOverOptions {
+            keep_claims: self.keep_claims,
+            if_silent: true,
+            actor: Some(Actor::new(user())),
+            ..Default::default()
+        };
+        let mut told = None;
+        loop {
+            let step = standby.step().and_then(|progress| match self.promote {
+                true => standby.lease().map(|lease| (progress, lease)),
+                false => Ok((progress, None)),
+            });
+            if let Ok((progress, lease)) = &step
+                && self.promote
+                && told.replace(progress.term) != Some(progress.term)
+            {
+                tell_lease(context, *lease);
+            }
+            match step {
+                Ok((_, Some(lease))) if lease.is_over => {
+                    context.out.message("the store that writes has given no sign for the time of its lease");
+                    match standby.promote(&how) {
+                        Ok(taken) => {
+                            return tell_promoted(context, &self.from.location, &self.to, &taken, Some(lease.length));
+                        }
+                        // Another one may have been faster.
+                        Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Conflict) => {
+                            context.out.message(format_args!("it is tried again: {error}"));
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    standby = self.open_again(identity.as_deref(), context)?;
+                }
+                Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) if self.once => break,
+                Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) => {}
+                Ok((progress, _)) => {
+                    tell(context, &progress)?;
+                    // There may be more already.
+                    continue;
+                }
+                Err(error) if !self.once && error.kind() == ErrorKind::Io => {
+                    context.out.message(format_args!("it is tried again: {error}"));
+                }
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(self.every);
+        }
+        standby.close()?;
+        Ok(Exit::Done)
+    }
+
+    /// Opens the copy once the bucket answers.
+    fn open_again(&self, identity: Option<&str>, context: &mut Context) -> Result<ReplicaStandby> {
+        loop {
+            match ReplicaStandby::open(&self.from.location, &self.to, identity) {
+                Err(error) if error.kind() == ErrorKind::Io => {
+                    context.out.message(format_args!("it is tried again: {error}"));
+                }
+                opened => return opened,
+            }
+            std::thread::sleep(self.every);
+        }
+    }
+}
+
+fn tell(context: &mut Context, progress: &StandbyProgress) -> Result<()> {
+    if context.out.is_json() {
+        context.out.json_line(&json!(progress))?;
+    } else {
+        let anew = if progress.change == StandbyChange::Anew { "made anew, " } else { "" };
+        context.out.line(format_args!("{anew}commit {} of {}", progress.sequence, show_time(progress.time)))?;
+    }
+    context.out.flush()
+}
+
+fn tell_lease(context: &mut Context, lease: Option<StandbyLease>) {
+    match lease.map(|lease| duration::exact(lease.length)) {
+        Some(length) => context.out.message(format_args!("this copy is promoted after {length} without a sign")),
+        None => context.out.message(
+            "this copy is not promoted by itself: the store that writes has no lease; give it one with serve \
+             --replica-lease",
+        ),
+    }
+}
