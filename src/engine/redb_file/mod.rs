@@ -5,7 +5,6 @@
 //! * `handle`: an open database
 //! * `definition`, `transaction`, `tables`: the names of the tables, a write transaction, and the open tables that
 //!   [`rows`](crate::engine::rows) read and write
-//! * `sorted`: writing many rows in the order of their keys
 //! * `create`, `open`: making a store's file and opening it
 //! * `own_file`: the files that the engine opens, each of one process alone
 //! * `shadow`: reading a file while writes to it stay in memory
@@ -23,7 +22,6 @@ mod own_file;
 pub(crate) mod pages;
 pub(in crate::engine) mod scratch;
 mod shadow;
-mod sorted;
 mod tables;
 mod transaction;
 

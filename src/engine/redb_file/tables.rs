@@ -6,9 +6,7 @@ use std::sync::OnceLock;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable};
 
 use super::definition::{Bytes, definition};
-use super::sorted::put_sorted;
 use super::{Failure, RedbGuard, Transaction};
-use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
 use crate::engine::rows::{KeyRange, Row};
 use crate::engine::session::process::Owned;
@@ -225,17 +223,6 @@ impl<'a> WriteTables<'a> {
     /// The same for a caller who knows what the key has.
     pub(crate) fn put(&mut self, table: Table, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         self.change(table, key, value, |_| ())
-    }
-
-    /// Writes rows of one table, which are in the order of their keys.
-    pub(crate) fn put_sorted(&mut self, table: Table, rows: &[RowChange<'_>]) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        rows.iter().for_each(|row| self.transaction.note(table, row.key));
-        self.open(table)?;
-        let opened = self.tables[table as usize].get_mut().ok_or_else(|| Error::damaged("a table is closed"))?;
-        self.transaction.guard().run(|| put_sorted(opened, rows))
     }
 
     fn change<R>(

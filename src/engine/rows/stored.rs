@@ -230,7 +230,7 @@ impl<'a> WriteRows<'a> {
     /// Writes rows of one table, which are in the order of their keys.
     pub(crate) fn put_sorted(&mut self, table: Table, rows: &[RowChange<'_>]) -> Result<()> {
         if let Self::Redb(to) = self {
-            return to.base.put_sorted(table, rows);
+            return rows.iter().try_for_each(|row| to.base.put(table, row.key, row.value));
         }
         let mut old = Vec::new();
         rows.iter().try_for_each(|row| self.replace(table, row.key, row.value, &mut old).map(drop))
