@@ -1,7 +1,10 @@
 //! Copies at an edge: of what was collected, where a standby at its very slot goes on and one slot before it is made
 //! anew; and of a moment to which the history goes back.
 
+use std::task::Poll;
 use std::time::{Duration, Instant};
+
+use futures_util::poll;
 
 use super::follower::{Follower, FollowerStep};
 use super::gated_test::{Fleet, HOUR, numbers, put, shipper_with};
@@ -94,7 +97,7 @@ async fn back_to_a_moment(lease: Option<Lease>) -> Result<()> {
     put(&store.locally(), 3)?;
     assert_eq!(writer.step().await?, ShipOutcome::Fenced);
     let late = Follower::open(copier.clone(), &other, fleet.options()).await?.take_over(&how).await.unwrap_err();
-    assert!(late.kind() == ErrorKind::Conflict && late.to_string().contains("earlier moment"), "{late}");
+    assert!(late.kind() == ErrorKind::Conflict && late.to_string().contains("was moved to this moment"), "{late}");
     let past = fleet.open(&past)?;
     let mut shipper = fleet.shipper(&door, &past).await?;
     put(&past, 4)?;
@@ -104,5 +107,42 @@ async fn back_to_a_moment(lease: Option<Lease>) -> Result<()> {
     assert_eq!(numbers(&fleet.open(&newest)?), numbers(&past));
     assert_eq!(numbers(&past), [1, 4]);
     assert!(verify(&copier.remote).await?.is_sound());
+    Ok(())
+}
+
+#[test]
+fn a_standby_does_not_promote_itself_while_somebody_who_goes_back_waits_for_the_lease() {
+    block_on(beside_a_claimant()).unwrap();
+}
+
+async fn beside_a_claimant() -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let (door, length) = (fleet.world.door(), Duration::from_secs(2));
+    let objects = std::sync::Arc::new(door.clone());
+    let mut writer = shipper_with(&store, objects, &fleet.clock, length, Lease::new(length)).await?;
+    put(&store, 1)?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    let (copier, past) = (fleet.copier(&door).await?, fleet.path("past.redb"));
+    copier.restore(&past, &ReplicaMoment::Sequence(store.feed_status()?.unwrap().sequence)).await?;
+    put(&store, 2)?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    let mut standby = Follower::open(copier.clone(), &fleet.path("standby.redb"), fleet.options()).await?;
+    standby.step().await?;
+    assert!(standby.lease().await?.is_some_and(|(_, is_over)| !is_over));
+    // It has heard of the writer before the other one seals the term.
+    tokio::time::sleep(length / 2).await;
+    let copy = Follower::open(copier.clone(), &past, fleet.options()).await?;
+    let how = TakeOverOptions::default();
+    let mut work = Box::pin(copy.take_over(&how));
+    let taken = loop {
+        if let Poll::Ready(taken) = poll!(&mut work) {
+            break taken;
+        }
+        standby.step().await?;
+        assert!(standby.lease().await?.is_some_and(|(_, is_over)| !is_over));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    taken?;
+    assert_eq!(numbers(&fleet.open(&past)?), [1]);
     Ok(())
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::bases::missing;
 use super::fill::Filler;
 use super::moment::ReplicaMoment;
-use super::objects::name::ObjectName;
+use super::objects::name::{ObjectName, ReplicaSlot};
+use super::objects::object::Object;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
 use super::restore::{Copier, LOG_AT_ONCE};
@@ -22,7 +23,7 @@ use super::terms::remote::{Local, Remote};
 use super::terms::write::{Shipped, TermWriter};
 use crate::engine::feed::{FollowingLock, Receiver};
 use crate::engine::store::{Options, Store};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::INDEXES;
 
 /// After so many steps in a row that found nothing, a list is asked too, and whether the next object was collected.
@@ -51,6 +52,8 @@ pub(crate) struct Follower {
     idle: u32,
     /// The slot of the next object, for how long it was awaited, and the lease of its term.
     silence: Option<(Silence, Option<Lease>)>,
+    /// The slot at which the term was found sealed, and the silence began anew.
+    sealed: Option<ReplicaSlot>,
 }
 
 /// The result of a step.
@@ -75,8 +78,17 @@ impl Follower {
             copier.restore(path, &ReplicaMoment::Newest).await?;
         }
         let path = path.to_path_buf();
-        let mut standby =
-            Self { copier, path, options, receiver: None, following: None, is_behind: true, idle: 0, silence: None };
+        let mut standby = Self {
+            copier,
+            path,
+            options,
+            receiver: None,
+            following: None,
+            is_behind: true,
+            idle: 0,
+            silence: None,
+            sealed: None,
+        };
         standby.begin_to_follow()?;
         Ok(standby)
     }
@@ -100,7 +112,8 @@ impl Follower {
     }
 
     /// The lease of the process that writes, and whether it has run out unless an object is still on its way; none
-    /// without a lease. It counts from the first call behind an object.
+    /// without a lease. It counts from the first call behind an object, and once more from the first that finds the
+    /// term sealed by another process, which waits for the end of the lease too.
     ///
     /// # Errors
     ///
@@ -114,9 +127,13 @@ impl Follower {
             None => opened(remote, slot.term).await?.and_then(|term| Lease::of(&term)),
         };
         let awaited = known.map(|(silence, _)| silence).filter(|silence| silence.slot == slot);
-        let silence = awaited.unwrap_or_else(|| Silence { slot, since: remote.boot_time() });
+        let mut silence = awaited.unwrap_or_else(|| Silence { slot, since: remote.boot_time() });
+        let mut is_over = lease.is_some_and(|lease| silence.length(remote) >= lease.length());
+        if is_over && self.sealed != Some(slot) && is_sealed(remote, slot).await? {
+            (self.sealed, silence.since, is_over) = (Some(slot), remote.boot_time(), false);
+        }
         self.silence = Some((silence, lease));
-        Ok(lease.map(|lease| (lease, silence.length(remote) >= lease.length())))
+        Ok(lease.map(|lease| (lease, is_over)))
     }
 
     /// Applies all that is in the replica now.
@@ -161,6 +178,7 @@ impl Follower {
     /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
     /// as [`Follower::step`]. The copy follows on then.
     pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
+        refuse_other_store(how)?;
         // So little is left that the writer is kept waiting for a moment only.
         let mut near = 0;
         for _ in 0..STEPS_MAX {
@@ -189,6 +207,10 @@ impl Follower {
     /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
     /// the errors of the replica. The copy stays one then.
     pub(crate) async fn take_over(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
+        refuse_other_store(how)?;
+        if how.if_silent {
+            return Err(Error::invalid("a copy of an earlier moment never takes over by itself; leave if_silent out"));
+        }
         let position = self.position()?;
         self.begin(&position, Beginning { is_forced: how.force, ..BegunFrom::Restore.into() }, how).await
     }
@@ -206,7 +228,8 @@ impl Follower {
             OpenedAs::Writer(..) => return take_over_open(receiver, how, ReplicaThen::GoesOn),
             OpenedAs::Overtaken => "another process takes the replica over at the same moment; look which one it is",
             OpenedAs::Apart if beginning.from == BegunFrom::Restore => {
-                "the history was moved to an earlier moment since this copy was made; restore the moment once more"
+                "the history was moved to this moment or an earlier one since this copy was made, perhaps for this copy: \
+                 promote it, or restore the newest state"
             }
             OpenedAs::Apart => "the copy could not come to the end of the replica; try again",
         };
@@ -282,7 +305,12 @@ impl Follower {
         if let Some(receiver) = self.receiver.take() {
             return Ok(receiver);
         }
-        let receiver = Receiver::open(&self.path, self.options.clone().session(false), INDEXES)?;
+        let opened = Receiver::open(&self.path, self.options.clone().session(false), INDEXES);
+        if opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
+            // Somebody else has promoted it, and may ship it now.
+            self.following = None;
+        }
+        let receiver = opened?;
         let (own, other) = (self.copier.remote.store(), CopyPosition::of_bytes(&receiver.position()?)?.store);
         if own != other {
             let path = self.path.display();
@@ -293,6 +321,18 @@ impl Follower {
     }
 }
 
+fn refuse_other_store(how: &TakeOverOptions) -> Result<()> {
+    let message = "a copy that takes its replica over is no store of its own; leave as_other_store out, or take it over \
+                   without the replica";
+    if how.as_other_store { Err(Error::invalid(message)) } else { Ok(()) }
+}
+
+/// Whether another process than the writer of the term has sealed it at that slot.
+async fn is_sealed(remote: &impl Remote, slot: ReplicaSlot) -> Result<bool> {
+    let found = remote.get(ObjectName::Log(slot)).await?;
+    Ok(found.is_some_and(|found| matches!(found.object, Object::Seal(seal) if seal.by != slot.term)))
+}
+
 /// Opens a term, and ends it at once: the process that ships opens one of its own, and nobody keeps the lease until
 /// then.
 async fn begin_and_release(remote: &impl Remote, local: &mut impl Local, beginning: Beginning) -> Result<OpenedAs> {
@@ -300,8 +340,13 @@ async fn begin_and_release(remote: &impl Remote, local: &mut impl Local, beginni
     if let OpenedAs::Writer(term, _) = opened {
         let mut writer = TermWriter::new(term);
         writer.prepare_release(remote, local)?;
-        if writer.ship(remote, local).await? == Shipped::Fenced {
-            return Ok(OpenedAs::Overtaken);
+        match writer.ship(remote, local).await {
+            Ok(Shipped::Acknowledged(_)) => {}
+            Ok(Shipped::Fenced) => return Ok(OpenedAs::Overtaken),
+            // L3: the next process seals the term. The copy must not lose that it is open.
+            Err(error) => {
+                tracing::warn!(%error, "the term of a copy that took over was not ended; the next one ends it")
+            }
         }
     }
     Ok(opened)

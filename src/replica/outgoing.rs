@@ -223,9 +223,15 @@ impl Outgoing {
                 Some(false) => break,
             }
         }
+        let mut tried = Instant::now();
         while is_before(self) {
-            if self.sign(remote, time).await? == ShipOutcome::Fenced {
-                return Ok(ShipOutcome::Fenced);
+            match self.sign(remote, time).await {
+                Ok(ShipOutcome::Fenced) => return Ok(ShipOutcome::Fenced),
+                Ok(ShipOutcome::Done) => tried = Instant::now(),
+                Err(error) if error.kind() == ErrorKind::Io && tried.elapsed() < self.patience => {
+                    sleep(BASE_PAUSE).await
+                }
+                Err(error) => return Err(error),
             }
         }
         let at = self.source.position().ok_or_else(in_no_replica)?;

@@ -47,8 +47,8 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// A request is tried again for so long before its failure is told; then all of it is tried again.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// An object of a base for so long.
-const BASE_PATIENCE: Duration = Duration::from_secs(60);
+/// An object of a base for so long: nobody is told meanwhile that the bucket is away.
+const BASE_PATIENCE: Duration = Duration::from_secs(20);
 /// A stop waits so long for the rest to be shipped.
 const LAST: Duration = Duration::from_secs(5);
 /// The bounds of the interval.

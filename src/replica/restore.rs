@@ -178,8 +178,8 @@ impl Copier {
                     passed_over.push(error.to_string());
                     first_error.get_or_insert(error);
                 }
-                // Only its own base leads over a gap, so the damage of that one is the reason.
-                Err(Failed::Other(error)) if error.kind() == ErrorKind::Conflict => {
+                // To the newest state only its own base leads over a gap, so the damage of that one is the reason.
+                Err(Failed::Other(error)) if *at == ReplicaMoment::Newest && error.kind() == ErrorKind::Conflict => {
                     return Err(first_error.unwrap_or(error));
                 }
                 Err(Failed::Base(error) | Failed::Other(error)) => return Err(error),
