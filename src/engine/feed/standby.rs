@@ -10,7 +10,6 @@ use crate::engine::commit::{Outcome, Size, TransactionWork, with_result};
 use crate::engine::format::codec::Stored;
 use crate::engine::meta;
 use crate::engine::meta_row::MetaRow;
-use crate::engine::opening::context::Context;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
@@ -81,7 +80,7 @@ impl Store {
     /// `Conflict` for one.
     pub(in crate::engine) fn refuse_standby(&self) -> Result<()> {
         match self.inner.context().may_be_standby() {
-            true => refuse(self.inner.context(), self.standby()?),
+            true => self.standby()?.map_or(Ok(()), |standby| standby.refuse()),
             false => Ok(()),
         }
     }
@@ -107,22 +106,9 @@ impl WriteTx<'_> {
     /// The same within a transaction, as another process may have made or left the standby since the opening.
     pub(in crate::engine) fn refuse_standby(&self) -> Result<()> {
         match self.context.may_be_standby() {
-            true => refuse(self.context, STANDBY.read(self)?),
+            true => STANDBY.read(self)?.map_or(Ok(()), |standby| standby.refuse()),
             false => Ok(()),
         }
-    }
-}
-
-/// R5: refuses a change of a standby, and of one that another program promoted while it was open here: whoever opened
-/// it for reading ships nothing.
-fn refuse(context: &Context, standby: Option<Standby>) -> Result<()> {
-    match standby {
-        Some(standby) => standby.refuse(),
-        None if context.was_standby.get() == Some(&true) => {
-            let message = "the copy became a store that is written to while it was open here; open it again to write";
-            Err(Error::conflict(message))
-        }
-        None => Ok(()),
     }
 }
 
