@@ -190,7 +190,10 @@ impl ReplicaState {
             (Some(ReplicaShipping { fenced: false, complete_at, .. }), _) => {
                 complete_at.filter(|at| duration::since(*at, store.clock().now()) <= LATE)
             }
-            (None, Some(ReplicaWaiting { is_shipped: true, shipped_at, .. })) => *shipped_at,
+            // Another process ships it: what waits must not be old, or the bucket may be away.
+            (None, Some(ReplicaWaiting { is_shipped: true, shipped_at, kept_bytes, .. })) => {
+                shipped_at.filter(|at| *kept_bytes == 0 || duration::since(*at, store.clock().now()) <= LATE)
+            }
             _ => None,
         }
     }

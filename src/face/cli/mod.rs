@@ -142,6 +142,7 @@ fn in_one_line(message: &str) -> String {
 fn trace(quiet: bool) {
     let level = if quiet { LevelFilter::ERROR } else { LevelFilter::WARN };
     let asked = std::env::var("HIVEKEEP_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let told_level = asked.as_ref().map_or(level, |asked| asked.default_level().unwrap_or(LevelFilter::OFF).min(level));
     let levels = asked.unwrap_or(Targets::new().with_default(level)).with_target("rmcp", LevelFilter::ERROR);
     let stderr = || LogLine(io::stderr());
     let lines = fmt::layer().with_ansi(false).with_writer(stderr);
@@ -149,6 +150,6 @@ fn trace(quiet: bool) {
     // A second run in one process, as in a test, keeps the subscriber of the first.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(levels.with_target(BUCKET, LevelFilter::OFF)))
-        .with(told.with_filter(Targets::new().with_target(BUCKET, level)))
+        .with(told.with_filter(Targets::new().with_target(BUCKET, told_level)))
         .try_init();
 }

@@ -131,7 +131,8 @@ fn replica_of(gauges: &mut Gauges, replica: &ReplicaState, now: Timestamp) {
         gauges.one("replica_lag_seconds", about, lag.as_secs_f64());
     }
     if let Some(waiting) = &replica.waiting {
-        let is_shipped = replica.shipping.is_some() || waiting.is_shipped;
+        let ships = replica.shipping.as_ref().is_some_and(|shipping| !shipping.fenced);
+        let is_shipped = ships || waiting.is_shipped;
         gauges.one("replica_shipped", "1 while a process ships the store.", of_bool(is_shipped));
     }
     if let Some(shipping) = &replica.shipping {

@@ -22,6 +22,9 @@ impl Failure {
         use object_store::Error as Of;
         let text = chain(&source);
         let says = |code: &str| text.contains(code);
+        // Without credentials the machine is asked for them. A role of the machine is as good as they are.
+        let asks_machine = ["169.254.169.254", "metadata.google.internal"].iter().any(|host| says(host));
+        let missing = missing.filter(|_| asks_machine);
         let lacks = missing.map(|names| format!("; no credentials in the environment, set {names}"));
         let lacks = lacks.unwrap_or_default();
         let error = |kind, why: &str| Error::new(kind, format!("{why}: bucket={bucket}"));
@@ -93,10 +96,21 @@ fn chain(error: &object_store::Error) -> String {
 /// The cause of all others, as a person needs it: those around it repeat it with the address of the request.
 fn innermost(error: &object_store::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    let cause = without_body(&causes.last().map_or_else(|| error.to_string(), ToString::to_string));
     match cause.contains("InvalidContentType") {
         true => format!("{cause}; it may be a server without TLS, whose endpoint is http://"),
         false => cause,
+    }
+}
+
+/// The text without the body of an answer, which may name tokens and objects, but with the code in it.
+fn without_body(text: &str) -> String {
+    let Some((before, body)) = text.find(['<', '{']).map(|at| text.split_at(at)) else { return text.to_owned() };
+    let before = before.trim_end_matches([':', ' ']);
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
+    match code.filter(|code| code.len() <= 64 && code.chars().all(|one| one.is_ascii_alphanumeric())) {
+        Some(code) => format!("{before}: {code}"),
+        None => before.to_owned(),
     }
 }
 
@@ -143,10 +157,17 @@ mod tests {
     #[test]
     fn a_bucket_that_does_not_answer_is_said_with_the_innermost_cause_alone_and_the_credentials_that_are_missing() {
         let source = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
-        let source = Error::new(ErrorKind::Io, "GET http://x: HTTP error: refused").with_source(source);
+        let source = Error::new(ErrorKind::Io, "PUT http://169.254.169.254/token: HTTP error: refused").with_source(source);
         let source = object_store::Error::Generic { store: "S3", source: Box::new(source) };
         let Failure::Passing(error) = Failure::of("s3://b", Some("A and B"), source) else { panic!() };
         let said = "the bucket does not answer: refused; no credentials in the environment, set A and B: bucket=s3://b";
+        assert_eq!(error.to_string(), said);
+        // The machine had a role, and the bucket itself does not answer.
+        let Failure::Passing(error) = Failure::of("s3://b", Some("A and B"), generic("refused")) else { panic!() };
+        assert_eq!(error.to_string(), "the bucket does not answer: refused: bucket=s3://b");
+        let body = "status code: 400 Bad Request: <Error><Code>ExpiredToken</Code><Token-0>secret</Token-0></Error>";
+        let Failure::Passing(error) = Failure::of("s3://b", None, generic(body)) else { panic!() };
+        let said = "the bucket does not answer: status code: 400 Bad Request: ExpiredToken: bucket=s3://b";
         assert_eq!(error.to_string(), said);
         let Failure::Passing(error) = Failure::of("s3://b", None, generic("message of type InvalidContentType")) else {
             panic!()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::face::cli::input;
+use crate::text::in_shell;
 use crate::{ReplicaLocation, Result};
 
 /// The replica of a verb that reads it.
@@ -25,31 +26,7 @@ impl Source {
     }
 }
 
-/// A word of a command as a shell reads it.
+/// A word of a command that a person types next.
 pub(super) fn quoted(word: impl Display) -> String {
-    let word = word.to_string();
-    let is_plain = |one: char| one.is_alphanumeric() || "-_./:=@%+,~".contains(one);
-    if !word.is_empty() && !word.starts_with('~') && word.chars().all(is_plain) {
-        return word;
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_not_read_it_as_it_is() {
-        for (word, typed) in [
-            ("s3://b/p", "s3://b/p"),
-            ("/a b", "'/a b'"),
-            ("s3://b?region=r", "'s3://b?region=r'"),
-            ("it's", "'it'\\''s'"),
-            ("~x", "'~x'"),
-            ("", "''"),
-        ] {
-            assert_eq!(quoted(word), typed);
-        }
-    }
+    in_shell(&word.to_string()).into_owned()
 }

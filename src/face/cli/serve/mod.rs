@@ -28,6 +28,7 @@ use crate::face::cli::exit::Exit;
 use crate::face::http::{self, Listener, Live, Renew, Served};
 use crate::service::instance::Instance;
 use crate::service::steward::ServiceEnd;
+use crate::text::in_shell;
 use crate::{Error, ErrorKind, ReplicaState, Result, Session, SessionState, Store};
 
 /// Open the store, or create it, and serve it over HTTP until stopped
@@ -208,7 +209,8 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
 /// The refusal of a service that is to ship a store where there is none: a new one would be in the way of the restore
 /// that the operator of a new machine has forgotten.
 fn nothing_to_ship(path: &Path, replica: &str) -> Error {
-    let path = path.display();
+    let (path, replica) = (path.to_string_lossy(), in_shell(replica));
+    let path = in_shell(&path);
     let message = format!(
         "no store at {path}, so there is nothing to ship; on a new machine, restore it first: hivekeep replica restore \
          {replica} --to {path} --take-over; a new fleet begins with hivekeep serve, and then hivekeep replica init {replica}"
