@@ -23,7 +23,8 @@ impl Failure {
         let text = chain(&source);
         let says = |code: &str| text.contains(code);
         // Without credentials the machine is asked for them. A role of the machine is as good as they are.
-        let asks_machine = ["169.254.169.254", "metadata.google.internal"].iter().any(|host| says(host));
+        let asks_machine = ["/latest/api/token", "/latest/meta-data", "/computeMetadata", "/metadata/identity"];
+        let asks_machine = asks_machine.iter().any(|path| says(path));
         let missing = missing.filter(|_| asks_machine);
         let lacks = missing.map(|names| format!("; no credentials in the environment, set {names}"));
         let lacks = lacks.unwrap_or_default();
@@ -157,7 +158,8 @@ mod tests {
     #[test]
     fn a_bucket_that_does_not_answer_is_said_with_the_innermost_cause_alone_and_the_credentials_that_are_missing() {
         let source = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
-        let source = Error::new(ErrorKind::Io, "PUT http://169.254.169.254/token: HTTP error: refused").with_source(source);
+        let source =
+            Error::new(ErrorKind::Io, "PUT http://m/latest/api/token: HTTP error: refused").with_source(source);
         let source = object_store::Error::Generic { store: "S3", source: Box::new(source) };
         let Failure::Passing(error) = Failure::of("s3://b", Some("A and B"), source) else { panic!() };
         let said = "the bucket does not answer: refused; no credentials in the environment, set A and B: bucket=s3://b";
