@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use super::objects::kinds::{BaseManifest, BasePart};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ATTEMPT_MAX, BaseName, Folder, ObjectName};
-use super::objects::object::{Object, StoredObject};
+use super::objects::object::Object;
 use super::objects::parts::{self, PartEntry};
 use super::terms::remote::{Remote, ReplicaPosition};
 use super::terms::settle::{Settled, settle};
@@ -86,7 +86,7 @@ impl UnfinishedBase {
         let object = loop {
             let part = BasePart { store, base: self.name, part: number, nonce: remote.nonce(), bytes };
             let object = remote.prepare(ObjectName::Part(self.name, number), Object::Part(part), &rows)?;
-            match self.settle(remote, &object).await? {
+            match patiently(self.patience, async || settle(remote, &object).await).await? {
                 Settled::Own => break object,
                 // A list may lag: an earlier attempt left its first part behind.
                 Settled::Other(_) if number == 0 && self.name.attempt < ATTEMPT_MAX => self.name.attempt += 1,
@@ -122,22 +122,9 @@ impl UnfinishedBase {
         };
         // L8: it counts from here on.
         let object = remote.prepare(ObjectName::Manifest(self.name), Object::Manifest(manifest), &body)?;
-        match self.settle(remote, &object).await? {
+        match patiently(self.patience, async || settle(remote, &object).await).await? {
             Settled::Own => Ok(MadeBase { name: self.name, at: made, bytes: self.bytes + object.bytes.len() as u64 }),
             Settled::Other(_) => Err(self.is_of_another()),
-        }
-    }
-
-    async fn settle(&self, remote: &impl Remote, object: &StoredObject) -> Result<Settled> {
-        let begun = Instant::now();
-        loop {
-            match settle(remote, object).await {
-                Err(error) if error.kind() == ErrorKind::Io && begun.elapsed() < self.patience => {
-                    tracing::warn!(%error, "an object of a base is sent again");
-                    sleep(BASE_PAUSE).await;
-                }
-                settled => return settled,
-            }
         }
     }
 
@@ -156,6 +143,20 @@ pub(crate) async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition)
     loop {
         if let Some(made) = base.step(remote).await? {
             return Ok(made);
+        }
+    }
+}
+
+/// Sends an object of a base, or beside one, again while the replica does not answer and there is patience.
+pub(super) async fn patiently<R>(patience: Duration, mut send: impl AsyncFnMut() -> Result<R>) -> Result<R> {
+    let begun = Instant::now();
+    loop {
+        match send().await {
+            Err(error) if error.kind() == ErrorKind::Io && begun.elapsed() < patience => {
+                tracing::warn!(%error, "an object of a base is sent again");
+                sleep(BASE_PAUSE).await;
+            }
+            sent => return sent,
         }
     }
 }

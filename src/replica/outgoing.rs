@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::base::{BASE_PAUSE, UnfinishedBase};
+use super::base::{BASE_PAUSE, UnfinishedBase, patiently};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
@@ -223,15 +223,9 @@ impl Outgoing {
                 Some(false) => break,
             }
         }
-        let mut tried = Instant::now();
         while is_before(self) {
-            match self.sign(remote, time).await {
-                Ok(ShipOutcome::Fenced) => return Ok(ShipOutcome::Fenced),
-                Ok(ShipOutcome::Done) => tried = Instant::now(),
-                Err(error) if error.kind() == ErrorKind::Io && tried.elapsed() < self.patience => {
-                    sleep(BASE_PAUSE).await
-                }
-                Err(error) => return Err(error),
+            if patiently(self.patience, async || self.sign(remote, time).await).await? == ShipOutcome::Fenced {
+                return Ok(ShipOutcome::Fenced);
             }
         }
         let at = self.source.position().ok_or_else(in_no_replica)?;
