@@ -224,16 +224,12 @@ impl<'a> WriteRows<'a> {
 
     /// Writes every row of a set.
     pub(crate) fn put_all(&mut self, set: &WriteSet) -> Result<()> {
-        Table::ALL.into_iter().try_for_each(|table| self.put_sorted(table, &set.changes(table).collect::<Vec<_>>()))
+        Table::ALL.into_iter().flat_map(|table| set.changes(table)).try_for_each(|row| self.put_change(&row))
     }
 
-    /// Writes rows of one table, which are in the order of their keys.
-    pub(crate) fn put_sorted(&mut self, table: Table, rows: &[RowChange<'_>]) -> Result<()> {
-        if let Self::Redb(to) = self {
-            return rows.iter().try_for_each(|row| to.base.put(table, row.key, row.value));
-        }
-        let mut old = Vec::new();
-        rows.iter().try_for_each(|row| self.replace(table, row.key, row.value, &mut old).map(drop))
+    /// Writes a row of a log or of a set.
+    pub(crate) fn put_change(&mut self, row: &RowChange<'_>) -> Result<()> {
+        self.put_over(row.table, row.key, row.was_there, row.value)
     }
 }
 

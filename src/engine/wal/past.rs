@@ -149,8 +149,8 @@ pub(super) fn apply(rows: &mut WriteRows<'_>, overlay: &Overlay, told: Option<&T
     let overlay = behind(wal, overlay)?;
     for table in Table::ALL {
         let newest = overlay.all(table);
-        let changes: Vec<_> = newest.iter().filter_map(|(key, newest)| newest.change(table, key)).collect();
-        rows.put_sorted(table, &changes)?;
+        let mut changes = newest.iter().filter_map(|(key, newest)| newest.change(table, key));
+        changes.try_for_each(|row| rows.put_change(&row))?;
     }
     if overlay.is_empty() { Ok(()) } else { outbox::keep_entries(rows, &overlay, told) }
 }
