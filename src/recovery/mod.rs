@@ -77,8 +77,7 @@ impl Options {
         // A session begins before anybody can ship the store.
         let open = || self.clone().open_with(path.as_ref(), INDEXES).map(|store| store.locally());
         let mut store = open()?;
-        // Nobody writes to a standby either, and to a store that was overtaken.
-        let is_written_to = !self.read_only && !store.is_standby() && !store.is_overtaken();
+        let is_written_to = !store.is_only_read();
         let (history, session) = (self.history.filter(|_| is_written_to), self.session && is_written_to);
         if session {
             store = store.begin_session_or_later(open)?;
