@@ -6,7 +6,6 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::moment::TypedMoment;
 use super::source::{Source, quoted};
 use crate::duration;
 use crate::face::cli::context::{Context, user};
@@ -37,7 +36,7 @@ pub(super) struct Restore {
     to: PathBuf,
     /// The moment: newest, a time, '10m ago', the id of a restore point, or 'sequence NUMBER'
     #[arg(long, value_name = "MOMENT", default_value = "newest")]
-    at: TypedMoment,
+    at: ReplicaMoment,
     #[command(flatten)]
     becomes: Becomes,
 }
@@ -108,7 +107,7 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = RestoreReplicaOptions { at: self.at.0.clone(), identity: self.from.identity()? };
+        let options = RestoreReplicaOptions { at: self.at.clone(), identity: self.from.identity()? };
         let restored = Store::restore_replica(&self.from.location, &self.to, &options)?;
         if !context.out.is_json() {
             let (time, to) = (show_time(restored.time), self.to.display());
@@ -136,7 +135,7 @@ impl Restore {
     fn tell_next(&self, RestoredReplica { sequence, time, .. }: &RestoredReplica, context: &mut Context) {
         let (from, to, time) = (quoted(&self.from.location), quoted(self.to.display()), show_time(*time));
         context.out.message("it refuses writes");
-        match self.at.0 {
+        match self.at {
             ReplicaMoment::Newest => context.out.message(format_args!(
                 "to go on with it, with all that is shipped until then: hivekeep replica promote {from} --to {to}"
             )),
@@ -160,7 +159,7 @@ impl Restore {
         // The former source may be alive: its term ends first.
         let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
         // And what it has shipped meanwhile comes along, unless the moment is an earlier one.
-        match self.at.0 {
+        match self.at {
             ReplicaMoment::Newest => promote(standby, &self.becomes.options(), context).map(Some),
             _ => self.go_back(standby, identity, context).map(Some),
         }

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::moment::TypedMoment;
 use super::source::Source;
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::files::folder_of;
 use crate::text::{counted, show_bytes};
-use crate::{DrillReplicaOptions, DrilledReplica, Result, Store, show_time};
+use crate::{DrillReplicaOptions, DrilledReplica, ReplicaMoment, Result, Store, show_time};
 
 /// Restore a random moment into a scratch folder, compare every record, measure, and remove it again
 ///
@@ -26,7 +25,7 @@ pub(super) struct Drill {
     from: Source,
     /// The moment: newest, a time, '10m ago', the id of a restore point, or 'sequence NUMBER' [default: a random one]
     #[arg(long, value_name = "MOMENT")]
-    at: Option<TypedMoment>,
+    at: Option<ReplicaMoment>,
     /// The folder for the copy, which is removed afterwards [default: the store's folder]
     #[arg(long, value_name = "DIR")]
     scratch: Option<PathBuf>,
@@ -34,7 +33,7 @@ pub(super) struct Drill {
 
 impl Drill {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
-        let options = DrillReplicaOptions { at: self.at.map(|typed| typed.0), identity: self.from.identity()? };
+        let options = DrillReplicaOptions { at: self.at, identity: self.from.identity()? };
         let scratch = self.scratch.unwrap_or_else(|| folder_of(&context.path).to_owned());
         let drilled = Store::drill_replica(&self.from.location, scratch, &options)?;
         if context.out.is_json() {

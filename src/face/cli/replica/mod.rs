@@ -3,12 +3,11 @@
 //! * `source`: the replica that a verb reads
 //! * `copies`: copies of a replica: made, and taken over; `standby`: one that follows; `drill`: one that is compared
 //!   and removed
-//! * `moment`: the moment that a person names; `heal`: the option of `check` that heals from one
+//! * `heal`: the option of `check` that heals from one
 
 mod copies;
 mod drill;
 mod heal;
-mod moment;
 mod source;
 mod standby;
 
