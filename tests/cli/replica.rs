@@ -256,21 +256,15 @@ fn a_write_that_waits_for_the_replica_survives_the_machine() {
     hive.run(&["serve", "--durability", "replicated", "--listen", "127.0.0.1:0"]).with(2);
     let refused = hive.run(&["serve", "--listen", "127.0.0.1:0", "--replica", "nowhere"]).err;
     assert!(refused.contains("error: ") && !refused.contains("WARN"), "it is told once: {refused}");
-    let out = std::fs::File::create(file(&hive, "out")).unwrap();
-    let mut program = hive.command(&["--json", "serve", "--listen", "127.0.0.1:0", "--archive-every", "off"]);
-    program.args(["--replica", "there", "--replica-interval", "1h", "--durability", "replicated"]);
-    let mut service = program.stdout(out).spawn().unwrap();
-    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
-    wait_until("the service does not listen", || greeting().contains("listening"));
-    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
-    let at = line["listening"].as_str().unwrap();
+    let replicated = ["--replica", "there", "--replica-interval", "1h", "--durability", "replicated"];
+    let (mut service, at) = serve(&hive, "h.redb", &replicated);
+    let at = at.as_str();
     for number in 1..6 {
         hive.ok(&["--store", at, "put", "config", "number", &number.to_string()]);
     }
     hive.ok(&["--store", at, "point", "create", "waits too"]);
     // The machine is lost, and its disk with it.
-    service.kill().unwrap();
-    service.wait().unwrap();
+    service.stop("-KILL");
     hive.ok(&["replica", "restore", "there", "--to", "back.redb"]);
     assert_eq!(hive.ok(&["--store", "back.redb", "get", "config", "number"]).trim(), "5");
     assert!(hive.ok(&["--store", "back.redb", "point", "list"]).contains("waits too"));
@@ -354,14 +348,9 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     let lease = ["serve", "--listen", "127.0.0.1:0", "--replica", "there", "--replica-lease", "5s"];
     let shared = [&lease[..], &["--exclusive=false"]].concat();
     assert!(hive.run(&shared).with(2).err.contains("replica-lease"));
-    let out = std::fs::File::create(file(&hive, "out")).unwrap();
-    let mut program = hive.command(&[&["--json"], &lease[..]].concat());
-    program.args(["--replica-interval", "50ms", "--archive-every", "off"]);
-    let mut service = program.stdout(out).spawn().unwrap();
-    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
-    wait_until("the service does not listen", || greeting().contains("listening"));
-    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
-    let at = line["listening"].as_str().unwrap();
+    let often = ["--replica", "there", "--replica-lease", "5s", "--replica-interval", "50ms"];
+    let (mut service, at) = serve(&hive, "h.redb", &often);
+    let at = at.as_str();
     hive.ok(&["--store", at, "put", "config", "number", "1"]);
     let status: Value = serde_json::from_str(&hive.ok(&["--store", at, "--json", "status"])).unwrap();
     assert!(status["replica"]["shipping"]["lease_left_ms"].as_u64().unwrap() > 0, "{status}");
@@ -376,8 +365,7 @@ fn a_standby_promotes_itself_when_the_service_is_killed_and_the_old_file_is_lock
     // As long as the service gives signs, it stays one.
     std::thread::sleep(std::time::Duration::from_secs(6));
     assert!(standby.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(file(&hive, "said")).unwrap());
-    service.kill().unwrap();
-    service.wait().unwrap();
+    service.stop("-KILL");
     let ended = standby.wait().unwrap();
     let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
     assert!(ended.success() && said.contains("after 5s without a sign"), "{said}");
@@ -479,31 +467,18 @@ fn a_copy_says_of_what_it_is_one_and_whether_a_standby_keeps_it_up_to_date() {
 #[cfg(all(unix, feature = "http"))]
 #[test]
 fn a_service_over_a_copy_tells_its_moment_with_each_response() {
-    use std::io::{Read, Write};
-
     let hive = Hive::new();
     hive.ok(&["put", "config", "number", "1"]);
     hive.ok(&["replica", "init", "there"]);
     hive.ok(&["replica", "standby", "there", "--to", "copy.redb", "--once"]);
     for (store, tells) in [("copy.redb", true), ("h.redb", false)] {
-        let out = std::fs::File::create(file(&hive, "out")).unwrap();
-        let said = std::fs::File::create(file(&hive, "said")).unwrap();
-        let mut program = hive.command(&["--store", store, "--json", "serve", "--listen", "127.0.0.1:0"]);
-        let mut service = program.args(["--archive-every", "off"]).stdout(out).stderr(said).spawn().unwrap();
-        let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
-        wait_until("the service does not listen", || greeting().contains("listening"));
-        let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
-        let at = line["listening"].as_str().unwrap().strip_prefix("http://").unwrap();
-        let mut stream = std::net::TcpStream::connect(at).unwrap();
-        write!(stream, "GET /api/config/number HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n").unwrap();
-        let mut response = String::new();
-        stream.read_to_string(&mut response).unwrap();
+        let (mut service, at) = serve(&hive, store, &[]);
+        let response = response(&at, "/api/config/number");
         assert!(response.starts_with("HTTP/1.1 200"), "{response}");
         assert_eq!(response.contains("hivekeep-copy-time: 20"), tells, "{store}: {response}");
-        let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
+        service.stop("-KILL");
+        let (_, said) = service.hang_up();
         assert_eq!((said.contains("read only: "), said.contains("next backup: ")), (tells, !tells), "{said}");
-        service.kill().unwrap();
-        service.wait().unwrap();
     }
 }
 
@@ -514,19 +489,12 @@ fn a_service_over_a_copy_writes_nothing_and_ends_once_the_copy_is_promoted() {
     hive.ok(&["put", "config", "number", "1"]);
     hive.ok(&["replica", "init", "there"]);
     hive.ok(&["replica", "standby", "there", "--to", "copy.redb", "--once"]);
-    let create = |name: &str| std::fs::File::create(file(&hive, name)).unwrap();
-    let (out, said) = (create("out"), create("said"));
-    let mut program = hive.command(&["--store", "copy.redb", "--json", "serve", "--listen", "127.0.0.1:0"]);
-    let mut service = program.args(["--archive-every", "off"]).stdout(out).stderr(said).spawn().unwrap();
-    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
-    wait_until("the service does not listen", || greeting().contains("listening"));
-    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
-    let at = line["listening"].as_str().unwrap();
+    let (service, at) = serve(&hive, "copy.redb", &[]);
+    let at = at.as_str();
     assert!(hive.run(&["--store", at, "put", "config", "number", "2"]).with(1).err.contains("copy"));
     hive.ok(&["replica", "promote", "there", "--to", "copy.redb"]);
-    let ended = service.wait().unwrap();
-    let said = std::fs::read_to_string(file(&hive, "said")).unwrap();
-    assert!(ended.success() && said.contains("the copy was promoted"), "{said}");
+    let (ended, said) = service.hang_up();
+    assert!(ended == Some(0) && said.contains("the copy was promoted"), "{said}");
     hive.ok(&["--store", "copy.redb", "put", "config", "number", "3"]);
 }
 
@@ -554,13 +522,8 @@ fn a_moment_that_is_taken_over_ends_the_writer_before_and_says_what_the_replica_
     hive.ok(&["replica", "init", "there"]);
     let early = hive.ok(&["replica", "restore", "there", "--to", "early.redb"]);
     let sequence = early.split("commit ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
-    let out = std::fs::File::create(file(&hive, "out")).unwrap();
-    let serve = ["--json", "serve", "--listen", "127.0.0.1:0", "--replica", "there", "--replica-interval", "50ms"];
-    let mut service = hive.command(&serve).args(["--archive-every", "off"]).stdout(out).spawn().unwrap();
-    let greeting = || std::fs::read_to_string(file(&hive, "out")).unwrap();
-    wait_until("the service does not listen", || greeting().contains("listening"));
-    let line: Value = greeting().lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
-    let at = line["listening"].as_str().unwrap();
+    let (mut service, at) = serve(&hive, "h.redb", &["--replica", "there", "--replica-interval", "50ms"]);
+    let at = at.as_str();
     hive.ok(&["--store", at, "put", "config", "number", "2"]);
     let newest = || hive.ok(&["replica", "status", "there"]);
     wait_until("nothing is shipped", || !newest().contains(&format!("newest commit {sequence} ")));
@@ -572,6 +535,5 @@ fn a_moment_that_is_taken_over_ends_the_writer_before_and_says_what_the_replica_
     // Before the new one is shipped.
     wait_until("the service goes on writing", || hive.run(&["--store", at, "put", "config", "n", "3"]).code != Some(0));
     hive.ok(&["--store", "past.redb", "put", "config", "number", "4"]);
-    service.kill().unwrap();
-    service.wait().unwrap();
+    service.stop("-KILL");
 }
