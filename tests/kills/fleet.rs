@@ -70,6 +70,7 @@ fn produce_until(end: Instant, store: &Store, producer: usize) {
             .unwrap();
         std::thread::sleep(Duration::from_millis(5));
     }
+    store.write(|tx| tx.collection("ended")?.put(&name, &true)).unwrap();
 }
 
 fn enqueue(queue: &mut Queue<&mut WriteTx<'_>>, name: &str, number: u64) -> hivekeep::Result<Task> {
@@ -262,6 +263,14 @@ fn verify(store: &Store, log: &str) -> TaskCounts {
     counts
 }
 
+/// Whether a producer may still enqueue, or a task has not ended. One that failed waits for its next attempt.
+fn is_at_work(store: &Store) -> bool {
+    let view = store.view().unwrap();
+    let counts = view.queue().counts().unwrap();
+    view.collection::<bool>("ended").unwrap().list().count() < PROCESSES
+        || counts.scheduled + counts.waiting + counts.ready + counts.claimed > 0
+}
+
 /// Kills processes of a fleet at work, one after the other, and lets the others finish; gives how the tasks ended.
 fn round(numbers: &mut Numbers) -> TaskCounts {
     let folder = tempfile::tempdir().unwrap();
@@ -279,7 +288,7 @@ fn round(numbers: &mut Numbers) -> TaskCounts {
     }
     tell(ENOUGH);
     let started = Instant::now();
-    while store.view().unwrap().queue().counts().is_ok_and(|counts| counts.ready + counts.claimed > 0) {
+    while is_at_work(&store) {
         assert!(started.elapsed() < LIFE, "the fleet does not come to an end");
         std::thread::sleep(Duration::from_millis(20));
     }
