@@ -139,7 +139,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`Log::wait`], where there is no thread.
+    /// As [`Log::wait`], where there is no thread; `Uncertain` when a sync behind it has failed.
     pub(crate) fn answer(self: &Arc<Self>, number: u64) -> Result<()> {
         let sync = || -> SyncAll {
             let log = Arc::downgrade(self);
@@ -148,6 +148,13 @@ impl Log {
         // Without the thread nobody would sync it.
         if !self.unsynced.note(sync) {
             return self.wait(number);
+        }
+        let appended = self.appended.lock();
+        // W10: the sync of another thread may have failed behind this entry, and the system may have dropped it.
+        if appended.durable < number
+            && let Some(failure) = &appended.failure
+        {
+            return Err(uncertain(failure.clone()));
         }
         // W6: readers see up to the newest number that was answered.
         let mut head = self.head.lock();

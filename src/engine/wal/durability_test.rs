@@ -67,6 +67,18 @@ fn a_write_for_the_system_is_on_the_disk_a_moment_later() {
 }
 
 #[test]
+fn a_write_for_the_system_is_not_answered_once_a_sync_behind_it_has_failed() {
+    let hive = open_with(&Disk::default(), options().tends_log(false), None).unwrap();
+    (0..3).for_each(|number| put(&hive.store, number).unwrap());
+    let log = hive.store.inner.gate.log().unwrap();
+    let number = log.lock().number() + 1;
+    // The sync of another thread, between the entry of a writer and its answer.
+    log.give_up(&Error::new(ErrorKind::Io, "on purpose"));
+    assert_eq!(log.answer(number).unwrap_err().kind(), ErrorKind::Uncertain);
+    assert!(log.answer(number - 1).is_ok());
+}
+
+#[test]
 fn a_write_for_the_disk_waits_for_the_sync_of_what_it_saw_and_one_for_the_system_does_not() {
     let hold = Arc::<Hold>::default();
     let hive = open_with(&Disk::default(), options().tends_log(false), Some(&hold)).unwrap();
