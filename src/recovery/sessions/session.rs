@@ -254,7 +254,7 @@ impl WriteTx<'_> {
     fn notice_crashes(&mut self, session_locks: &SessionLocks) -> Result<Vec<Session>> {
         let now = self.now();
         let state = state_of_the_dead(self, self.context.stale_mark, now)?;
-        let mut crashed = Vec::new();
+        let (mut crashed, mut returned) = (Vec::new(), 0);
         for mut session in sessions(self)? {
             if session.state != SessionState::Open {
                 if session.ended_at.is_some_and(|ended| ended < clock::before(now, KEEP)) && !session.is_crash() {
@@ -269,14 +269,19 @@ impl WriteTx<'_> {
             session.state = state;
             self.put_session(&session)?;
             if session.state == SessionState::Crashed {
-                let returned = self.queue().return_claims_of_session(session.id)?;
+                let tasks = self.queue().return_claims_of_session(session.id)?;
+                returned += tasks;
                 let details = json!({
                     "session": session.id, "pid": session.pid, "program": session.program,
-                    "last_alive": clock::show_time(session.alive_at), "tasks_returned": returned,
+                    "last_alive": clock::show_time(session.alive_at), "tasks_returned": tasks,
                 });
                 self.events().append(EventKind::CrashDetected, details)?;
             }
             crashed.extend(session.is_crash().then_some(session));
+        }
+        // They are a commit of their own: a restore to the next one must not bring the claims of the dead back.
+        if returned > 0 && self.context.history.is_some() {
+            self.seal_commit()?;
         }
         Ok(crashed)
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock};
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::store::{Options, Store};
 use crate::error::ErrorKind;
+use crate::recovery::points::selector::Selector;
 use crate::recovery::sessions::session::{Session, SessionState};
 use crate::state::ids::{BotId, SessionId};
 use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, TaskState};
@@ -169,6 +170,21 @@ fn tasks_that_a_dead_process_had_claimed_are_ready_again_with_the_attempt_counte
     assert_eq!((task.state, task.attempts), (TaskState::Ready, 1));
     assert_eq!(store.acknowledge_crashes().unwrap(), 1);
     assert!(store.crash().unwrap().is_none());
+}
+
+#[test]
+fn with_a_history_of_every_commit_the_return_of_claims_is_a_commit_of_it() {
+    let hive = Hive::new();
+    let store = hive.options().history(Duration::from_secs(3600)).open(hive.folder.path().join("h.redb")).unwrap();
+    hive.leave_a_dead_session(900);
+    hive.clock.advance(Duration::from_secs(5));
+    let noticed = hive.clock.now();
+    assert_eq!(store.notice_crashes().unwrap().len(), 1);
+    hive.clock.advance(Duration::from_secs(5));
+    store.write(|tx| tx.config().put("later", &serde_json::json!(1))).unwrap();
+    let before = store.at(Selector::At(noticed)).unwrap();
+    let task = before.queue().list().next().unwrap().unwrap();
+    assert_eq!((task.state, before.config().get("later").unwrap()), (TaskState::Ready, None));
 }
 
 #[test]
