@@ -42,12 +42,15 @@ impl StoredObject {
     ///
     /// # Errors
     ///
-    /// `Invalid` when it is too long, and those of `body`.
+    /// `Invalid` when it is too long; `Damaged` for one that no reader would accept; and those of `body`.
     pub(crate) fn prepare(
         name: ObjectName,
         object: Object,
         body: impl FnOnce(&[u8]) -> Result<Vec<u8>>,
     ) -> Result<Self> {
+        if !object.belongs_to(&name) {
+            return Err(Error::damaged(format!("an object that no reader accepts was not written: object={name}")));
+        }
         let head = object.head()?;
         let length = head.len();
         let body = body(&head)?;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::remote::{Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
 use super::walk::no_position;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::replica::objects::commits::{self, ShippedCommit};
 use crate::replica::objects::kinds::{LogBatch, LogGap, LogSeal};
 use crate::replica::objects::layout::ObjectHash;
@@ -117,6 +117,11 @@ impl TermWriter {
         states: ObjectHash,
     ) -> Result<()> {
         let at = self.position(local)?;
+        // L7: a gap leads forward. A store that shows an older moment for a while ships nothing meanwhile.
+        if last <= at.sequence {
+            let ends = format!("store={last} replica={}", at.sequence);
+            return Err(Error::new(ErrorKind::Io, format!("the store is behind its replica for now: {ends}")));
+        }
         let gap = LogGap {
             store: remote.store(),
             slot: at.slot,
