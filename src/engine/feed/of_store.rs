@@ -15,7 +15,6 @@ use crate::engine::meta;
 use crate::engine::rows::{KeyRange, ROWS_PER_READ, ReadRows, is_full};
 use crate::engine::store::Store;
 use crate::engine::view::View;
-use crate::engine::wal::Overlay;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -188,9 +187,13 @@ impl Store {
         }
         self.inner.slot.with(|handle| {
             let rows = self.inner.gate.log_slot().rows(handle)?;
-            // R4: so may be what an opening found in a log, and could not move.
-            if self.inner.gate.log().is_some_and(|log| log.has_only_found()) {
-                return Ok(rows.over(Overlay::none()));
+            // R4: so may be what an opening found in a log, and could put nowhere. The replica may have it already, so
+            // it must not be told of an older moment either.
+            if self.inner.gate.log().is_some_and(|log| log.may_lose_found()) {
+                return Err(Error::new(
+                    ErrorKind::Io,
+                    "the log of the store is not on the disk yet; make room, or repair",
+                ));
             }
             // R4: a replica must not have what a power cut takes from its source.
             if let Some(log) = self.inner.gate.log().filter(|_| !rows.overlay().is_empty()) {

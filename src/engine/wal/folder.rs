@@ -1,7 +1,7 @@
 //! The files of the sections: `PATH.wal.N`, in the folder of the store.
 
 use std::fmt::Debug;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,11 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
 
     /// Opens a section; none when it has no name.
     fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>>;
+
+    /// Opens a section whose bytes are put on the disk again; none when it has no name.
+    fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
+        self.open(section)
+    }
 
     /// Makes a section of this length, which begins with a head and has zeros behind it, syncs it, and names it. It
     /// replaces none.
@@ -57,6 +62,15 @@ impl FolderOfStore {
     #[cfg(feature = "transfer")]
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         self.sections().unwrap_or_default().into_iter().map(|section| self.path(section)).collect()
+    }
+
+    fn opened(&self, section: u64, open: fn(&Path) -> io::Result<File>) -> Result<Option<Box<dyn StorageBackend>>> {
+        let path = self.path(section);
+        match open(&path) {
+            Ok(file) => Ok(Some(Box::new(OwnFile::of(file)?))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(files::failed(&path, error)),
+        }
     }
 
     fn path(&self, section: u64) -> PathBuf {
@@ -125,12 +139,11 @@ impl LogFolder for FolderOfStore {
     }
 
     fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
-        let path = self.path(section);
-        match files::open(&path) {
-            Ok(file) => Ok(Some(Box::new(OwnFile::of(file)?))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(files::failed(&path, error)),
-        }
+        self.opened(section, files::open)
+    }
+
+    fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
+        self.opened(section, files::open_to_write)
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {

@@ -11,6 +11,7 @@ use super::id::LogId;
 use super::kept::Kept;
 use super::maps::{Overlay, SectionMap};
 use super::row::{Wal, not_of_this_file};
+use super::search::UnsavedRows;
 use super::unsynced::Unsynced;
 use super::writer::{Stage, Writer};
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
@@ -37,6 +38,8 @@ pub(crate) struct Log {
     pub(crate) bell: Arc<Bell>,
     /// The damage in redb's pages that keeps the rows which an opening found in memory.
     pub(super) damage: Option<Arc<Error>>,
+    /// Whether the rows which an opening found may be in the cache of the system only.
+    pub(super) is_found_unsynced: bool,
     /// Whether entries stay in memory beside their rows, for the feed.
     pub(super) keeps_entries: AtomicBool,
     /// The number of commits before a log begins.
@@ -66,7 +69,28 @@ pub(super) enum OpenedLog {
     /// Redb has everything.
     Empty,
     /// Rows that redb could not take, and why, or was not to take.
-    Unsaved { maps: Vec<Arc<SectionMap>>, number: u64, error: Option<Error> },
+    Unsaved {
+        maps: Vec<Arc<SectionMap>>,
+        number: u64,
+        error: Option<Error>,
+        /// Whether their sections are on the disk for certain, and not only in the cache of the system.
+        is_durable: bool,
+    },
+}
+
+impl OpenedLog {
+    /// The same once `put` has brought the sections of unsaved rows onto the disk. Where that fails, they can be read,
+    /// and no replica is told of them.
+    pub(super) fn on_disk(self, put: impl FnOnce(&[Arc<SectionMap>]) -> Result<UnsavedRows>) -> Self {
+        let Self::Unsaved { maps, number, error, .. } = self else { return self };
+        match put(&maps) {
+            Ok(UnsavedRows { maps, number }) => Self::Unsaved { maps, number, error, is_durable: true },
+            Err(failed) => {
+                tracing::warn!(error = %failed, "a log that stays in its files may not be on the disk as a whole");
+                Self::Unsaved { maps, number, error, is_durable: false }
+            }
+        }
+    }
 }
 
 impl Log {
@@ -79,12 +103,12 @@ impl Log {
         options: &Options,
     ) -> Self {
         let known = wal.map_or(0, |wal| wal.number);
-        let (maps, number, stage, id, damage) = match (found, wal) {
-            (OpenedLog::Unsaved { maps, number, error }, Some(wal)) => {
+        let (maps, number, stage, id, damage, is_durable) = match (found, wal) {
+            (OpenedLog::Unsaved { maps, number, error, is_durable }, Some(wal)) => {
                 let damage = error.filter(|error| error.kind() == ErrorKind::Damaged).map(Arc::new);
-                (maps, number, Stage::Recovered(wal), Some(wal.id), damage)
+                (maps, number, Stage::Recovered(wal), Some(wal.id), damage, is_durable)
             }
-            _ => (Vec::new(), known, Stage::Empty, None, None),
+            _ => (Vec::new(), known, Stage::Empty, None, None, true),
         };
         Self {
             folder,
@@ -96,6 +120,7 @@ impl Log {
             lengths: Lengths::new(options.first_section),
             bell: Arc::default(),
             damage,
+            is_found_unsynced: !is_durable,
             keeps_entries: AtomicBool::new(is_fed),
             commits_before: options.commits_before_log,
             is_given_up: AtomicBool::new(false),
@@ -109,11 +134,11 @@ impl Log {
         matches!(self.writer.lock().stage, Stage::Recovered(_))
     }
 
-    /// Whether all its rows are those that an opening found, and could not move.
+    /// Whether its rows are those that an opening found, could move neither into redb nor onto the disk, and reads.
     #[cfg(any(test, feature = "replica"))]
-    pub(crate) fn has_only_found(&self) -> bool {
+    pub(crate) fn may_lose_found(&self) -> bool {
         let head = self.head.lock();
-        head.newest_section == 0 && !head.maps.is_empty()
+        self.is_found_unsynced && head.newest_section == 0 && !head.maps.is_empty()
     }
 
     /// Takes the write lock.

@@ -2,12 +2,14 @@
 //!
 //! Nothing is ever appended behind a tail that an opening found, and nothing is trusted that only the page cache has.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::folder::LogFolder;
-use super::leftovers::clear_or_say;
+use super::leftovers::{clear_or_say, load};
 use super::log::OpenedLog;
-use super::maps::Overlay;
+use super::maps::{Overlay, SectionMap};
 use super::past::apply;
 use super::row::Wal;
 use super::search::{Damage, UnsavedRows, find};
@@ -98,7 +100,7 @@ fn settle(
     // A reader changes no file: it reads the rows of the log from memory.
     if only_looks {
         let UnsavedRows { maps, number } = find(folder, &wal, false, Damage::Refused)?;
-        return Ok((before, OpenedLog::Unsaved { maps, number, error: None }, news));
+        return Ok((before, OpenedLog::Unsaved { maps, number, error: None, is_durable: false }, news));
     }
     let transaction = begin()?;
     // Only in a write transaction is it seen for certain: a process may have been killed in the commit.
@@ -146,8 +148,28 @@ fn settle(
         // W12: the child must not go on with the log of its parent.
         Err(error) if error.kind() == ErrorKind::Forked => Err(error),
         // They are read from memory: on a full disk, and where a page that would have to be written is damaged.
-        Err(error) => Ok((Some(wal), OpenedLog::Unsaved { maps, number, error: Some(error) }, news)),
+        Err(error) => {
+            let unsaved = OpenedLog::Unsaved { maps, number, error: Some(error), is_durable: false };
+            Ok((Some(wal), unsaved, news))
+        }
     }
+}
+
+/// W5: puts the sections of a log that stays on the disk before anybody sees what is in them. They are written again as
+/// they are: the system may have given up a page whose writing failed, and a sync alone would not say so.
+///
+/// # Errors
+///
+/// As writing them, and as [`find`].
+fn put_on_disk(folder: &dyn LogFolder, wal: &Wal, maps: &[Arc<SectionMap>], is_fed: bool) -> Result<UnsavedRows> {
+    for map in maps {
+        let missing = || Error::damaged(format!("{} is missing", folder.name(map.section)));
+        let bytes = load(folder, map.section)?.ok_or_else(missing)?;
+        let file = folder.open_to_write(map.section)?.ok_or_else(missing)?;
+        file.write(0, &bytes)?;
+        file.sync_data()?;
+    }
+    find(folder, wal, is_fed, Damage::Refused)
 }
 
 /// The rows of a log for a repair, which puts them over the rows that are left in the pages of the file; and the notes
@@ -229,7 +251,12 @@ pub(in crate::engine) fn take_up(
                 "another file came to the path of the store while it was opened; try again",
             ));
         }
-        let log = Some(super::Log::new(folder, wal, found, is_fed(&again)?, options));
+        let is_fed = is_fed(&again)?;
+        let found = found.on_disk(|maps| match &wal {
+            Some(wal) if is_in_place(&again) => put_on_disk(&*folder, wal, maps, is_fed),
+            _ => Err(Error::new(ErrorKind::Moved, "another file has the path of the store")),
+        });
+        let log = Some(super::Log::new(folder, wal, found, is_fed, options));
         return Ok(TakenUp { handle: again, log, news });
     }
     if !options.has_log() {

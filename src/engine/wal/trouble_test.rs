@@ -9,13 +9,14 @@ use super::folder::LogFolder;
 use super::test::{
     C, Hive, SHORT, get_of, killed, logging, open, open_with, options, section_file, sections, to_files,
 };
+use crate::engine::feed::Fed;
 use crate::engine::options::{Sharing, VerifyOnOpen};
 use crate::engine::records::Records;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::repair::repair;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::testkit::proof::disk::{Disk, EIO, Fault, Operation, Request};
+use crate::testkit::proof::disk::{Disk, DiskFile, EIO, Fault, Operation, Request};
 
 fn put(store: &Store, key: &str, number: u64) -> Result<()> {
     store.write(|tx| tx.put(C, key.as_bytes(), &number.to_be_bytes()))
@@ -95,6 +96,11 @@ impl LogFolder for Stubborn {
         self.folder.open(section)
     }
 
+    fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
+        self.refuse()?;
+        self.folder.open(section)
+    }
+
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {
         self.refuse()?;
         self.folder.make(section, head, length)
@@ -123,16 +129,48 @@ impl LogFolder for Stubborn {
     }
 }
 
-#[test]
-fn a_store_goes_on_while_names_beside_it_cannot_be_changed() {
-    let (disk, refuses) = (Disk::default(), Arc::<AtomicBool>::default());
-    let file = disk.file();
+/// A store over a file of a disk, whose folder may be stubborn.
+fn open_stubborn(file: &DiskFile, refuses: &Arc<AtomicBool>, first_section: u64) -> Store {
     let (storage, beside, stubborn) = (file.clone(), file.clone(), refuses.clone());
     let log = move || -> Option<Box<dyn LogFolder>> {
         Some(Box::new(Stubborn { folder: Box::new(beside.folder()), refuses: stubborn.clone() }))
     };
-    let options = options().tends_log(false).first_section(SHORT);
-    let store = options.open_over(move || storage.clone(), log, Path::new("h.redb"), &[]).unwrap();
+    let options = options().tends_log(false).first_section(first_section);
+    options.open_over(move || storage.clone(), log, Path::new("h.redb"), &[]).unwrap()
+}
+
+#[test]
+fn what_an_opening_could_put_nowhere_is_read_and_no_replica_is_told_of_an_older_moment() {
+    let (disk, refuses) = (Disk::default(), Arc::<AtomicBool>::default());
+    let file = disk.file();
+    let store = open_stubborn(&file, &refuses, 1 << 20);
+    store.begin_feed(0).unwrap();
+    (0..5).for_each(|round| put(&store, "a", round).unwrap());
+    let value = vec![7; 9_000];
+    (0..40_u64).for_each(|key| store.write(|tx| tx.put(C, &key.to_be_bytes(), &value)).unwrap());
+    let newest = store.feed_status().unwrap().unwrap().sequence;
+    file.cut_off();
+    drop(store);
+    // Neither redb has room for the rows, nor can their sections be written again.
+    disk.leave_room(0);
+    refuses.store(true, Ordering::Relaxed);
+    let store = open_stubborn(&disk.file(), &refuses, 1 << 20);
+    assert!(store.log_waits());
+    assert_eq!(number(&store, "a"), Some(4));
+    assert_eq!(store.feed_after(newest, 1).unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(store.dump().map(drop).unwrap_err().kind(), ErrorKind::Io);
+    disk.leave_room(5_000);
+    refuses.store(false, Ordering::Relaxed);
+    store.reopen().unwrap();
+    put(&store, "a", 5).unwrap();
+    assert!(matches!(store.feed_after(newest, 1).unwrap(), Fed::Commits(commits) if commits.len() == 1));
+}
+
+#[test]
+fn a_store_goes_on_while_names_beside_it_cannot_be_changed() {
+    let (disk, refuses) = (Disk::default(), Arc::<AtomicBool>::default());
+    let file = disk.file();
+    let store = open_stubborn(&file, &refuses, SHORT);
     (0..5).for_each(|round| put(&store, "a", round).unwrap());
     // The file is opened anew behind a failure, and nothing can be removed.
     refuses.store(true, Ordering::Relaxed);
