@@ -279,7 +279,12 @@ impl Mover {
         let handle = (self.anew)()?;
         // Between the look and the opening it may have been replaced.
         self.context.place.refuse_moved()?;
+        let is_same = log.is_that_of(&handle);
         *content = Content::Open(handle);
+        if !is_same? {
+            log.give_up(&Error::new(ErrorKind::Reopen, "another process has taken up the log of the store"));
+            return Ok(false);
+        }
         Ok(true)
     }
 }

@@ -141,6 +141,24 @@ impl Log {
         self.is_found_unsynced && head.newest_section == 0 && !head.maps.is_empty()
     }
 
+    /// Whether the row of a file that was opened anew is the one that this log left there. While the file was closed,
+    /// another process may have moved the log into it, and written behind it.
+    ///
+    /// # Errors
+    ///
+    /// As reading the row.
+    pub(super) fn is_that_of(&self, handle: &Handle) -> Result<bool> {
+        let rows = ReadRows::new(handle.begin_read()?, Overlay::none());
+        let wal = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
+        let writer = self.lock();
+        Ok(match (&writer.stage, wal) {
+            (Stage::Empty, Some(wal)) => !wal.in_use && wal.number <= writer.number,
+            (Stage::Empty, None) => true,
+            (_, Some(wal)) => wal.in_use && self.head.lock().id == Some(wal.id),
+            (_, None) => false,
+        })
+    }
+
     /// Takes the write lock.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock()

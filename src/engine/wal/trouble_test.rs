@@ -207,6 +207,32 @@ fn an_opening_that_fails_behind_its_commit_leaves_no_earlier_log_alive() {
 }
 
 #[test]
+fn a_log_that_another_process_took_up_while_the_file_was_closed_does_not_go_on() {
+    for has_log in [true, false] {
+        let disk = Disk::default();
+        let hive = if has_log { logging() } else { open(&disk) };
+        hive.put("a", 1).unwrap();
+        hive.store.inner.slot.with(|handle| Ok(handle.guard().set_spent())).unwrap();
+        let unreadable =
+            Fault { kind: Operation::Read, nth: 1, for_ever: true, errno: EIO, short: false, forgets: false };
+        hive.disk.fail(unreadable);
+        hive.store.reopen().unwrap_err();
+        hive.disk.mend();
+        // Nobody has the file now.
+        let other = open(&hive.disk);
+        assert_eq!(other.get("a"), Some(1));
+        (2..6).for_each(|number| other.put("a", number).unwrap());
+        other.store.close_file().unwrap();
+        hive.store.reopen().unwrap();
+        assert_eq!(hive.get("a"), Some(5), "has_log={has_log}");
+        (6..9).for_each(|number| hive.put("b", number).unwrap());
+        assert_eq!((hive.get("a"), hive.get("b")), (Some(5), Some(8)));
+        let hive = open(&hive.kill());
+        assert_eq!((hive.get("a"), hive.get("b")), (Some(5), Some(8)), "has_log={has_log}");
+    }
+}
+
+#[test]
 fn names_that_are_no_sections_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let path = std::fs::canonicalize(folder.path()).unwrap().join("h.redb");
