@@ -116,6 +116,8 @@ pub enum Hint {
     PlanAgain,
     /// Name the one collection of a key.
     NameCollection,
+    /// Say that a bulk change is about all tasks.
+    NameAllTasks,
     /// Take the task that has the idempotency key, although it differs.
     AllowDifferent,
     /// Wait for tasks that are not enqueued yet.

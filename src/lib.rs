@@ -315,8 +315,9 @@ pub use state::keys::secret::KeySecret;
 pub use state::notes::Notes;
 pub use state::page::{KeyedPage, Page};
 pub use state::queue::{
-    BulkAction, Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, KeptClaims, Memory, NewTask,
-    Obstacle, Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState, Undelivered, Why,
+    BulkAction, BulkTasks, Claim, ClaimOptions, ClaimOwner, ClaimWait, Completed, Enqueued, Holder, KeptClaims, Memory,
+    NewTask, Obstacle, Priority, Queue, Remembered, Retry, Task, TaskCounts, TaskFilter, TaskPage, TaskState,
+    Undelivered, Why,
 };
 pub use state::registry::{Bot, Registry};
 pub use state::schedules::Schedules;

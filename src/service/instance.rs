@@ -29,7 +29,7 @@ use crate::service::refusals::Refusals;
 use crate::service::replication::Replication;
 use crate::service::setup::Setup;
 use crate::service::steward::Steward;
-use crate::state::queue::{BulkAction, ClaimOptions, ClaimOwner, TaskFilter};
+use crate::state::queue::{BulkAction, BulkTasks, ClaimOptions, ClaimOwner};
 use crate::transfer::archive::{ArchiveSchedule, Outside};
 use crate::transfer::doctor::{Diagnosis, DiagnosisOptions};
 use crate::transfer::replica_state::ReplicaState;
@@ -308,11 +308,11 @@ impl Instance {
         &self,
         store: &Store,
         action: BulkAction,
-        filter: TaskFilter,
+        tasks: BulkTasks,
         at_most: Option<u64>,
     ) -> Result<BulkJob> {
         self.room().for_point(store)?;
-        let job = store.begin_bulk(action, filter, at_most)?;
+        let job = store.begin_bulk(action, tasks, at_most)?;
         self.bulk_worker.wake();
         Ok(job)
     }

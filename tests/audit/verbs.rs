@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Duration;
 
 use hivekeep::{
-    AdoptOptions, BackupRequest, BulkAction, ClaimOptions, ExportOptions, GuardOptions, ImportOptions,
-    InitReplicaOptions, Kind, LastDrill, NewTask, PointRequest, Policy, RestoreOptions, Selector, TaskFilter,
+    AdoptOptions, BackupRequest, BulkAction, BulkTasks, ClaimOptions, ExportOptions, GuardOptions, ImportOptions,
+    InitReplicaOptions, Kind, LastDrill, NewTask, PointRequest, Policy, RestoreOptions, Selector,
 };
 use jiff::Timestamp;
 use serde_json::json;
@@ -88,7 +88,7 @@ pub const VERBS: &[(&str, Does)] = &[
         "begin_bulk",
         One("queue_bulk", |hive| {
             hive.task();
-            hive.acting.begin_bulk(BulkAction::Cancel, TaskFilter::default(), None).unwrap();
+            hive.acting.begin_bulk(BulkAction::Cancel, BulkTasks::All, None).unwrap();
         }),
     ),
     ("brief_points", Reads),
@@ -315,7 +315,7 @@ pub const VERBS: &[(&str, Does)] = &[
         "stop_bulk",
         One("queue_bulk_stop", |hive| {
             hive.task();
-            let job = hive.plain.begin_bulk(BulkAction::Cancel, TaskFilter::default(), None).unwrap();
+            let job = hive.plain.begin_bulk(BulkAction::Cancel, BulkTasks::All, None).unwrap();
             hive.acting.stop_bulk(&job.id).unwrap();
         }),
     ),

@@ -65,9 +65,33 @@ fn all_tasks_of_a_filter_are_changed_behind_a_point_that_takes_it_back() {
     );
     let said = ask(json!({"action": "cancel", "id": "build-", "at_most": 2})).refused(409);
     assert!(said.ends_with("fits=3 at_most=2"), "{said}");
-    ask(json!({"action": "burn"})).refused(422);
+    ask(json!({"action": "burn", "all": true})).refused(422);
     ask(json!({"action": "cancel", "states": "ready"})).refused(422);
     service.get("/api/bulk/nothing").refused(404);
+}
+
+#[test]
+fn a_bulk_change_without_a_filter_needs_the_word_that_all_are_meant() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    push(&service, 3);
+    for body in [json!({}), json!({"id": ""}), json!({"all": false}), json!({"dry_run": true}), json!({"at_most": 9})] {
+        let mut body = body;
+        body["action"] = "cancel".into();
+        let answer = service.post("/api/bulk", &body);
+        answer.refused(422);
+        assert!(answer.body.contains("to change all of them: all"), "{answer}");
+    }
+    service.post("/api/bulk", json!({"action": "cancel", "all": true, "id": "build-"})).refused(422);
+    assert_eq!(service.get("/api/bulk").ok(), json!({"jobs": []}));
+    assert_eq!(service.post("/api/bulk", json!({"action": "cancel", "all": true, "dry_run": true})).ok()["fits"], 3);
+    let url = service.url();
+    hive.refused(&["--store", &url, "queue", "cancel"], 2);
+    hive.refused(&["--store", &url, "queue", "cancel", "--all", "--id", "build-"], 2);
+    hive.ok(&["--store", &url, "queue", "cancel", "--all"]);
+    assert_eq!(service.get("/api/queue?state=cancelled").ok()["tasks"].as_array().unwrap().len(), 3);
+    let id = begin(&service, json!({"action": "requeue", "all": true}));
+    assert_eq!(until(&service, &id, "it is done", is_done)["changed"], 3);
 }
 
 #[test]
@@ -76,7 +100,7 @@ fn a_job_outlives_a_kill_of_the_service_and_a_second_one_waits_for_its_end() {
     let service = Service::start(&hive, &[]);
     push(&service, MANY);
     let id = begin(&service, json!({"action": "cancel", "state": "ready"}));
-    let said = service.post("/api/bulk", json!({"action": "purge"})).refused(409);
+    let said = service.post("/api/bulk", json!({"action": "purge", "all": true})).refused(409);
     assert!(said.contains(&id), "{said}");
     let seen = until(&service, &id, "a part is done", |job| job["changed"].as_u64().unwrap() > 0);
     assert_eq!(seen["state"], "running", "it must be killed in the middle: {seen}");

@@ -18,6 +18,7 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::DiscardLaterWork => "to undo it anyway: hivekeep undo --discard",
         Hint::PlanAgain => "plan it again: --dry-run",
         Hint::NameCollection => "--only COLLECTION --key KEY",
+        Hint::NameAllTasks => "to change all of them: --all",
         Hint::AllowDifferent => "to take the earlier task: --allow-different",
         Hint::AllowMissingDependencies => "to wait for tasks that are not pushed yet: --allow-missing",
         Hint::NameRepaired => "name another file with --to",

@@ -3,11 +3,12 @@
 use crate::Hint;
 
 /// The hints that a request can follow, and its field for each.
-const FIELDS: [(Hint, &str); 10] = [
+const FIELDS: [(Hint, &str); 11] = [
     (Hint::AllowDifferent, "to take the earlier task: allow_different"),
     (Hint::AllowMissingDependencies, "to wait for tasks that are not enqueued yet: allow_missing_dependencies"),
     (Hint::PlanAgain, "plan it again: dry_run"),
     (Hint::DiscardLaterWork, "to undo it anyway: discard"),
+    (Hint::NameAllTasks, "to change all of them: all"),
     (Hint::ListPoints, "GET /api/points"),
     (Hint::ShowPoint, "GET /api/points/{point}"),
     (Hint::ComparePoints, "GET /api/points/{point}/diff"),

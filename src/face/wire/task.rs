@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::face::wire::field::FieldType::{Any, Flag, Number, Object, Text, Time};
 use crate::face::wire::field::{Field, Shape, TEXTS, optional, required};
 use crate::face::wire::fields::Fields;
-use crate::{BotId, Error, NewTask, Result, TaskFilter, Token, duration};
+use crate::{BotId, BulkTasks, Error, NewTask, Result, TaskFilter, Token, duration};
 
 pub(in crate::face) const NEW_TASK: Shape = Shape {
     name: "NewTask",
@@ -110,6 +110,16 @@ pub(in crate::face) fn filter(fields: &mut Fields) -> Result<TaskFilter> {
         id_prefix: fields.text("id")?,
         older_than: fields.text("older_than")?.as_deref().map(duration::parse).transpose()?,
     })
+}
+
+/// The tasks of a bulk change: those of a filter, or all of them where that is said.
+pub(in crate::face) fn bulk_tasks(fields: &mut Fields) -> Result<BulkTasks> {
+    let (all, filter) = (fields.flag("all")?, filter(fields)?);
+    match (all, filter == TaskFilter::default()) {
+        (true, true) => Ok(BulkTasks::All),
+        (true, false) => Err(Error::invalid("name all tasks or a filter, not both: field=all")),
+        (false, _) => Ok(filter.into()),
+    }
 }
 
 /// The token of a request that needs one.

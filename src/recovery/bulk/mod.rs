@@ -24,7 +24,7 @@ use crate::limits;
 use crate::recovery::bulk::job::{BulkJob, BulkState, ROW, Stored, StoredJobs};
 use crate::recovery::points::make::PointRequest;
 use crate::state::ids::TaskId;
-use crate::state::queue::{BulkAction, BulkProgress, TaskFilter};
+use crate::state::queue::{BulkAction, BulkProgress, BulkTasks, TaskFilter};
 use crate::state::restored_together;
 use crate::text::counted;
 
@@ -37,21 +37,22 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Invalid` when the action is for no task in the state that the filter names; `Damaged`, `Reopen`, `Io`.
+    /// `Invalid` for a filter that asks for nothing, and when the action is for no task in the state that it names;
+    /// `Damaged`, `Reopen`, `Io`.
     ///
     /// # Examples
     ///
     /// ```
-    /// use hivekeep::{BulkAction, NewTask, Store, TaskFilter};
+    /// use hivekeep::{BulkAction, BulkTasks, NewTask, Store};
     ///
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let store = Store::open(dir.path().join("hive.redb"))?;
     /// store.enqueue_all(vec![NewTask::new("build"), NewTask::new("test")])?;
-    /// assert_eq!(store.plan_bulk(BulkAction::Cancel, TaskFilter::default())?, 2);
+    /// assert_eq!(store.plan_bulk(BulkAction::Cancel, BulkTasks::All)?, 2);
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
-    pub fn plan_bulk(&self, action: BulkAction, filter: TaskFilter) -> Result<u64> {
-        let view = self.view()?;
+    pub fn plan_bulk(&self, action: BulkAction, tasks: impl Into<BulkTasks>) -> Result<u64> {
+        let (filter, view) = (tasks.into().into_filter()?, self.view()?);
         view.queue().bulk_count(view.queue().bulk(action, filter)?)
     }
 
@@ -62,7 +63,8 @@ impl Store {
     ///
     /// `Conflict` while another one runs, and when more than `at_most` tasks fit; `Invalid` as
     /// [`Store::plan_bulk`]; and as [`Store::write`].
-    pub fn begin_bulk(&self, action: BulkAction, filter: TaskFilter, at_most: Option<u64>) -> Result<BulkJob> {
+    pub fn begin_bulk(&self, action: BulkAction, tasks: impl Into<BulkTasks>, at_most: Option<u64>) -> Result<BulkJob> {
+        let filter = tasks.into().into_filter()?;
         // Before the transaction, as it may look at many tasks. Those that are pushed after this stay as they are.
         let view = self.view()?;
         let progress = view.queue().bulk(action, filter.clone())?;
@@ -85,12 +87,12 @@ impl Store {
     /// # Examples
     ///
     /// ```
-    /// use hivekeep::{BulkAction, NewTask, Store, TaskFilter};
+    /// use hivekeep::{BulkAction, BulkTasks, NewTask, Store};
     ///
     /// # let dir = tempfile::tempdir().unwrap();
     /// # let store = Store::open(dir.path().join("hive.redb"))?;
     /// store.enqueue_all(vec![NewTask::new("build"), NewTask::new("test")])?;
-    /// let job = store.begin_bulk(BulkAction::Cancel, TaskFilter::default(), None)?;
+    /// let job = store.begin_bulk(BulkAction::Cancel, BulkTasks::All, None)?;
     /// let done = store.continue_bulk(|_| true)?.unwrap();
     /// assert_eq!((done.id, done.changed), (job.id, 2));
     /// # Ok::<(), hivekeep::Error>(())

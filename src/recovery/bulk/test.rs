@@ -3,12 +3,12 @@
 use serde_json::json;
 
 use crate::engine::codec;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Hint};
 use crate::recovery::bulk::job::{BulkJob, BulkState, ROW, Stored, StoredJobs};
 use crate::recovery::restore::options::RestoreOptions;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::page::Page;
-use crate::state::queue::{BulkAction, ClaimOptions, NewTask, Priority, Retry, TaskFilter, TaskState};
+use crate::state::queue::{BulkAction, BulkTasks, ClaimOptions, NewTask, Priority, Retry, TaskFilter, TaskState};
 use crate::testkit::checked_store::Fixture;
 
 /// So many dead tasks take several transactions.
@@ -209,6 +209,19 @@ fn a_bulk_change_is_about_the_tasks_of_its_filter_and_no_others() {
     assert_eq!((state(&late.id), state(&id("young"))), (TaskState::Cancelled, TaskState::Ready));
     let wrong = hive.store.begin_bulk(BulkAction::Requeue, in_state(TaskState::Done), None).unwrap_err();
     assert_eq!(wrong.to_string(), "a requeue is for tasks that are failed, dead, cancelled: state=done");
+}
+
+#[test]
+fn a_bulk_change_without_a_filter_is_refused_unless_all_tasks_are_named() {
+    let hive = hive(8);
+    for filter in [TaskFilter::default(), TaskFilter { id_prefix: Some(String::new()), ..TaskFilter::default() }] {
+        let refused = hive.store.begin_bulk(BulkAction::Requeue, filter.clone(), None).unwrap_err();
+        assert_eq!(refused.hint(), Some(&Hint::NameAllTasks), "{refused}");
+        assert!(hive.store.plan_bulk(BulkAction::Requeue, filter).is_err());
+    }
+    assert_eq!(hive.store.bulk_jobs().unwrap(), []);
+    hive.store.begin_bulk(BulkAction::Requeue, BulkTasks::All, None).unwrap();
+    assert_eq!(run(&hive).changed, 8);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::meta;
 use crate::engine::records::Records;
 use crate::engine::write::WriteTx;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::limits;
 use crate::state::ids::TaskId;
 use crate::state::queue::Queue;
@@ -67,6 +67,52 @@ impl BulkAction {
 
 choice_text! {
     BulkAction, "a bulk change";
+}
+
+/// The tasks of a bulk change. All of them are meant only if that is said: a forgotten filter changes nothing.
+///
+/// # Examples
+///
+/// ```
+/// use hivekeep::{BulkAction, BulkTasks, NewTask, Store, TaskFilter};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = Store::open(dir.path().join("hive.redb"))?;
+/// store.enqueue_all(vec![NewTask::new("build")])?;
+/// assert!(store.plan_bulk(BulkAction::Cancel, TaskFilter::default()).is_err());
+/// assert_eq!(store.plan_bulk(BulkAction::Cancel, BulkTasks::All)?, 1);
+/// # Ok::<(), hivekeep::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BulkTasks {
+    /// All tasks in the states of the action.
+    All,
+    /// Those that fit this filter, which must ask for something.
+    Fitting(TaskFilter),
+}
+
+impl From<TaskFilter> for BulkTasks {
+    fn from(filter: TaskFilter) -> Self {
+        Self::Fitting(filter)
+    }
+}
+
+impl BulkTasks {
+    /// The filter that fits them.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid` for a filter that fits every task.
+    pub(crate) fn into_filter(self) -> Result<TaskFilter> {
+        match self {
+            Self::All => Ok(TaskFilter::default()),
+            Self::Fitting(filter) if filter.fits_all() => {
+                let message = "a bulk change without a filter would be about every task; name a filter, or all tasks";
+                Err(Error::invalid(message).with_hint(Hint::NameAllTasks))
+            }
+            Self::Fitting(filter) => Ok(filter),
+        }
+    }
 }
 
 /// A bulk change: what it does, with which tasks, and how far it has come.

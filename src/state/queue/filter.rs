@@ -64,6 +64,12 @@ impl TaskFilter {
         parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
+    /// Whether it asks for nothing: every id begins with the empty text.
+    pub(super) fn fits_all(&self) -> bool {
+        let prefix = self.id_prefix.clone().filter(|prefix| !prefix.is_empty());
+        Self { id_prefix: prefix, ..self.clone() } == Self::default()
+    }
+
     /// Whether it asks for nothing but a state.
     pub(super) fn is_plain(&self) -> bool {
         *self == Self { state: self.state, ..Self::default() }

@@ -63,8 +63,8 @@ mod verbs_test;
 
 use jiff::Timestamp;
 
-pub use bulk::BulkAction;
 pub(crate) use bulk::BulkProgress;
+pub use bulk::{BulkAction, BulkTasks};
 pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
 pub use claim::{Claim, ClaimOptions, ClaimOwner};
 pub use counts::TaskCounts;

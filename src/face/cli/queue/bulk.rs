@@ -12,16 +12,19 @@ use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::cli::target::{Target, TaskChange};
 use crate::text::counted;
-use crate::{BulkAction, BulkJob, Error, Result, TaskFilter, TaskId};
+use crate::{BulkAction, BulkJob, BulkTasks, Error, Result, TaskFilter, TaskId};
 
 /// One task by its id, or all tasks of a filter.
 #[derive(Debug, Args)]
 pub(super) struct Which {
-    /// The task; name a filter instead to change all tasks that fit, behind a restore point
+    /// The task; name a filter or --all instead to change many tasks, behind a restore point
     #[arg(value_name = "ID")]
     task: Option<TaskId>,
     #[command(flatten)]
     filter: Filter,
+    /// All tasks that are not finished for cancel, and all that failed or were cancelled for requeue
+    #[arg(long)]
+    all: bool,
     /// Count the tasks that fit, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -31,21 +34,25 @@ impl Which {
     /// Does it with the one task, or with all that fit.
     pub(super) fn run(self, context: &mut Context, action: BulkAction, one: TaskChange) -> Result<Exit> {
         let filter: TaskFilter = self.filter.into();
-        match (self.task, filter == TaskFilter::default()) {
-            (Some(_), true) if self.dry_run => Err(Error::invalid("--dry-run works with a filter only; leave it out")),
-            (Some(task), true) => change(context, &task, one),
-            (Some(_), false) => Err(Error::invalid("name one task or a filter, not both")),
-            (None, true) => Err(Error::invalid(format!(
-                "name a task, or the tasks by a filter: hivekeep queue {action} --id build-"
-            ))),
-            (None, false) if self.dry_run => plan(context, action, filter),
-            (None, false) => begin(context, action, filter),
-        }
+        let tasks = match (self.task, self.all, filter == TaskFilter::default()) {
+            (Some(_), false, true) if self.dry_run => {
+                return Err(Error::invalid("--dry-run works with a filter or --all only; leave it out"));
+            }
+            (Some(task), false, true) => return change(context, &task, one),
+            (None, false, true) => {
+                let message = "name a task, or the tasks by a filter";
+                return Err(Error::invalid(format!("{message}: hivekeep queue {action} --id build-, or --all")));
+            }
+            (None, true, true) => BulkTasks::All,
+            (None, false, false) => filter.into(),
+            _ => return Err(Error::invalid("name one task, a filter, or --all, not several of them")),
+        };
+        if self.dry_run { plan(context, action, tasks) } else { begin(context, action, tasks) }
     }
 }
 
-fn plan(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result<Exit> {
-    let fits = context.reach()?.plan_bulk(action, filter)?;
+fn plan(context: &mut Context, action: BulkAction, tasks: BulkTasks) -> Result<Exit> {
+    let fits = context.reach()?.plan_bulk(action, tasks)?;
     if context.out.is_json() {
         context.out.json(&json!({"fits": fits}))?;
     } else {
@@ -54,8 +61,8 @@ fn plan(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result
     Ok(Exit::Done)
 }
 
-fn begin(context: &mut Context, action: BulkAction, filter: TaskFilter) -> Result<Exit> {
-    let begun = context.alter(|target| target.begin_bulk(action, filter))?;
+fn begin(context: &mut Context, action: BulkAction, tasks: BulkTasks) -> Result<Exit> {
+    let begun = context.alter(|target| target.begin_bulk(action, tasks.clone()))?;
     let id = &begun.id;
     context.out.message(format_args!(
         "began {id}; a service goes on with it, unless you stop it: hivekeep queue bulk --stop {id}"

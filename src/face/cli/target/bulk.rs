@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use crate::face::cli::target::{Target, told};
 use crate::face::remote::{Ask, Client, watch};
-use crate::{BulkAction, BulkJob, BulkState, Result, TaskFilter, duration};
+use crate::{BulkAction, BulkJob, BulkState, BulkTasks, Result, duration};
 
 impl Target {
     /// The number of tasks that would be changed.
-    pub(in crate::face::cli) fn plan_bulk(&self, action: BulkAction, filter: TaskFilter) -> Result<u64> {
+    pub(in crate::face::cli) fn plan_bulk(&self, action: BulkAction, tasks: BulkTasks) -> Result<u64> {
         match self {
-            Self::Here(store) => store.plan_bulk(action, filter),
+            Self::Here(store) => store.plan_bulk(action, tasks),
             Self::There(client) => {
-                let mut body = asked(action, &filter);
+                let mut body = asked(action, &tasks);
                 body["dry_run"] = true.into();
                 let plan = client.ask(&Ask::post(&["api", "bulk"], body).repeatable())?;
                 plan["fits"].as_u64().ok_or_else(|| client.not_understood("a plan has no fits"))
@@ -21,10 +21,10 @@ impl Target {
     }
 
     /// Begins a change.
-    pub(in crate::face::cli) fn begin_bulk(&self, action: BulkAction, filter: TaskFilter) -> Result<BulkJob> {
+    pub(in crate::face::cli) fn begin_bulk(&self, action: BulkAction, tasks: BulkTasks) -> Result<BulkJob> {
         match self {
-            Self::Here(store) => store.begin_bulk(action, filter, None),
-            Self::There(client) => told(client, &Ask::post(&["api", "bulk"], asked(action, &filter))),
+            Self::Here(store) => store.begin_bulk(action, tasks, None),
+            Self::There(client) => told(client, &Ask::post(&["api", "bulk"], asked(action, &tasks))),
         }
     }
 
@@ -67,7 +67,11 @@ impl Target {
 }
 
 /// The request for a change of all tasks that fit.
-fn asked(action: BulkAction, filter: &TaskFilter) -> Value {
+fn asked(action: BulkAction, tasks: &BulkTasks) -> Value {
+    let filter = match tasks {
+        BulkTasks::All => return json!({"action": action, "all": true}),
+        BulkTasks::Fitting(filter) => filter,
+    };
     json!({
         "action": action, "state": filter.state, "bot": filter.bot, "can": filter.capability, "priority": filter.priority,
         "id": filter.id_prefix, "older_than": filter.older_than.map(duration::exact),

@@ -15,7 +15,7 @@ use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::BULK;
 use crate::face::wire::field::FieldType::{Flag, List, Number, Of, Text, Word};
 use crate::face::wire::field::{Shape, optional, required};
-use crate::face::wire::task::{AGE_FILTER, BOT_FILTER, CAN_FILTER, ID_FILTER, PRIORITY_FILTER, filter};
+use crate::face::wire::task::{AGE_FILTER, BOT_FILTER, CAN_FILTER, ID_FILTER, PRIORITY_FILTER, bulk_tasks};
 use crate::{BulkAction, Error};
 
 /// A number of tasks, and nothing changed.
@@ -32,7 +32,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::POST,
         path: "/api/bulk",
         needs: Needs::Operator,
-        about: "Requeue, cancel or purge all tasks that fit a filter, as a job behind a new restore point (202); one job runs at a time",
+        about: "Requeue, cancel or purge all tasks that fit a filter, or all there are, as a job behind a new restore point (202); one job runs at a time",
         query: &[],
         takes: Takes::Fields(&[
             required("action", Word(|| BulkAction::ALL.map(BulkAction::as_str).into()), "what is done with each task"),
@@ -42,6 +42,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             PRIORITY_FILTER,
             ID_FILTER,
             AGE_FILTER,
+            optional("all", Flag, "true for all tasks in the states of the action; without it a filter is required"),
             optional("at_most", Number, "refuse it if more tasks fit, such as the number of a dry run"),
             optional("dry_run", Flag, "true to count the tasks and change nothing"),
         ]),
@@ -90,16 +91,16 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn start(app: App, Object(mut fields): Object) -> Answer {
     let action = fields.required_text("action")?;
-    let filter = filter(&mut fields)?;
+    let tasks = bulk_tasks(&mut fields)?;
     let (at_most, dry_run) = (fields.number("at_most")?, fields.flag("dry_run")?);
     fields.end()?;
     let action: BulkAction = action.parse()?;
     if dry_run {
-        let fits = app.look_through(move |_, store| store.plan_bulk(action, filter)).await?;
+        let fits = app.look_through(move |_, store| store.plan_bulk(action, tasks)).await?;
         return Ok(Json(json!({"fits": fits})).into_response());
     }
     app.admit_point()?;
-    let job = app.change_by(move |instance, store| instance.begin_bulk(store, action, filter, at_most)).await?;
+    let job = app.change_by(move |instance, store| instance.begin_bulk(store, action, tasks, at_most)).await?;
     Ok((StatusCode::ACCEPTED, Json(job)).into_response())
 }
 
