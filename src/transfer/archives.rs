@@ -4,10 +4,18 @@ use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use crate::engine::store::Store;
+use crate::engine::view::View;
 use crate::error::Result;
+use crate::recovery::events::event::{Event, EventKind};
+use crate::state::page::Page;
 
 /// The default folder of archives, beside the store.
 const FOLDER: &str = "hivekeep-archives";
+
+/// The number of events that are searched for archives and failures, newest first.
+pub(crate) const EVENTS: usize = 1_000;
+/// The field of an event that says whether the archive has every collection.
+pub(super) const COMPLETE: &str = "complete";
 
 /// The folder of archives of a store.
 pub(crate) fn folder_beside(store: &Path) -> PathBuf {
@@ -21,12 +29,41 @@ pub(crate) fn folder_of(store: &Store, path: &Path) -> Result<PathBuf> {
     Ok(folder.map_or_else(|| folder_beside(path), Path::to_path_buf))
 }
 
-/// The newest archive, by time of writing.
-pub(crate) fn newest(folder: &Path) -> Option<(PathBuf, Metadata)> {
-    let files = fs::read_dir(folder).ok()?.filter_map(Result::<_, std::io::Error>::ok);
-    let archives = files.filter(|file| is_archive(&file.file_name().to_string_lossy()));
-    let archives = archives.filter_map(|file| Some((file.path(), file.metadata().ok()?)));
-    archives.filter(|(_, metadata)| metadata.is_file()).max_by_key(|(_, metadata)| metadata.modified().ok())
+/// The newest archive that would bring the whole store back, by time of writing: one in the folder, or one that was
+/// exported to elsewhere. An archive of some collections is no copy of the store.
+pub(crate) fn newest(folder: &Path, exports: &[Export]) -> Option<(PathBuf, Metadata)> {
+    let is_part =
+        |file: &Path| exports.iter().find(|export| export.file == file).is_some_and(|export| !export.complete);
+    let in_folder = fs::read_dir(folder).into_iter().flatten().filter_map(Result::<_, std::io::Error>::ok);
+    let in_folder = in_folder.filter(|file| is_archive(&file.file_name().to_string_lossy())).map(|file| file.path());
+    let exported = exports.iter().filter(|export| export.file.is_absolute()).map(|export| export.file.clone());
+    let whole = in_folder.chain(exported).filter(|file| !is_part(file));
+    let there = whole.filter_map(|file| fs::metadata(&file).ok().map(|metadata| (file, metadata)));
+    there.filter(|(_, metadata)| metadata.is_file()).max_by_key(|(_, metadata)| metadata.modified().ok())
+}
+
+/// An archive that was made of the store, from its event.
+pub(crate) struct Export {
+    file: PathBuf,
+    /// Whether it has every collection. Exports by earlier versions do not say so, and do not count.
+    complete: bool,
+}
+
+impl Export {
+    /// Those among these events, in their order, which is the newest first.
+    pub(crate) fn among(events: &[Event]) -> Vec<Self> {
+        let made = events.iter().filter(|event| event.kind == EventKind::ArchiveCreated);
+        let export = |event: &Event| {
+            let file = event.details.get("file")?.as_str()?.into();
+            Some(Self { file, complete: event.details.get(COMPLETE) == Some(&true.into()) })
+        };
+        made.filter_map(export).collect()
+    }
+
+    /// The last ones of a store.
+    pub(crate) fn all(view: &View) -> Result<Vec<Self>> {
+        Ok(Self::among(&view.events().list(Page::newest(EVENTS))?))
+    }
 }
 
 /// Whether two files are on the same file system; none if this is unknown.

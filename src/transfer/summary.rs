@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::state::queue::TaskCounts;
 use crate::state::schedules::schedule::Schedule;
 use crate::text::counted;
 use crate::transfer::archive::LastArchive;
+use crate::transfer::archives::{self, Export};
 use crate::transfer::replica_state::ReplicaState;
 
 /// The number of rows that are read at a time.
@@ -62,6 +63,9 @@ pub struct Summary {
 pub struct OutsideCopy {
     /// The newest automatic archive.
     pub last: Option<LastArchive>,
+    /// The file of the newest archive of the whole store, if that is not the automatic one.
+    #[serde(default)]
+    pub exported: Option<String>,
     /// Whether it is on the same file system as the store; none if that is unknown.
     pub same_file_system: Option<bool>,
     /// Whether something has changed since; none if there is no archive.
@@ -88,18 +92,26 @@ impl OutsideCopy {
     /// `Damaged`, `Reopen`, `Io`.
     pub fn beside(store: &Store, replica: Option<&ReplicaState>) -> Result<Self> {
         let (last, changed_since) = store.outside()?.map(|outside| (outside.last, outside.changed_since)).unzip();
-        let same_file_system = last.as_ref().and_then(|last| last.is_beside(store));
-        let warning = match (&last, same_file_system) {
+        let automatic = last.as_ref().map(|last| Path::new(&last.file));
+        let folder = archives::folder_of(store, &std::path::absolute(store.path())?)?;
+        let newest = archives::newest(&folder, &Export::all(&store.view()?)?).map(|(file, _)| file);
+        let exported = newest.filter(|newest| Some(newest.as_path()) != automatic);
+        let file = exported.as_deref().or(automatic);
+        let same_file_system = file.and_then(|file| archives::same_file_system(file, store.path()));
+        let warning = match (file, same_file_system) {
             _ if replica.is_some_and(|replica| replica.is_another_copy(store)) => None,
             (None, _) if replica.is_some_and(|replica| replica.is_beside(store)) => {
                 Some("there is no archive, and the replica is on the same file system as the store")
             }
             (None, _) => Some("there is no copy outside of this file"),
-            (Some(last), _) if !last.verified => Some("the newest archive has not been read back"),
+            (Some(_), _) if exported.is_none() && last.as_ref().is_some_and(|last| !last.verified) => {
+                Some("the newest archive has not been read back")
+            }
             (Some(_), Some(true)) => Some("the newest archive is on the same file system as the store"),
             (Some(_), _) => None,
         };
-        Ok(Self { last, same_file_system, changed_since, warning: warning.map(Cow::Borrowed) })
+        let exported = exported.map(|file| file.to_string_lossy().into_owned());
+        Ok(Self { last, exported, same_file_system, changed_since, warning: warning.map(Cow::Borrowed) })
     }
 }
 

@@ -108,6 +108,35 @@ fn an_archive_made_by_hand_counts_while_it_exists() {
 }
 
 #[test]
+fn an_archive_of_some_collections_is_no_copy_and_doctor_status_and_drill_agree() {
+    let hive = Hive::new();
+    hive.fill();
+    let folder = hive.path().with_file_name("hivekeep-archives");
+    fs::create_dir(&folder).unwrap();
+    let part = |file: std::path::PathBuf| hive.ok(&["export", file.to_str().unwrap(), "--only", "config"]);
+    part(hive.path().with_file_name("part.tar.gz"));
+    part(folder.join("state-2026-01-02-03-04-05.tar.gz"));
+    let drilled = || {
+        let report = hive.json(&["drill", "--only", "file_lost"]);
+        report["scenarios"][0]["notes"].to_string()
+    };
+    assert!(said(&page(&hive, &[], 3), "archives").1.starts_with("no copy outside of this file"));
+    let archive = hive.json(&["status"])["archive"].take();
+    assert_eq!(archive["warning"], "there is no copy outside of this file");
+    assert_eq!(archive["exported"], Value::Null);
+    assert!(drilled().contains("there was no archive"), "{}", drilled());
+
+    let whole = hive.path().with_file_name("whole.tar.gz");
+    hive.ok(&["export", whole.to_str().unwrap()]);
+    assert!(said(&page(&hive, &[], 3), "archives").1.contains("whole.tar.gz"));
+    let archive = hive.json(&["status"])["archive"].take();
+    assert_eq!(archive["exported"], whole.to_str().unwrap());
+    assert_eq!(archive["warning"], "the newest archive is on the same file system as the store");
+    assert!(hive.ok(&["status"]).contains("whole.tar.gz, made by hand; the newest archive is on the same file system"));
+    assert!(drilled().contains("the archive: whole.tar.gz"), "{}", drilled());
+}
+
+#[test]
 fn a_failure_is_a_risk_until_the_next_success() {
     use EventKind::{
         ArchiveFailed, ArchiveVerified, BackupDeletedOld, BackupFailed, RestoreFailed, RestorePointCreated,

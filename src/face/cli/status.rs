@@ -125,6 +125,10 @@ fn logged(log: &LogStatus, now: Timestamp) -> String {
 /// The newest archive, and the age of the state in it.
 fn archived(copy: &OutsideCopy, now: Timestamp) -> String {
     let warning = copy.warning.as_deref().unwrap_or_default();
+    let behind = if warning.is_empty() { String::new() } else { format!("; {warning}") };
+    if let Some(file) = &copy.exported {
+        return format!("{file}, made by hand{behind}");
+    }
     let Some(last) = &copy.last else {
         return if warning.is_empty() {
             "none; the replica is the other copy".to_owned()
@@ -137,8 +141,7 @@ fn archived(copy: &OutsideCopy, now: Timestamp) -> String {
         Some(false) => ", and nothing has changed since",
         _ => "",
     };
-    let warning = if warning.is_empty() { String::new() } else { format!("; {warning}") };
-    format!("{} of the state of {}, {age} ago{changed}{warning}", last.file, show_time(last.state_at))
+    format!("{} of the state of {}, {age} ago{changed}{behind}", last.file, show_time(last.state_at))
 }
 
 /// The time of the last drill, and the missed targets.

@@ -369,6 +369,7 @@ pub(super) const ARCHIVE: Shape = Shape {
     fields: &[
         required("automatic", Flag, "whether archives are made automatically"),
         nullable("last", Of(&LAST_ARCHIVE), "the newest automatic archive"),
+        nullable("exported", Text, "the newest archive of the whole store, if it was made by hand; null otherwise"),
         nullable("same_file_system", Flag, "whether it is on the file system of the store; null if unknown"),
         nullable("changed_since", Flag, "whether the state has changed since; null without an archive"),
         nullable("warning", Text, "the risk of losing state; null while a copy is safe"),

@@ -32,6 +32,7 @@ use crate::recovery::points::make::PointRequest;
 use crate::recovery::points::names::names;
 use crate::recovery::points::point::{Point, epoch_of};
 use crate::recovery::points::selector::Selector;
+use crate::transfer::archives::COMPLETE;
 
 /// The options of an export. The default is the present state, with everything, without encryption.
 #[derive(Clone, Debug, PartialEq)]
@@ -224,7 +225,7 @@ impl Store {
         for (collection, id) in manifest.collections.iter().zip(ids) {
             export_collection(&mut source, collection, id, &mut entries, &mut count)?;
         }
-        let packed = entries.finish()?;
+        let (packed, complete) = (entries.finish()?, manifest.complete);
         let (sha256, file_bytes) = packed.file.into_parts();
         place.name()?;
         let report = ExportReport {
@@ -238,7 +239,7 @@ impl Store {
             audit_entries: manifest.audit.as_ref().map_or(0, |audit| audit.count),
             point: manifest.point,
         };
-        self.append_archived(&report, options.automatic)?;
+        self.append_archived(&report, options.automatic, complete)?;
         Ok(report)
     }
 
@@ -272,7 +273,7 @@ impl Store {
         self.view()?.point(epoch)
     }
 
-    fn append_archived(&self, report: &ExportReport, automatic: bool) -> Result<()> {
+    fn append_archived(&self, report: &ExportReport, automatic: bool, complete: bool) -> Result<()> {
         if self.is_only_read() {
             return Ok(());
         }
@@ -281,7 +282,7 @@ impl Store {
         let details = json!({
             "file": file.to_string_lossy(), "sha256": report.sha256, "bytes": report.file_bytes,
             "records": report.records, "restore_id": report.point.id, "automatic": automatic,
-            "encrypted": report.encrypted,
+            "encrypted": report.encrypted, COMPLETE: complete,
         });
         self.write(|tx| tx.events().append(EventKind::ArchiveCreated, details)).map(drop)
     }

@@ -1,7 +1,7 @@
 //! Copies outside of the file, since restore points do not outlive it.
 
 use std::fs::{self, Metadata};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,9 +11,9 @@ use crate::duration;
 use crate::engine::open;
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::events::event::{Event, EventKind};
+use crate::recovery::events::event::Event;
 use crate::transfer::archive::Outside;
-use crate::transfer::archives;
+use crate::transfer::archives::{self, Export};
 use crate::transfer::doctor::line::DiagnosisLine;
 use crate::transfer::replica_state::ReplicaState;
 
@@ -36,8 +36,7 @@ pub(super) fn outside(
     };
     let path = std::path::absolute(store.path())?;
     let folder = folder.map_or_else(|| archives::folder_of(store, &path), |folder| Ok(folder.to_path_buf()))?;
-    let known = [archives::newest(&folder), exported(events)].into_iter().flatten();
-    let Some((newest, metadata)) = known.max_by_key(|(_, metadata)| metadata.modified().ok()) else {
+    let Some((newest, metadata)) = archives::newest(&folder, &Export::among(events)) else {
         let advice = "copy it to another disk: hivekeep export FILE.tar.gz; serve does this automatically";
         let what = match until {
             Some(_) => "no archive".to_owned(),
@@ -80,14 +79,6 @@ fn by_file(store: &Store, path: &Path, metadata: &Metadata) -> (String, Duration
     let ago = made.map_or(Duration::MAX, |made| duration::since(made, store.clock().now()));
     let behind = if is_older_than_the_store(path, metadata) { ago } else { Duration::ZERO };
     (format!("made {} ago", duration::show(ago)), behind)
-}
-
-/// The newest archive that still exists where it was made.
-fn exported(events: &[Event]) -> Option<(PathBuf, Metadata)> {
-    let made = events.iter().filter(|event| event.kind == EventKind::ArchiveCreated);
-    let files = made.filter_map(|event| event.details.get("file")?.as_str().map(PathBuf::from));
-    let mut there = files.filter_map(|file| fs::metadata(&file).ok().map(|metadata| (file, metadata)));
-    there.find(|(file, metadata)| file.is_absolute() && metadata.is_file())
 }
 
 /// An archive of a store that has not changed need not be recent.

@@ -22,10 +22,9 @@ use crate::engine::point::Origin;
 use crate::engine::store::{Options, Store};
 use crate::error::{ErrorKind, Result};
 use crate::state::page::Page;
+use crate::transfer::archives::EVENTS;
 use crate::transfer::replica_state::ReplicaState;
 
-/// The number of events that are searched for failures and archives, newest first.
-const EVENTS: usize = 1_000;
 /// The place of the line about the replica.
 const BESIDE_ARCHIVES: usize = 4;
 

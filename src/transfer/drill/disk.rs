@@ -10,7 +10,6 @@ use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 use crate::transfer::archive::{ExportOptions, ImportOptions};
-use crate::transfer::archives;
 use crate::transfer::drill::loss::{self, Loss};
 use crate::transfer::drill::report::Measured;
 use crate::transfer::drill::stage::{Stage, last_safe, open};
@@ -48,11 +47,11 @@ pub(super) fn file_lost(stage: &Stage<'_>) -> Result<Measured> {
 /// The newest archive of the real store, or else a new one, after which bots continue to work. Then the copy in its
 /// earlier state is at `whole`.
 fn archive(stage: &Stage<'_>, whole: &Path, notes: &mut Vec<String>) -> Result<PathBuf> {
-    if let Some((archive, _)) = archives::newest(&stage.archives) {
+    if let Some(archive) = &stage.archive {
         let name = archive.file_name().unwrap_or_default().to_string_lossy();
         if archive.extension().is_none_or(|extension| extension != "age") {
             notes.push(format!("the archive: {name}"));
-            return Ok(archive);
+            return Ok(archive.clone());
         }
         notes.push(format!("{name} is encrypted, so an archive was made for the drill, and the loss counts from it"));
     } else {

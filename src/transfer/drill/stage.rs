@@ -9,7 +9,7 @@ use crate::engine::store::Store;
 use crate::error::Result;
 use crate::recovery::points::names::names;
 use crate::state::page::Page;
-use crate::transfer::archives;
+use crate::transfer::archives::{self, Export};
 use crate::transfer::drill::bots::Bots;
 use crate::transfer::drill::options::{DrillOptions, DrillWatch};
 use crate::transfer::drill::scratch::Scratch;
@@ -17,7 +17,8 @@ use crate::transfer::drill::scratch::Scratch;
 /// The parts that every rehearsal uses.
 pub(super) struct Stage<'a> {
     pub(super) scratch: Scratch,
-    pub(super) archives: PathBuf,
+    /// The newest archive of the whole store.
+    pub(super) archive: Option<PathBuf>,
     pub(super) options: &'a DrillOptions,
     pub(super) watch: &'a dyn DrillWatch,
     records: u64,
@@ -30,13 +31,12 @@ impl<'a> Stage<'a> {
         options: &'a DrillOptions,
         watch: &'a dyn DrillWatch,
     ) -> Result<Self> {
-        let archives = options.archives.clone().unwrap_or_default();
-        let mut own = Self { scratch, archives, options, watch, records: 0 };
+        let mut own = Self { scratch, archive: None, options, watch, records: 0 };
         let store = own.open()?;
         own.records = count(&store)?;
-        if options.archives.is_none() {
-            own.archives = archives::folder_of(&store, real)?;
-        }
+        let folder =
+            options.archives.clone().map_or_else(|| archives::folder_of(&store, &std::path::absolute(real)?), Ok)?;
+        own.archive = archives::newest(&folder, &Export::all(&store.view()?)?).map(|(file, _)| file);
         store.close()?;
         Ok(own)
     }
