@@ -2,10 +2,12 @@
 //!
 //! * `session`: starts, keeps alive and ends sessions, and finds those that crashed
 //! * `crash`: crashes and their acknowledgement
+//! * `seen`: the ways in which a crash comes to be acknowledged
 //! * `pins`: views that a process keeps open for long
 
 pub(crate) mod crash;
 pub(crate) mod pins;
+mod seen;
 pub(crate) mod session;
 
 #[cfg(test)]

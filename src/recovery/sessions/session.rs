@@ -25,6 +25,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::recovery::events::event::EventKind;
+use crate::recovery::sessions::seen::SeenBy;
 use crate::state::ids::SessionId;
 
 /// The counter of session numbers.
@@ -216,7 +217,7 @@ impl Store {
         if !self.cannot_see_others() {
             store.notice_crashes()?;
         }
-        store.write(|tx| tx.acknowledge_crashes())
+        store.write(|tx| tx.acknowledge_crashes(SeenBy::Person))
     }
 
     /// Marks a clean shutdown, as clients of the replaced service do before they stop. If this process dies soon after,
@@ -227,7 +228,7 @@ impl Store {
     /// As [`Store::write`].
     pub fn mark_shutdown(&self) -> Result<Timestamp> {
         self.write(|tx| {
-            tx.acknowledge_crashes()?;
+            tx.acknowledge_crashes(SeenBy::ShutdownMark)?;
             let at = tx.now();
             MARK.put(tx, &Mark { at })?;
             tx.events().append(EventKind::CleanShutdownMarked, json!({}))?;
@@ -304,7 +305,7 @@ impl WriteTx<'_> {
             let now = self.now();
             self.put_session(&Session { alive_at: now, state: SessionState::Closed, ended_at: Some(now), ..session })?;
         }
-        self.acknowledge_crashes()?;
+        self.acknowledge_crashes(SeenBy::CleanEnd)?;
         MARK.remove(self)?;
         Ok(())
     }
@@ -320,13 +321,15 @@ impl WriteTx<'_> {
         MARK.remove(self).map(drop)
     }
 
-    fn acknowledge_crashes(&mut self) -> Result<usize> {
+    fn acknowledge_crashes(&mut self, seen: SeenBy) -> Result<usize> {
         let crashed: Vec<_> = sessions(self)?.into_iter().filter(Session::is_crash).collect();
         for session in &crashed {
             self.put_session(&Session { state: SessionState::Acknowledged, ..session.clone() })?;
         }
         if !crashed.is_empty() {
-            self.events().append(EventKind::CrashAcknowledged, json!({"sessions": crashed.len()}))?;
+            let by = self.actor().map_or_else(|| who(""), |actor| actor.name().to_owned());
+            let details = json!({"sessions": crashed.len(), "because": seen, "by": by});
+            self.events().append(EventKind::CrashAcknowledged, details)?;
         }
         Ok(crashed.len())
     }

@@ -7,9 +7,11 @@ use crate::engine::codec;
 use crate::engine::commit::Outcome;
 use crate::engine::store::{Options, Store};
 use crate::error::ErrorKind;
+use crate::recovery::events::event::EventKind;
 use crate::recovery::points::selector::Selector;
 use crate::recovery::sessions::session::{Session, SessionState};
 use crate::state::ids::{BotId, SessionId};
+use crate::state::page::Page;
 use crate::state::queue::{ClaimOptions, ClaimOwner, NewTask, TaskState};
 
 struct Hive {
@@ -185,6 +187,25 @@ fn with_a_history_of_every_commit_the_return_of_claims_is_a_commit_of_it() {
     let before = store.at(Selector::At(noticed)).unwrap();
     let task = before.queue().list().next().unwrap().unwrap();
     assert_eq!((task.state, before.config().get("later").unwrap()), (TaskState::Ready, None));
+}
+
+#[test]
+fn the_event_of_an_acknowledged_crash_says_how_it_came_and_who_did_it() {
+    let ends: [(&str, fn(&Store)); 3] = [
+        ("person", |store| assert_eq!(store.clone().acting_as("cli:7").acknowledge_crashes().unwrap(), 1)),
+        ("shutdown_mark", |store| assert!(store.mark_shutdown().is_ok())),
+        ("clean_end", |store| store.clone().close().unwrap()),
+    ];
+    for (because, end) in ends {
+        let hive = Hive::new();
+        hive.leave_a_dead_session(900);
+        end(&hive.open());
+        let event = hive.open().view().unwrap().events().list(Page::newest(9)).unwrap();
+        let event = event.into_iter().find(|event| event.kind == EventKind::CrashAcknowledged).unwrap();
+        assert_eq!(event.details["because"], because);
+        let by = event.details["by"].as_str().unwrap().to_owned();
+        assert!(if because == "person" { by == "cli:7" } else { by.starts_with("process ") }, "{by}");
+    }
 }
 
 #[test]
