@@ -45,13 +45,13 @@ pub(crate) fn repair(from: &Path, into: &Store, log: LogIs, elsewhere: Option<&d
     scratch.push(".scratch");
     let own_name = fs::canonicalize(from).map_err(|error| Error::from(error).context(from.display()))?;
     let row = salvage::row_of_log(&file)?;
-    let (log, notes) = recover::rows_for_repair(row.as_deref(), &FolderOfStore::new(&own_name), log)?;
-    let salvaged = salvage::salvage(&file, &log, Path::new(&scratch), elsewhere)?;
+    let log = recover::rows_for_repair(row.as_deref(), &FolderOfStore::new(&own_name), log)?;
+    let salvaged = salvage::salvage(&file, &log.overlay, Path::new(&scratch), elsewhere)?;
     if salvaged.found_nothing()? {
         let message = format!("nothing of a store is left in {}", from.display());
         return Err(Error::new(ErrorKind::NotAStore, message));
     }
-    let mut report = rebuild::rebuild(salvaged, into)?;
-    report.notes.extend(notes);
+    let mut report = rebuild::rebuild(salvaged, into, &log.behind)?;
+    report.notes.extend(log.notes);
     Ok(report)
 }

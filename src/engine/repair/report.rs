@@ -56,7 +56,8 @@ pub struct LostRecord {
     pub key: String,
     /// The outcome for this record.
     pub outcome: RepairOutcome,
-    /// The epoch of the version to which it went back, or from which its past is lost.
+    /// The epoch of the version to which it went back, or from which its past is lost; 0 if
+    /// that is unknown.
     pub epoch: Epoch,
     #[serde(skip)]
     pub(crate) row: Vec<u8>,
@@ -74,6 +75,8 @@ pub enum RepairOutcome {
     FoundAgain,
     /// It has its present value, but at some points it has an earlier version, or is missing.
     PastLost,
+    /// It has the value from before the damage of the log, or is missing. A change behind the damage is lost.
+    NotApplied,
 }
 
 /// The content of a collection before the damage and now.
@@ -140,6 +143,9 @@ impl fmt::Display for RepairReport {
                 }
                 RepairOutcome::PastLost => {
                     writeln!(f, "{collection} {key}: its versions before epoch {epoch} are lost")?
+                }
+                RepairOutcome::NotApplied => {
+                    writeln!(f, "{collection} {key}: a change behind the damage of the log is lost")?
                 }
             }
         }
@@ -215,6 +221,7 @@ mod tests {
                 record("b", RepairOutcome::WentBack),
                 record("c", RepairOutcome::FoundAgain),
                 record("d", RepairOutcome::PastLost),
+                record("e", RepairOutcome::NotApplied),
             ],
             collections: vec![loss(Some(stats(2, 30)))],
             partial: vec![point(Some("p"), vec![loss(None)]), point(None, Vec::new())],
@@ -232,6 +239,7 @@ config a: lost, no sound version was left
 config b: went back to what it was in epoch 3
 config c: found again, as it was in epoch 3
 config d: its versions before epoch 3 are lost
+config e: a change behind the damage of the log is lost
 now config: records 1 of 2, bytes 10 of 30
 point p: config: records 1, bytes 10; the numbers before the damage are lost
 point 1970-01-01T00:00:00.000000+00:00: may have lost something

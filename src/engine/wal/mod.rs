@@ -13,9 +13,11 @@
 //! * `unsynced`: the thread that syncs entries of `Durability::System`
 //! * `status`, `kept`: the log as a person sees it; `of_store`: a store and its log
 //! * `search`: which entries of a log that is in use fit; `recover`: moves them into redb at an opening
+//! * `behind`: the whole entries behind damage, for the report of a repair
 
 mod appended;
 mod appending;
+mod behind;
 mod bell;
 mod checkpoint;
 #[cfg(test)]
@@ -54,6 +56,7 @@ mod way;
 mod write_set;
 mod writer;
 
+pub(crate) use self::behind::BehindDamage;
 pub(crate) use self::checkpoint::{Checkpointer, Mover};
 pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::behind::BehindDamage;
 use super::folder::LogFolder;
 use super::leftovers::{clear_or_say, load};
 use super::log::OpenedLog;
@@ -172,6 +173,16 @@ fn put_on_disk(folder: &dyn LogFolder, wal: &Wal, maps: &[Arc<SectionMap>], is_f
     find(folder, wal, is_fed, Damage::Refused)
 }
 
+/// The log of a damaged store, for a repair.
+pub(in crate::engine) struct LogForRepair {
+    /// Its rows, over those of the file.
+    pub(in crate::engine) overlay: Overlay,
+    /// The notes about it for the report.
+    pub(in crate::engine) notes: Vec<String>,
+    /// The entries behind its damage.
+    pub(in crate::engine) behind: BehindDamage,
+}
+
 /// The rows of a log for a repair, which puts them over the rows that are left in the pages of the file; and the notes
 /// about them for its report. Damage ends the log.
 ///
@@ -182,8 +193,8 @@ pub(in crate::engine) fn rows_for_repair(
     row: Option<&[u8]>,
     folder: &dyn LogFolder,
     log: LogIs,
-) -> Result<(Overlay, Vec<String>)> {
-    let mut notes = Vec::new();
+) -> Result<LogForRepair> {
+    let (mut notes, mut behind) = (Vec::new(), BehindDamage::default());
     let wal = Wal::read(row).unwrap_or_else(|error| {
         notes.push(error.to_string());
         None
@@ -202,6 +213,8 @@ pub(in crate::engine) fn rows_for_repair(
             let read = find(folder, &wal, false, Damage::Noted(&mut notes))?;
             if !notes.is_empty() {
                 notes.push(format!("acknowledged writes after number {} of the log are lost", read.number));
+                behind = BehindDamage::find(folder, &wal, read.number)?;
+                notes.extend(behind.show());
             }
             Overlay::new(Some(wal.id), read.maps.into(), read.number)
         }
@@ -213,7 +226,7 @@ pub(in crate::engine) fn rows_for_repair(
         }
         _ => Overlay::none(),
     };
-    Ok((overlay, notes))
+    Ok(LogForRepair { overlay, notes, behind })
 }
 
 /// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has

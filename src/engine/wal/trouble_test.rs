@@ -13,7 +13,7 @@ use crate::engine::feed::Fed;
 use crate::engine::options::{Sharing, VerifyOnOpen};
 use crate::engine::records::Records;
 use crate::engine::redb_file::StorageBackend;
-use crate::engine::repair::repair;
+use crate::engine::repair::{RepairOutcome, repair};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::disk::{Disk, DiskFile, EIO, Fault, Operation, Request};
@@ -336,6 +336,10 @@ fn a_repair_keeps_the_entries_before_damage_in_the_log_and_reports_the_loss() {
     assert!(report.notes[0].contains("an entry of the log is damaged"), "{report}");
     assert!(report.notes[1].starts_with("acknowledged writes after number"), "{report}");
     assert!(!report.to_string().contains("the log is incomplete or damaged"), "{report}");
+    // The entry behind it is whole. It is not applied, and is not passed over in silence either.
+    assert!(report.notes[2].starts_with("behind the damage of the log, 1 whole entries were not applied"), "{report}");
+    let lost: Vec<_> = report.lost.iter().map(|lost| (lost.key.as_str(), lost.outcome)).collect();
+    assert_eq!(lost, [("key 3", RepairOutcome::NotApplied)]);
     // Every byte: it never fails, and never gives what was not written.
     for at in (0..log.len()).step_by(97).take(40) {
         let mut other = log.clone();

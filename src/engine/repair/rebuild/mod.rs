@@ -28,6 +28,7 @@ use crate::engine::history::tally::{Tally, stats_of};
 use crate::engine::meta;
 use crate::engine::redb_file::scratch::{ContentKind, Fact, FactSource};
 use crate::engine::store::Store;
+use crate::engine::wal::BehindDamage;
 use crate::error::{ErrorKind, Result};
 
 /// The bytes of rows that one transaction writes.
@@ -41,16 +42,49 @@ const WAS_STANDBY: &str = "the damaged store was a copy that only its replica ch
 const WAS_OVERTAKEN: &str = "another machine has the history of the damaged store, so nobody wrote to it any more; the repaired \
                              one is a store of its own, and no replica knows of it";
 
+/// The names of the users' collections.
+type Names = BTreeMap<CollectionId, String>;
+
 type RawRow = (Table, Vec<u8>, Vec<u8>);
 
 /// Fills a new store.
-pub(in crate::engine::repair) fn rebuild(salvage: Salvage, into: &Store) -> Result<RepairReport> {
-    let report = fill(&salvage, into)?;
+pub(in crate::engine::repair) fn rebuild(
+    salvage: Salvage,
+    into: &Store,
+    behind: &BehindDamage,
+) -> Result<RepairReport> {
+    let mut report = fill(&salvage, into)?;
+    // Only now: they are no losses of the points, which are compared with their digests.
+    report.lost.extend(not_applied(&salvage, behind)?);
     // There may be as many as were lost, so they are not there twice.
     let Notes { pages, rows, healed, not_healed, .. } = salvage.notes;
     let healed = healed.into_iter().map(|(table, rows)| (table.name().to_owned(), rows)).collect();
     let notes = report.notes.into_iter().chain(not_healed).collect();
     Ok(RepairReport { pages, rows, healed, notes, ..report })
+}
+
+/// The records that only the log changed, behind its damage.
+fn not_applied(salvage: &Salvage, behind: &BehindDamage) -> Result<Vec<LostRecord>> {
+    let mut names = names(salvage)?;
+    for (name, bytes) in &behind.collections {
+        let id = meta::payload(Table::Collections, name, bytes).and_then(|id| meta::collection_number(&id));
+        if let (Ok(id), Ok(name)) = (id, String::from_utf8(name.clone())) {
+            names.entry(id).or_insert(name);
+        }
+    }
+    let records = behind.records.iter().map(|row| lost_record(&names, row, RepairOutcome::NotApplied, Epoch(0)));
+    Ok(records.collect())
+}
+
+fn lost_record(names: &Names, row: &[u8], outcome: RepairOutcome, epoch: Epoch) -> LostRecord {
+    let place = Place::of_record(row);
+    let key = place.key.escape_ascii().to_string();
+    LostRecord { collection: name_of(names, place.collection), key, outcome, epoch, row: row.to_vec() }
+}
+
+fn name_of(names: &Names, collection: CollectionId) -> String {
+    let name = collection.built_in_name().or_else(|| names.get(&collection).map(String::as_str));
+    name.map_or_else(|| format!("#{}", collection.0), str::to_owned)
 }
 
 fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
@@ -89,7 +123,7 @@ fn fill(salvage: &Salvage, into: &Store) -> Result<RepairReport> {
 struct Rebuild<'a> {
     salvage: &'a Salvage,
     into: &'a Store,
-    names: BTreeMap<CollectionId, String>,
+    names: Names,
     members: &'a Members,
     tally: Tally,
     batch: Vec<RawRow>,
@@ -145,14 +179,7 @@ impl Rebuild<'_> {
     }
 
     fn lose(&mut self, row: &[u8], outcome: RepairOutcome, epoch: Epoch) {
-        let place = Place::of_record(row);
-        self.report.lost.push(LostRecord {
-            collection: self.name(place.collection),
-            key: place.key.escape_ascii().to_string(),
-            outcome,
-            epoch,
-            row: row.to_vec(),
-        });
+        self.report.lost.push(lost_record(&self.names, row, outcome, epoch));
     }
 
     /// Records of which nothing at all was sound.
@@ -217,8 +244,7 @@ impl Rebuild<'_> {
     }
 
     fn name(&self, collection: CollectionId) -> String {
-        let name = collection.built_in_name().or_else(|| self.names.get(&collection).map(String::as_str));
-        name.map_or_else(|| format!("#{}", collection.0), str::to_owned)
+        name_of(&self.names, collection)
     }
 
     fn push_payload(&mut self, table: Table, key: &[u8], payload: &[u8]) -> Result<()> {
