@@ -299,6 +299,12 @@ impl std::error::Error for Error {
     }
 }
 
+/// Whether the disk, a quota, or the limit of a file's size has no room for more.
+pub(crate) fn is_no_room(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// Whether a process has as many files open as it may, or all processes together have.
 fn is_too_many_files(error: &std::io::Error) -> bool {
     cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
@@ -307,10 +313,14 @@ fn is_too_many_files(error: &std::io::Error) -> bool {
 impl From<std::io::Error> for Error {
     fn from(source: std::io::Error) -> Self {
         let kind = match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => ErrorKind::Full,
+            kind if is_no_room(kind) => ErrorKind::Full,
             _ => ErrorKind::Io,
         };
-        let way_out = if is_too_many_files(&source) { "; raise the limit, as with ulimit -n 1024" } else { "" };
+        let way_out = match source.kind() {
+            std::io::ErrorKind::FileTooLarge => "; raise the limit of the size of a file, as with ulimit -f unlimited",
+            _ if is_too_many_files(&source) => "; raise the limit, as with ulimit -n 1024",
+            _ => "",
+        };
         Self::new(kind, format!("{source}{way_out}")).with_source(source)
     }
 }

@@ -63,6 +63,35 @@ fn a_service_goes_on_by_itself_once_a_full_disk_has_room_and_nothing_acknowledge
     assert!(hive.ok(&["check", "--store", store]).starts_with("sound: "));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_value_beyond_the_limit_of_a_file_is_an_error_and_does_not_end_the_service() {
+    let hive = Hive::new();
+    let off = ["--backup-interval", "off", "--archive-every", "off", "--min-free", "0"];
+    // In blocks of 512 bytes or of 1 KiB, as the shell has them.
+    let service = Service::within(&hive, "ulimit -f 32768", &off);
+    let long = json!("x".repeat(1 << 20));
+    let record = |number: usize| format!("/api/collections/long/{number}");
+    let mut written = 0;
+    let refused = loop {
+        let answer = service.put(&record(written), &long);
+        if answer.status != 200 {
+            break answer;
+        }
+        written += 1;
+        assert!(written < 100, "the limit was never met");
+    };
+    assert!([500, 503, 507].contains(&refused.status), "{refused}");
+    service.until("it answers again", |service| service.get(&record(0)).status == 200);
+    assert_eq!(service.get("/livez").body, "ok\n");
+    for number in 0..written {
+        assert_eq!(service.get(&record(number)).ok()["value"], long, "an acknowledged record was lost");
+    }
+    // Whether it can close cleanly depends on the room that is left.
+    let (code, said) = service.stop("-TERM");
+    assert!(code.is_some(), "a signal ended it: {said}");
+}
+
 #[test]
 fn a_damaged_page_costs_what_lies_on_it_and_everything_else_goes_on() {
     let hive = Hive::new();

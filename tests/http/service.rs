@@ -60,9 +60,14 @@ impl Service {
 
     /// The same with a limit of file descriptors.
     pub fn with_descriptors(hive: &Hive, descriptors: u32) -> Self {
-        let serve = hive.command(&["serve", "--json", "--listen", "127.0.0.1:0"]);
+        Self::within(hive, &format!("ulimit -n {descriptors}"), &[])
+    }
+
+    /// The same with a limit that the shell sets.
+    pub fn within(hive: &Hive, limit: &str, arguments: &[&str]) -> Self {
+        let serve = hive.command(&[&["serve", "--json", "--listen", "127.0.0.1:0"], arguments].concat());
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]);
+        command.args(["-c", &format!("{limit}; exec \"$0\" \"$@\"")]);
         command.arg(serve.get_program()).args(serve.get_args()).stdin(Stdio::null());
         for (name, value) in serve.get_envs() {
             match value {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_no_room};
 use crate::files::{self, Rights};
 
 const BYTES: usize = 4 << 20;
@@ -87,7 +87,7 @@ pub(crate) fn is_full(error: &Error) -> bool {
         Some(error)
     })
     .any(|error| match error.downcast_ref::<std::io::Error>() {
-        Some(error) => matches!(error.kind(), IoKind::StorageFull | IoKind::QuotaExceeded),
+        Some(error) => is_no_room(error.kind()),
         None => error.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Full),
     })
 }

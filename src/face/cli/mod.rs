@@ -5,7 +5,8 @@
 //!   `input`: files and standard input
 //! * `message_filter`: the filters of `get` for chat and audit; `value`, `rules`: types of options
 //! * `output`, `table`, `columns`, `screen`, `shown`, `progress`: the output of verbs
-//! * `interrupt`: Ctrl-C in a verb that ends at once; `signals`: in a verb that cleans up first
+//! * `interrupt`: Ctrl-C in a verb that ends at once, and files that may not grow; `signals`: Ctrl-C in a verb that
+//!   cleans up first
 //! * the others: a verb, or a verb and its counterpart (`restore` and `undo`), with their options and output
 
 mod adopt;
@@ -86,6 +87,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (access, Global { store, json, quiet, wide, .. }) = (cli.global.access(), cli.global);
     trace(quiet);
     hush_contained_panics();
+    interrupt::long_files_are_errors();
     if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }
