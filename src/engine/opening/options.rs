@@ -84,7 +84,7 @@ impl FromStr for Durability {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VerifyOnOpen {
     /// When no other process has the file open, and it is small (up to 64 MiB, about 0.1 s) or was last written on
-    /// another host.
+    /// another host. A file with a damaged page is refused then, so that nobody writes to it unawares.
     #[default]
     Auto,
     /// Always: about 2.1 s per GB.
@@ -217,7 +217,8 @@ impl Options {
     }
 
     /// Seals every commit of this process as an unnamed point, so that any commit of the last `window` can be read and
-    /// restored by its time. At most 100,000 are kept, the oldest merged first.
+    /// restored by its time. At most 100,000 are kept, the oldest merged first. A process that opens the same store
+    /// without this seals none: its commits belong to the next sealed one of another process.
     #[must_use]
     pub fn history(mut self, window: Duration) -> Self {
         self.history = Some(window);

@@ -101,8 +101,9 @@ fn storage(error: redb::StorageError) -> Error {
     match error {
         redb::StorageError::Io(source) => source.into(),
         redb::StorageError::Corrupted(what) => {
-            Error::damaged(format!("pages of the file are damaged; repair the store: {what}"))
-                .with_hint(Hint::RepairStore)
+            // In the words of redb, which say nothing to a person.
+            tracing::debug!(what, "redb found damage");
+            Error::damaged("pages of the file are damaged; repair the store").with_hint(Hint::RepairStore)
         }
         redb::StorageError::ValueTooLarge(bytes) => Error::invalid(format!("a value is too long: bytes={bytes}")),
         redb::StorageError::DatabaseClosed => End::Closed.error(),

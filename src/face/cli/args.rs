@@ -100,6 +100,10 @@ pub(super) struct Global {
     /// Show ids and times in full on a terminal too, even if lines become longer than it
     #[arg(long, global = true, env = "HIVEKEEP_WIDE", value_parser = FalseyValueParser::new())]
     pub(super) wide: bool,
+    /// Read a store with damaged pages: its pages are not compared when it is opened. Only for verbs that read. A
+    /// record is still verified when it is read, but a list may lack records to which only a damaged page leads
+    #[arg(long, global = true)]
+    pub(super) unverified: bool,
 }
 
 impl Global {
@@ -208,6 +212,9 @@ impl Verb {
     pub(super) fn run_where_it_works(self, context: &mut Context) -> Result<Exit> {
         if let Some(why) = self.needs_file() {
             context.needs_file("this verb", why)?;
+        }
+        if self.needs_file().is_some() || matches!(self, Self::Check(_)) {
+            context.refuse_unverified()?;
         }
         let is_of_store = self.is_of_store();
         let result = self.run(context);

@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-#[cfg(feature = "replica")]
-use crate::VerifyOnOpen;
 use crate::duration;
 use crate::face::cli::output::Output;
 use crate::face::cli::target::{Seen, StoreLocation, Target};
 use crate::face::remote::{Access, Client};
 #[cfg(feature = "replica")]
 use crate::text::in_shell;
-use crate::{Error, Options, Resolved, Result, Selector, Store, show_time};
+use crate::{Error, Options, Resolved, Result, Selector, Store, VerifyOnOpen, show_time};
 
 /// A store for the changes of the user of the program.
 pub(super) fn acting(store: Store) -> Store {
@@ -40,6 +38,8 @@ pub(super) struct Context {
     pub(super) out: Output,
     place: StoreLocation,
     access: Access,
+    /// Whether a file with damaged pages is read.
+    unverified: bool,
 }
 
 impl Context {
@@ -58,7 +58,22 @@ impl Context {
             out,
             place,
             access,
+            unverified: false,
         }
+    }
+
+    /// The same, which reads files with damaged pages too.
+    pub(super) fn unverified(self, unverified: bool) -> Self {
+        Self { unverified, ..self }
+    }
+
+    /// Refuses to read a file with damaged pages: a verb that changes it could make the damage worse, and others open
+    /// it in a way of their own.
+    pub(super) fn refuse_unverified(&self) -> Result<()> {
+        if self.unverified {
+            return Err(Error::invalid("--unverified is for verbs that only read the file of a store, such as get"));
+        }
+        Ok(())
     }
 
     /// Refuses a verb, or an option of one, that needs the file of the store, where a service keeps it.
@@ -93,13 +108,14 @@ impl Context {
     /// Opens the store read-only, which leaves no trace, or asks the service.
     pub(super) fn reach(&self) -> Result<Target> {
         match self.client()? {
-            Some(client) => Ok(Target::There(client)),
+            Some(client) => self.refuse_unverified().map(|()| Target::There(client)),
             None => self.look().map(Target::Here),
         }
     }
 
     /// Opens the store to change it, or asks the service.
     pub(super) fn reach_to_change(&self) -> Result<Target> {
+        self.refuse_unverified()?;
         match self.client()? {
             Some(client) => Ok(Target::There(client)),
             None => self.options().open(&self.path).map(|store| Target::Here(acting(store))),
@@ -116,7 +132,9 @@ impl Context {
 
     /// Opens the file of the store read-only, which leaves no trace.
     pub(super) fn look(&self) -> Result<Store> {
-        self.options().read_only(true).open(&self.path)
+        let options = self.options().read_only(true);
+        let options = if self.unverified { options.verify_on_open(VerifyOnOpen::Never) } else { options };
+        options.open(&self.path)
     }
 
     /// The next step at damage, if the store has a replica, and the row that names it can still be read.

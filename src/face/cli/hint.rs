@@ -12,7 +12,10 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::MakePoint => "hivekeep point create",
         Hint::ReleasePoint => "hivekeep point release POINT",
         Hint::CheckStore => "hivekeep check lists all damage",
-        Hint::RepairStore => "hivekeep repair --dry-run shows what a repair would keep",
+        Hint::RepairStore => {
+            "hivekeep repair --dry-run shows what a repair would keep; hivekeep --unverified get COLLECTION reads what is \
+             left"
+        }
         Hint::AllowPartial { command } => return format!("hivekeep point show, then {command}"),
         Hint::AllowPartialImport => "to import what is left of it: --partial",
         Hint::DiscardLaterWork => "to undo it anyway: hivekeep undo --discard",

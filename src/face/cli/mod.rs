@@ -84,14 +84,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return not_understood(error, &arguments),
     };
-    let (access, Global { store, json, quiet, wide, .. }) = (cli.global.access(), cli.global);
+    let (access, Global { store, json, quiet, wide, unverified, .. }) = (cli.global.access(), cli.global);
     trace(quiet);
     hush_contained_panics();
     interrupt::long_files_are_errors();
     if !cli.verb.minds_signals() {
         interrupt::ends_the_program();
     }
-    let mut context = Context::new(store, access, Output::new(json, quiet, wide));
+    let mut context = Context::new(store, access, Output::new(json, quiet, wide)).unverified(unverified);
     let result = cli.verb.run_where_it_works(&mut context);
     context.out.finish(result).into()
 }
