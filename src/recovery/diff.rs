@@ -17,9 +17,10 @@ use crate::engine::store::Store;
 use crate::engine::value;
 use crate::engine::view::View;
 use crate::error::Result;
+use crate::recovery::points::lost::LostRows;
 use crate::recovery::points::names::{Names, names};
 use crate::recovery::points::selector::Selector;
-use crate::state::show::{Show, Shown};
+use crate::state::show::{Show, Shown, bare_key};
 use crate::text::OneLine;
 
 /// The differences, by collection and key.
@@ -54,7 +55,7 @@ pub enum ChangeKind {
     Changed,
     /// The record is absent now.
     Removed,
-    /// One of the points lost the record in a repair, so the change is unknown.
+    /// One of the points lost the record in a repair, so the change is unknown. Both values may be null.
     Lost,
 }
 
@@ -100,6 +101,11 @@ impl Change {
 }
 
 impl Diff {
+    /// Whether a repair lost a record, so that its change is unknown.
+    pub fn is_partial(&self) -> bool {
+        self.changes.iter().any(|change| change.change == ChangeKind::Lost)
+    }
+
     /// The numbers of records that differ in each collection.
     pub fn counts(&self) -> BTreeMap<String, Counts> {
         let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
@@ -121,8 +127,15 @@ impl fmt::Display for Diff {
                 ChangeKind::Removed => write!(f, "{}", OneLine(format_args!("- {collection}/{key} {before}")))?,
                 ChangeKind::Lost => {
                     let value = if before.is_null() { after } else { before };
-                    let line = format_args!("? {collection}/{key} {value} (a repair lost the other value)");
-                    write!(f, "{}", OneLine(line))?;
+                    match value {
+                        Value::Null => {
+                            write!(f, "{}", OneLine(format_args!("? {collection}/{key} (a repair lost it)")))?
+                        }
+                        value => {
+                            let line = format_args!("? {collection}/{key} {value} (a repair lost the other value)");
+                            write!(f, "{}", OneLine(line))?;
+                        }
+                    }
                 }
                 ChangeKind::Changed => {
                     write!(f, "{}", OneLine(format_args!("~ {collection}/{key} {}", Members(before, after))))?;
@@ -204,8 +217,16 @@ impl Store {
             }
             change.into_iter().for_each(&mut each);
             Ok(())
-        })
+        })?;
+        view.each_lost_at_both((from, &lost_old), (to, &lost_new), |row| each(lost_at_both(&names, row)))
     }
+}
+
+/// A record whose two values are unknown, or one of them while the other is absent: nothing of it differs.
+pub(super) fn lost_at_both(names: &Names, row: &[u8]) -> Change {
+    let Place { collection, key, .. } = Place::of_record(row);
+    let (collection, key) = (names.of(collection), bare_key(collection, key));
+    Change { collection, key, change: ChangeKind::Lost, before: Value::Null, after: Value::Null }
 }
 
 /// Shows a row of a difference for people. It shows nothing for the pieces of long values, which belong to their
@@ -244,6 +265,21 @@ pub(crate) fn kind(before: bool, after: bool) -> ChangeKind {
 }
 
 impl View {
+    /// Calls `each` for every row of a record that is absent at both points, and that one of them lost in a repair.
+    pub(super) fn each_lost_at_both(
+        &self,
+        (from, lost_from): (Epoch, &LostRows),
+        (to, lost_to): (Epoch, &LostRows),
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<()> {
+        for row in lost_from.with(lost_to) {
+            if self.is_absent_at(row, from)? && self.is_absent_at(row, to)? {
+                each(row);
+            }
+        }
+        Ok(())
+    }
+
     /// Calls `differs` for every key whose value differs between a point and a later one, with both values. A pre-image
     /// between the two counts if and only if its birth is at or before the earlier point (S2). There is exactly one
     /// such row for each key that changed, so no set of seen keys is needed.

@@ -11,7 +11,7 @@ use crate::engine::records::foreign_cursor;
 use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
 use crate::error::Result;
-use crate::recovery::diff::{Change, ChangeKind, Counts, change, kind};
+use crate::recovery::diff::{Change, ChangeKind, Counts, change, kind, lost_at_both};
 use crate::recovery::points::names::names;
 use crate::recovery::points::selector::Selector;
 use crate::state::page::{PAGE_BYTES, weight_of};
@@ -129,9 +129,24 @@ impl Store {
             }
             Ok(())
         })?;
+        view.each_lost_at_both((from, &lost_old), (to, &lost_new), |row| {
+            page.total += 1;
+            let Place { collection, key, .. } = Place::of_record(row);
+            if fits(collection, key) && after_row.as_ref().is_none_or(|last| row > last.as_slice()) {
+                met.insert(row.to_vec(), Met { before: None, after: None, is_lost: true });
+                if met.len() > limit {
+                    bytes -= met.pop_last().map_or(0, |(_, met): (_, Met)| met.weight());
+                    more = true;
+                }
+            }
+        })?;
         page.counts.retain(|_, counts| counts.total() > 0);
         page.next = met.last_key_value().filter(|_| more).map(|(row, _)| hex(row));
         for (row, Met { before, after, is_lost }) in met {
+            if before.is_none() && after.is_none() {
+                page.changes.push(lost_at_both(&names, &row));
+                continue;
+            }
             let mut shown = change(&names, &row, (&mut old, before), (&mut new, after))?;
             if let Some(shown) = shown.as_mut().filter(|_| is_lost) {
                 shown.change = ChangeKind::Lost;

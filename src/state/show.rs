@@ -59,6 +59,16 @@ impl<'r, R: Records> Show<'r, R> {
     }
 }
 
+/// Shows the key of a record that is not there, so that nothing but its stored key is known. A part of a document has
+/// no other name then.
+pub(crate) fn bare_key(collection: CollectionId, key: &[u8]) -> String {
+    match (collection, <[u8; 8]>::try_from(key)) {
+        (CollectionId::CHAT, Ok(number)) => u64::from_be_bytes(number).to_string(),
+        (CollectionId::DOCUMENTS | CollectionId::ASSIGNMENTS, _) => key.escape_ascii().to_string(),
+        _ => text(key),
+    }
+}
+
 fn to_json<T: serde::Serialize>(value: &T) -> Result<Value> {
     serde_json::to_value(value).map_err(|source| Error::damaged("a record cannot be shown as JSON").with_source(source))
 }

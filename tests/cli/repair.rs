@@ -122,6 +122,16 @@ fn a_partial_point_is_marked_and_restored_only_on_request() {
             point["id"].as_str().unwrap()
         )
     );
+    for json in [&[][..], &["--json"]] {
+        let list = hive.run(&[&at(&["get", "config", "--at", "latest"])[..], json].concat()).with(3);
+        assert!(list.out.contains("limit") && list.err.ends_with("the list leaves them out; known keys: secret\n"));
+    }
+    hive.ok(&at(&["get", "registry", "--at", "latest"]));
+    hive.ok(&at(&["queue", "list", "--at", "latest"]));
+    let diff = hive.run(&at(&["point", "diff", "latest"])).with(3);
+    assert_eq!(diff.out, "? config/secret (a repair lost it)\n");
+    let diff = hive.run(&at(&["point", "diff", "latest", "--json"])).with(3);
+    assert!(diff.out.contains("\"partial\": true") && diff.out.contains("\"change\": \"lost\""), "{diff:?}");
     let plan = hive.run(&at(&["restore", "latest", "--dry-run"])).with(0);
     assert!(plan.out.contains("a repair lost part of that point"), "{plan:?}");
     assert!(plan.out.contains("; to restore what is left of it, allow a partial restore\n"), "{plan:?}");
@@ -160,6 +170,24 @@ fn a_store_in_use_and_a_file_that_is_not_a_store_are_not_repaired() {
     let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["h.redb", "h.redb.reserve", "h.redb.sessions", "h.repaired.redb"]);
+}
+
+#[test]
+fn a_small_closed_store_with_a_damaged_page_is_refused_unless_it_is_read_unverified() {
+    let hive = with_history();
+    damage(&hive, b"the second one");
+    let refused = hive.run(&["get", "config", "limit"]).with(4);
+    assert!(refused.err.starts_with("error: pages of the file are damaged; repair the store\nhint: "), "{refused:?}");
+    assert!(refused.err.contains("hivekeep repair --dry-run") && refused.err.contains("--unverified"), "{refused:?}");
+    let before = fs::read(hive.path()).unwrap();
+    assert_eq!(hive.ok(&["--unverified", "get", "config", "limit"]), "5\n");
+    assert!(hive.ok(&["--unverified", "queue", "list"]).contains("build"));
+    hive.run(&["--unverified", "get", "config", "secret"]).with(4);
+    for verb in [&["put", "config", "limit", "6"][..], &["check"], &["compact"], &["restore", "latest"]] {
+        let said = hive.refused(&[&["--unverified"], verb].concat(), 2);
+        assert!(said.starts_with("--unverified is for verbs that only read"), "{said}");
+    }
+    assert_eq!(fs::read(hive.path()).unwrap(), before, "a read changes nothing");
 }
 
 /// A store over 64 MiB, whose pages are not verified when it is opened; returns its file.

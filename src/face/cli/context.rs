@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::duration;
+use crate::face::cli::exit::Exit;
 use crate::face::cli::output::Output;
 use crate::face::cli::target::{Seen, StoreLocation, Target};
 use crate::face::remote::{Access, Client};
@@ -196,6 +197,20 @@ impl Context {
     /// The state of a selector. If the selector is a time, reports which point it resolved to.
     pub(super) fn see<'t>(&self, target: &'t Target, at: &Selector) -> Result<Seen<'t>> {
         target.see(at, |resolved| self.tell_point(at, resolved))
+    }
+
+    /// How a list of a point ends: in part, if a repair lost records of the collection there.
+    pub(super) fn listed(&mut self, seen: &Seen<'_>, collection: &str) -> Result<Exit> {
+        let Some(lost) = seen.lost_of(collection)? else { return Ok(Exit::Done) };
+        self.out.flush()?;
+        let keys = match lost.as_slice() {
+            [] => String::new(),
+            keys => format!("; known keys: {}", keys.join(", ")),
+        };
+        self.out.complain(format_args!(
+            "partial: a repair lost records of {collection} at that point, and the list leaves them out{keys}"
+        ));
+        Ok(Exit::InPart)
     }
 
     /// If a selector is a time, reports which point it resolved to.

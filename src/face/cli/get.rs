@@ -19,7 +19,7 @@ use crate::{Assignment, Error, Result, Selector};
 ///
 /// With --json, registry, queue, config, documents and your own collections are objects by key, assignments are an
 /// object by bot with arrays of tasks, chat and audit are arrays. The audit trail is always shown as it is now, even
-/// with --at.
+/// with --at. Exit code 3 means that a repair lost records at that point, so that the list leaves them out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -66,6 +66,7 @@ impl Get {
                     self.filter.refuse(&self.collection)?;
                 }
                 all(&seen, target.now(), collection, &self.filter, &mut context.out)?;
+                return context.listed(&seen, canonical(&self.collection));
             }
         }
         Ok(Exit::Done)
@@ -96,6 +97,11 @@ impl<'n> Collection<'n> {
             name => Self::Other(name),
         }
     }
+}
+
+/// The name of a collection that has two.
+fn canonical(name: &str) -> &str {
+    if name == "bot_assignments" { "assignments" } else { name }
 }
 
 /// Every record of a collection, written as it is read.

@@ -201,7 +201,7 @@ fn show(out: &mut Output, Weighed { point, frees }: &Weighed) -> Result<()> {
 
 /// Show the changes from one restore point to another, or to now
 ///
-/// + marks an added record, - a removed one, ~ a changed one.
+/// + marks an added record, - a removed one, ~ a changed one, ? one that a repair lost (exit code 3).
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -222,6 +222,7 @@ struct Diff {
 struct ShownDiff {
     from: String,
     to: String,
+    partial: bool,
     counts: BTreeMap<String, Counts>,
     changes: Vec<Change>,
 }
@@ -232,20 +233,25 @@ impl Diff {
         context.tell(&target, &self.from)?;
         context.tell(&target, &self.to)?;
         let diff = target.diff(&self.from, &self.to)?;
+        let partial = diff.is_partial();
         if context.out.is_json() {
             let name = |selector: &Selector| match selector {
                 Selector::Now => Ok("now".to_owned()),
                 selector => target.point(selector).map(|point| point.to_string()),
             };
             let (from, to) = (name(&self.from)?, name(&self.to)?);
-            context.out.json(&ShownDiff { from, to, counts: diff.counts(), changes: diff.changes })?;
+            context.out.json(&ShownDiff { from, to, partial, counts: diff.counts(), changes: diff.changes })?;
         } else {
             context.out.text(&diff)?;
             if diff.changes.is_empty() {
                 context.out.message("nothing differs");
             }
         }
-        Ok(Exit::Done)
+        if partial {
+            context.out.flush()?;
+            context.out.complain("partial: a repair lost records, so their changes are unknown");
+        }
+        Ok(if partial { Exit::InPart } else { Exit::Done })
     }
 }
 

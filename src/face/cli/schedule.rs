@@ -158,7 +158,7 @@ impl List {
         let target = context.reach()?;
         let seen = context.see(&target, &self.at)?;
         context.out.list(seen.schedules()?)?;
-        Ok(Exit::Done)
+        context.listed(&seen, "schedules")
     }
 }
 

@@ -82,10 +82,25 @@ pub(super) async fn list(
         fitting(part.limit, |limit| {
             let (mut items, next) = read(&view, &part, limit)?;
             items.iter_mut().for_each(|item| shorten_fields(item, short, IN_LIST));
-            Ok(json!({ name: items, "next": next }))
+            let mut answer = json!({ name: items, "next": next });
+            if let Some(lost) = view.lost_of(collection_of(name))? {
+                answer["partial"] = true.into();
+                answer["lost"] = lost.into();
+            }
+            Ok(answer)
         })
     })
     .await
+}
+
+/// The collection that a list is of.
+fn collection_of(list: &'static str) -> &'static str {
+    match list {
+        "bots" => "registry",
+        "messages" => "chat",
+        "tasks" => "queue",
+        own => own,
+    }
 }
 
 /// An answer of as many items as fit.

@@ -5,14 +5,18 @@ use std::collections::BTreeSet;
 use crate::engine::digest::Stats;
 use crate::engine::epoch::Epoch;
 use crate::engine::frame::State;
-use crate::engine::point::{Manifest, Scope};
+use crate::engine::point::{Lost, Manifest, Scope};
 use crate::engine::records::Records;
-use crate::engine::schema::CollectionId;
+use crate::engine::schema::{CollectionId, Place};
 use crate::engine::value::in_frame;
 use crate::engine::view::View;
 use crate::error::{Error, Hint, Result};
 use crate::recovery::points::names::names;
 use crate::state::restored_together;
+use crate::state::show::bare_key;
+
+/// The most keys of lost records that are shown beside a list.
+const KEYS_SHOWN: usize = 100;
 
 /// The row keys of the records that one point is known to have lost in a repair.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +30,12 @@ impl LostRows {
 
     pub(crate) fn contains(&self, row: &[u8]) -> bool {
         self.0.contains(row)
+    }
+
+    /// The rows of records that one of the two lost.
+    pub(crate) fn with<'r>(&'r self, other: &'r Self) -> impl Iterator<Item = &'r [u8]> {
+        let is_record = |row: &&[u8]| Place::of_record(row).collection != CollectionId::CHUNKS;
+        self.0.union(&other.0).map(Vec::as_slice).filter(is_record)
     }
 }
 
@@ -41,11 +51,7 @@ impl Spared {
         for row in view.lost_rows(point)?.0 {
             // A document with lost rows is put together from the remaining rows.
             let is_document = CollectionId::split_row_key(&row).is_some_and(|(id, _)| id == CollectionId::DOCUMENTS);
-            let is_absent = match view.state_at(&row, point)? {
-                Some(found) => found.frame(&row)?.state == State::Absent,
-                None => true,
-            };
-            if !is_document && is_absent {
+            if !is_document && view.is_absent_at(&row, point)? {
                 rows.push(row);
             }
         }
@@ -88,6 +94,34 @@ impl View {
     pub(crate) fn lost_rows(&self, point: Epoch) -> Result<LostRows> {
         let manifest = if point == Epoch::NOW { None } else { self.manifest(point)? };
         Ok(manifest.as_ref().map(LostRows::of).unwrap_or_default())
+    }
+
+    /// Whether the record of a row is absent at a point.
+    pub(crate) fn is_absent_at(&self, row: &[u8], point: Epoch) -> Result<bool> {
+        match self.state_at(row, point)? {
+            Some(found) => Ok(found.frame(row)?.state == State::Absent),
+            None => Ok(true),
+        }
+    }
+
+    /// The keys of the records of a collection that the point of this view is known to have lost in a repair, at most a
+    /// hundred. Lists leave these records out. None if the point has lost nothing of the collection; empty if it may
+    /// have lost records of unknown keys.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` and `Io`, as reading has them.
+    pub fn lost_of(&self, collection: &str) -> Result<Option<Vec<String>>> {
+        if self.at() == Epoch::NOW {
+            return Ok(None);
+        }
+        let Some(manifest) = self.manifest(self.at())? else {
+            return Ok(self.point(self.at())?.partial.then(Vec::new));
+        };
+        let id = names(self)?.id(collection);
+        let lost = manifest.lost.iter().find(|lost| Some(lost.collection) == id);
+        let keys = |lost: &Lost| lost.keys.iter().take(KEYS_SHOWN).map(|key| bare_key(lost.collection, key)).collect();
+        Ok(lost.map(keys))
     }
 
     /// Returns `missing` as the reason why a record is not found, or `Damaged` if the point lost the record in a

@@ -9,6 +9,7 @@ use crate::engine::point::Lost;
 use crate::engine::schema::CollectionId;
 use crate::error::Hint;
 use crate::recovery::backups::Kind;
+use crate::recovery::diff_page::DiffFilter;
 use crate::recovery::points::make::PointRequest;
 use crate::recovery::points::point::Point;
 use crate::recovery::points::selector::Selector;
@@ -125,8 +126,22 @@ fn a_restore_of_a_partial_point_does_not_change_records_that_are_known_to_be_los
 fn a_record_that_a_point_lost_in_a_repair_is_shown_as_lost_and_not_as_absent() {
     let (hive, point) = lost_and_changed();
     let diff = hive.store.diff(&point, Selector::Now).unwrap();
-    let shown = "~ config/a 1 -> 2\n? config/lost 2 (a repair lost the other value)\n+ config/new 2\n";
+    let shown = "~ config/a 1 -> 2\n? config/lost 2 (a repair lost the other value)\n\
+                 ? config/never (a repair lost it)\n+ config/new 2\n";
     assert_eq!(diff.to_string(), shown);
+    assert!(diff.is_partial());
+    let (mut paged, mut cursor) = (Vec::new(), None);
+    loop {
+        let ends = (Selector::from(&point), Selector::Now);
+        let page = hive.store.diff_page(ends, &DiffFilter::default(), cursor.as_deref(), 1).unwrap();
+        assert_eq!((page.changes.len(), page.total), (1, 4));
+        paged.extend(page.changes);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(paged, diff.changes);
     let counts = diff.counts()["config"];
     assert_eq!((counts.added, counts.changed, counts.removed), (1, 1, 0));
 
@@ -137,6 +152,8 @@ fn a_record_that_a_point_lost_in_a_repair_is_shown_as_lost_and_not_as_absent() {
     assert_eq!(hive.view().versions("config", "unknown", 10).unwrap_err().kind(), crate::ErrorKind::NotFound);
 
     let there = hive.store.at(&point).unwrap();
+    assert_eq!(there.lost_of("config").unwrap(), Some(vec!["lost".to_owned(), "never".to_owned()]));
+    assert_eq!((there.lost_of("queue").unwrap(), hive.view().lost_of("config").unwrap()), (None, None));
     let why = |key| there.lost_or("config", key, crate::Error::not_found("no such key")).kind();
     assert_eq!((why("lost"), why("new")), (crate::ErrorKind::Damaged, crate::ErrorKind::NotFound));
 }

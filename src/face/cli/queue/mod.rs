@@ -156,7 +156,7 @@ impl List {
             return Err(Error::invalid("a list with aging has all ready tasks; leave --aging or the filter out"));
         }
         context.out.list(seen.tasks(filter, self.aging)?.take(self.limit.unwrap_or(usize::MAX)))?;
-        Ok(Exit::Done)
+        context.listed(&seen, "queue")
     }
 }
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 use crate::face::cli::target::{Items, Target, listed, refuse};
 use crate::face::remote::{Ask, Client, Told};
 use crate::{
-    Assignment, AuditFilter, Bot, BotId, ChatFilter, ClaimOptions, DocumentId, Entry, Error, Message, Page, Result,
-    Selector, Task, TaskFilter, TaskId, Version, View, duration, show_time,
+    Assignment, AuditFilter, Bot, BotId, ChatFilter, ClaimOptions, DocumentId, Entry, Error, Message, Page, Point,
+    Result, Selector, Task, TaskFilter, TaskId, Version, View, duration, show_time,
 };
 
 /// The number of tasks that are read at a time.
@@ -205,6 +205,19 @@ impl Seen<'_> {
             Self::There { client, at } => {
                 let ask = Ask::get(&["api", "collections", collection, key]).with("at", at.as_ref());
                 Ok(Some(client.ask(&ask)?["value"].take()))
+            }
+        }
+    }
+
+    /// The keys of records of a collection that a repair lost at the point; none if nothing of it is lost.
+    pub(in crate::face::cli) fn lost_of(&self, collection: &str) -> Result<Option<Vec<String>>> {
+        match self {
+            Self::Here(view) => view.lost_of(collection),
+            Self::There { at: None, .. } => Ok(None),
+            Self::There { client, at: Some(at) } => {
+                let mut point: Point = client.told(client.ask(&Ask::get(&["api", "points", at]))?)?;
+                let lost = point.lost.remove(collection).map(|loss| loss.keys);
+                Ok(lost.or_else(|| (point.partial && point.lost.is_empty()).then(Vec::new)))
             }
         }
     }
