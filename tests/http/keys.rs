@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::described::operations_with_roles;
-use crate::service::{Answer, Service};
+use crate::service::{Answer, Service, secret};
 use crate::util::Hive;
 
 const ROLES: [&str; 4] = ["reader", "bot", "operator", "admin"];
@@ -207,6 +207,22 @@ fn the_token_is_worth_the_key_of_an_admin_beside_the_keys() {
     let me = ask(&service, "GET", "/api/me", &bearer(token)).ok();
     assert_eq!((&me["role"], &me["key"]), (&json!("admin"), &json!("token")));
     ask(&service, "GET", "/api/keys", &bearer(token)).ok();
+}
+
+#[test]
+fn a_bot_registers_itself_on_the_command_line_and_nobody_else() {
+    let hive = Hive::new();
+    let key = secret(&hive, "bot.key", &add(&hive, "A", "bot"));
+    let service = Service::start(&hive, &[]);
+    let url = service.url();
+    let by_bot = |rest: &[&str]| hive.run(&[&["--store", &url, "--key-file", key.to_str().unwrap()], rest].concat());
+    by_bot(&["put", "registry", "A", r#"{"port": 8001}"#]).with(0);
+    assert_eq!(hive.json(&["get", "registry", "A"])["port"], 8001);
+    for verb in [&["put", "registry", "B", "{}"][..], &["remove", "registry", "B"], &["put", "config", "limit", "1"]] {
+        by_bot(verb).with(1);
+    }
+    by_bot(&["remove", "registry", "A"]).with(0);
+    by_bot(&["remove", "registry", "A"]).with(13);
 }
 
 #[test]
