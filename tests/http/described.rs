@@ -156,7 +156,8 @@ fn ask_for_refusals(service: &Service) {
                 () if own.path.contains('{') => (own.path_of("%ff"), "{}"),
                 () if own.takes("limit") => (format!("{}?limit=x", own.path), ""),
                 () if own.takes("at") => (format!("{}?at=yesterday", own.path), ""),
-                () => (own.path.to_owned(), "[]"),
+                () if own.path.starts_with(BASE) => (own.path.to_owned(), "[]"),
+                () => (format!("{}?another=1", own.path), ""),
             };
             own.ask(service, &target, body).refused(422);
         }
@@ -225,7 +226,11 @@ fn ask_for_work(service: &Service) {
     service.post("/api/audit", json!({"action": "a", "actor": "b", "details": {"c": 1}})).ok();
     service.put("/api/config/a", "[1]").ok();
     service.get("/api/config/a").ok();
-    service.ask("PUT", "/api/config/a", "If-Match: \"other\"\r\n", "2").refused(412);
+    for path in ["/api/config/a", "/api/collections/config/a"] {
+        for (method, body) in [("PUT", "2"), ("DELETE", "")] {
+            service.ask(method, path, "If-Match: \"other\"\r\n", body).refused(412);
+        }
+    }
     service.get("/api/collections/config").ok();
     service.get("/api/collections/config/a").ok();
     service.ask("PATCH", "/api/collections/config", "", r#"{"put_new": {"a": 5}}"#).ok();

@@ -35,7 +35,7 @@ fn the_endpoints_of_the_replaced_service_are_as_lenient_as_it_was() {
         }
     }
     let id = service.get(&format!("{BASE}/backup-history?limit=1")).ok()["backups"][0]["backup_id"].clone();
-    for body in ["", "{}", "null", r#"{"apply": null, "only": null, "dry_run": 0}"#] {
+    for body in ["", "{}", "null", r#"{"reason": "a test"}"#, r#"{"apply": null, "only": null, "dry_run": false}"#] {
         service.ask("POST", &format!("{BASE}/restore/{}", id.as_str().unwrap()), "", body).ok();
     }
     for body in ["", "{}", "not json at all", "[1"] {
@@ -49,6 +49,27 @@ fn the_endpoints_of_the_replaced_service_are_as_lenient_as_it_was() {
         let id = made["restore_point_id"].as_str().unwrap();
         assert_eq!(service.get(&format!("{BASE}/restore-point/{id}")).ok()["details"]["manual"], manual, "{body}");
     }
+}
+
+#[test]
+fn the_new_fields_of_a_restore_are_read_strictly_so_that_none_restores_by_mistake() {
+    let hive = Hive::new();
+    hive.fill();
+    let service = Service::start(&hive, &[]);
+    let id = service.post(&format!("{BASE}/backup"), json!({"backup_type": "registry"})).ok()["backup_id"].take();
+    service.put("/api/registry/BOT-1", json!({"port": 9})).ok();
+    let ask = |body: serde_json::Value| service.post(&format!("{BASE}/restore/{}", id.as_str().unwrap()), body);
+    for value in [json!("no"), json!("false"), json!("0"), json!(1), json!([0])] {
+        assert_eq!(ask(json!({"apply": value})).refused(422), "field must be a boolean: field=apply");
+    }
+    for name in ["dry_run", "data", "keep_finished"] {
+        let said = ask(json!({"apply": true, name: "false"})).refused(422);
+        assert_eq!(said, format!("field must be a boolean: field={name}"));
+    }
+    assert_eq!(ask(json!({"apply": true, "dryrun": true})).refused(422), "unknown field: field=dryrun");
+    let only = ask(json!({"aply": true})).ok();
+    assert!(only.get("restored").is_none() && only["data"].is_object(), "{only}");
+    assert_eq!(service.get("/api/registry/BOT-1").ok()["port"], 9, "nothing was restored");
 }
 
 #[test]

@@ -185,6 +185,116 @@ fn a_value_is_replaced_only_if_it_is_the_one_that_was_read() {
 }
 
 #[test]
+fn conditions_hold_for_every_change_of_a_value_that_has_an_etag_and_are_refused_for_all_others() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    let tag = |value: &str| {
+        let written = service.put("/api/config/limits", value);
+        let tag = written.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        tag.to_owned()
+    };
+    let earlier = tag("1");
+    for path in ["/api/config/limits", "/api/collections/config/limits"] {
+        let ask = |method: &str, header: &str, body: &str| service.ask(method, path, &format!("{header}\r\n"), body);
+        let now = tag("2");
+        for (method, body) in [("PUT", "9"), ("DELETE", "")] {
+            ask(method, &format!("If-Match: {earlier}"), body).refused(412);
+            ask(method, "If-None-Match: *", body).refused(412);
+            ask(method, &format!("If-None-Match: \"other\", {now}"), body).refused(412);
+            assert_eq!(service.get("/api/config/limits").ok(), 2, "{method} {path}");
+        }
+        ask("DELETE", &format!("If-Match: {now}"), "").ok();
+        ask("DELETE", "If-Match: *", "").refused(412);
+        ask("PUT", "If-Match: *", "9").refused(412);
+        ask("PUT", "If-None-Match: *", "3").ok();
+        ask("PUT", &format!("If-None-Match: {now}"), "4").ok();
+    }
+    service.put("/api/registry/BOT-1", json!({"port": 1})).ok();
+    for (method, path) in [
+        ("PUT", "/api/registry/BOT-1"),
+        ("DELETE", "/api/registry/BOT-1"),
+        ("PUT", "/api/collections/sensors/roof"),
+        ("PATCH", "/api/collections/config"),
+        ("POST", "/api/queue"),
+    ] {
+        let said = service.ask(method, path, "If-Match: *\r\n", r#"{"port": 2, "payload": 1}"#).refused(412);
+        assert!(said.starts_with("this has no ETag"), "{said}");
+    }
+    assert_eq!(service.get("/api/registry/BOT-1").ok()["port"], 1);
+}
+
+#[test]
+fn an_unknown_query_parameter_is_refused_on_every_route_but_those_of_the_replaced_service() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.put("/api/config/limit", "1").ok();
+    service.post("/api/points", "").ok();
+    service.put("/api/config/limit", "2").ok();
+    for (method, target) in crate::described::targets("x") {
+        let answer = service.ask(&method, &format!("{target}?another=1"), "", "");
+        if target.starts_with(crate::BASE) {
+            assert!(!answer.body.contains("query parameter"), "{answer}");
+        } else {
+            assert!(answer.refused(422).starts_with("unknown query parameter"), "{answer}");
+        }
+    }
+    let said = service.post("/api/points/latest/restore?dry_run=true", "").refused(422);
+    assert_eq!(said, "this is a field of the body, not a query parameter: name=dry_run");
+    service.post("/api/undo?dry_run=true&discard=true", "").refused(422);
+    assert_eq!(service.get("/api/config/limit").ok(), 2, "nothing was restored");
+    let said = service.get("/api/queue?priorty=P0").refused(422);
+    assert!(said.starts_with("unknown query parameter: name=priorty known=state,"), "{said}");
+    let said = service.get("/api/bulk?limit=5").refused(422);
+    assert_eq!(said, "unknown query parameter; this request has none: name=limit");
+}
+
+#[test]
+fn a_list_of_a_point_that_lost_records_says_so_over_http_and_on_the_command_line() {
+    let hive = Hive::new();
+    hive.fill();
+    hive.ok(&["put", "config", "secret", "\"the only secret\""]);
+    hive.ok(&["point", "create"]);
+    let mut bytes = std::fs::read(hive.path()).unwrap();
+    let places = (0..bytes.len() - 15).filter(|at| bytes[*at..].starts_with(b"the only secret")).collect::<Vec<_>>();
+    for at in places {
+        bytes[at..at + 2].copy_from_slice(b"##");
+    }
+    let sound = hive.path().with_extension("sound.redb");
+    std::fs::write(hive.path(), bytes).unwrap();
+    hive.run(&["repair", "--to", sound.to_str().unwrap()]).with(3);
+    std::fs::rename(&sound, hive.path()).unwrap();
+
+    let service = Service::start(&hive, &[]);
+    for path in ["/api/config", "/api/collections/config"] {
+        let list = service.get(&format!("{path}?at=latest")).ok();
+        assert_eq!((&list["partial"], &list["lost"]), (&json!(true), &json!(["secret"])), "{list}");
+        assert!(list.to_string().contains("limit"), "{list}");
+        assert!(service.get(path).ok().get("partial").is_none());
+    }
+    assert!(service.get("/api/registry?at=latest").ok().get("partial").is_none());
+    let diff = service.get("/api/points/latest/diff").ok();
+    assert_eq!((&diff["total"], &diff["changes"][0]["change"]), (&json!(1), &json!("lost")));
+    let url = service.url();
+    let list = hive.run(&["--store", &url, "get", "config", "--at", "latest"]).with(3);
+    assert!(list.err.contains("known keys: secret"), "{list:?}");
+    hive.run(&["--store", &url, "point", "diff", "latest"]).with(3);
+}
+
+#[test]
+fn a_registration_without_a_body_is_refused_and_changes_nothing() {
+    let hive = Hive::new();
+    let service = Service::start(&hive, &[]);
+    service.put("/api/registry/BOT-1", json!({"port": 8001, "kind": "worker"})).ok();
+    for body in ["", "null"] {
+        let said = service.put("/api/registry/BOT-1", body).refused(422);
+        assert!(said.starts_with("the body is missing"), "{said}");
+    }
+    let bot = service.get("/api/registry/BOT-1").ok();
+    assert_eq!((&bot["port"], &bot["kind"]), (&json!(8001), &json!("worker")));
+    service.put("/api/registry/BOT-1", "{}").ok();
+}
+
+#[test]
 fn a_restore_follows_the_plan_that_was_seen_or_is_refused() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
@@ -216,7 +326,7 @@ fn a_difference_is_listed_in_pages_with_the_numbers_of_all() {
     for key in ["a", "b", "c"] {
         service.put(&format!("/api/config/{key}"), json!("x".repeat(100))).ok();
     }
-    service.put("/api/registry/BOT-1", "").ok();
+    service.put("/api/registry/BOT-1", "{}").ok();
     let first = service.get("/api/points/latest/diff?collection=config&limit=2&preview=5").ok();
     assert_eq!((ids(&first["changes"], "key"), &first["total"]), (vec!["a".to_owned(), "b".to_owned()], &json!(4)));
     assert_eq!(first["changes"][0]["after"], "xxxxx…");

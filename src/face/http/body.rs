@@ -23,6 +23,9 @@ const PARSED_HERE: usize = 64 << 10;
 /// A body that is a JSON object, or empty. Its Content-Type is ignored.
 pub(super) struct Object(pub(super) Fields);
 
+/// A body that is a JSON object and replaces what is there: without one, everything would be lost.
+pub(super) struct Whole(pub(super) Fields);
+
 /// A body that is any JSON value.
 pub(super) struct Json(pub(super) Value);
 
@@ -31,6 +34,16 @@ impl FromRequest<App> for Object {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         Ok(Self(Fields::of(value(request, app).await?)?))
+    }
+}
+
+impl FromRequest<App> for Whole {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let missing = || Error::invalid("the body is missing; it must be a JSON object, which may be {}");
+        let body = value(request, app).await?.filter(|body| !body.is_null()).ok_or_else(missing)?;
+        Ok(Self(Fields::of(Some(body))?))
     }
 }
 

@@ -17,7 +17,8 @@
 //!   routes for keys; [`me`]: those for the caller
 //! * [`body`]: reads and parses a body, a long one on a blocking thread; [`document_body`]: the same for documents,
 //!   which are prepared for the store while they are parsed; [`query`]: path and query string; [`preview`]: shortened
-//!   values in lists; [`problem`]: error responses. The fields of a body are read by `face/wire`
+//!   values in lists; [`condition`]: `If-Match` and `If-None-Match`; [`problem`]: error responses.
+//!   The fields of a body are read by `face/wire`
 //! * [`memory`]: the memory that all requests may take together; [`metered`]: a value that is counted while it is
 //!   parsed
 //! * [`recovery`]: the endpoints of the replaced service; [`state`]: the live state; [`operations`], [`metrics`]: for
@@ -33,6 +34,7 @@ mod band;
 mod body;
 mod caller;
 mod client;
+mod condition;
 mod connection_limit;
 mod connection_slots;
 mod date;

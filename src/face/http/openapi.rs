@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use crate::face::http::recovery;
 use crate::face::http::route::{Gives, Needs, Route, Takes};
 use crate::face::wire::field::{Field, FieldType, Shape, schema_of};
 
@@ -20,19 +21,19 @@ const REFUSALS: [(u16, &str); 11] = [
     ),
     (404, "Not found, or no such point"),
     (409, "The state does not allow it"),
-    (412, "The value is not the one that `If-Match` names"),
+    (412, "The value is not as `If-Match` or `If-None-Match` demands, or it has no `ETag`"),
     (413, "The body exceeds the size limit of the service, or needs too much memory"),
     (
         421,
         "The service asks for no keys, and the request names a host that is neither this machine nor one of `--allow-host`",
     ),
-    (422, "A field, parameter or path segment is invalid"),
+    (422, "A field, parameter or path segment is invalid, or a field or parameter is unknown"),
     (429, "Too many requests of this key or address, or too many wrong keys from it; `Retry-After` says when to retry"),
     (507, "The disk is nearly full"),
 ];
 /// The description of all other errors.
 const ANY_REFUSAL: &str = "Errors that any request may cause: invalid HTTP, or not exactly one `Host` header (400), body timeout (408), damaged \
-    data (409), operating system error (500), service busy or stopping, or its memory for requests in use (503), disk full (507)";
+    data (409), a condition such as `If-Match` where there is no `ETag` (412), operating system error (500), service busy or stopping, or its memory for requests in use (503), disk full (507)";
 
 /// The whole document.
 pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
@@ -41,9 +42,7 @@ pub(super) fn document(routes: impl Iterator<Item = &'static Route>) -> Value {
     for route in routes {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation(route);
-        if let Takes::Fields(fields) = route.takes {
-            name_shapes(fields, &mut shapes);
-        }
+        name_shapes(route.takes.fields(), &mut shapes);
         match route.gives {
             Gives::Fields(fields) => name_shapes(fields, &mut shapes),
             Gives::Of(shape) => name_shape(shape, &mut shapes),
@@ -122,8 +121,8 @@ fn operation(route: &Route) -> Value {
     }
     match route.takes {
         Takes::Nothing => {}
-        Takes::Fields(fields) => {
-            let needed = fields.iter().any(|field| field.required);
+        Takes::Fields(fields) | Takes::Whole(fields) => {
+            let needed = matches!(route.takes, Takes::Whole(_)) || fields.iter().any(|field| field.required);
             let mut schema = object(fields);
             if !needed {
                 schema["type"] = json!(["object", "null"]);
@@ -145,9 +144,12 @@ fn refusals(route: &Route) -> BTreeSet<u16> {
         refusals.extend([401, 429]);
     }
     if !matches!(route.takes, Takes::Nothing) {
-        refusals.extend([400, 413, 422]);
+        refusals.extend([400, 413]);
     }
-    if !route.query.is_empty() || parts(route.path).next().is_some() {
+    // Others refuse unknown query parameters, even if they have none.
+    let has_input =
+        !matches!(route.takes, Takes::Nothing) || !route.query.is_empty() || parts(route.path).next().is_some();
+    if has_input || !recovery::has(route) {
         refusals.insert(422);
     }
     if route.query.iter().any(|field| field.name == "at") {

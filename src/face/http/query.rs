@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::face::http::app::App;
 use crate::face::http::problem::Problem;
+use crate::face::http::route::Route;
 use crate::{Error, KeyedPage, Result, Selector};
 
 /// The limit of a page unless one is given.
@@ -23,7 +24,7 @@ pub(super) const PAGE_BYTES: usize = 4 << 20;
 /// Maximum number of items that are read before they are measured.
 const AT_ONCE: usize = 16;
 
-/// The parameters of the query string, each at most once. Unknown ones are ignored.
+/// The parameters of the query string, each at most once. `routes` has refused unknown ones before a handler runs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -46,6 +47,21 @@ impl Query {
             None => Ok(Self(pairs)),
             Some(name) => Err(Error::invalid(format!("query parameter is given twice: name={name}"))),
         }
+    }
+
+    /// Refuses a parameter that the route does not have, such as a misspelt filter, or a `dry_run` that belongs into
+    /// the body.
+    pub(super) fn refuse_unknown(&self, route: &Route) -> Result<()> {
+        let is_known = |name: &str| route.query.iter().any(|field| field.name == name);
+        let Some((name, _)) = self.0.iter().find(|(name, _)| !is_known(name)) else { return Ok(()) };
+        let is_of_body = route.takes.fields().iter().any(|field| field.name == name);
+        let names: Vec<_> = route.query.iter().map(|field| field.name).collect();
+        let (name, known) = (name.escape_debug(), names.join(","));
+        Err(Error::invalid(match (is_of_body, known.is_empty()) {
+            (true, _) => format!("this is a field of the body, not a query parameter: name={name}"),
+            (false, true) => format!("unknown query parameter; this request has none: name={name}"),
+            (false, false) => format!("unknown query parameter: name={name} known={known}"),
+        }))
     }
 
     /// The value of a parameter; an empty value means none.

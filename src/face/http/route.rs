@@ -6,7 +6,7 @@ use axum::routing::MethodRouter;
 
 use crate::Role;
 use crate::face::http::app::App;
-use crate::face::wire::field::{Field, FieldType, Shape, nullable, optional, required};
+use crate::face::wire::field::{Field, FieldType, Shape, TEXTS, nullable, optional, required, sometimes};
 
 /// An operation of the service.
 pub(super) struct Route {
@@ -67,8 +67,20 @@ pub(super) enum Takes {
     Nothing,
     /// A JSON object with these fields. The body may be empty if no field is required.
     Fields(&'static [Field]),
+    /// The same, but never empty, since it replaces what is there.
+    Whole(&'static [Field]),
     /// Any JSON value.
     Any(&'static str),
+}
+
+impl Takes {
+    /// The fields of the object.
+    pub(super) fn fields(self) -> &'static [Field] {
+        match self {
+            Self::Fields(fields) | Self::Whole(fields) => fields,
+            Self::Nothing | Self::Any(_) => &[],
+        }
+    }
 }
 
 /// The body of a successful response.
@@ -99,6 +111,12 @@ pub(super) const LIMIT: Field =
 pub(super) const CURSOR: Field = optional("cursor", FieldType::Text, "`next` of the previous page");
 /// The start of the next page.
 pub(super) const NEXT: Field = nullable("next", FieldType::Text, "`cursor` of the next page; null on the last page");
+/// That a list of a point leaves out records.
+pub(super) const PARTIAL: Field =
+    sometimes("partial", FieldType::Flag, "true if a repair lost records of this collection at the point");
+/// The records that are left out.
+pub(super) const LOST: Field =
+    sometimes("lost", TEXTS, "with partial: keys that are known to be lost, at most 100; there may be others");
 /// The first field in responses of the replaced service.
 pub(super) const SUCCESS: Field = required("success", FieldType::Flag, "whether the request succeeded");
 /// The time of the response.

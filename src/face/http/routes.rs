@@ -1,15 +1,18 @@
 //! Everything that can be asked for, put together.
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 
 use crate::face::http::app::App;
+use crate::face::http::condition::Condition;
 #[cfg(feature = "mcp")]
 use crate::face::http::mcp;
 #[cfg(feature = "page")]
 use crate::face::http::page;
-use crate::face::http::problem::Problem;
+use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::query::Query;
 use crate::face::http::route::{Needs, Route};
 use crate::face::http::{keys, me, middleware, operations, recovery, state};
 
@@ -45,20 +48,37 @@ pub(super) fn router(app: App) -> Router {
     #[cfg(feature = "mcp")]
     let routes = mcp::add(routes);
     let routes = routes.method_not_allowed_fallback(no_such_method).fallback(no_such_path);
+    let routes = routes.layer(from_fn_with_state(app.clone(), check_asked));
     middleware::around(routes, &app, needs).with_state(app)
+}
+
+/// The route of a request; none for one of the page, of agents, and for nothing that there is.
+fn route_of(request: &Request) -> Option<&'static Route> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    // HEAD is answered as GET.
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    all().find(|route| route.path == path.as_str() && route.method == *method)
+}
+
+/// Refuses unknown query parameters, and conditions that a route cannot keep. Those of the replaced service ignore
+/// them, as it did.
+async fn check_asked(State(app): State<App>, request: Request, next: Next) -> Answer {
+    let route = route_of(&request);
+    let (mut parts, body) = request.into_parts();
+    if let Some(route) = route.filter(|route| !recovery::has(route)) {
+        Query::from_request_parts(&mut parts, &app).await?.refuse_unknown(route)?;
+        Condition::of(&parts.headers).refuse_unless_taken(route)?;
+    }
+    Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
 /// The role that a request needs. One for nothing that there is needs any valid key.
 fn needs(request: &Request) -> Needs {
-    let Some(path) = request.extensions().get::<MatchedPath>() else { return Needs::Reader };
     #[cfg(feature = "page")]
-    if page::is_of_page(path.as_str()) {
+    if request.extensions().get::<MatchedPath>().is_some_and(|path| page::is_of_page(path.as_str())) {
         return Needs::Anyone;
     }
-    // HEAD is answered as GET.
-    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
-    let asked = all().find(|route| route.path == path.as_str() && route.method == *method);
-    asked.map_or(Needs::Reader, |route| route.needs)
+    route_of(request).map_or(Needs::Reader, |route| route.needs)
 }
 
 async fn no_such_path(request: Request) -> Problem {
@@ -78,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::Role;
-    use crate::face::http::route::{Gives, Takes};
+    use crate::face::http::route::Gives;
 
     #[test]
     fn every_route_is_described_and_declared_once() {
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn no_field_is_declared_twice_and_each_is_described() {
         for route in all() {
-            let taken = if let Takes::Fields(fields) = route.takes { fields } else { &[] };
+            let taken = route.takes.fields();
             let given: Vec<_> = match route.gives {
                 Gives::Fields(fields) => fields.iter().collect(),
                 Gives::Of(shape) => shape.all_fields().collect(),

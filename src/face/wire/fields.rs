@@ -33,6 +33,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is there that has not been read, also if it is null.
+    pub(in crate::face) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Any value.
     pub(in crate::face) fn value(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())
@@ -59,7 +64,7 @@ impl Fields {
 
     /// A required string, parsed, or null.
     pub(in crate::face) fn required_or_null<T: FromStr<Err = Error>>(&mut self, name: &str) -> Result<Option<T>> {
-        if self.0.contains_key(name) { self.parsed(name) } else { Err(missing(name)) }
+        if self.has(name) { self.parsed(name) } else { Err(missing(name)) }
     }
 
     /// A required string.

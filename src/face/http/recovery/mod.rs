@@ -22,6 +22,11 @@ use crate::face::wire::field::FieldType::{
 };
 use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
 
+/// Whether a route is one of the replaced service.
+pub(super) fn has(route: &Route) -> bool {
+    ROUTES.iter().any(|own| own.path == route.path)
+}
+
 /// The fields of a request for a point.
 const POINT: &[Field] = &[
     optional("registry_data", Any, "registry to store instead of the live state; an empty object makes no backup"),

@@ -28,14 +28,20 @@ pub(super) async fn restore(app: App, Name(id): Name, Object(fields): Object) ->
 }
 
 impl Wanted {
+    const NAMES: [&str; 5] = ["apply", "only", "dry_run", "data", "keep_finished"];
+
+    /// No client of the replaced service sends these fields. A request with one of them has no unknown ones: behind
+    /// a misspelt `dry_run` the restore would happen.
     fn read(mut fields: Fields) -> Result<Self> {
-        Ok(Self {
-            apply: fields.truth("apply").unwrap_or_default(),
+        let is_new = Self::NAMES.iter().any(|name| fields.has(name));
+        let wanted = Self {
+            apply: fields.flag("apply")?,
             only: fields.list("only")?,
-            dry_run: fields.truth("dry_run").unwrap_or_default(),
-            data: fields.truth("data").unwrap_or_default(),
-            keep_finished: fields.truth("keep_finished").unwrap_or_default(),
-        })
+            dry_run: fields.flag("dry_run")?,
+            data: fields.flag("data")?,
+            keep_finished: fields.flag("keep_finished")?,
+        };
+        if is_new { fields.end().map(|()| wanted) } else { Ok(wanted) }
     }
 
     fn options(self) -> RestoreOptions {

@@ -3,22 +3,25 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::extract::FromRequestParts;
 use axum::http::Method;
+use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, patch, put};
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object as Changed};
+use crate::face::http::condition::Condition;
 use crate::face::http::preview::{PREVIEW, Preview};
-use crate::face::http::problem::Answer;
+use crate::face::http::problem::{Answer, Problem};
 use crate::face::http::query::{Listed, Name, PAGE_BYTES, Query};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::STATS;
-use crate::face::http::state::reading::read;
+use crate::face::http::state::reading::{list, read};
 use crate::face::wire::field::FieldType::{Any, Flag, List, Map, Object, Of, Text};
 use crate::face::wire::field::{Shape, TEXTS, optional, required};
-use crate::{DocumentId, Error, ErrorKind, KeyedPage, RecordChanges, Result, Stats, View};
+use crate::{DocumentId, Error, ErrorKind, KeyedPage, RecordChanges, Result, Stats, View, WriteTx};
 
 /// The heaviest document that is shown, counted as `get_within` does: about its memory as a value.
 const DOCUMENT_WEIGHT: usize = 256 << 20;
@@ -31,6 +34,21 @@ const RECORD: Shape = Shape {
     base: None,
     fields: &[required("key", Text, "its key"), required("value", Any, "its value")],
 };
+
+/// The name of a record to change.
+struct Place {
+    collection: String,
+    key: String,
+}
+
+impl FromRequestParts<App> for Place {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Name((collection, key)) = Name::from_request_parts(parts, app).await?;
+        Ok(Self { collection, key })
+    }
+}
 
 /// The name of a record that was changed.
 const PLACE: Gives = Gives::Fields(&[required("collection", Text, "its collection"), required("key", Text, "its key")]);
@@ -56,7 +74,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the records of a collection by key",
         query: &[optional("prefix", Text, "only records whose key begins with this text"), LIMIT, CURSOR, AT, PREVIEW],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("records", List(&Of(&RECORD)), "the records"), NEXT]),
+        gives: Gives::Fields(&[required("records", List(&Of(&RECORD)), "the records"), NEXT, PARTIAL, LOST]),
         statuses: OK,
         refuses: &[404],
         handler: || get(records),
@@ -99,7 +117,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         takes: Takes::Any("the record"),
         gives: PLACE,
         statuses: OK,
-        refuses: &[],
+        refuses: &[412],
         handler: || put(put_record),
     },
     Route {
@@ -111,7 +129,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         takes: Takes::Nothing,
         gives: PLACE,
         statuses: OK,
-        refuses: &[404],
+        refuses: &[404, 412],
         handler: || delete(remove_record),
     },
 ];
@@ -126,7 +144,7 @@ async fn collections(app: App, query: Query) -> Answer {
 
 async fn records(app: App, Name(collection): Name, query: Query) -> Answer {
     let (asked, preview, caller) = (query.clone(), Preview::of(&query)?, app.clone());
-    read(&app, &query, move |view| {
+    list(&app, &query, collection.clone(), move |view| {
         let prefix = asked.get("prefix").unwrap_or_default();
         let (cursor, limit) = (asked.cursor(), asked.limit()?);
         let page = match collection.as_str() {
@@ -202,23 +220,35 @@ fn documents(view: &View, prefix: &str, cursor: Option<&str>, limit: usize) -> R
     Ok(KeyedPage { items, next: None })
 }
 
-async fn put_record(app: App, Name((collection, key)): Name<(String, String)>, Given(value): Given) -> Answer {
-    let place = json!({"collection": collection, "key": key});
-    app.change(move |store| store.write(|tx| tx.put_record(&collection, &key, &value))).await?;
-    Ok(Json(place).into_response())
+async fn put_record(app: App, place: Place, condition: Condition, Given(value): Given) -> Answer {
+    changed(app, place, condition, move |tx, Place { collection, key }| tx.put_record(collection, key, &value)).await
 }
 
-async fn remove_record(app: App, Name((collection, key)): Name<(String, String)>) -> Answer {
-    let place = json!({"collection": collection, "key": key});
-    app.change(move |store| {
-        if store.write(|tx| tx.remove_record(&collection, &key))? {
+async fn remove_record(app: App, place: Place, condition: Condition) -> Answer {
+    changed(app, place, condition, |tx, Place { collection, key }| {
+        if tx.remove_record(collection, key)? {
             return Ok(());
         }
         let (collection, key) = (collection.escape_debug(), key.escape_debug());
         Err(Error::not_found(format!("no such record: collection={collection} key={key}")))
     })
-    .await?;
-    Ok(Json(place).into_response())
+    .await
+}
+
+/// Changes a record if its conditions hold. Only the values of the configuration have an `ETag`.
+async fn changed(
+    app: App,
+    place: Place,
+    condition: Condition,
+    change: impl FnOnce(&mut WriteTx<'_>, &Place) -> Result<()> + Send + 'static,
+) -> Answer {
+    if place.collection != "config" {
+        condition.refuse_any()?;
+    }
+    let (refusal, shown) = (condition.refusal(), json!({"collection": place.collection, "key": place.key}));
+    let done = app.change(move |store| store.write(|tx| condition.change(tx, &place.key, |tx| change(tx, &place))));
+    done.await?.ok_or(refusal)?;
+    Ok(Json(shown).into_response())
 }
 
 /// Moves the value: `json!` would write its numbers in another way.

@@ -18,11 +18,11 @@ use crate::face::http::body::Object;
 use crate::face::http::preview::{PREVIEW, Preview};
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::{self, CLAIM};
 use crate::face::http::state::batch::push_all;
 use crate::face::http::state::claim::{claim, complete_and_claim};
-use crate::face::http::state::reading::read;
+use crate::face::http::state::reading::{list as listed, read};
 use crate::face::wire::field::FieldType::{Any, Flag, List, Number, Of, Text};
 use crate::face::wire::field::{Field, TEXTS, nullable, optional, required, sometimes};
 use crate::face::wire::fields::Fields;
@@ -76,7 +76,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             PREVIEW,
         ],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("tasks", List(&Of(&shapes::TASK)), "the tasks"), NEXT]),
+        gives: Gives::Fields(&[required("tasks", List(&Of(&shapes::TASK)), "the tasks"), NEXT, PARTIAL, LOST]),
         statuses: OK,
         refuses: &[],
         handler: || get(list),
@@ -344,7 +344,7 @@ const fn named_as_a_verb(path: &'static str, about: &'static str, handler: fn() 
 async fn list(app: App, query: Query) -> Answer {
     let (asked, options, shown) = (query.clone(), app.instance().claim_options(), app.clone());
     let (filter, preview) = (filter(&query)?, Preview::of(&query)?);
-    read(&app, &query, move |view| {
+    listed(&app, &query, "queue", move |view| {
         let (cursor, limit) = (asked.cursor(), asked.limit()?);
         let in_order = TaskFilter { state: Some(TaskState::Ready), ..TaskFilter::default() };
         let TaskPage { tasks, next } = match filter == in_order {

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use jiff::Timestamp;
@@ -15,18 +15,19 @@ use serde_json::{Value, json};
 
 use crate::face::http::app::App;
 use crate::face::http::body::{Json as Given, Object};
+use crate::face::http::condition::{Condition, version};
 use crate::face::http::preview::{PREVIEW, Preview};
-use crate::face::http::problem::{Answer, Problem};
+use crate::face::http::problem::Answer;
 use crate::face::http::query::{Filling, Listed, Name, Query};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
-use crate::face::http::state::reading::read;
+use crate::face::http::state::reading::{list, read};
 use crate::face::wire::field::FieldType::{Any, Flag, List, Number, Object as Map, Of, Text, Time};
 use crate::face::wire::field::{Field, optional, required};
 use crate::face::wire::fields::{Fields, missing};
 use crate::{
     AuditFilter, BotId, ChatFilter, Entry, Error, Event, KeyedPage, Level, Message, NewEntry, NewMessage, Page, Result,
-    Selector,
+    Selector, WriteTx,
 };
 
 /// Maximum number of audit entries that are looked at for a part of a page.
@@ -45,7 +46,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the assignments of tasks to bots",
         query: &[optional("bot", Text, "only those of this bot"), LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("assignments", List(&Of(&ASSIGNMENT)), "the assignments"), NEXT]),
+        gives: Gives::Fields(&[
+            required("assignments", List(&Of(&ASSIGNMENT)), "the assignments"),
+            NEXT,
+            PARTIAL,
+            LOST,
+        ]),
         statuses: OK,
         refuses: &[],
         handler: || get(assignments),
@@ -65,7 +71,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             PREVIEW,
         ],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("messages", List(&Of(&MESSAGE)), "the messages"), NEXT]),
+        gives: Gives::Fields(&[required("messages", List(&Of(&MESSAGE)), "the messages"), NEXT, PARTIAL, LOST]),
         statuses: OK,
         refuses: &[],
         handler: || get(messages),
@@ -139,7 +145,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the configuration by key",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("config", Map, "values by key"), NEXT]),
+        gives: Gives::Fields(&[required("config", Map, "values by key"), NEXT, PARTIAL, LOST]),
         statuses: OK,
         refuses: &[],
         handler: || get(config),
@@ -160,7 +166,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::PUT,
         path: "/api/config/{key}",
         needs: Needs::Operator,
-        about: "Set the value of a key; with the header If-Match only if its ETag is still that one",
+        about: "Set the value of a key; with If-Match only if its ETag is still that one, with If-None-Match: * only if there is none",
         query: &[],
         takes: Takes::Any("the value"),
         gives: Gives::Any("the value"),
@@ -172,12 +178,12 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::DELETE,
         path: "/api/config/{key}",
         needs: Needs::Operator,
-        about: "Remove a key",
+        about: "Remove a key; with the header If-Match only if its ETag is still that one",
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[required("removed", Flag, "true")]),
         statuses: OK,
-        refuses: &[404],
+        refuses: &[404, 412],
         handler: || delete(unset),
     },
     Route {
@@ -196,7 +202,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn assignments(app: App, query: Query) -> Answer {
     let asked = query.clone();
-    read(&app, &query, move |view| {
+    list(&app, &query, "assignments", move |view| {
         let bot: Option<BotId> = asked.parsed("bot")?;
         let page = view.assignments().page(bot.as_ref(), asked.cursor(), asked.limit()?)?;
         Ok(Listed::of(page, "assignments"))
@@ -206,7 +212,7 @@ async fn assignments(app: App, query: Query) -> Answer {
 
 async fn messages(app: App, query: Query) -> Answer {
     let (asked, preview) = (query.clone(), Preview::of(&query)?);
-    read(&app, &query, move |view| {
+    list(&app, &query, "chat", move |view| {
         let conversation = asked.get("conversation").map(str::to_owned);
         let filter = ChatFilter { bot: asked.parsed("bot")?, conversation };
         let short = |message: Message| (message.sequence, preview.of_item(message, &["content", "attributes"]));
@@ -335,7 +341,7 @@ fn entry(mut fields: Fields, own: Option<BotId>) -> Result<NewEntry> {
 
 async fn config(app: App, query: Query) -> Answer {
     let asked = query.clone();
-    read(&app, &query, move |view| {
+    list(&app, &query, "config", move |view| {
         let KeyedPage { items, next } = view.config().page(asked.cursor(), asked.limit()?)?;
         let config: serde_json::Map<_, _> = items.into_iter().collect();
         Ok(json!({"config": config, "next": next}))
@@ -356,27 +362,14 @@ async fn value(app: App, Name(key): Name, query: Query) -> Answer {
     Ok(response)
 }
 
-/// The version of a value, as it stands in `ETag` and `If-Match`.
-fn version(json: &[u8]) -> HeaderValue {
-    let tag = format!("\"{}\"", blake3::hash(json).to_hex());
-    HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\""))
-}
-
-async fn set(app: App, Name(key): Name, headers: HeaderMap, Given(value): Given) -> Answer {
+async fn set(app: App, Name(key): Name, condition: Condition, Given(value): Given) -> Answer {
+    let refusal = condition.refusal();
     let written = app.change(move |store| {
-        let is_set = store.write(|tx| {
-            if headers.contains_key(header::IF_MATCH) && !is_expected(&headers, tx.config().get(&key)?.as_ref()) {
-                return Ok(false);
-            }
-            tx.config().put(&key, &value).map(|()| true)
-        })?;
-        Ok(is_set.then(|| value.to_string()))
+        let put = |tx: &mut WriteTx<'_>| tx.config().put(&key, &value);
+        let is_set = store.write(|tx| condition.change(tx, &key, put))?;
+        Ok(is_set.map(|()| value.to_string()))
     });
-    let other = || {
-        let detail = "the value has changed since it was read, so nothing was written; read it again";
-        Problem::new(StatusCode::PRECONDITION_FAILED, "conflict", detail)
-    };
-    let text = written.await?.ok_or_else(other)?;
+    let text = written.await?.ok_or(refusal)?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::ETAG, version(text.as_bytes())),
@@ -384,49 +377,17 @@ async fn set(app: App, Name(key): Name, headers: HeaderMap, Given(value): Given)
     Ok((headers, text).into_response())
 }
 
-/// Whether `If-Match` names the version of a value, or any (`*`). A proxy that compresses
-/// answers makes their tags weak.
-fn is_expected(headers: &HeaderMap, now: Option<&Value>) -> bool {
-    let Some(own) = now.map(|now| version(now.to_string().as_bytes())) else { return false };
-    let lists = headers.get_all(header::IF_MATCH).iter().flat_map(|list| list.as_bytes().split(|byte| *byte == b','));
-    lists.map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == own.as_bytes())
-}
-
-async fn unset(app: App, Name(key): Name) -> Answer {
-    app.change(move |store| match store.write(|tx| tx.config().remove(&key))? {
-        true => Ok(()),
-        false => Err(no_key(&key)),
-    })
-    .await?;
-    Ok(Json(json!({"removed": true})).into_response())
+async fn unset(app: App, Name(key): Name, condition: Condition) -> Answer {
+    let refusal = condition.refusal();
+    let removed =
+        app.change(move |store| match store.write(|tx| condition.change(tx, &key, |tx| tx.config().remove(&key)))? {
+            Some(false) => Err(no_key(&key)),
+            removed => Ok(removed),
+        });
+    let removed = removed.await?.ok_or(refusal)?;
+    Ok(Json(json!({ "removed": removed })).into_response())
 }
 
 fn no_key(key: &str) -> Error {
     Error::not_found(format!("no such key: key={}", key.escape_debug()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_is_expected_under_its_tag_in_any_list_also_a_weak_one_and_under_a_star_while_it_is_there() {
-        let value = json!({"builds": 3});
-        let tag = version(value.to_string().as_bytes());
-        let tag = tag.to_str().unwrap();
-        let expected = |lists: &[String], now: Option<&Value>| {
-            let mut headers = HeaderMap::new();
-            for list in lists {
-                headers.append(header::IF_MATCH, HeaderValue::from_str(list).unwrap());
-            }
-            is_expected(&headers, now)
-        };
-        let one = |list: &str| vec![list.to_owned()];
-        let two = vec!["\"a\"".to_owned(), tag.to_owned()];
-        for lists in [one(tag), one("*"), one(&format!("W/{tag}")), one(&format!("\"a\" ,{tag}")), two] {
-            assert!(expected(&lists, Some(&value)), "{lists:?}");
-            assert!(!expected(&lists, None), "{lists:?}");
-        }
-        assert!(!expected(&one("\"a\", W/\"b\""), Some(&value)));
-    }
 }

@@ -7,12 +7,12 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
+use crate::face::http::body::Whole;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, TIMESTAMP, Takes};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, TIMESTAMP, Takes};
 use crate::face::http::shapes::BOT;
-use crate::face::http::state::reading::read;
+use crate::face::http::state::reading::{list as listed, read};
 use crate::face::wire::field::FieldType::{Flag, List, Number, Object as JsonObject, Of, Text, Time};
 use crate::face::wire::field::{TEXTS, optional, required};
 use crate::{Bot, BotId, Error, show_time};
@@ -26,7 +26,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the bots by id",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("bots", List(&Of(&BOT)), "the bots"), NEXT]),
+        gives: Gives::Fields(&[required("bots", List(&Of(&BOT)), "the bots"), NEXT, PARTIAL, LOST]),
         statuses: OK,
         refuses: &[],
         handler: || get(list),
@@ -47,9 +47,9 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         method: Method::PUT,
         path: "/api/registry/{bot}",
         needs: Needs::Bot,
-        about: "Register a bot, replacing any bot with its id",
+        about: "Register a bot, replacing any bot with its id; fields that the body leaves out are not set",
         query: &[],
-        takes: Takes::Fields(&[
+        takes: Takes::Whole(&[
             optional("kind", Text, "the kind of bot, such as claude-code"),
             optional("status", Text, "the status that it reports"),
             optional("endpoint", Text, "the address at which it is reached"),
@@ -95,7 +95,10 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn list(app: App, query: Query) -> Answer {
     let asked = query.clone();
-    read(&app, &query, move |view| Ok(Listed::of(view.registry().page(asked.cursor(), asked.limit()?)?, "bots"))).await
+    listed(&app, &query, "registry", move |view| {
+        Ok(Listed::of(view.registry().page(asked.cursor(), asked.limit()?)?, "bots"))
+    })
+    .await
 }
 
 async fn one(app: App, Name(bot): Name, query: Query) -> Answer {
@@ -107,7 +110,7 @@ async fn one(app: App, Name(bot): Name, query: Query) -> Answer {
     .await
 }
 
-async fn put(app: App, Name(id): Name, Object(fields): Object) -> Answer {
+async fn put(app: App, Name(id): Name, Whole(fields): Whole) -> Answer {
     let id: BotId = id.parse()?;
     let kept = app
         .change(move |store| {

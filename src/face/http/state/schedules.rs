@@ -10,9 +10,9 @@ use crate::face::http::app::App;
 use crate::face::http::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::http::query::{Listed, Name, Query};
-use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
+use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::{SCHEDULE, TASK};
-use crate::face::http::state::reading::read;
+use crate::face::http::state::reading::{list as listed, read};
 use crate::face::wire::field::FieldType::{Flag, List, Number, Of, Text, Word};
 use crate::face::wire::field::{optional, required};
 use crate::face::wire::task::NEW_TASK;
@@ -27,7 +27,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "List the schedules by name",
         query: &[LIMIT, CURSOR, AT],
         takes: Takes::Nothing,
-        gives: Gives::Fields(&[required("schedules", List(&Of(&SCHEDULE)), "the schedules"), NEXT]),
+        gives: Gives::Fields(&[required("schedules", List(&Of(&SCHEDULE)), "the schedules"), NEXT, PARTIAL, LOST]),
         statuses: OK,
         refuses: &[],
         handler: || get(list),
@@ -129,7 +129,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 
 async fn list(app: App, query: Query) -> Answer {
     let asked = query.clone();
-    read(&app, &query, move |view| {
+    listed(&app, &query, "schedules", move |view| {
         let page = view.schedules().page(asked.cursor(), asked.limit()?)?;
         Ok(Listed::of(page, "schedules"))
     })
@@ -140,7 +140,8 @@ async fn one(app: App, Name(name): Name, query: Query) -> Answer {
     let name: ScheduleName = name.parse()?;
     read(&app, &query, move |view| {
         let missing = || Error::not_found(format!("there is no such schedule: schedule={name}"));
-        view.schedules().get(&name)?.ok_or_else(missing)
+        let found = view.schedules().get(&name)?;
+        found.ok_or_else(|| view.lost_or("schedules", name.as_str(), missing()))
     })
     .await
 }
