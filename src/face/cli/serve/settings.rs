@@ -102,7 +102,8 @@ with_rules! { settings {
     purge_finished: Span = "HIVEKEEP_PURGE_FINISHED", "AGE";
     /// Raise the priority of a task in claims by one for each such time that it has been ready, or off [default: off]
     priority_aging: Span = "HIVEKEEP_PRIORITY_AGING", "TIME";
-    /// Keep every commit of this time as a point that can be read and restored, or off [default: off]
+    /// Keep every commit of the service in this time as a point that can be read and restored, or off; commits that
+    /// other programs make through the file merge into the next one [default: off]
     history: Span = "HIVEKEEP_HISTORY", "TIME";
     /// Make archives so that the state in the newest one is never older than this, or off [default: 10m]
     archive_every: Span = "HIVEKEEP_ARCHIVE_EVERY", "TIME";
