@@ -179,7 +179,7 @@
 //! | a schedule: its name; its payload; its attributes; its interval; how many there are | 64 bytes; 64 KiB; 64 KiB; 10 years; 1,000 |
 //! | specializations of a bot; capabilities and dependencies of a task | 256; 16 and 1,000 |
 //! | a batch of tasks: how many; their dependencies together; their payloads, attributes and names of dependencies together | 10,000; 100,000; 64 MiB of JSON |
-//! | a lease; the delay of a retry | 7 days; 30 days |
+//! | a lease; the delay of a retry; the delay of a task | 7 days; 30 days; 100 years |
 //! | a page of a list, the tasks of a claim: they end early once they are longer | 4 MiB, or one record |
 //!
 //! # Features

@@ -69,6 +69,8 @@ pub(crate) const BATCH_BYTES: usize = VALUE_BYTES;
 pub(crate) const CHANGED_RECORDS: usize = 1_000;
 /// A lease.
 pub(crate) const LEASE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Until a task may be claimed first.
+pub(crate) const TASK_DELAY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// Until an attempt that failed is made again.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -119,8 +121,8 @@ pub(crate) fn duration(what: &str, duration: Duration, max: Duration) -> Result<
     if duration <= max {
         return Ok(());
     }
-    let (seconds, most) = (duration.as_secs(), max.as_secs());
-    Err(Error::invalid(format!("{what} is too long; shorten it: seconds={seconds} max={most}")))
+    let (length, most) = (duration.as_millis(), max.as_millis());
+    Err(Error::invalid(format!("{what} is too long; shorten it: length_ms={length} max_ms={most}")))
 }
 
 /// Refuses a value whose compact JSON is longer than that.
@@ -237,7 +239,7 @@ mod tests {
         let error = count("capabilities", 17, CAPABILITIES).unwrap_err();
         assert_eq!(error.to_string(), "capabilities are too many; leave some out: count=17 max=16");
         let error = duration("a lease", LEASE + Duration::from_secs(1), LEASE).unwrap_err();
-        assert_eq!(error.to_string(), "a lease is too long; shorten it: seconds=604801 max=604800");
+        assert_eq!(error.to_string(), "a lease is too long; shorten it: length_ms=604801000 max_ms=604800000");
     }
 
     #[test]

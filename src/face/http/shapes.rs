@@ -115,7 +115,11 @@ pub(super) const TASK: Shape = Shape {
         required("attempts", Number, "number of claims, without those that were released"),
         required("max_attempts", Number, "after this number of failed attempts the task is dead"),
         required("enqueued_at", Time, "time at which it was pushed"),
-        nullable("finished_by", Text, "the holder at the time it was finished"),
+        nullable(
+            "finished_by",
+            Text,
+            "the bot that finished it, or held it when it became dead; null when somebody else cancelled it",
+        ),
         nullable("last_error", Text, "error of the last attempt"),
         required("payload", Any, "payload of the task, in the words of its producer"),
         required("result", Any, "result; null until the task is done"),

@@ -196,7 +196,7 @@ mod tests {
                 named("b").after(id("nobody")),
                 ErrorKind::Invalid,
                 "there is no task of that name to wait for; enqueue it first, or allow missing dependencies: \
-                 after=nobody",
+                 depends_on=nobody",
             ),
             (named("b").max_attempts(0), ErrorKind::Invalid, "a task needs at least one attempt: max_attempts=0"),
             (

@@ -135,7 +135,10 @@ impl Queue<&mut WriteTx<'_>> {
                 "only what is not finished can be cancelled: task={id} state={state}"
             )));
         }
-        let cancelled = finished(&task, TaskState::Cancelled, self.now());
+        let by_holder = self.records.actor().is_some_and(|actor| actor.bot().is_some());
+        let mut cancelled = finished(&task, TaskState::Cancelled, self.now());
+        // Otherwise somebody took the task from its holder, who finished nothing.
+        cancelled.finished_by = cancelled.finished_by.filter(|_| by_holder);
         self.change_and_note("queue_cancel", &task, cancelled)
     }
 

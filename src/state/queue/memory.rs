@@ -328,7 +328,7 @@ mod tests {
         let error = hive.refused(|tx| tx.queue().enqueue(named("review").after(id("build"))));
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().starts_with("a task to wait for was cancelled and purged, so it will not be done"));
-        assert!(error.to_string().ends_with("after=build"), "{error}");
+        assert!(error.to_string().ends_with("depends_on=build"), "{error}");
     }
 
     #[test]

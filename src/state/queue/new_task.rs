@@ -356,6 +356,9 @@ impl NewTask {
         if let Some(done) = &self.done {
             limits::json("the result of a task", &done.result, limits::VALUE_BYTES)?;
         }
+        if let Some(delay) = self.delay_ms {
+            limits::duration("the delay of a task", Duration::from_millis(delay), limits::TASK_DELAY)?;
+        }
         if self.max_attempts == 0 {
             return Err(Error::invalid("a task needs at least one attempt: max_attempts=0"));
         }

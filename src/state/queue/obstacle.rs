@@ -21,7 +21,7 @@ pub(super) struct Claimant<'b> {
     pub(super) id: &'b BotId,
     /// The capabilities of the bot; none when it is not registered.
     pub(super) able: &'b BTreeSet<String>,
-    /// The number of tasks it holds, counted up to `most`.
+    /// The number of tasks it holds. A claim counts them up to `most`, and an explanation counts all.
     pub(super) held: usize,
     /// The maximum number of tasks it may hold.
     pub(super) most: usize,

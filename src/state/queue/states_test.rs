@@ -218,6 +218,13 @@ fn a_bot_that_holds_as_many_as_it_may_is_told_so() {
     let five = ClaimOptions { max_concurrent: Some(5), ..usual.clone() };
     assert_eq!(hive.write(|tx| tx.queue().claim(&bot("stranger"), &five)).len(), 2);
     assert_eq!(ask("stranger", &five), "stranger holds 5 of at most 5 tasks; finish one, or raise max_concurrent");
+    let one = ClaimOptions { max_concurrent: Some(1), ..usual.clone() };
+    let told = "stranger holds 5 of at most 1 task; finish one, or raise max_concurrent";
+    assert_eq!(ask("stranger", &one), told, "it was allowed more before");
+    hive.push(named("next"));
+    let why = |options: &ClaimOptions| hive.view().queue().why_bot(&id("next"), &bot("stranger"), options).unwrap();
+    assert_eq!(why(&one).to_string(), "ready: stranger holds 5 of 1");
+    hive.write(|tx| tx.queue().cancel(&id("next")));
     assert_eq!(ask("other", &usual), "there is nothing to claim now: bot=other");
     hive.push(named("mine").assign_to(bot("registered")));
     hive.register("registered", &[], 1);

@@ -50,7 +50,7 @@ pub struct Task {
     /// The time when it was enqueued.
     #[serde(with = "crate::clock::time")]
     pub enqueued_at: Timestamp,
-    /// The bot that held it when it was finished.
+    /// The bot that finished it, or held it when it became dead; none when somebody else cancelled it.
     pub finished_by: Option<BotId>,
     /// The error of the last failed attempt.
     pub last_error: Option<String>,

@@ -115,7 +115,7 @@ fn a_dependency_that_never_existed_is_refused_unless_missing_dependencies_are_al
     assert_eq!(
         error.to_string(),
         "there is no task of that name to wait for; enqueue it first, or allow missing dependencies: \
-         after=biuld"
+         depends_on=biuld"
     );
     let review = hive.push(named("review").after(id("biuld")).allow_missing_dependencies());
     assert_eq!(review.waiting_for, [id("biuld")].into());
@@ -192,7 +192,7 @@ fn a_lease_is_seven_days_at_most_and_a_retry_comes_within_thirty() {
     let of = |lease| ClaimOptions { lease, ..ClaimOptions::default() };
     for longer in [week + Duration::from_millis(1), Duration::MAX] {
         let error = hive.refused(|tx| tx.queue().claim(&bot("b"), &of(longer)));
-        assert!(error.to_string().starts_with("a lease is too long; shorten it: seconds="), "{error}");
+        assert!(error.to_string().starts_with("a lease is too long; shorten it: length_ms="), "{error}");
     }
     let claim = hive.write(|tx| tx.queue().claim(&bot("b"), &of(week))).remove(0);
     assert_eq!(hive.refused(|tx| tx.queue().extend(&claim.id, claim.token, Duration::MAX)).kind(), ErrorKind::Invalid);
@@ -370,10 +370,20 @@ fn a_cancelled_task_is_taken_from_its_holder() {
     let hive = Fixture::new();
     hive.push(named("a"));
     let claim = hive.claim_one("b");
-    assert_eq!(hive.write(|tx| tx.queue().cancel(&id("a"))).state, TaskState::Cancelled);
+    let cancelled = hive.write(|tx| tx.queue().cancel(&id("a")));
+    assert_eq!((cancelled.state, cancelled.finished_by), (TaskState::Cancelled, None), "the bot finished nothing");
     assert_eq!(hive.refused(|tx| tx.queue().complete(&claim.id, claim.token, 1)).kind(), ErrorKind::Conflict);
     let error = hive.refused(|tx| tx.queue().cancel(&id("a")));
     assert_eq!(error.to_string(), "only what is not finished can be cancelled: task=a state=cancelled");
+}
+
+#[test]
+fn a_holder_that_cancels_its_task_has_finished_it() {
+    let hive = Fixture::new();
+    hive.push(named("a"));
+    hive.claim_one("b");
+    let store = hive.store.acting_as(crate::Actor::new("b").as_bot("b"));
+    assert_eq!(store.write(|tx| tx.queue().cancel(&id("a"))).unwrap().finished_by, Some(bot("b")));
 }
 
 #[test]

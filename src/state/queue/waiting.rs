@@ -51,8 +51,10 @@ impl<R: Records> Queue<R> {
                 }
                 TaskIs::Here(_) => continue,
             };
-            return Err(Error::invalid(format!("{what}; enqueue it first, or allow missing dependencies: after={id}"))
-                .with_hint(Hint::AllowMissingDependencies));
+            return Err(Error::invalid(format!(
+                "{what}; enqueue it first, or allow missing dependencies: depends_on={id}"
+            ))
+            .with_hint(Hint::AllowMissingDependencies));
         }
         Ok(())
     }

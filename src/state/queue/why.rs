@@ -199,7 +199,8 @@ impl<R: Records> Queue<R> {
     pub fn why_nothing(&self, bot: &BotId, options: &ClaimOptions) -> Result<Obstacle> {
         self.refuse_the_past()?;
         let registered = registry_of(&self.records).get(bot)?;
-        let claimant = self.claimant(bot, registered.as_ref(), options)?;
+        let mut claimant = self.claimant(bot, registered.as_ref(), options)?;
+        claimant.held = self.held_of(&claimant)?;
         if let Some(full) = claimant.hands_full() {
             return Ok(full);
         }
@@ -264,19 +265,29 @@ impl<R: Records> Queue<R> {
         Ok(named)
     }
 
-    /// The number of tasks that a bot holds without expired claims, counted up to its limit.
+    /// The number of tasks that a bot holds. A bot that was allowed more before may hold more than its limit; those
+    /// are counted up to [`AHEAD`] above it.
+    fn held_of(&self, bot: &Claimant<'_>) -> Result<usize> {
+        if bot.free() > 0 {
+            return Ok(bot.held);
+        }
+        let rows = bot.most.saturating_add(AHEAD);
+        Ok(self.records.rows(Table::Index, &keys::held_by(bot.id).range(), rows)?.len())
+    }
+
+    /// The number of tasks that a bot holds without expired claims.
     fn still_held(&self, bot: &Claimant<'_>) -> Result<usize> {
         let now = self.now();
         if bot.held == 0 || self.records.rows(Table::Index, &keys::expired(now), 1)?.is_empty() {
-            return Ok(bot.held);
+            return self.held_of(bot);
         }
         let mut held = 0;
-        let rows = bot.most.saturating_add(HOUSEKEEPING_MAX);
+        let rows = bot.most.saturating_add(AHEAD);
         for (row, _) in self.records.rows(Table::Index, &keys::held_by(bot.id).range(), rows)? {
             let holder = self.indexed(&keys::task_of(&row)?)?.holder;
             held += usize::from(holder.is_some_and(|holder| holder.deadline > now));
         }
-        Ok(held.min(bot.most))
+        Ok(held)
     }
 
     /// The obstacles that keep a task from every bot.
