@@ -61,14 +61,20 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` while another one runs, and when more than `at_most` tasks fit; `Invalid` as
-    /// [`Store::plan_bulk`]; and as [`Store::write`].
+    /// `NotFound` when no task fits; then there is nothing to undo, and no restore point is made. `Conflict` while
+    /// another one runs, and when more than `at_most` tasks fit; `Invalid` as [`Store::plan_bulk`]; and as
+    /// [`Store::write`].
     pub fn begin_bulk(&self, action: BulkAction, tasks: impl Into<BulkTasks>, at_most: Option<u64>) -> Result<BulkJob> {
         let filter = tasks.into().into_filter()?;
         // Before the transaction, as it may look at many tasks. Those that are pushed after this stay as they are.
         let view = self.view()?;
         let progress = view.queue().bulk(action, filter.clone())?;
         let fits = view.queue().bulk_count(progress.clone())?;
+        if fits == 0 {
+            let message = format!("no task fits that could be changed by {action}");
+            let which = filter.show();
+            return Err(Error::not_found(if which.is_empty() { message } else { format!("{message}: {which}") }));
+        }
         if let Some(most) = at_most.filter(|most| fits > *most) {
             let message = "more tasks fit than were expected; count them again";
             return Err(Error::conflict(format!("{message}: fits={fits} at_most={most}")));

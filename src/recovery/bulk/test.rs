@@ -298,6 +298,16 @@ fn a_restore_of_tasks_stops_the_change_that_runs_and_an_undo_too() {
 }
 
 #[test]
+fn a_change_that_fits_no_task_is_refused_and_makes_no_point() {
+    let hive = hive(1);
+    let filter = TaskFilter { id_prefix: Some("zzz".into()), ..TaskFilter::default() };
+    let refused = hive.store.begin_bulk(BulkAction::Cancel, filter, None).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotFound);
+    assert_eq!(refused.to_string(), "no task fits that could be changed by cancel: id=zzz");
+    assert!(hive.store.bulk_jobs().unwrap().is_empty() && hive.store.points().unwrap().is_empty());
+}
+
+#[test]
 fn a_change_is_refused_when_more_tasks_fit_than_were_expected() {
     let hive = hive(3);
     let refused = hive.store.begin_bulk(BulkAction::Requeue, dead(), Some(2)).unwrap_err();

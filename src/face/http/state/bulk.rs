@@ -48,7 +48,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         ]),
         gives: Gives::Either(("the job", &BULK), ("with dry_run", &PLAN)),
         statuses: &[200, 202],
-        refuses: &[409],
+        refuses: &[404, 409],
         handler: || post(start),
     },
     Route {
