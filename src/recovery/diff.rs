@@ -123,6 +123,11 @@ impl fmt::Display for Diff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Change { collection, key, change, before, after } in &self.changes {
             match change {
+                // The row of a document whose elements have rows of their own has no value.
+                ChangeKind::Added | ChangeKind::Removed if before == after => {
+                    let sign = if *change == ChangeKind::Added { '+' } else { '-' };
+                    write!(f, "{}", OneLine(format_args!("{sign} {collection}/{key}")))?;
+                }
                 ChangeKind::Added => write!(f, "{}", OneLine(format_args!("+ {collection}/{key} {after}")))?,
                 ChangeKind::Removed => write!(f, "{}", OneLine(format_args!("- {collection}/{key} {before}")))?,
                 ChangeKind::Lost => {

@@ -171,6 +171,11 @@ pub(crate) fn key_of_names(bot: &str, task: &str) -> Vec<u8> {
     [bot.as_bytes(), &[END], task.as_bytes()].concat()
 }
 
+/// The names of bot and task in a key.
+pub(crate) fn names_of(key: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(key).ok()?.split_once(char::from(END))
+}
+
 /// Whose a task is and why, and since when if that follows from it.
 fn held(task: &Task) -> Option<(&BotId, AssignmentKind, Option<Timestamp>)> {
     match (&task.holder, &task.assigned_to) {

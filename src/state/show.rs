@@ -7,9 +7,10 @@ use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::state::assignments::Assignment;
+use crate::state::assignments::{Assignment, names_of};
 use crate::state::chat::Message;
-use crate::state::documents::{RowNames, row_value};
+use crate::state::documents::{RowNames, document_in_words, row_value};
+use crate::state::page::sequence_of;
 use crate::state::queue::Task;
 use crate::state::registry::Bot;
 
@@ -71,6 +72,17 @@ pub(crate) fn bare_key(collection: CollectionId, key: &[u8]) -> String {
 
 fn to_json<T: serde::Serialize>(value: &T) -> Result<Value> {
     serde_json::to_value(value).map_err(|source| Error::damaged("a record cannot be shown as JSON").with_source(source))
+}
+
+/// The key of a record that is not there, as people read it: the number of a message, `BOT/TASK` of an assignment, the
+/// document of a row.
+pub(crate) fn key_name(collection: CollectionId, key: &[u8]) -> String {
+    match collection {
+        CollectionId::CHAT => sequence_of(key).map_or_else(|_| text(key), |number| number.to_string()),
+        CollectionId::ASSIGNMENTS => names_of(key).map_or_else(|| text(key), |(bot, task)| format!("{bot}/{task}")),
+        CollectionId::DOCUMENTS => document_in_words(key).unwrap_or_else(|| text(key)),
+        _ => text(key),
+    }
 }
 
 /// A key as text; bytes that are none are escaped.

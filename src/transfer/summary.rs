@@ -38,6 +38,9 @@ pub struct Summary {
     pub file_bytes: u64,
     /// Count and size of each collection, by name.
     pub collections: BTreeMap<String, Stats>,
+    /// The number of documents. Each of them is a record for each of its elements in `collections`.
+    #[serde(default)]
+    pub documents: u64,
     /// The number of tasks in each state.
     pub tasks: TaskCounts,
     /// The schedules.
@@ -145,9 +148,9 @@ impl ScheduleTotals {
 /// The number of restore points, and the latest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PointTotals {
-    /// Manual and automatic points, including those of documents.
+    /// Manual and automatic points of live state, which [`Store::points`] lists.
     pub total: u64,
-    /// Points of single backups, of restores and of single commits.
+    /// The others, which [`Store::all_points`] lists too: points of documents, of restores and of single commits.
     pub others: u64,
     /// The point that `latest` resolves to.
     pub latest: Option<Point>,
@@ -197,11 +200,12 @@ impl Store {
         let view = self.view()?;
         let points = view.all_points()?;
         let replica = ReplicaState::of(self, &view)?;
-        let total = points.iter().filter(|point| point.counts()).count() as u64;
+        let total = points.iter().filter(|point| point.is_listed()).count() as u64;
         Ok(Summary {
             store: std::path::absolute(self.path())?,
             file_bytes: std::fs::metadata(self.path())?.len(),
             collections: view.collections()?,
+            documents: view.documents().list().try_fold(0, |count: u64, id| id.map(|_| count.saturating_add(1)))?,
             tasks: view.queue().counts()?,
             // One that is damaged hides no other number.
             schedules: ScheduleTotals::of(&view, self.clock().now()).unwrap_or_default(),

@@ -4,13 +4,14 @@ use crate::engine::codec;
 use crate::engine::epoch::Epoch;
 #[cfg(feature = "transfer")]
 use crate::engine::point::Commit;
-use crate::engine::point::{Manifest, Origin};
+use crate::engine::point::Manifest;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::view::{View, gone};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Hint, Result};
+use crate::recovery::backups::find_backup;
 use crate::recovery::points::names::names;
 use crate::recovery::points::point::{Point, epoch_of};
 use crate::recovery::points::resolve::{Resolved, resolve};
@@ -24,7 +25,7 @@ impl Store {
     /// `Damaged`, `Reopen`, `Io`.
     pub fn points(&self) -> Result<Vec<Point>> {
         let mut points = self.view()?.named_points()?;
-        points.retain(|point| point.origin.is_some_and(Origin::is_selectable));
+        points.retain(Point::is_listed);
         Ok(points)
     }
 
@@ -141,8 +142,20 @@ impl View {
         }
     }
 
-    /// The point that a selector names.
+    /// The point that a selector names: a point, or that of a backup.
     pub(crate) fn resolve(&self, selector: &Selector) -> Result<Resolved> {
+        let found = self.resolve_point(selector);
+        if let (Selector::Id(id), Err(error)) = (selector, &found)
+            && error.kind() == ErrorKind::NotFound
+            && let Some(backup) = find_backup(self, id)?
+        {
+            return Ok(self.point(backup.epoch)?.resolved());
+        }
+        found
+    }
+
+    /// The point that a selector names, without the ids of backups.
+    pub(crate) fn resolve_point(&self, selector: &Selector) -> Result<Resolved> {
         if let Selector::Id(id) = selector
             && let Some(epoch) = self.row(Table::PointIds, id.as_bytes())?
         {

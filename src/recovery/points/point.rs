@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::recovery::points::names::Names;
 use crate::recovery::points::resolve::{Named, PointName, Resolved};
 use crate::recovery::points::selector::Selector;
+use crate::state::show::key_name;
 
 /// A retained restore point. It prints as its id, which names it again as a [`Selector`].
 ///
@@ -74,7 +75,7 @@ impl Point {
     pub(crate) fn new(epoch: Epoch, manifest: Manifest, names: &Names) -> Self {
         let collections = manifest.collections.iter().map(|(id, stats)| (names.of(*id), *stats)).collect();
         let lost = manifest.lost.iter().map(|lost| {
-            let keys = lost.keys.iter().map(|key| key.escape_ascii().to_string()).collect();
+            let keys = lost.keys.iter().map(|key| key_name(lost.collection, key)).collect();
             (names.of(lost.collection), PointLoss { was: lost.was, keys })
         });
         Self {
@@ -131,8 +132,14 @@ impl Point {
         Resolved::Point { epoch, id, at, off: jiff::SignedDuration::ZERO }
     }
 
-    /// Whether people count it as a restore point: a manual or automatic point of live state or of documents. A single
-    /// backup, a safety point and the point of a single commit do not count.
+    /// Whether lists show it unless all points are asked for, and `latest` can name it: a manual or automatic point of
+    /// live state. The others are found by their id, or by a time.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.origin.is_some_and(Origin::is_selectable)
+    }
+
+    /// Whether the numbers of the replaced service count it as a restore point: a manual or automatic point of live
+    /// state or of documents. A single backup, a safety point and the point of a single commit do not count.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.origin, Some(Origin::Live | Origin::Documents | Origin::Adopted)) && !self.is_backup()
     }

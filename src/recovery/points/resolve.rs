@@ -113,7 +113,7 @@ fn latest(back: u64, points: &[PointName]) -> Result<Resolved> {
     let wanted = usize::try_from(back).unwrap_or(usize::MAX);
     match (found.get(wanted), found.len()) {
         (Some(point), _) => Ok(Resolved::point(point, point.at)),
-        (None, 0) => Err(no_points()),
+        (None, 0) => Err(no_points(points)),
         (None, count) => Err(Error::not_found(format!(
             "there are fewer restore points; the oldest is {}: asked={} points={count}",
             Selector::Latest(count as u64 - 1),
@@ -130,7 +130,7 @@ fn by_time(time: Timestamp, points: &[PointName]) -> Result<Resolved> {
             return Ok(Resolved::point(point, time));
         }
     }
-    let first = timed().min_by_key(|point| (point.at, point.epoch)).ok_or_else(no_points)?;
+    let first = timed().min_by_key(|point| (point.at, point.epoch)).ok_or_else(|| no_points(points))?;
     Err(Error::not_found(format!(
         "no restore point is that old; the oldest is of {}: asked={} id={}",
         clock::show_time(first.at),
@@ -184,7 +184,15 @@ fn several_match(id: &str, found: &[&PointName]) -> Error {
     )
 }
 
-fn no_points() -> Error {
+/// The error where no point can be named by `latest` or a time: there is none, or each has only an id.
+fn no_points(points: &[PointName]) -> Error {
+    if !points.is_empty() {
+        return Error::not_found(format!(
+            "there is no restore point of the live state yet; those of documents and restores are named by their id: points={}",
+            points.len()
+        ))
+        .with_hint(Hint::ListPoints);
+    }
     Error::not_found("there is no restore point yet; make one first").with_hint(Hint::MakePoint)
 }
 
@@ -286,6 +294,16 @@ mod tests {
         for text in ["latest", "10m ago"] {
             let error = resolve(&select(text), &[], time(NOON)).unwrap_err().to_string();
             assert_eq!(error, "there is no restore point yet; make one first");
+        }
+    }
+
+    #[test]
+    fn points_that_have_only_an_id_are_counted_where_no_other_can_be_named() {
+        let only = [point(1, "aaaa", Named::ById), point(2, "bbbb", Named::ById)];
+        for text in ["latest", "10m ago"] {
+            let error = resolve(&select(text), &only, time(NOON)).unwrap_err();
+            assert!(error.to_string().ends_with("are named by their id: points=2"), "{error}");
+            assert_eq!(error.hint(), Some(&Hint::ListPoints));
         }
     }
 

@@ -18,8 +18,7 @@ const ID_MAX: usize = 36;
 /// The places of these dashes.
 const DASHES: [usize; 4] = [8, 13, 18, 23];
 /// The accepted forms, for error messages.
-const FORMS: &str =
-    "now, latest, latest~3, an id or its first characters, a time such as 2026-01-02T03:04:05Z, or 10m ago";
+const FORMS: &str = "latest, latest~3, an id or its first characters, a time such as 2026-01-02T03:04:05Z, or 10m ago";
 
 /// The name of a restore point: `now`, `latest`, `latest~3`, an id or a unique prefix of one, a time, or `10m ago`.
 ///
@@ -119,7 +118,10 @@ fn is_id_prefix(text: &str) -> bool {
 }
 
 fn wrong(text: &str) -> Error {
-    Error::invalid(format!("this names no restore point; use {FORMS}: text={}", text.escape_debug()))
+    Error::invalid(format!(
+        "this names no restore point; use {FORMS}, and now for the present: text={}",
+        text.escape_debug()
+    ))
 }
 
 impl Selector {
@@ -234,8 +236,8 @@ pub(super) mod tests {
         }
         assert_eq!(
             "yesterday".parse::<Selector>().unwrap_err().to_string(),
-            "this names no restore point; use now, latest, latest~3, an id or its first characters, a time such as \
-             2026-01-02T03:04:05Z, or 10m ago: text=yesterday"
+            "this names no restore point; use latest, latest~3, an id or its first characters, a time such as \
+             2026-01-02T03:04:05Z, or 10m ago, and now for the present: text=yesterday"
         );
         assert_eq!("abc".parse::<Selector>().unwrap_err().to_string(), "type at least 4 characters of an id: id=abc");
     }

@@ -31,6 +31,7 @@ use crate::state::documents::mend_documents;
 use crate::state::keys::lost::{keys_in_rows, keys_in_trail};
 use crate::state::page::sequence_of;
 use crate::state::queue::{mend_queue, numbers_of_tasks};
+use crate::state::show::key_name;
 
 /// If the highest numbers may be lost, a counter continues this far above the highest number that was found.
 pub(crate) const LEAP: u64 = 1 << 20;
@@ -109,6 +110,11 @@ impl Store {
         let store = Self::options().session(false).reserve(false).cache_bytes(CACHE).open(made.path())?;
         let mut report = repair(from, &store, log, elsewhere)?;
         store.alone(|tx| tx.mend(&mut report, log).map(Outcome::Commit))?;
+        for lost in &mut report.lost {
+            if let Some((collection, key)) = CollectionId::split_row_key(&lost.row) {
+                lost.key = key_name(collection, key);
+            }
+        }
         store.refuse_unsound("the repaired store is not sound")?;
         store.close()?;
         files::give_rights(made.path(), Rights::beside(from)).map_err(|error| files::failed(made.path(), error))?;

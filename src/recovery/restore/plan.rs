@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::point::{PointId, Scope};
+use crate::engine::point::{Origin, PointId, Scope};
 use crate::error::{Error, Hint, Result};
 use crate::recovery::diff::Counts;
 use crate::recovery::points::lost::Spared;
@@ -114,6 +114,11 @@ impl RestorePlan {
         self.keep_finished && self.tasks_run_again + self.tasks_forgotten > 0
     }
 
+    /// Whether it puts documents back that clients handed over, and nothing of the live state.
+    fn is_of_documents(&self) -> bool {
+        !self.is_undo() && matches!(self.point.origin, Some(Origin::Documents | Origin::Adopted))
+    }
+
     pub(crate) fn is_undo(&self) -> bool {
         self.direction != Direction::Restore
     }
@@ -149,7 +154,11 @@ impl fmt::Display for RestorePlan {
         }
         writeln!(f)?;
         for (name, counts) in &self.collections {
-            writeln!(f, "  {name}: {counts}")?;
+            let unit = if name == "documents" { " (elements of documents)" } else { "" };
+            writeln!(f, "  {name}: {counts}{unit}")?;
+        }
+        if self.is_of_documents() {
+            writeln!(f, "  only documents are restored; the registry and the queue stay as they are")?;
         }
         match (&self.earlier, self.collections.is_empty()) {
             (Some(earlier), true) => writeln!(f, "  nothing differs; the newest point that does is {earlier}")?,

@@ -1,7 +1,7 @@
 //! Makes plans of restores, and finds an earlier point if nothing differs.
 
 use crate::engine::epoch::Epoch;
-use crate::engine::point::{Origin, PointId, Scope};
+use crate::engine::point::{PointId, Scope};
 use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
 use crate::engine::view::View;
@@ -67,6 +67,10 @@ impl Store {
         let rows = restored_together::rows_of(&past, view, collection, key)?;
         if let Some(rows) = rows {
             return Ok(Scope::of_rows(rows));
+        }
+        if collection == CollectionId::DOCUMENTS {
+            let message = "a document is many records; restore the collection, or a backup of the document";
+            return Err(Error::invalid(format!("{message}: collection={name} key={}", key.escape_debug())));
         }
         let there = view.record_before(collection, options, key, Wanted::There)?;
         let (there, key) = (there.map(|at| format!("; it was last there at point {at}")), key.escape_debug());
@@ -156,7 +160,7 @@ impl View {
     fn scope_before(&self, plan: &RestorePlan) -> Result<Option<Earlier>> {
         let (mut to, mut planned) = (plan.point.epoch, 0);
         let points = self.named_points()?.into_iter().filter(|point| point.epoch < plan.point.epoch);
-        let live = points.filter(|point| point.origin.is_some_and(Origin::is_selectable));
+        let live = points.filter(|point| point.is_listed());
         for point in live.take(POINTS_COMPARED) {
             let mut differs = false;
             self.each_difference(point.epoch, to, &plan.scope, |_, _, _| {

@@ -33,7 +33,7 @@ pub(crate) fn key_alone() -> Error {
 
 /// Finds the point that a selector names, or the point and the part of it that a backup stands for.
 pub(crate) fn target(view: &View, selector: &Selector) -> Result<Target> {
-    let resolved = view.resolve(selector);
+    let resolved = view.resolve_point(selector);
     if let (Selector::Id(id), Err(error)) = (selector, &resolved)
         && error.kind() == ErrorKind::NotFound
         && let Some(backup) = find_backup(view, id)?

@@ -16,7 +16,7 @@ use crate::recovery::points::point::epoch_of;
 use crate::recovery::restore::options::RestoreOptions;
 use crate::recovery::restore::plan::{Direction, RestorePlan, RestoreReport};
 use crate::recovery::restore::planning::plan_back;
-use crate::state::show::Show;
+use crate::state::show::{Show, key_name};
 
 /// The most records that the refusal of an undo names.
 const NAMED: usize = 10;
@@ -140,7 +140,7 @@ impl WriteTx<'_> {
         let now = self.get(collection, key).ok().flatten();
         let payload = now.or_else(|| if let State::Present(then) = then { Some(then.to_vec()) } else { None });
         let shown = payload.and_then(|payload| Show::new(self).record(collection, key, &payload).ok());
-        shown.map_or_else(|| key.escape_ascii().to_string(), |shown| shown.key)
+        shown.map_or_else(|| key_name(collection, key), |shown| shown.key)
     }
 }
 

@@ -63,7 +63,8 @@ impl Store {
         let view = self.view()?;
         let mut points = BTreeMap::new();
         for selector in selectors {
-            match view.resolve(selector)? {
+            // A point may have other backups than the one that an id names.
+            match view.resolve_point(selector)? {
                 Resolved::Now => return Err(Error::invalid("now is not a restore point; name a point to forget")),
                 Resolved::Point { epoch, .. } => points.insert(epoch, view.point(epoch)?),
             };

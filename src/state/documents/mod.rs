@@ -39,7 +39,7 @@ mod tests;
 
 pub(crate) use check::check_documents;
 pub(crate) use mend::{mend_documents, mend_documents_within};
-pub(crate) use names::{RowNames, row_value};
+pub(crate) use names::{RowNames, document_in_words, row_value};
 #[cfg(feature = "http")]
 pub(crate) use prepared::Preparing;
 pub(crate) use prepared::{Prepared, PythonSummary};

@@ -68,6 +68,12 @@ impl<'r, R: Records> RowNames<'r, R> {
     }
 }
 
+/// The document of a row, and whether the row is an element of it; none for bytes that are no such key.
+pub(crate) fn document_in_words(key: &[u8]) -> Option<String> {
+    let (id, path) = rows::split_key(key).ok()?;
+    Some(if path.is_empty() { id.to_string() } else { format!("{id} (an element of it)") })
+}
+
 /// The value in a row of `documents`; none for a container whose elements have rows of their own.
 ///
 /// # Errors

@@ -88,11 +88,15 @@ pub(super) fn drill(store: &Store, view: &View) -> Result<DiagnosisLine> {
     })
 }
 
-/// The restore points, and the oldest and newest of them.
-pub(super) fn points(live: &[&Point]) -> DiagnosisLine {
+/// The restore points of live state, and the oldest and newest of them.
+pub(super) fn points(live: &[&Point], others: usize) -> DiagnosisLine {
     let partial: Vec<_> = live.iter().filter(|point| point.partial).map(|point| point.to_string()).collect();
     let (Some(newest), Some(oldest)) = (live.first(), live.last()) else {
-        return DiagnosisLine::ok("points", "none yet");
+        let others = match others {
+            0 => String::new(),
+            others => format!(" of the live state; {} of documents and restores", counted(others as u64, "point")),
+        };
+        return DiagnosisLine::ok("points", format!("none yet{others}"));
     };
     let count = counted(live.len() as u64, "restore point");
     let [from, to] = [oldest, newest].map(|point| show_time(point.timestamp));

@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 
 pub use self::line::{Condition, DiagnosisLine};
 use crate::clock;
-use crate::engine::point::Origin;
 use crate::engine::store::{Options, Store};
 use crate::error::{ErrorKind, Result};
 use crate::state::page::Page;
@@ -154,7 +153,7 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<(Vec<DiagnosisLine>
     let view = store.view()?;
     let (named, sessions) = (view.named_points()?, store.sessions()?);
     let events = view.events().list(Page::newest(EVENTS))?;
-    let live: Vec<_> = named.iter().filter(|point| point.origin.is_some_and(Origin::is_selectable)).collect();
+    let live: Vec<_> = named.iter().filter(|point| point.is_listed()).collect();
     let rows = if options.full { verified::everything(store)? } else { verified::part(store)? };
     let known = options.replica.clone();
     let replica = known.map_or_else(|| ReplicaState::of(store, &view), |known| Ok(Some(known)))?;
@@ -164,7 +163,7 @@ fn look(store: &Store, options: &DiagnosisOptions) -> Result<(Vec<DiagnosisLine>
         look::backup(store, &view, &live, options.backup_interval)?,
         copies::outside(store, &events, options.archive_dir.as_deref(), options.backup_interval, replica.as_ref())?,
         look::drill(store, &view)?,
-        look::points(&live),
+        look::points(&live, named.len() - live.len()),
         look::retention(store, &named)?,
         look::work(&events),
         look::space(store)?,

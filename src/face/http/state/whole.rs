@@ -23,8 +23,8 @@ const POINT_TOTALS: Shape = Shape {
     about: "the numbers of restore points",
     base: None,
     fields: &[
-        required("total", Number, "manual and automatic points, including those of documents"),
-        required("others", Number, "points of single backups, of restores and of single commits"),
+        required("total", Number, "manual and automatic points of live state"),
+        required("others", Number, "points of documents, of restores and of single commits"),
         nullable("latest", Of(&shapes::POINT), "the point that latest names"),
     ],
 };
@@ -70,6 +70,7 @@ const STATUS: Gives = Gives::Fields(&[
     required("store", Text, "the path of the file"),
     required("file_bytes", Number, "the size of the file"),
     required("collections", Map(&Of(&STATS)), "statistics by name"),
+    required("documents", Number, "number of documents; each of them is a record for each of its elements"),
     required("tasks", Map(&Number), "number of tasks by state"),
     required("schedules", Of(&SCHEDULE_TOTALS), "the schedules"),
     required("points", Of(&POINT_TOTALS), "the restore points"),
