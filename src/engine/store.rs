@@ -251,6 +251,11 @@ impl Store {
         self.inner.context.shared
     }
 
+    /// Whether the pages of the file were verified when it was opened, and nobody has written to it since.
+    pub(crate) fn has_verified_pages(&self) -> Result<bool> {
+        self.with_handle(|handle| Ok(handle.has_verified_pages()))
+    }
+
     /// Verifies the pages of the file. A store that is looked at keeps writers out by itself, so it is looked at once
     /// more.
     pub(crate) fn verify_pages(&self) -> Result<()> {

@@ -84,6 +84,13 @@ impl CheckReport {
         }
     }
 
+    /// Adds a finding that explains the others, before them.
+    pub(crate) fn find_first(&mut self, finding: Finding) {
+        self.found += 1;
+        self.findings.insert(0, finding);
+        self.findings.truncate(MOST_FINDINGS);
+    }
+
     fn merge(&mut self, other: Self) {
         self.records += other.records;
         self.bytes += other.bytes;

@@ -19,6 +19,8 @@ pub(crate) struct Handle {
     guard: RedbGuard,
     /// Which file it is; none where it is not written to.
     id: Option<FileId>,
+    /// Whether all pages were verified when it was opened, and nobody has written to the file since.
+    pages_verified: bool,
 }
 
 pub(super) enum Access {
@@ -30,13 +32,24 @@ pub(super) enum Access {
 
 impl Handle {
     pub(super) fn new(database: Access) -> Self {
-        Self { database: Some(database), guard: RedbGuard::fresh(), id: None }
+        Self { database: Some(database), guard: RedbGuard::fresh(), id: None, pages_verified: false }
     }
 
     /// The same, of a file that is written to.
     pub(crate) fn of(mut self, id: Option<FileId>) -> Self {
         self.id = id;
         self
+    }
+
+    /// The same, of a file whose pages were verified, and to which nobody can write meanwhile.
+    pub(super) fn with_pages_verified(mut self, verified: bool) -> Self {
+        self.pages_verified = verified;
+        self
+    }
+
+    /// Whether the pages of the file are known to be sound, as nobody has written to it since they were verified.
+    pub(crate) fn has_verified_pages(&self) -> bool {
+        self.pages_verified
     }
 
     /// Which file it is.

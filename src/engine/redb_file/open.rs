@@ -125,8 +125,9 @@ pub(crate) fn check_pages(path: &Path) -> Result<()> {
     refuse_maze(path)?;
     let mut builder = Builder::new();
     builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
+    let file = OwnFile::write(path).map_err(|error| Error::from(error).context(path.display()))?;
     RedbGuard::fresh().run(|| {
-        let sound = builder.create_with_backend(OwnFile::write(path)?)?.check_integrity()?;
+        let sound = builder.create_with_backend(file)?.check_integrity()?;
         let repaired = || Error::damaged("the pages of the file were damaged; redb has repaired them");
         if sound { Ok(()) } else { Err(repaired().into()) }
     })
@@ -141,7 +142,7 @@ pub(crate) fn look(path: &Path, cache_bytes: usize, verify: bool) -> Result<Hand
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(verify);
     let shadow = Shadow::open(path)?;
     let database = RedbGuard::fresh().run(|| Ok(builder.create_with_backend(shadow)?))?;
-    let handle = Handle::new(Access::Look(database));
+    let handle = Handle::new(Access::Look(database)).with_pages_verified(verify);
     probe_handle(path, &handle)?;
     Ok(handle)
 }

@@ -13,10 +13,11 @@ use crate::face::cli::replica::Heal;
 use crate::text::{counted, show_bytes};
 use crate::{CheckReport, Error, ErrorKind, Finding, Hint, Result, Selector, VerifyOnOpen};
 
-/// Verify every record, every point and every digest; change nothing
+/// Verify every record, every point and every digest; change no record
 ///
 /// Damage is listed with its table, its key and its meaning, and the exit code is 4. If no other process has the store
-/// open, the pages of the file are verified too. With --json every finding is a line, and the last line is the summary.
+/// open, the pages of the file are verified too, and no byte of the file changes; the summary says whether they were.
+/// With --json every finding is a line, and the last line is the summary.
 /// With --heal, damaged rows first get their bytes back from the replica of the store, where these are proved; other
 /// programs may use the store meanwhile.
 #[derive(Debug, Args)]
@@ -28,7 +29,8 @@ Examples:
   hivekeep check --at latest --json
   hivekeep check --heal s3://backups/hive")]
 pub(super) struct Check {
-    /// Verify the pages of the file even if other processes have it open; their writers wait, 1 to 2 s per GB
+    /// Verify the pages of the file even if other processes have it open; their writers wait, 1 to 2 s per GB, and the
+    /// file notes that it was verified
     #[arg(long)]
     pages: bool,
     /// Verify only one point: it can be read completely, and matches its manifest
@@ -53,7 +55,7 @@ impl Check {
         let options = context.options();
         // A sample is quick. Verifying all pages when the file is opened is not, and would hide which rows a damaged
         // page affects.
-        let joins = self.pages || self.at.is_some() || self.sample.is_some();
+        let joins = self.at.is_some() || self.sample.is_some();
         let options =
             if joins { options.read_only(true).verify_on_open(VerifyOnOpen::Never) } else { options.untouched() };
         let (store, damaged) = match options.clone().open(&context.path) {
@@ -75,8 +77,11 @@ impl Check {
             (None, None) => store.check_with(show)?,
         };
         drop(bar);
-        damaged.into_iter().for_each(|error| report.find(Finding::new("pages", b"", error.to_string())));
-        if self.pages {
+        if let Some(error) = damaged {
+            report.find_first(Finding::new("pages", b"", error.to_string()));
+            report.pages = true;
+        }
+        if self.pages && !report.pages {
             store.check_pages()?.into_iter().for_each(|finding| report.find(finding));
             report.pages = true;
         }
@@ -85,6 +90,9 @@ impl Check {
         }
         drop(store);
         let exit = shown(&mut context.out, &report)?;
+        if !joins && !report.pages {
+            context.out.message("the pages of the file were not verified, as another process has it open: --pages");
+        }
         if exit == Exit::Damaged && !context.out.is_json() {
             context.tell_of_replica();
         }
@@ -153,20 +161,65 @@ fn show_lines(out: &mut Output, report: &CheckReport) -> Result<()> {
     }))
 }
 
+/// The most findings of one kind that text lists; JSON lists all.
+const ALIKE_MAX: usize = 5;
+/// The tables whose rows follow from others. Damage elsewhere explains most of their findings.
+const FOLLOWING: [&str; 3] = ["index", "points", "point_ids"];
+
+/// Findings of one kind in one table.
+struct Alike<'f> {
+    table: &'f str,
+    what: &'f str,
+    findings: Vec<&'f Finding>,
+}
+
+/// The findings by their kind, damage before its consequences.
+fn alike(findings: &[Finding]) -> Vec<Alike<'_>> {
+    let mut kinds: Vec<Alike<'_>> = Vec::new();
+    for finding in findings {
+        let (table, what) = (finding.table.as_str(), finding.what.split(": ").next().unwrap_or_default());
+        match kinds.iter_mut().find(|kind| kind.table == table && kind.what == what) {
+            Some(kind) => kind.findings.push(finding),
+            None => kinds.push(Alike { table, what, findings: vec![finding] }),
+        }
+    }
+    kinds.sort_by_key(|kind| FOLLOWING.contains(&kind.table));
+    kinds
+}
+
 fn list(out: &mut Output, report: &CheckReport) -> Result<()> {
-    for finding in &report.findings {
-        out.line(format_args!("{} {}: {}", finding.table, finding.key, finding.what))?;
+    for Alike { table, what, findings } in alike(&report.findings) {
+        for finding in findings.iter().take(ALIKE_MAX) {
+            out.line(format_args!("{table} {}: {}", finding.key, finding.what))?;
+        }
+        if let Some(more @ 1..) = findings.len().checked_sub(ALIKE_MAX) {
+            out.line(format_args!("{table}: {more} more of: {what}"))?;
+        }
     }
     let unlisted = report.found - report.findings.len() as u64;
     if unlisted > 0 {
         out.line(format_args!("and {unlisted} more"))?;
     }
     let verdict = if report.is_sound() { "sound".to_owned() } else { counted(report.found, "finding") };
-    out.line(format_args!(
-        "{verdict}: {} ({}), {} and {} verified",
-        counted(report.records, "record"),
-        show_bytes(report.bytes),
-        counted(report.pre_images, "pre-image"),
-        counted(report.points, "point"),
-    ))
+    let (records, bytes) = (counted(report.records, "record"), show_bytes(report.bytes));
+    let (pre_images, points) = (counted(report.pre_images, "pre-image"), counted(report.points, "point"));
+    match report.pages {
+        true => out.line(format_args!("{verdict}: {records} ({bytes}), {pre_images}, {points} and all pages verified")),
+        false => out.line(format_args!("{verdict}: {records} ({bytes}), {pre_images} and {points} verified")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damage_comes_before_its_consequences_and_these_are_counted() {
+        let finding = |table: &str, what: &str| Finding::new(table, b"k", what);
+        let mut findings: Vec<_> = (0..40).map(|_| finding("index", "an index row follows from no record")).collect();
+        findings.push(finding("live", "the checksum does not match: key=a"));
+        findings.push(finding("live", "the checksum does not match: key=b"));
+        let kinds: Vec<_> = alike(&findings).into_iter().map(|kind| (kind.table, kind.findings.len())).collect();
+        assert_eq!(kinds, [("live", 2), ("index", 40)]);
+    }
 }
