@@ -47,6 +47,8 @@ struct Uses {
     waiting: BTreeMap<KeyName, Timestamp>,
     /// When uses were last written.
     written: Option<Instant>,
+    /// Whether a caller will write them.
+    scheduled: bool,
 }
 
 impl Keyring {
@@ -105,24 +107,28 @@ impl Keyring {
         }
     }
 
-    /// Notes that a key was used. Returns whether the caller must write the uses.
-    pub(crate) fn used(&self, key: &KeyName, now: Timestamp) -> bool {
+    /// Notes that a key was used. Returns the time after which the caller must write the uses; none if another caller
+    /// does. So no use waits for the next one.
+    pub(crate) fn used(&self, key: &KeyName, now: Timestamp) -> Option<Duration> {
         let mut uses = self.uses.lock();
         match uses.waiting.get_mut(key) {
             Some(at) => *at = now,
             None => drop(uses.waiting.insert(key.clone(), now)),
         }
-        let is_due = uses.written.is_none_or(|written| written.elapsed() >= USES_EVERY);
-        if is_due {
-            uses.written = Some(Instant::now());
+        if std::mem::replace(&mut uses.scheduled, true) {
+            return None;
         }
-        is_due
+        Some(uses.written.map_or(Duration::ZERO, |written| USES_EVERY.saturating_sub(written.elapsed())))
     }
 
     /// Writes when keys were used. A failure is logged: the next write has them. A store that nobody writes to does not
     /// learn it.
     pub(crate) fn write_uses(&self, store: &Store) {
-        let waiting = std::mem::take(&mut self.uses.lock().waiting);
+        let waiting = {
+            let mut uses = self.uses.lock();
+            (uses.written, uses.scheduled) = (Some(Instant::now()), false);
+            std::mem::take(&mut uses.waiting)
+        };
         if waiting.is_empty() || store.is_only_read() {
             return;
         }
@@ -208,11 +214,20 @@ mod tests {
         hive.write(|tx| tx.keys().add(NewKey::new(key.clone(), Role::Reader)));
         let keyring = Keyring::load(&hive.store).unwrap();
         let commits = hive.store.commits().count();
-        let due = (0..100).filter(|second| keyring.used(&key, time(*second))).count();
-        assert_eq!(due, 1);
+        let due: Vec<_> = (0..100).filter_map(|second| keyring.used(&key, time(second))).collect();
+        assert_eq!(due, [Duration::ZERO]);
         keyring.write_uses(&hive.store);
         keyring.write_uses(&hive.store);
         assert_eq!(hive.store.commits().count(), commits + 1);
-        assert_eq!(hive.view().keys().get(&key).unwrap().unwrap().last_used_at, Some(time(99)));
+        let last_used = |key| hive.view().keys().get(key).unwrap().unwrap().last_used_at;
+        assert_eq!(last_used(&key), Some(time(99)));
+        // The first use of a key waits for no later one, neither its own nor that of another key.
+        let other: KeyName = "b".parse().unwrap();
+        hive.write(|tx| tx.keys().add(NewKey::new(other.clone(), Role::Reader)));
+        let after = keyring.used(&other, time(100)).unwrap();
+        assert!(after > Duration::ZERO && after <= USES_EVERY, "{after:?}");
+        hive.write(|tx| tx.keys().revoke(&other));
+        keyring.write_uses(&hive.store);
+        assert_eq!(last_used(&other), Some(time(100)), "a key that was revoked meanwhile");
     }
 }

@@ -188,21 +188,24 @@ impl App {
 
     /// Notes that a request was refused. All of a second are written together, for which no request waits.
     pub(super) fn was_refused(&self, caller: &Caller, request: String, status: StatusCode) {
-        let (instance, actor) = (self.shared.instance.clone(), caller.actor());
-        if instance.refusals().add(actor, request, status.as_u16().to_string()) {
-            tokio::spawn(async move {
-                tokio::time::sleep(REFUSALS_EVERY).await;
-                tokio::task::spawn_blocking(move || instance.refusals().write(instance.store()));
-            });
+        if self.instance().refusals().add(caller.actor(), request, status.as_u16().to_string()) {
+            self.later(REFUSALS_EVERY, |instance| instance.refusals().write(instance.store()));
         }
     }
 
     /// Notes that a key was used. About once a minute that is written, for which no request waits.
     pub(super) fn key_was_used(&self, key: &KeyName) {
-        let instance = self.shared.instance.clone();
-        if instance.keyring().used(key, instance.store().clock().now()) {
-            tokio::task::spawn_blocking(move || instance.keyring().write_uses(instance.store()));
+        if let Some(after) = self.instance().keyring().used(key, self.instance().store().clock().now()) {
+            self.later(after, |instance| instance.keyring().write_uses(instance.store()));
         }
+    }
+
+    fn later(&self, after: Duration, work: impl FnOnce(&Instance) + Send + 'static) {
+        let instance = self.shared.instance.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            tokio::task::spawn_blocking(move || work(&instance));
+        });
     }
 
     pub(super) fn rates(&self) -> &Rates {
@@ -353,12 +356,9 @@ impl App {
             None => instance.store().clone(),
         };
         let work = move || {
+            let _held = permit;
             let done = instance.keeper().wait(&store, OPEN_WITHIN).and_then(|()| work(&instance, &store));
-            if let Err(error) = &done {
-                instance.keeper().tell(error);
-            }
-            drop(permit);
-            done
+            done.inspect_err(|error| instance.keeper().tell(error))
         };
         Ok(self.beside(work).await??)
     }
