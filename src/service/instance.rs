@@ -279,14 +279,15 @@ impl Instance {
         store.make_point(request)
     }
 
-    /// Makes a restore point if the interval between automatic ones has passed and the disk has room for one.
+    /// Makes a restore point if the interval between automatic ones has passed and the disk has room for one. Otherwise
+    /// the result is the reason.
     ///
     /// # Errors
     ///
     /// `Full`, and as [`Store::auto_backup`].
-    pub(crate) fn auto_backup(&self, store: &Store, request: PointRequest) -> Result<Option<Point>> {
+    pub(crate) fn auto_backup(&self, store: &Store, request: PointRequest) -> Result<Result<Point, String>> {
         self.room().for_point(store)?;
-        store.auto_backup(self.interval(), request, false)
+        Ok(store.try_auto_backup(self.interval(), request, false)?.or_reason())
     }
 
     /// Makes a backup, if the disk has room for one.

@@ -40,6 +40,31 @@ impl Stored for Last {
     const WHAT: &'static str = "the time of the last automatic backup";
 }
 
+/// The result of an automatic backup.
+#[derive(Debug)]
+pub(crate) enum AutoBackup {
+    /// A point was made.
+    Made(Box<Point>),
+    /// The interval since the last one has not passed.
+    NotDue {
+        /// When it will have passed.
+        until: Timestamp,
+    },
+    /// Nothing has changed since the newest point.
+    Unchanged,
+}
+
+impl AutoBackup {
+    /// The point, or the reason that none was made.
+    pub(crate) fn or_reason(self) -> Result<Point, String> {
+        match self {
+            Self::Made(point) => Ok(*point),
+            Self::NotDue { until } => Err(format!("the next automatic backup is due at {}", clock::show_time(until))),
+            Self::Unchanged => Err("nothing has changed since the newest restore point".to_owned()),
+        }
+    }
+}
+
 impl Store {
     /// Makes an automatic restore point if `interval` has passed since the last one, and the state has changed since.
     /// Only one of several processes on a store makes it. Missed backups are made up for once.
@@ -72,23 +97,38 @@ impl Store {
     ///
     /// As [`Store::write`].
     pub fn auto_backup(&self, interval: Duration, request: PointRequest, unchanged: bool) -> Result<Option<Point>> {
+        Ok(match self.try_auto_backup(interval, request, unchanged)? {
+            AutoBackup::Made(point) => Some(*point),
+            AutoBackup::NotDue { .. } | AutoBackup::Unchanged => None,
+        })
+    }
+
+    /// The same, with the reason if no point is made.
+    pub(crate) fn try_auto_backup(
+        &self,
+        interval: Duration,
+        request: PointRequest,
+        unchanged: bool,
+    ) -> Result<AutoBackup> {
         let timer = timer_of(&request);
-        if !is_due(&self.view()?, timer, interval)? {
-            return Ok(None);
+        let not_due = |until| AutoBackup::NotDue { until };
+        if let Some(until) = not_due_until(&self.view()?, timer, interval)? {
+            return Ok(not_due(until));
         }
         self.alone(|tx| {
             // Another process may have made it in the meantime.
-            if !is_due(tx, timer, interval)? {
-                return Ok(Outcome::Abort(None));
+            if let Some(until) = not_due_until(tx, timer, interval)? {
+                return Ok(Outcome::Abort(not_due(until)));
             }
             let at = tx.now();
             timer.put(tx, &Last { at })?;
             let needed = unchanged || request.has_documents() || changed_since_last_live_point(tx)?;
-            let point = if needed { Some(tx.make_point(request)?) } else { None };
-            if let Some(point) = &point {
-                tx.note("point_create", Some(&point.to_string()))?;
+            if !needed {
+                return Ok(Outcome::Commit(AutoBackup::Unchanged));
             }
-            Ok(Outcome::Commit(point))
+            let point = tx.make_point(request)?;
+            tx.note("point_create", Some(&point.to_string()))?;
+            Ok(Outcome::Commit(AutoBackup::Made(Box::new(point))))
         })
     }
 
@@ -139,9 +179,10 @@ fn due_at<R: Records>(records: &R, timer: &MetaRow<Last>, interval: Duration, no
     Ok(if last > now { now } else { clock::after(last, interval).max(now) })
 }
 
-fn is_due<R: Records>(records: &R, timer: &MetaRow<Last>, interval: Duration) -> Result<bool> {
+/// The time when the next backup is due, unless that is now.
+fn not_due_until<R: Records>(records: &R, timer: &MetaRow<Last>, interval: Duration) -> Result<Option<Timestamp>> {
     let now = records.now();
-    Ok(due_at(records, timer, interval, now)? == now)
+    Ok(Some(due_at(records, timer, interval, now)?).filter(|due| *due != now))
 }
 
 #[cfg(test)]

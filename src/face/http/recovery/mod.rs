@@ -120,6 +120,7 @@ pub(super) const ROUTES: &[Route] = &[
         gives: Gives::Fields(&[
             required("success", Flag, "false when the interval has not passed, or nothing has changed"),
             sometimes("restore_point_id", Text, "its id"),
+            sometimes("reason", Text, "the reason that none was made"),
             TIMESTAMP,
         ]),
         statuses: OK,

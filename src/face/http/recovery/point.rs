@@ -31,11 +31,10 @@ pub(super) async fn auto_backup(app: App, handed: DocumentBody) -> Answer<Json<V
     app.admit_point()?;
     let request = request(handed, false, "automatic-backup")?;
     app.change_by(move |instance, store| {
-        let point = instance.auto_backup(store, request)?;
-        let mut answer = json!({"success": point.is_some()});
-        if let Some(point) = point {
-            answer["restore_point_id"] = point.id.0.into();
-        }
+        let mut answer = match instance.auto_backup(store, request)? {
+            Ok(point) => json!({"success": true, "restore_point_id": point.id}),
+            Err(reason) => json!({"success": false, "reason": reason}),
+        };
         answer["timestamp"] = show_time(store.clock().now()).into();
         Ok(Json(answer))
     })
