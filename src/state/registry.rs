@@ -114,7 +114,17 @@ impl Bot {
                 name.escape_debug()
             )));
         }
-        whole.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+            // Each by itself, so that the error can name it.
+            let before = whole.insert(name.clone(), value);
+            if let Err(source) = serde_json::from_value::<Self>(Value::Object(whole.clone())) {
+                let value = whole.remove(&name).unwrap_or(before.unwrap_or_default());
+                let takes = accepted(&name);
+                return Err(
+                    Error::invalid(format!("invalid bot: {name} must be {takes}: {name}={value}")).with_source(source)
+                );
+            }
+        }
         let bot: Self = serde_json::from_value(Value::Object(whole)).map_err(invalid)?;
         if bot.id != id {
             return Err(Error::invalid(format!(
@@ -128,6 +138,19 @@ impl Bot {
     /// How many tasks it may hold.
     pub(crate) fn most_at_once(&self) -> u32 {
         self.max_concurrent.unwrap_or(DEFAULT_MAX_CONCURRENT)
+    }
+}
+
+/// The values that a field of a bot accepts, in words.
+fn accepted(field: &str) -> &'static str {
+    match field {
+        "port" => "an integer from 0 to 65535",
+        "pid" | "max_concurrent" => "an integer from 0 to 4294967295",
+        "specializations" => "an array of strings",
+        "registered_at" | "last_heartbeat" => "a time such as 2026-01-02T03:04:05Z",
+        "attributes" => "an object",
+        "id" => "the id of a bot, a string",
+        _ => "a string",
     }
 }
 
@@ -409,7 +432,19 @@ mod tests {
         assert_eq!(bot, Bot { port: Some(8001), specializations: ["rust".into()].into(), ..Bot::new(id()) });
         let refused = |fields| read(fields).unwrap_err().to_string();
         assert!(refused(serde_json::json!({"prot": 1})).ends_with("attributes: field=prot"));
-        assert!(refused(serde_json::json!({"port": "x"})).starts_with("invalid bot: "));
+        for (field, wrong, takes) in [
+            ("port", serde_json::json!(70000), "an integer from 0 to 65535"),
+            ("port", serde_json::json!("x"), "an integer from 0 to 65535"),
+            ("pid", serde_json::json!(-1), "an integer from 0 to 4294967295"),
+            ("max_concurrent", serde_json::json!(1.5), "an integer from 0 to 4294967295"),
+            ("specializations", serde_json::json!("rust"), "an array of strings"),
+            ("attributes", serde_json::json!([]), "an object"),
+            ("registered_at", serde_json::json!("now"), "a time such as 2026-01-02T03:04:05Z"),
+            ("kind", serde_json::json!(1), "a string"),
+        ] {
+            let said = refused(serde_json::json!({"repo": "r", field: wrong}));
+            assert_eq!(said, format!("invalid bot: {field} must be {takes}: {field}={wrong}"));
+        }
         assert_eq!(
             refused(serde_json::json!({"id": "B"})),
             "the fields name another id; leave id out or make them equal: bot=BOT-222 id=B"
