@@ -10,7 +10,7 @@ use crate::face::mcp::door::{self, Access, Door, Rights};
 use crate::face::mcp::leases::Leases;
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::face::wire::fields::{Fields, missing};
-use crate::{BotId, Result, Store, Task, TaskId, Token, View};
+use crate::{BotId, Error, Result, Store, Task, TaskId, Token, View};
 
 /// A call. Clones share it.
 #[derive(Clone)]
@@ -61,13 +61,18 @@ impl Call {
     /// The token of a call: the one that it shows, or the one of the claim that the session keeps.
     pub(super) fn token(&self, task: &TaskId, fields: &mut Fields) -> Result<Token> {
         let shown = fields.number("token")?.map(Token);
-        shown.or_else(|| self.leases.claims().token(task)).ok_or_else(|| missing("token"))
+        let unknown = || {
+            Error::invalid(format!(
+                "this session holds no claim of that task; claim it, or give the token of the claim: task={task}"
+            ))
+        };
+        shown.or_else(|| self.leases.claims().token(task)).ok_or_else(unknown)
     }
 
     /// A task as the caller may see it.
     pub(super) fn shown(&self, task: &Task) -> Result<Value> {
         let mut shown = serde_json::to_value(task)
-            .map_err(|source| crate::Error::invalid("a task cannot be shown as JSON").with_source(source))?;
+            .map_err(|source| Error::invalid("a task cannot be shown as JSON").with_source(source))?;
         self.rights().hide_token_in(&mut shown);
         Ok(shown)
     }

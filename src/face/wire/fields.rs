@@ -102,6 +102,14 @@ impl Fields {
         self.value(name).map(number).transpose()
     }
 
+    /// A non-negative integer up to `most`.
+    pub(in crate::face) fn number_up_to(&mut self, name: &str, most: u64) -> Result<Option<u64>> {
+        match self.number(name)? {
+            Some(number) if number > most => Err(wrong(name, &format!("at most {most}"))),
+            number => Ok(number),
+        }
+    }
+
     /// A number of milliseconds.
     pub(in crate::face) fn millis(&mut self, name: &str) -> Result<Option<Duration>> {
         Ok(self.number(name)?.map(Duration::from_millis))

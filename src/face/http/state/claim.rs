@@ -18,7 +18,7 @@ use crate::face::wire::task::token;
 use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result, Task, TaskId};
 
 /// Maximum wait: proxies would cut the connection after longer ones.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT_MS: u64 = 60_000;
 /// Seconds after which a client retries that cannot wait, because too many claims are waiting.
 const ASK_AGAIN: &str = "5";
 /// Maximum number of tasks in one claim.
@@ -176,13 +176,13 @@ fn options_of(mut fields: Fields, app: &App) -> Result<(ClaimOptions, Duration)>
     if let Some(lease) = fields.millis("lease_ms")? {
         options.lease = lease;
     }
-    if let Some(max) = fields.number("max")? {
-        options.max = usize::try_from(max.min(MOST)).unwrap_or_default();
+    if let Some(max) = fields.number_up_to("max", MOST)? {
+        options.max = usize::try_from(max).unwrap_or_default();
     }
     if let Some(most) = fields.number("max_concurrent")? {
         options.max_concurrent = Some(u32::try_from(most).unwrap_or(u32::MAX));
     }
-    let wait = fields.millis("wait_ms")?.unwrap_or_default().min(LONGEST_WAIT);
+    let wait = fields.number_up_to("wait_ms", LONGEST_WAIT_MS)?.map(Duration::from_millis).unwrap_or_default();
     fields.end()?;
     Ok((options, wait))
 }

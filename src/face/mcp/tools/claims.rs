@@ -20,7 +20,7 @@ const LEASE: Duration = Duration::from_secs(5 * 60);
 /// The same where no session extends it.
 const LEASE_ALONE: Duration = Duration::from_secs(15 * 60);
 /// The longest wait, as clients give up after a minute.
-const LONGEST_WAIT: Duration = Duration::from_secs(50);
+const LONGEST_WAIT_MS: u64 = 50_000;
 /// The most tasks of one claim.
 const MOST: u64 = 10;
 
@@ -104,8 +104,8 @@ pub(super) const TOOLS: &[Tool] = &[
 async fn claim(call: Call, mut fields: Fields) -> Outcome {
     let bot = call.bot(&mut fields)?;
     let (mut options, wait) = options_of(&call, &mut fields)?;
-    if let Some(max) = fields.number("max")? {
-        options.max = usize::try_from(max.min(MOST)).unwrap_or_default();
+    if let Some(max) = fields.number_up_to("max", MOST)? {
+        options.max = usize::try_from(max).unwrap_or_default();
     }
     fields.end()?;
     let claims = wait_for(&call, &bot, &options, wait).await?;
@@ -213,7 +213,7 @@ fn claimed(call: &Call, fields: &mut Fields) -> Result<(TaskId, Token)> {
 
 fn options_of(call: &Call, fields: &mut Fields) -> Result<(ClaimOptions, Duration)> {
     let lease = lease(call, fields)?;
-    let wait = fields.millis("wait_ms")?.unwrap_or_default().min(LONGEST_WAIT);
+    let wait = fields.number_up_to("wait_ms", LONGEST_WAIT_MS)?.map(Duration::from_millis).unwrap_or_default();
     Ok((ClaimOptions { lease, ..call.door.claim_options() }, wait))
 }
 
