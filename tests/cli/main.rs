@@ -22,3 +22,4 @@ mod service;
 mod state;
 mod terminal;
 mod util;
+mod words;

@@ -41,7 +41,7 @@ fn a_file_with_a_bad_line_pushes_nothing_and_the_message_names_the_line() {
     let good = r#"{"payload": 1}"#;
     for (bad, code, message) in [
         ("{\"payload\": ", 2, "line 2: invalid JSON: "),
-        ("", 2, "line 2: invalid JSON: "),
+        ("", 2, "line 2 is empty; leave it out"),
         ("[1]", 2, "line 2: a task must be a JSON object"),
         (r#"{"payload": 1, "prioritty": "P0"}"#, 2, "line 2: invalid task: unknown field `prioritty`"),
         (r#"{"id": "a"}"#, 2, "line 2: invalid task: missing field `payload`"),

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use hivekeep::Store;
 use serde_json::json;
 
 use crate::util::{Hive, Running};
@@ -247,9 +248,16 @@ fn a_check_of_a_sound_store_reports_that_and_changes_nothing() {
     let out = hive.ok(&["check"]);
     assert_eq!(out.lines().count(), 1, "{out}");
     assert!(out.starts_with("sound: 6 records ("), "{out}");
-    assert!(out.ends_with("0 pre-images and 1 point verified\n"), "{out}");
-    assert_eq!(hive.json(&["check"])["sound"], true);
-    assert_eq!(fs::read(hive.path()).unwrap(), before);
+    assert!(out.ends_with("0 pre-images, 1 point and all pages verified\n"), "{out}");
+    for check in [&["check"][..], &["check", "--pages"]] {
+        let report = hive.json(check);
+        assert_eq!((&report["sound"], &report["pages"]), (&true.into(), &true.into()));
+        assert_eq!(fs::read(hive.path()).unwrap(), before, "{check:?}");
+    }
+    let _open = Store::open(hive.path()).unwrap();
+    let checked = hive.run(&["check"]).with(0);
+    assert!(checked.out.ends_with("0 pre-images and 1 point verified\n"), "{checked:?}");
+    assert!(checked.err.contains("the pages of the file were not verified"), "{checked:?}");
     assert_eq!(hive.json(&["check", "--pages"])["pages"], true);
 }
 

@@ -169,7 +169,7 @@ fn a_selector_without_a_match_or_with_several_is_refused() {
         "no restore point or backup has that id; look at the list of all points: id=ffffffff\nhint: hivekeep point list --all"
     );
     let said = hive.run(&["get", "config", "--at", "yesterday"]).with(2).err;
-    assert!(said.contains("this names no restore point; use now, latest, latest~3, an id"), "{said}");
+    assert!(said.contains("this names no restore point; use latest, latest~3, an id"), "{said}");
 }
 
 #[test]

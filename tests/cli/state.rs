@@ -241,7 +241,7 @@ fn a_done_and_purged_task_counts_as_done_and_an_unknown_id_is_refused() {
     assert!(hive.ok(&["queue", "claim", "BOT-1"]).starts_with("review"));
     let refused = hive.refused(&["queue", "push", "3", "--after", "biuld"], 2);
     assert!(
-        refused.contains("there is no task of that name to wait for") && refused.contains("after=biuld"),
+        refused.contains("there is no task of that name to wait for") && refused.contains("depends_on=biuld"),
         "{refused}"
     );
     let waits = hive.json(&["queue", "push", "3", "--after", "biuld", "--allow-missing", "--delay", "10m"]);

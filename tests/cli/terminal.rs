@@ -178,3 +178,23 @@ fn without_a_terminal_or_a_display_no_browser_is_opened_and_the_address_is_print
     }
     assert!(!noted.exists());
 }
+
+#[test]
+fn a_terminal_gets_a_hundred_rows_and_the_number_of_the_others() {
+    let hive = Hive::new();
+    let store = hive.open();
+    store
+        .write(|tx| {
+            (0..130).try_for_each(|number| tx.config().put(&format!("key-{number:03}"), &serde_json::json!(number)))
+        })
+        .unwrap();
+    for number in 0..105 {
+        store.write(|tx| tx.config().put("last", &serde_json::json!(number))).unwrap();
+    }
+    store.close().unwrap();
+    let shown = at_terminal(&hive, "get config");
+    assert_eq!(shown.lines().count(), 102, "{shown}");
+    assert!(shown.ends_with("and 31 more; to see them: --limit N, or a pipe\n"), "{shown}");
+    assert_eq!(at_terminal(&hive, "get config --limit 120").lines().count(), 121);
+    assert_eq!(hive.ok(&["get", "config"]).lines().count(), 132);
+}

@@ -50,8 +50,9 @@ pub(super) struct History {
 impl Backup {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let Self { kind, tag, source, file } = self;
+        let tags = input::tags(tag)?;
         let data = file.map(|file| input::json_file(&file)).transpose()?;
-        let backup = context.alter(|target| target.back_up(kind, tag.into_iter().collect(), source, data))?;
+        let backup = context.alter(|target| target.back_up(kind, tags, source, data))?;
         if context.out.is_json() {
             context.out.json(&backup)?
         } else {

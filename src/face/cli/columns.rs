@@ -185,7 +185,9 @@ impl Columns for Point {
             Cell::Time(self.timestamp),
             format!("{}{}", origin(self), if self.partial { ", partial" } else { "" }).into(),
             if self.held { "held" } else { "-" }.into(),
-            visible.map(|(_, stats)| stats.count).sum::<u64>().to_string().into(),
+            // The point of a single commit stores no numbers.
+            self.given_id()
+                .map_or_else(|| "-".into(), |_| visible.map(|(_, stats)| stats.count).sum::<u64>().to_string().into()),
             format!("{}{}", self.description, tags(&self.tags)).trim_start().into(),
         ]
     }

@@ -29,7 +29,7 @@ impl Compact {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let sharing = if self.yes { Sharing::Shared } else { Sharing::Exclusive };
         let opened = context.options().sharing(sharing).open(&context.path);
-        let store = acting(opened.map_err(|error| self.explained(error))?);
+        let store = acting(opened.map_err(|error| self.explained(context, error))?);
         let before = fs::metadata(store.path())?.len();
         let changed = store.compact()?;
         store.close()?;
@@ -42,8 +42,12 @@ impl Compact {
         Ok(Exit::Done)
     }
 
-    fn explained(&self, error: Error) -> Error {
+    fn explained(&self, context: &Context, error: Error) -> Error {
         if self.yes || error.kind() != ErrorKind::Locked {
+            return error;
+        }
+        // A process that has the store for itself lets nobody in, whatever is asked.
+        if let Err(error) = context.options().read_only(true).open(&context.path) {
             return error;
         }
         let message = "other processes have the store open and would wait while it is compacted; to do it anyway: \

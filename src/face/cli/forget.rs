@@ -10,7 +10,7 @@ use crate::face::cli::screen::Cell;
 use crate::face::cli::table::Columns;
 use crate::face::cli::target::Target;
 use crate::text::counted;
-use crate::{Point, Result, Selector, Store, Verdict};
+use crate::{Origin, Point, Result, Selector, Store, Verdict, show_time};
 
 /// Forget restore points, and free the space that only they need
 ///
@@ -50,6 +50,18 @@ impl Judged {
     }
 }
 
+impl Judged {
+    /// The begin of the age of an adopted point, which is not the time that the list shows.
+    fn counted_since(&self) -> String {
+        match self.point.origin {
+            Some(Origin::Adopted) => {
+                format!("; its age counts since its adoption at {}", show_time(self.point.sealed_at))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
 impl Columns for Judged {
     const HEAD: &'static [&'static str] = &["POINT", "TIME", "ORIGIN", "VERDICT", "BECAUSE"];
 
@@ -59,7 +71,7 @@ impl Columns for Judged {
             Cell::Time(self.point.timestamp),
             origin(&self.point).into(),
             if self.keep { "keep" } else { "forget" }.into(),
-            self.reasons.join(", ").into(),
+            format!("{}{}", self.reasons.join(", "), self.counted_since()).into(),
         ]
     }
 }
@@ -99,6 +111,10 @@ fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
         })?,
     };
     let count = judged.iter().filter(|(_, verdict)| !verdict.keep).count() as u64;
+    if judged.is_empty() && !context.out.is_json() {
+        tell(context, count, dry_run);
+        return Ok(Exit::Done);
+    }
     context.out.list(judged.into_iter().rev().map(|(point, verdict)| Ok(Judged::new(point, &verdict))))?;
     tell(context, count, dry_run);
     Ok(Exit::Done)

@@ -15,6 +15,9 @@ use crate::face::cli::table::Columns;
 use crate::face::cli::target::{Items, Seen};
 use crate::{Assignment, Error, Result, Selector};
 
+/// The most versions of a record, unless told otherwise.
+const VERSIONS_MAX: usize = 100;
+
 /// Show the records of a collection, or one of them
 ///
 /// With --json, registry, queue, config, documents and your own collections are objects by key, assignments are an
@@ -42,9 +45,9 @@ pub(super) struct Get {
     /// Show the history of the record: its values in which points, newest first, and who changed it if that is recorded
     #[arg(long, requires = "key", conflicts_with = "at")]
     versions: bool,
-    /// Show at most this many versions
-    #[arg(long, value_name = "N", requires = "versions", value_parser = input::at_least_one, default_value_t = 100)]
-    limit: usize,
+    /// Show at most this many records or versions [default: 100 on a terminal, otherwise all; of versions 100]
+    #[arg(long, value_name = "N", value_parser = input::at_least_one)]
+    limit: Option<usize>,
     #[command(flatten)]
     filter: MessageFilter,
 }
@@ -55,17 +58,23 @@ impl Get {
         let seen = context.see(&target, &self.at)?;
         if let (true, Some(key)) = (self.versions, &self.key) {
             context.out.know_ids(&target)?;
-            context.out.list(seen.versions(&self.collection, key, self.limit)?.into_iter().map(Ok))?;
+            let limit = self.limit.unwrap_or(VERSIONS_MAX);
+            context.out.list(seen.versions(&self.collection, key, limit)?.into_iter().map(Ok))?;
             return Ok(Exit::Done);
+        }
+        if self.limit.is_some() && self.key.is_some() {
+            return Err(Error::invalid("--limit works with a list or with --versions; leave it out"));
         }
         let collection = Collection::named(&self.collection);
         match &self.key {
             Some(key) => one(&seen, collection, &self.collection, key, &mut context.out)?,
             None => {
-                if !matches!(collection, Collection::Chat | Collection::Audit) {
-                    self.filter.refuse(&self.collection)?;
+                match collection {
+                    Collection::Chat | Collection::Audit => self.filter.refuse_limit(self.limit)?,
+                    _ => self.filter.refuse(&self.collection)?,
                 }
-                all(&seen, target.now(), collection, &self.filter, &mut context.out)?;
+                let list = List { now: target.now(), filter: &self.filter, limit: self.limit };
+                list.all(&seen, collection, &mut context.out)?;
                 return context.listed(&seen, canonical(&self.collection));
             }
         }
@@ -104,50 +113,79 @@ fn canonical(name: &str) -> &str {
     if name == "bot_assignments" { "assignments" } else { name }
 }
 
-/// Every record of a collection, written as it is read.
-fn all(
-    seen: &Seen<'_>,
+/// The records to list.
+struct List<'f> {
     now: Timestamp,
-    collection: Collection<'_>,
-    filter: &MessageFilter,
-    out: &mut Output,
-) -> Result<()> {
-    match collection {
-        Collection::Registry => seen.bots(|bots| keyed(out, bots, |bot| bot.id.to_string())),
-        Collection::Queue => seen.all_tasks(|tasks| keyed(out, tasks, |task| task.id.to_string())),
-        Collection::Assignments => seen.assignments(None, |list| assignments(out, list)),
-        Collection::Chat => out.list(filter.messages(seen)?),
-        Collection::Audit => out.list(filter.entries(seen, now)?),
-        Collection::Documents => seen.documents(|documents| values(out, documents)),
-        Collection::Other(name) => values(out, seen.records(name)?),
+    filter: &'f MessageFilter,
+    limit: Option<usize>,
+}
+
+impl List<'_> {
+    /// Every record of a collection, written as it is read.
+    fn all(&self, seen: &Seen<'_>, collection: Collection<'_>, out: &mut Output) -> Result<()> {
+        match collection {
+            Collection::Registry => seen.bots(|bots| self.keyed(out, bots, |bot| bot.id.to_string())),
+            Collection::Queue => seen.all_tasks(|tasks| self.keyed(out, tasks, |task| task.id.to_string())),
+            Collection::Assignments => seen.assignments(None, |list| self.assignments(out, list)),
+            Collection::Chat => self.numbered(out, self.filter.messages(seen, out.shown_max())?),
+            Collection::Audit => self.numbered(out, self.filter.entries(seen, self.now, out.shown_max())?),
+            Collection::Documents => seen.documents(|documents| self.values(out, documents)),
+            Collection::Other(name) => self.values(out, seen.records(name)?),
+        }
+    }
+
+    /// Messages or entries, of which a terminal gets the newest.
+    fn numbered<T: Columns + Serialize>(
+        &self,
+        out: &mut Output,
+        records: impl Iterator<Item = Result<T>>,
+    ) -> Result<()> {
+        let mut count = 0;
+        out.list(records.inspect(|_| count += 1))?;
+        if out.shown_max() == Some(count) && self.filter.has_no_number() {
+            out.message(format_args!("these are the newest {count}; to see more: --newest N, or a pipe"));
+        }
+        Ok(())
+    }
+
+    /// Records with a key of their own: a JSON object by key, or columns.
+    fn keyed<T: Columns + Serialize>(
+        &self,
+        out: &mut Output,
+        records: impl Iterator<Item = Result<T>>,
+        key: impl Fn(&T) -> String,
+    ) -> Result<()> {
+        if out.is_json() {
+            let records = records.take(self.most());
+            return out.json_object(records.map(|record| record.map(|record| (key(&record), record))));
+        }
+        out.rows(records, self.limit)
+    }
+
+    /// Records without a type of their own: a JSON object by key, or columns.
+    fn values(&self, out: &mut Output, records: impl Iterator<Item = Result<(String, Value)>>) -> Result<()> {
+        if out.is_json() {
+            return out.json_object(records.take(self.most()));
+        }
+        out.rows(records.map(|record| record.map(|(key, value)| KeyValue { key, value })), self.limit)
+    }
+
+    /// The most records that were asked for.
+    fn most(&self) -> usize {
+        self.limit.unwrap_or(usize::MAX)
+    }
+
+    /// The tasks of each bot; in JSON an array for each bot.
+    fn assignments(&self, out: &mut Output, list: impl Iterator<Item = Result<Assignment>>) -> Result<()> {
+        match out.is_json() {
+            true => by_bot(out, list.take(self.most())),
+            false => out.rows(list, self.limit),
+        }
     }
 }
 
-/// Records with a key of their own: a JSON object by key, or columns.
-fn keyed<T: Columns + Serialize>(
-    out: &mut Output,
-    records: impl Iterator<Item = Result<T>>,
-    key: impl Fn(&T) -> String,
-) -> Result<()> {
-    if out.is_json() {
-        return out.json_object(records.map(|record| record.map(|record| (key(&record), record))));
-    }
-    out.table(records).map(drop)
-}
-
-/// Records without a type of their own: a JSON object by key, or columns.
-fn values(out: &mut Output, records: impl Iterator<Item = Result<(String, Value)>>) -> Result<()> {
-    if out.is_json() {
-        return out.json_object(records);
-    }
-    out.table(records.map(|record| record.map(|(key, value)| KeyValue { key, value }))).map(drop)
-}
-
-/// The tasks of each bot; in JSON an array for each bot.
-fn assignments(out: &mut Output, mut list: impl Iterator<Item = Result<Assignment>>) -> Result<()> {
-    if !out.is_json() {
-        return out.table(list).map(drop);
-    }
+/// A JSON object with an array of the tasks of each bot.
+fn by_bot(out: &mut Output, mut list: impl Iterator<Item = Result<Assignment>>) -> Result<()> {
     let mut next = list.next();
     out.json_object(std::iter::from_fn(|| {
         let first = match next.take()? {

@@ -1,5 +1,6 @@
 //! Parses arguments that are more than a word: JSON, also from standard input, and `NAME=VALUE`.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -27,7 +28,15 @@ pub(super) fn json(text: &str) -> Result<Value> {
         let hint = "a string needs quotes, such as '\"hello\"'";
         return json::parse(text.as_bytes()).map_err(|error| error.context(format_args!("invalid JSON; {hint}")));
     }
-    json::parse(&standard_input()?)
+    json::parse(&not_empty(standard_input()?)?)
+}
+
+/// Refuses standard input without anything.
+fn not_empty(bytes: Vec<u8>) -> Result<Vec<u8>> {
+    if bytes.trim_ascii().is_empty() {
+        return Err(Error::invalid("standard input is empty; write JSON to it"));
+    }
+    Ok(bytes)
 }
 
 /// A JSON object from the argument.
@@ -40,8 +49,13 @@ pub(super) fn object(text: &str) -> Result<Map<String, Value>> {
 
 /// JSON from a file, or from standard input if it is `-`.
 pub(super) fn json_file(path: &Path) -> Result<Value> {
-    let parsed = json::parse(&bytes_of(path)?);
-    if is_standard_input(path) { parsed } else { parsed.map_err(|error| error.context(path.display())) }
+    if is_standard_input(path) {
+        return json("-");
+    }
+    let bytes = files::read(path, LONGEST)?;
+    let empty = || Error::invalid("the file is empty; write JSON to it");
+    let parsed = if bytes.trim_ascii().is_empty() { Err(empty()) } else { json::parse(&bytes) };
+    parsed.map_err(|error| error.context(path.display()))
 }
 
 /// JSON values from a file with one on each line, or from standard input if it is `-`. An error names the line.
@@ -55,8 +69,11 @@ pub(super) fn json_lines(path: &Path, limit: u64) -> Result<Vec<Value>> {
         return Ok(Vec::new());
     }
     let value = |(index, line): (usize, &[u8])| {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        json::parse(line).map_err(|error| error.context(format_args!("line {}: invalid JSON", index.saturating_add(1))))
+        let (line, number) = (line.strip_suffix(b"\r").unwrap_or(line), index.saturating_add(1));
+        if line.trim_ascii().is_empty() {
+            return Err(Error::invalid(format!("line {number} is empty; leave it out")));
+        }
+        json::parse(line).map_err(|error| error.context(format_args!("line {number}: invalid JSON")))
     };
     lines.split(|byte| *byte == b'\n').enumerate().map(value).collect()
 }
@@ -73,13 +90,6 @@ pub(super) fn text_file(path: &Path) -> Result<String> {
 
 fn is_standard_input(path: &Path) -> bool {
     path == Path::new("-")
-}
-
-fn bytes_of(path: &Path) -> Result<Vec<u8>> {
-    match is_standard_input(path) {
-        true => standard_input(),
-        false => files::read(path, LONGEST),
-    }
 }
 
 fn standard_input_up_to(limit: u64) -> Result<Vec<u8>> {
@@ -105,9 +115,32 @@ pub(super) fn tag(text: &str) -> Result<(String, String)> {
     }
 }
 
+/// The tags of an option that may be repeated.
+///
+/// # Errors
+///
+/// `Invalid` when two of them have one name.
+pub(super) fn tags(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>> {
+    let mut tags = BTreeMap::new();
+    for (name, value) in given {
+        if tags.contains_key(&name) {
+            return Err(Error::invalid(format!("a tag has one value; leave one out: tag={}", name.escape_debug())));
+        }
+        tags.insert(name, value);
+    }
+    Ok(tags)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::tag;
+    use super::{tag, tags};
+
+    #[test]
+    fn two_values_of_a_tag_are_refused() {
+        let given = |names: [&str; 2]| tags(names.map(|name| (name.to_owned(), "1".to_owned())).into());
+        assert_eq!(given(["a", "b"]).unwrap().len(), 2);
+        assert_eq!(given(["a", "a"]).unwrap_err().to_string(), "a tag has one value; leave one out: tag=a");
+    }
 
     #[test]
     fn a_tag_is_split_at_its_first_equals_sign() {

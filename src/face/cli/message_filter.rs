@@ -1,10 +1,9 @@
 //! Options of `get` for messages and audit entries: the newest, those before a number, those of a bot.
 
-use std::num::NonZeroUsize;
-
 use clap::Args;
 use jiff::Timestamp;
 
+use crate::face::cli::input;
 use crate::face::cli::target::Seen;
 use crate::{AuditFilter, BotId, ChatFilter, Entry, Error, Message, Page, Result, Selector};
 
@@ -16,8 +15,8 @@ const MESSAGES_PER_READ: usize = 256;
 #[command(next_help_heading = "Options for chat and audit")]
 pub(super) struct MessageFilter {
     /// Show only the newest N, oldest of them first
-    #[arg(long, value_name = "N", conflicts_with = "key")]
-    newest: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", conflicts_with = "key", value_parser = input::at_least_one)]
+    newest: Option<usize>,
     /// Show only those with a lower number, such as the first number of the page shown before
     #[arg(long, value_name = "NUMBER", conflicts_with = "key")]
     before: Option<u64>,
@@ -34,7 +33,7 @@ pub(super) struct MessageFilter {
     #[arg(long, value_name = "TARGET", conflicts_with = "key")]
     target: Option<String>,
     /// Show only the audit entries recorded since this time, or since '10m ago'
-    #[arg(long, value_name = "TIME", conflicts_with = "key")]
+    #[arg(long, value_name = "TIME", conflicts_with = "key", value_parser = moment)]
     since: Option<Selector>,
     /// Show only the messages of this conversation
     #[arg(long, value_name = "NAME", conflicts_with = "key")]
@@ -45,18 +44,18 @@ pub(super) struct MessageFilter {
 type Listed<'a, T> = Box<dyn Iterator<Item = Result<T>> + 'a>;
 
 impl MessageFilter {
-    /// The messages, oldest first.
+    /// The messages, oldest first; the newest `most` of them unless options say how many.
     ///
     /// # Errors
     ///
     /// `Invalid` for a filter of the audit trail.
-    pub(super) fn messages<'a>(&self, seen: &'a Seen<'_>) -> Result<Listed<'a, Message>> {
+    pub(super) fn messages<'a>(&self, seen: &'a Seen<'_>, most: Option<usize>) -> Result<Listed<'a, Message>> {
         if let Some((name, _)) = self.of_the_trail().into_iter().find(|(_, given)| *given) {
             return Err(Error::invalid(format!("--{name} works with audit only: collection=chat")));
         }
         let filter = ChatFilter { bot: self.bot.clone(), conversation: self.conversation.clone() };
         let list = move |page| seen.messages(&filter, page);
-        Ok(self.chosen(list, |message| message.sequence))
+        Ok(self.chosen(list, |message| message.sequence, most))
     }
 
     /// The filters of the audit trail, and whether each is given.
@@ -69,12 +68,17 @@ impl MessageFilter {
         ]
     }
 
-    /// The entries of the audit trail, oldest first.
+    /// The entries of the audit trail, oldest first; the newest `most` of them unless options say how many.
     ///
     /// # Errors
     ///
-    /// `Invalid` if a conversation is given, or something that is no time.
-    pub(super) fn entries<'a>(&self, seen: &'a Seen<'_>, now: Timestamp) -> Result<Listed<'a, Entry>> {
+    /// `Invalid` if a conversation is given.
+    pub(super) fn entries<'a>(
+        &self,
+        seen: &'a Seen<'_>,
+        now: Timestamp,
+        most: Option<usize>,
+    ) -> Result<Listed<'a, Entry>> {
         if self.conversation.is_some() {
             return Err(Error::invalid("the audit trail has no conversations; leave --conversation out"));
         }
@@ -83,9 +87,25 @@ impl MessageFilter {
             action: self.action.clone(),
             target: self.target.clone(),
             bot: self.bot.as_ref().map(ToString::to_string),
-            since: self.since.as_ref().map(|since| since.time(now).ok_or_else(|| no_time(since))).transpose()?,
+            since: self.since.as_ref().and_then(|since| since.time(now)),
         };
-        Ok(self.chosen(move |page| seen.entries(&filter, page), |entry| entry.sequence))
+        Ok(self.chosen(move |page| seen.entries(&filter, page), |entry| entry.sequence, most))
+    }
+
+    /// Whether no option says how many records to show.
+    pub(super) fn has_no_number(&self) -> bool {
+        self.newest.is_none()
+    }
+
+    /// Refuses a limit for numbered records, of which people want the newest.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`.
+    pub(super) fn refuse_limit(&self, limit: Option<usize>) -> Result<()> {
+        limit.map_or(Ok(()), |limit| {
+            Err(Error::invalid(format!("chat and audit take --newest in place of --limit: --newest {limit}")))
+        })
     }
 
     /// Refuses these options for records without numbers.
@@ -109,9 +129,14 @@ impl MessageFilter {
     }
 
     /// The selected records, oldest first.
-    fn chosen<'a, T: 'a>(&self, list: impl Fn(Page) -> Result<Vec<T>> + 'a, number: fn(&T) -> u64) -> Listed<'a, T> {
+    fn chosen<'a, T: 'a>(
+        &self,
+        list: impl Fn(Page) -> Result<Vec<T>> + 'a,
+        number: fn(&T) -> u64,
+        most: Option<usize>,
+    ) -> Listed<'a, T> {
         let within = |page: Page| self.before.map_or(page, |before| page.before(before));
-        let Some(newest) = self.newest.map(NonZeroUsize::get) else {
+        let Some(newest) = self.newest.or(most) else {
             let first = within(Page::oldest(MESSAGES_PER_READ));
             return Box::new(in_pages(first, Page::after, list, number));
         };
@@ -122,8 +147,12 @@ impl MessageFilter {
     }
 }
 
-fn no_time(since: &Selector) -> Error {
-    Error::invalid(format!("give a time such as 2026-01-02T03:04:05Z, or '10m ago': since={since}"))
+/// A time, or a length of time ago.
+fn moment(text: &str) -> Result<Selector> {
+    match text.parse() {
+        Ok(moment @ (Selector::At(_) | Selector::Ago(_))) => Ok(moment),
+        _ => Err(Error::invalid("must be a time such as 2026-01-02T03:04:05Z, or '10m ago'")),
+    }
 }
 
 /// Reads numbered records in pages.

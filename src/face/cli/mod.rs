@@ -1,6 +1,7 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
-//! * `args`: the arguments; `exit`: the exit codes; `hint`: the next step in an error, as an option
+//! * `args`: the arguments; `mistyped`: errors about them; `environment`: variables that nothing reads
+//! * `exit`: the exit codes; `hint`: the next step in an error, as an option
 //! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service;
 //!   `input`: files and standard input
 //! * `message_filter`: the filters of `get` for chat and audit; `value`, `rules`: types of options
@@ -19,6 +20,8 @@ mod context;
 mod crash;
 mod doctor;
 mod drill;
+#[cfg(feature = "http")]
+mod environment;
 mod exit;
 mod export;
 mod forget;
@@ -34,6 +37,7 @@ mod log;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod message_filter;
+mod mistyped;
 mod output;
 mod point;
 mod policy;
@@ -66,7 +70,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-use self::args::{Cli, Global};
+use self::args::{Cli, Global, Verb};
 use self::context::Context;
 use self::exit::Exit;
 use self::output::{Output, report};
@@ -82,7 +86,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return not_understood(error, &arguments),
+        Err(error) => return not_understood(mistyped::explained(error, &arguments), &arguments),
     };
     let (access, Global { store, json, quiet, wide, unverified, .. }) = (cli.global.access(), cli.global);
     trace(quiet);
@@ -92,6 +96,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         interrupt::ends_the_program();
     }
     let mut context = Context::new(store, access, Output::new(json, quiet, wide)).unverified(unverified);
+    #[cfg(feature = "http")]
+    if matches!(cli.verb, Verb::Serve(_)) {
+        for name in environment::unknown_variables(&Cli::command()) {
+            context.out.message(format_args!("warning: no setting reads this variable of the environment: {name}"));
+        }
+    }
     let result = cli.verb.run_where_it_works(&mut context);
     context.out.finish(result).into()
 }
@@ -127,7 +137,7 @@ fn shown(error: clap::Error, arguments: &[OsString]) -> clap::Error {
         return error;
     }
     match Cli::try_parse_from(texts.iter().map(|text| OsString::from(printable(text).into_owned()))) {
-        Err(same) => same,
+        Err(same) => mistyped::explained(same, arguments),
         Ok(_) => Cli::command().error(error.kind(), "an argument contains characters that cannot be shown"),
     }
 }

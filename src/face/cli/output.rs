@@ -16,6 +16,13 @@ use crate::face::cli::target::Target;
 use crate::text::{EscapedJson, Lines, OneLine};
 use crate::{Error, ErrorKind, Result};
 
+/// The most rows of a list on a terminal, unless the verb is told how many. A pipe and JSON have all of them.
+const SHOWN_MAX: usize = 100;
+/// The most rows behind them that are counted.
+const MORE_MAX: usize = 10_000;
+/// The message in place of a list without rows.
+const NOTHING: &str = "there is nothing to list";
+
 /// The output of one run.
 pub(super) struct Output {
     json: bool,
@@ -188,7 +195,51 @@ impl Output {
 
     /// A list: a JSON array, or aligned columns.
     pub(super) fn list<T: Columns + Serialize>(&mut self, items: impl Iterator<Item = Result<T>>) -> Result<()> {
-        if self.json { self.json_array(items) } else { self.table(items).map(drop) }
+        self.list_up_to(items, Some(usize::MAX))
+    }
+
+    /// The same, of at most `limit` items; without one as [`Output::rows`].
+    pub(super) fn list_up_to<T: Columns + Serialize>(
+        &mut self,
+        items: impl Iterator<Item = Result<T>>,
+        limit: Option<usize>,
+    ) -> Result<()> {
+        match self.json {
+            true => self.json_array(items.take(limit.unwrap_or(usize::MAX))),
+            false => self.rows(items, limit),
+        }
+    }
+
+    /// Aligned columns of at most `limit` rows. Without a limit a terminal gets the first hundred, and is told how many
+    /// more there are.
+    pub(super) fn rows<T: Columns>(
+        &mut self,
+        mut rows: impl Iterator<Item = Result<T>>,
+        limit: Option<usize>,
+    ) -> Result<()> {
+        let most = limit.or(self.shown_max()).unwrap_or(usize::MAX);
+        if self.table(rows.by_ref().take(most))? == 0 {
+            self.message(NOTHING);
+        }
+        if limit.is_none() && self.screen.is_some() {
+            let more = rows.take(MORE_MAX).try_fold(0, |count: usize, row| row.map(|_| count.saturating_add(1)))?;
+            self.tell_of_more(more);
+        }
+        Ok(())
+    }
+
+    /// Tells a terminal how many items its list leaves out.
+    pub(super) fn tell_of_more(&mut self, more: usize) {
+        match more {
+            0 => {}
+            MORE_MAX.. => self.message(format_args!("and {MORE_MAX} or more; to see them: --limit N, or a pipe")),
+            more => self.message(format_args!("and {more} more; to see them: --limit N, or a pipe")),
+        }
+    }
+
+    /// The most items that a terminal gets unless the verb is told how many; none for a pipe.
+    pub(super) fn shown_max(&self) -> Option<usize> {
+        self.screen.as_ref().map(|_| SHOWN_MAX)
     }
 
     /// Flushes standard output.

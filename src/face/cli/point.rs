@@ -78,7 +78,8 @@ struct Create {
 impl Create {
     fn run(self, context: &mut Context) -> Result<Exit> {
         let Self { description, tag, hold } = self;
-        let point = context.alter(|target| target.make_point(description, tag, hold))?;
+        let tags = input::tags(tag)?;
+        let point = context.alter(|target| target.make_point(description, tags, hold))?;
         if context.out.is_json() {
             context.out.json(&point)?
         } else {
@@ -102,6 +103,9 @@ struct List {
     /// Also show the space that forgetting each one alone would free
     #[arg(long)]
     sizes: bool,
+    /// Show at most this many [default: 100 on a terminal, otherwise all]
+    #[arg(long, value_name = "N", value_parser = input::at_least_one)]
+    limit: Option<usize>,
 }
 
 /// A point, and the space that forgetting it would free.
@@ -134,15 +138,30 @@ impl List {
         context.out.know_ids(&target)?;
         let mut points = target.points(self.all, self.sizes)?.peekable();
         if points.peek().is_none() {
-            context.out.message("there is no restore point yet; make one with hivekeep point create");
+            let hidden = if self.all { 0 } else { target.points(true, false)?.count() };
+            context.out.message(none_listed(hidden));
+            return if context.out.is_json() {
+                context.out.json(&[(); 0]).map(|()| Exit::Done)
+            } else {
+                Ok(Exit::Done)
+            };
         }
         if self.sizes {
-            context.out.list(points.map(|point| point.map(Weighed::from)))?;
+            context.out.list_up_to(points.map(|point| point.map(Weighed::from)), self.limit)?;
         } else {
-            context.out.list(points.map(|point| point.map(|(point, _)| point)))?;
+            context.out.list_up_to(points.map(|point| point.map(|(point, _)| point)), self.limit)?;
         }
         Ok(Exit::Done)
     }
+}
+
+/// The message in place of a list without a point.
+fn none_listed(hidden: usize) -> String {
+    if hidden == 0 {
+        return "there is no restore point yet; make one with hivekeep point create".to_owned();
+    }
+    let hidden = counted(hidden as u64, "point");
+    format!("there is no restore point of the live state yet; {hidden} of documents, restores and commits: --all")
 }
 
 /// Show a restore point: its content, and the space that forgetting it would free
@@ -215,6 +234,9 @@ struct Diff {
     /// The same, or now
     #[arg(value_name = "TO", default_value = "now")]
     to: Selector,
+    /// Show at most this many changes [default: 100 on a terminal, otherwise all]
+    #[arg(long, value_name = "N", value_parser = input::at_least_one)]
+    limit: Option<usize>,
 }
 
 /// The output of `point diff --json`; `json!` would write numbers of records in another way.
@@ -232,19 +254,24 @@ impl Diff {
         let target = context.reach()?;
         context.tell(&target, &self.from)?;
         context.tell(&target, &self.to)?;
-        let diff = target.diff(&self.from, &self.to)?;
+        let mut diff = target.diff(&self.from, &self.to)?;
         let partial = diff.is_partial();
         if context.out.is_json() {
             let name = |selector: &Selector| match selector {
                 Selector::Now => Ok("now".to_owned()),
                 selector => target.point(selector).map(|point| point.to_string()),
             };
-            let (from, to) = (name(&self.from)?, name(&self.to)?);
-            context.out.json(&ShownDiff { from, to, partial, counts: diff.counts(), changes: diff.changes })?;
+            let (from, to, counts) = (name(&self.from)?, name(&self.to)?, diff.counts());
+            diff.changes.truncate(self.limit.unwrap_or(usize::MAX));
+            context.out.json(&ShownDiff { from, to, partial, counts, changes: diff.changes })?;
         } else {
+            let all = diff.changes.len();
+            diff.changes.truncate(self.limit.or(context.out.shown_max()).unwrap_or(usize::MAX));
             context.out.text(&diff)?;
-            if diff.changes.is_empty() {
-                context.out.message("nothing differs");
+            match all - diff.changes.len() {
+                _ if all == 0 => context.out.message("nothing differs"),
+                more if self.limit.is_none() => context.out.tell_of_more(more),
+                _ => {}
             }
         }
         if partial {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand, value_parser};
 use serde_json::json;
 
 use crate::face::cli::context::Context;
@@ -66,6 +66,7 @@ impl ScheduleArgs {
 /// change of the clock leaves out comes at the change, and one that comes twice counts once; expressions whose
 /// minutes begin with * go on by real time.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("timing").required(true))]
 #[command(after_help = "\
 Examples:
   hivekeep schedule add tidy --every 10m -- '\"tidy up\"'
@@ -78,10 +79,10 @@ struct Add {
     #[arg(value_name = "JSON", allow_negative_numbers = true)]
     payload: String,
     /// Repeat at this interval, such as 10m; the first time one interval from now
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, required_unless_present = "cron", conflicts_with = "cron")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, group = "timing")]
     every: Option<Duration>,
     /// Repeat at the times of this cron expression, such as '0 3 * * *', or @hourly, @daily, @weekly, @monthly, @yearly
-    #[arg(long, value_name = "FIELDS")]
+    #[arg(long, value_name = "FIELDS", group = "timing")]
     cron: Option<String>,
     /// The time zone of the cron expression, such as Europe/Vienna [default: UTC]
     #[arg(long, value_name = "ZONE", conflicts_with = "every")]
@@ -108,7 +109,7 @@ struct Add {
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     delay: Option<Duration>,
     /// The number of failed attempts after which a task is dead [default: 5]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
     /// Other attributes: a JSON object
     #[arg(long, value_name = "JSON")]

@@ -55,7 +55,12 @@ impl Status {
 fn show(out: &mut Output, now: Timestamp, Shown { summary, sizes }: &Shown) -> Result<()> {
     out.fact("store    ", format_args!("{} ({})", summary.store.display(), show_bytes(summary.file_bytes)))?;
     let held = summary.collections.iter().filter(|(_, stats)| stats.count > 0);
-    let held: Vec<_> = held.map(|(name, stats)| format!("{name} {}", stats.count)).collect();
+    let held: Vec<_> = held
+        .map(|(name, stats)| match name.as_str() {
+            "documents" => format!("{name} {} of {}", summary.documents, counted(stats.count, "element")),
+            name => format!("{name} {}", stats.count),
+        })
+        .collect();
     out.fact("records  ", if held.is_empty() { "none".to_owned() } else { held.join(", ") })?;
     let states = TaskState::ALL.into_iter().filter(|state| summary.tasks.of(*state) > 0);
     let states: Vec<_> = states.map(|state| format!("{} {state}", summary.tasks.of(state))).collect();
@@ -156,7 +161,7 @@ fn points(summary: &Summary) -> String {
     let total = summary.points.total;
     match summary.points.others {
         0 => total.to_string(),
-        others => format!("{total}, and {others} of backups, restores and commits"),
+        others => format!("{total}, and {others} of documents, restores and commits: hivekeep point list --all"),
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 
 use crate::duration;
 use crate::text::is_hidden;
@@ -26,11 +27,38 @@ pub(super) struct Count(pub(super) Option<u64>);
 pub(super) struct Whole(pub(super) u64);
 
 /// In a file an integer may be written without quotes.
-#[derive(Deserialize)]
-#[serde(untagged)]
 pub(super) enum Written {
     Number(u64),
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WrittenVisitor)
+    }
+}
+
+struct WrittenVisitor;
+
+impl Visitor<'_> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number or a string")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Written, E> {
+        Ok(Written::Number(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Written, E> {
+        // A negative one is refused as its text, in the words of the value.
+        Ok(u64::try_from(number).map_or_else(|_| Written::Text(number.to_string()), Written::Number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Written, E> {
+        Ok(Written::Text(text.to_owned()))
+    }
 }
 
 impl FromStr for Span {

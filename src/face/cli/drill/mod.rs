@@ -153,7 +153,7 @@ struct Row<'a>(&'a DrillScenario);
 
 impl Columns for Row<'_> {
     const HEAD: &'static [&'static str] =
-        &["DISASTER", "RECOVERED IN", "TARGET", "LOST", "BACK TO", "TARGET", "VERDICT"];
+        &["DISASTER", "RECOVERED IN", "TARGET", "RECORDS LOST", "BACK TO", "TARGET", "VERDICT"];
 
     fn cells(&self) -> Vec<Cell> {
         let DrillScenario { name, recovery_ms, lost_records, lost_ms, target, met, error, .. } = self.0;

@@ -3,7 +3,7 @@
 use crate::face::cli::context::Context;
 use crate::face::cli::exit::Exit;
 use crate::face::cli::target::TaskChange;
-use crate::{Result, TaskId};
+use crate::{Result, TaskId, show_time};
 
 /// Changes a task and shows its new state.
 pub(super) fn change(context: &mut Context, id: &TaskId, change: TaskChange) -> Result<Exit> {
@@ -11,8 +11,11 @@ pub(super) fn change(context: &mut Context, id: &TaskId, change: TaskChange) -> 
     if context.out.is_json() {
         context.out.json(&task)?;
     } else {
-        let bot = task.holder.as_ref().map(|holder| &holder.bot).or(task.assigned_to.as_ref());
-        let whose = bot.filter(|_| !task.state.is_finished()).map(|bot| format!(", for {bot}")).unwrap_or_default();
+        let whose = match (&task.holder, &task.assigned_to) {
+            (Some(holder), _) => format!(", for {}, until {}", holder.bot, show_time(holder.deadline)),
+            (None, Some(bot)) if !task.state.is_finished() => format!(", for {bot}"),
+            _ => String::new(),
+        };
         context.out.line(format_args!("{} is {}{whose}", task.id, task.state))?;
     }
     Ok(Exit::Done)

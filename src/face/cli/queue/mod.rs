@@ -132,7 +132,7 @@ Examples:
 struct List {
     #[command(flatten)]
     filter: Filter,
-    /// Show at most this many
+    /// Show at most this many [default: 100 on a terminal, otherwise all]
     #[arg(long, value_name = "N", value_parser = input::at_least_one)]
     limit: Option<usize>,
     /// List ready tasks in the order of claims with this aging, such as 10m: the value of queue claim --aging, or of
@@ -155,7 +155,7 @@ impl List {
         if self.aging.is_some() && filter != of_state(TaskState::Ready) {
             return Err(Error::invalid("a list with aging has all ready tasks; leave --aging or the filter out"));
         }
-        context.out.list(seen.tasks(filter, self.aging)?.take(self.limit.unwrap_or(usize::MAX)))?;
+        context.out.list_up_to(seen.tasks(filter, self.aging)?, self.limit)?;
         context.listed(&seen, "queue")
     }
 }

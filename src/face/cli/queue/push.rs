@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -92,7 +92,7 @@ pub(super) struct Push {
     #[arg(long, value_name = "TIME", value_parser = duration::parse, conflicts_with = "not_before")]
     delay: Option<Duration>,
     /// The number of failed attempts after which it is dead [default: 5]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
     /// Other attributes: a JSON object
     #[arg(long, value_name = "JSON")]

@@ -199,6 +199,15 @@ with_rules! { settings {
     }
 } }
 
+/// The error of a settings file, with the line that it is about.
+fn in_a_line(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message().replace('\n', "; ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    format!("line {}: {message}: {line}", number + 1)
+}
+
 fn as_text<S: Serializer>(value: &Option<impl Display>, to: S) -> std::result::Result<S::Ok, S::Error> {
     value.as_ref().map(ToString::to_string).serialize(to)
 }
@@ -220,7 +229,7 @@ impl Settings {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let shown = path.display();
         let text = files::read_text(path, files::SETTINGS_MAX)?;
-        let wrong = |source: toml::de::Error| Error::invalid(format!("{shown}: {}", source.to_string().trim_end()));
+        let wrong = |source: toml::de::Error| Error::invalid(format!("{shown}: {}", in_a_line(&source, &text)));
         let settings: Self = toml::from_str(&text).map_err(wrong)?;
         settings.refuse_contradiction().map_err(|error| error.context(shown))?;
         Ok(settings)
@@ -236,6 +245,11 @@ impl Settings {
             return Err(Error::invalid(
                 "no-retention forgets no point, and a keep rule would have no effect; leave one of them out",
             ));
+        }
+        for (name, size) in [("max-body", self.max_body), ("request-memory", self.request_memory)] {
+            if size == Some(Size(0)) {
+                return Err(Error::invalid(format!("a size of 0 would refuse every request; raise it: {name}=0")));
+            }
         }
         if self.insecure_no_token == Some(true) && self.token_file.is_some() {
             return Err(Error::invalid(
@@ -316,6 +330,17 @@ mod tests {
         let error = read("listen = \"127.0.0.1:1\"\nbackup-intervall = \"5m\"\n").unwrap_err().to_string();
         assert!(error.contains("backup-intervall") && error.contains("backup-interval"), "{error}");
         assert!(read("max-body = \"1 elephant\"").unwrap_err().to_string().contains("64MiB"));
+        for (text, said) in [
+            ("\nkeep-count = -1", "line 2: must be a non-negative integer, or off: text=-1: keep-count = -1"),
+            (
+                "keep-within = true",
+                "line 1: invalid type: boolean `true`, expected a number or a string: keep-within = true",
+            ),
+            ("[listen", "line 1: "),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains('\n'), "{error}");
+        }
     }
 
     #[test]

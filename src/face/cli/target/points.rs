@@ -1,5 +1,7 @@
 //! Restore points.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::face::cli::target::{Items, Target, listed, told};
@@ -67,7 +69,7 @@ impl Target {
     pub(in crate::face::cli) fn make_point(
         &self,
         description: String,
-        tags: Vec<(String, String)>,
+        tags: BTreeMap<String, String>,
         hold: bool,
     ) -> Result<Point> {
         match self {
@@ -76,7 +78,6 @@ impl Target {
                 store.make_point(tags.into_iter().fold(request, |request, (name, value)| request.tag(name, value)))
             }
             Self::There(client) => {
-                let tags: serde_json::Map<_, _> = tags.into_iter().map(|(name, value)| (name, value.into())).collect();
                 let body = json!({"description": description, "tags": tags, "held": hold});
                 told(client, &Ask::post(&["api", "points"], body))
             }
