@@ -149,10 +149,14 @@ pub(crate) async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition)
 
 /// Sends an object of a base, or beside one, again while the replica does not answer and there is patience.
 pub(super) async fn patiently<R>(patience: Duration, mut send: impl AsyncFnMut() -> Result<R>) -> Result<R> {
-    let begun = Instant::now();
+    let mut failed_since = None;
     loop {
         match send().await {
-            Err(error) if error.kind() == ErrorKind::Io && begun.elapsed() < patience => {
+            // One try may take long.
+            Err(error)
+                if error.kind() == ErrorKind::Io
+                    && failed_since.get_or_insert_with(Instant::now).elapsed() < patience =>
+            {
                 tracing::warn!(%error, "an object of a base is sent again");
                 sleep(BASE_PAUSE).await;
             }

@@ -48,7 +48,9 @@ impl OpenReplica {
     ///
     /// `NotFound` when there is none; `Damaged`, `NewerFormat`; every error of the bucket.
     pub(crate) async fn open(location: &Location, identities: Identities, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::of(Arc::new(Bucket::open(location)?), identities, clock).await
+        let at = location.clone();
+        let bucket = Bucket::open_in_time(location.to_string(), move || Bucket::open(&at)).await?;
+        Self::of(Arc::new(bucket), identities, clock).await
     }
 
     /// The same in an open bucket.
@@ -243,10 +245,10 @@ impl Remote for OpenReplica {
         cipher::open(key.as_ref(), &object.name, object.object.nonce(), &object.head, &object.body, length)
     }
 
-    async fn wait(&self, tries: u32, why: Error) -> Result<()> {
+    async fn wait(&self, tries: u32, since: Duration, why: Error) -> Result<()> {
         let pause = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
-        // All pauses together are at least a half of the patience then.
-        if LONGEST_PAUSE.saturating_mul(tries) > self.bucket.patience() {
+        // A bucket that swallows requests takes its time for each of them. One lost answer is asked again in any case.
+        if tries > 0 && boot_time().saturating_sub(since) > self.bucket.patience() {
             return Err(why);
         }
         tokio::time::sleep(pause).await;

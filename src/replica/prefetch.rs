@@ -130,8 +130,8 @@ impl<R: Remote> Remote for Prefetch<'_, R> {
         self.remote.body(object).await
     }
 
-    async fn wait(&self, tries: u32, why: Error) -> Result<()> {
-        self.remote.wait(tries, why).await
+    async fn wait(&self, tries: u32, since: Duration, why: Error) -> Result<()> {
+        self.remote.wait(tries, since, why).await
     }
 
     async fn rest(&self) {

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::bucket::Bucket;
 use super::cipher::{Identities, TermKey};
 use super::drill::drill;
 use super::inspect::{PARTS, inspect_twice};
@@ -253,8 +252,8 @@ impl Watch {
         let status = self.store.feed_status()?.filter(|status| !status.position.is_empty());
         let status = status.ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
         let at = ShippedTo::of_bytes(&status.position)?;
-        let (bucket, clock) = (Arc::new(Bucket::open(&self.location.0)?), self.store.clock().clone());
-        let remote = OpenReplica::of(bucket, self.identities.clone(), clock).await?;
+        let clock = self.store.clock().clone();
+        let remote = OpenReplica::open(&self.location.0, self.identities.clone(), clock).await?;
         if let Some((term, key)) = &at.key {
             remote.know(*term, TermKey::of_hex(key)?);
         }

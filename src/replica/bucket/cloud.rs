@@ -19,9 +19,9 @@ use crate::replica::objects::layout::OBJECT_MAX;
 use crate::replica::objects::name::{Folder, ObjectName};
 
 /// The longest wait for an answer, unless another one is set.
-const SILENCE_MAX: Duration = Duration::from_secs(20);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// The slowest upload that is not taken for a stalled one, in bytes a second.
-const SLOWEST: u64 = 64 << 10;
+pub(super) const SLOWEST: u64 = 64 << 10;
 
 /// Makes a connection, with the credentials that files have now.
 pub(super) type Connect = Box<dyn Fn() -> object_store::Result<Arc<dyn ObjectStore>> + Send + Sync>;

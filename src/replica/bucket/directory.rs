@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::creation::Creation;
+use super::in_time::Progress;
 use super::listed::Each;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Replace, Rights};
@@ -16,6 +17,8 @@ use crate::replica::objects::name::{Folder, ObjectName};
 
 /// The greatest depth of folders below the one of the replica.
 const DEPTH_MAX: usize = 3;
+/// So many bytes are read at a time.
+const PIECE: u64 = 1 << 20;
 
 /// A folder with the objects of a replica.
 #[derive(Debug)]
@@ -66,17 +69,23 @@ impl Directory {
     }
 
     /// An object; none if it is not there.
-    pub(super) fn get(&self, name: &ObjectName) -> Result<Option<Bytes>> {
+    pub(super) fn get(&self, name: &ObjectName, progress: &Progress) -> Result<Option<Bytes>> {
         let path = self.path(name);
-        let file = match files::open(&path) {
+        let mut file = match files::open(&path) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => return self.is_same().map(|()| None),
             Err(error) => return Err(files::failed(&path, error)),
         };
         let mut bytes = Vec::new();
-        file.take(OBJECT_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| files::failed(&path, error))?;
-        if bytes.len() > OBJECT_MAX {
-            return Err(super::creation::too_long(name));
+        loop {
+            let piece = (&mut file).take(PIECE).read_to_end(&mut bytes).map_err(|error| files::failed(&path, error))?;
+            progress.step();
+            if bytes.len() > OBJECT_MAX {
+                return Err(super::creation::too_long(name));
+            }
+            if piece == 0 {
+                break;
+            }
         }
         Ok(Some(Bytes::from(bytes)))
     }

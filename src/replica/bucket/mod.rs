@@ -7,13 +7,15 @@
 //! * `creation`: the answer to the creation of an object; `failure`: failures that pass, and those that last;
 //!   `pauses`: the pauses between tries
 //! * `listed`: the names of a list
-//! * `directory`: a folder as a bucket; `cloud`: a bucket of a service; `connect`: the connection to it
+//! * `directory`: a folder as a bucket; `in_time`: its work, on threads that may hang
+//! * `cloud`: a bucket of a service; `connect`: the connection to it
 
 mod cloud;
 mod connect;
 mod creation;
 mod directory;
 mod failure;
+mod in_time;
 mod listed;
 mod pauses;
 
@@ -27,22 +29,24 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
 
 pub(crate) use self::connect::Variable;
 pub(crate) use self::creation::Creation;
 pub(crate) use self::pauses::Pauses;
 
-use self::cloud::Cloud;
+use self::cloud::{Cloud, SILENCE_MAX, SLOWEST};
 use self::directory::Directory;
 use self::failure::lasting;
+use self::in_time::{Progress, in_time};
 use self::listed::Listed;
 use super::location::Location;
 use super::objects::name::{Folder, ObjectName};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// The time for which a call tries again, unless the caller sets another.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The shortest limit for a folder: a disk that is slow for a moment does not hang.
+const FOLDER_SILENCE_MIN: Duration = Duration::from_secs(2);
 
 /// The bucket of a replica.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ pub(crate) struct Bucket {
 
 #[derive(Debug)]
 enum Place {
-    Directory(Arc<Directory>),
+    Directory(FolderPlace),
     Cloud(Cloud),
 }
 
@@ -67,6 +71,18 @@ impl Bucket {
     /// `NotFound` for a folder that is not there; `Invalid`, `Io`.
     pub(crate) fn open(location: &Location) -> Result<Self> {
         Self::open_with(location, &connect::environment())
+    }
+
+    /// The same with what opens the bucket of a location, on a thread of its own: its folder may hang.
+    ///
+    /// # Errors
+    ///
+    /// Those of `open`; `Io` when it hangs.
+    pub(crate) async fn open_in_time(
+        location: String,
+        open: impl FnOnce() -> Result<Self> + Send + 'static,
+    ) -> Result<Self> {
+        in_time(&location, SILENCE_MAX, move |_| open()).await?
     }
 
     /// The same for a replica that begins: its folder is made.
@@ -88,7 +104,9 @@ impl Bucket {
     /// As [`open`](Self::open).
     pub(crate) fn open_with(location: &Location, environment: &[Variable]) -> Result<Self> {
         let place = match location {
-            Location::Directory(path) => Place::Directory(Arc::new(Directory::open(path)?)),
+            Location::Directory(path) => {
+                Place::Directory(FolderPlace { directory: Arc::new(Directory::open(path)?), silence: SILENCE_MAX })
+            }
             Location::Bucket(bucket) => Place::Cloud(connect::connect(bucket, location.to_string(), environment)?),
         };
         Ok(Self { place, patience: PATIENCE, was_told: Arc::default() })
@@ -111,8 +129,9 @@ impl Bucket {
     #[must_use]
     pub(crate) fn with_limit(mut self, limit: Duration) -> Self {
         self.patience = self.patience.min(limit);
-        if let Place::Cloud(cloud) = &mut self.place {
-            cloud.silence = cloud.silence.min(limit);
+        match &mut self.place {
+            Place::Cloud(cloud) => cloud.silence = cloud.silence.min(limit),
+            Place::Directory(folder) => folder.silence = folder.silence.min(limit.max(FOLDER_SILENCE_MIN)),
         }
         self
     }
@@ -120,7 +139,7 @@ impl Bucket {
     /// The location, for messages.
     pub(crate) fn shown(&self) -> String {
         match &self.place {
-            Place::Directory(directory) => directory.shown(),
+            Place::Directory(folder) => folder.directory.shown(),
             Place::Cloud(cloud) => cloud.shown.clone(),
         }
     }
@@ -143,10 +162,7 @@ impl Bucket {
     /// `Invalid`.
     pub(crate) async fn create(&self, name: &ObjectName, bytes: Bytes) -> Result<Creation> {
         match &self.place {
-            Place::Directory(directory) => {
-                let name = *name;
-                on_a_thread(directory, move |directory| directory.create(&name, &bytes)).await
-            }
+            Place::Directory(folder) => folder.create(*name, bytes).await,
             Place::Cloud(cloud) => cloud.create(name, bytes).await,
         }
     }
@@ -158,9 +174,9 @@ impl Bucket {
     /// As [`create`](Self::create); `Io` after several tries; `Damaged` for a longer object than any that is written.
     pub(crate) async fn get(&self, name: &ObjectName) -> Result<Option<Bytes>> {
         let cloud = match &self.place {
-            Place::Directory(directory) => {
+            Place::Directory(folder) => {
                 let name = *name;
-                return on_a_thread(directory, move |directory| directory.get(&name)).await;
+                return folder.run(move |directory, progress| directory.get(&name, progress)).await;
             }
             Place::Cloud(cloud) => cloud,
         };
@@ -200,12 +216,16 @@ impl Bucket {
             let (folder, after) = (names.folder, names.after);
             let cloud = match &self.place {
                 Place::Cloud(cloud) => cloud,
-                Place::Directory(directory) => {
-                    let list = move |directory: &Directory| {
-                        directory.list(folder, &mut |text, length| names.add(text, length))?;
+                Place::Directory(place) => {
+                    let list = move |directory: &Directory, progress: &Progress| {
+                        let mut add = |text: &str, length: &dyn Fn() -> u64| {
+                            progress.step();
+                            names.add(text, length)
+                        };
+                        directory.list(folder, &mut add)?;
                         Ok(names.sorted())
                     };
-                    return on_a_thread(directory, list).await;
+                    return place.run(list).await;
                 }
             };
             match cloud.list(folder, after.as_ref(), &mut |text, length| names.add(text, length)).await? {
@@ -222,9 +242,9 @@ impl Bucket {
     /// As [`get`](Self::get).
     pub(crate) async fn delete(&self, name: &ObjectName) -> Result<()> {
         let cloud = match &self.place {
-            Place::Directory(directory) => {
+            Place::Directory(folder) => {
                 let name = *name;
-                return on_a_thread(directory, move |directory| directory.delete(&name)).await;
+                return folder.run(move |directory, _| directory.delete(&name)).await;
             }
             Place::Cloud(cloud) => cloud,
         };
@@ -238,12 +258,35 @@ impl Bucket {
     }
 }
 
-/// Runs work with a folder on a thread for blocking work, so that calls side by side do not wait for each other.
-async fn on_a_thread<R: Send + 'static>(
-    directory: &Arc<Directory>,
-    work: impl FnOnce(&Directory) -> Result<R> + Send + 'static,
-) -> Result<R> {
-    let directory = directory.clone();
-    let done = spawn_blocking(move || work(&directory)).await;
-    done.map_err(|source| Error::new(ErrorKind::Reopen, "the runtime is shutting down").with_source(source))?
+/// A folder, and the longest time for which it does not answer.
+#[derive(Debug)]
+struct FolderPlace {
+    directory: Arc<Directory>,
+    silence: Duration,
+}
+
+impl FolderPlace {
+    /// Runs work with the folder.
+    async fn run<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Directory, &Progress) -> Result<R> + Send + 'static,
+    ) -> Result<R> {
+        self.run_within(self.silence, work).await?
+    }
+
+    async fn run_within<R: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Directory, &Progress) -> Result<R> + Send + 'static,
+    ) -> Result<Result<R>> {
+        let (directory, place) = (self.directory.clone(), self.directory.shown());
+        in_time(&place, limit, move |progress| work(&directory, progress)).await
+    }
+
+    /// Creates an object unless its name exists. One whose folder does not answer may come into being later.
+    async fn create(&self, name: ObjectName, bytes: Bytes) -> Result<Creation> {
+        let limit = self.silence + Duration::from_secs(bytes.len() as u64 / SLOWEST);
+        let created = self.run_within(limit, move |directory, _| directory.create(&name, &bytes)).await;
+        created.unwrap_or_else(|late| Ok(Creation::Unknown(late)))
+    }
 }

@@ -8,6 +8,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::*;
+use crate::error::ErrorKind;
 use crate::replica::faulty_test::{Faulty, run};
 use crate::replica::objects::name::{BaseName, ReplicaSlot, Term};
 

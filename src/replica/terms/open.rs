@@ -166,6 +166,7 @@ async fn opened(remote: &impl Remote, local: &mut impl Local, open: LogOpen, at:
 
 /// Claims the next term. Gives the newest one before it, and its own.
 async fn claim(remote: &impl Remote) -> Result<(Option<Term>, Term)> {
+    let since = remote.boot_time();
     for tries in 0.. {
         let newest = chain::newest_term(remote).await?;
         let term = newest.unwrap_or(Term(0)).next()?;
@@ -184,6 +185,7 @@ async fn claim(remote: &impl Remote) -> Result<(Option<Term>, Term)> {
         remote
             .wait(
                 tries,
+                since,
                 Error::new(ErrorKind::Io, format!("other processes claim the terms of the replica: term={term}")),
             )
             .await?;
@@ -323,7 +325,8 @@ async fn catch_up(remote: &impl Remote, local: &mut impl Local, term: Term, end:
         }
         if !local.rebase(remote, term).await? {
             let why = Error::conflict("the replica has no base from which the log goes on");
-            remote.wait(tries, why).await?;
+            // The log before may have taken any time.
+            remote.wait(tries, remote.boot_time(), why).await?;
         }
     }
     Ok(false)

@@ -48,8 +48,9 @@ pub(crate) trait Remote {
     ///
     /// # Errors
     ///
-    /// `why`, once all tries together took too long.
-    async fn wait(&self, tries: u32, why: Error) -> Result<()>;
+    /// `why`, once several tries together took too long, the first of which began then by
+    /// [`boot_time`](Self::boot_time).
+    async fn wait(&self, tries: u32, since: Duration, why: Error) -> Result<()>;
     /// Waits for a moment.
     async fn rest(&self);
 }

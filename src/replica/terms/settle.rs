@@ -21,6 +21,7 @@ pub(crate) enum Settled {
 ///
 /// The errors of the bucket. Then the object may still come into being, so the caller may only try the same again.
 pub(crate) async fn settle(remote: &impl Remote, object: &StoredObject) -> Result<Settled> {
+    let since = remote.boot_time();
     for tries in 0.. {
         let why = match remote.create(object).await? {
             Creation::Created => return Ok(Settled::Own),
@@ -32,7 +33,7 @@ pub(crate) async fn settle(remote: &impl Remote, object: &StoredObject) -> Resul
             },
             Creation::Unknown(why) => why,
         };
-        remote.wait(tries, why).await?;
+        remote.wait(tries, since, why).await?;
     }
     // The range has no end.
     Err(Error::new(ErrorKind::Io, format!("the bucket does not answer: object={}", object.name)))

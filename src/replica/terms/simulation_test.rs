@@ -434,7 +434,7 @@ impl Remote for SimRemote {
         Ok(object.body.to_vec())
     }
 
-    async fn wait(&self, _: u32, _: Error) -> Result<()> {
+    async fn wait(&self, _: u32, _: Duration, _: Error) -> Result<()> {
         self.pause().await;
         Ok(())
     }
