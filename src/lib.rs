@@ -288,9 +288,10 @@ pub use replica::moment::ReplicaMoment;
 #[cfg(feature = "replica")]
 pub use replica::options::ReplicateOptions;
 #[cfg(feature = "replica")]
-pub use replica::replicator::{ReplicationStatus, Replicator};
+pub use replica::replicator::Replicator;
 #[cfg(feature = "replica")]
 pub use replica::restore::{RestoreReplicaOptions, RestoredReplica};
+pub use replica::shipping_status::ReplicationStatus;
 #[cfg(feature = "replica")]
 pub use replica::standby::{ReplicaStandby, StandbyChange, StandbyLease, StandbyProgress};
 #[cfg(feature = "replica")]

@@ -2,12 +2,16 @@
 //! restored, while each one between is refused.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::poll;
 use object_store::Error as StoreError;
+use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::Notify;
 
+use super::bench_test::Bench;
 use super::gated_test::{Fleet, numbers, put, shipper_with};
 use super::moment::ReplicaMoment;
 use super::objects::name::{Folder, ObjectName};
@@ -16,9 +20,9 @@ use super::runtime::block_on;
 use super::terms::lease::Lease;
 use super::terms::remote::Remote as _;
 use super::verify::verify;
-use crate::clock::{Clock, before};
+use crate::clock::{Clock, before, boot_time};
 use crate::engine::store::Store;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The bucket is given up at once.
 const SHORT: Duration = Duration::from_millis(10);
@@ -49,7 +53,7 @@ fn writes_go_on_without_the_bucket_and_the_gap_is_exact_to_the_commit() {
 async fn an_hour(answer: fn() -> StoreError, kind: ErrorKind, lease: Option<Lease>) -> Result<()> {
     let (fleet, store) = Fleet::begin().await?;
     let door = fleet.world.door();
-    let mut writer = shipper_with(&store, std::sync::Arc::new(door.clone()), &fleet.clock, SHORT, lease).await?;
+    let mut writer = shipper_with(&store, Arc::new(door.clone()), &fleet.clock, SHORT, lease).await?;
     let mut moments = Vec::new();
     for number in 0..3 {
         put(&store, number)?;
@@ -119,7 +123,7 @@ fn a_lease_is_renewed_while_a_base_is_on_its_way_also_the_one_of_a_gap() {
 async fn a_slow_base(is_gap: bool) -> Result<()> {
     let (fleet, store) = Fleet::begin().await?;
     let (door, length) = (fleet.world.door(), Duration::from_secs(3));
-    let objects = std::sync::Arc::new(door.clone());
+    let objects = Arc::new(door.clone());
     let mut writer = shipper_with(&store, objects, &fleet.clock, length, Lease::new(length)).await?;
     if is_gap {
         let value = json!("x".repeat(1 << 20));
@@ -164,7 +168,7 @@ async fn an_interrupted_base(is_gap: bool) -> Result<()> {
     let (fleet, store) = Fleet::begin().await?;
     let (door, value) = (fleet.world.door(), json!("x".repeat(1 << 20)));
     let lease = Lease::new(Duration::from_secs(60 * 60));
-    let mut writer = shipper_with(&store, std::sync::Arc::new(door.clone()), &fleet.clock, SHORT, lease).await?;
+    let mut writer = shipper_with(&store, Arc::new(door.clone()), &fleet.clock, SHORT, lease).await?;
     writer = writer.with_patience(Duration::from_secs(60));
     // A base of two parts, and a gap if they are one commit.
     let fill = |keys: std::ops::Range<u64>| {
@@ -213,5 +217,53 @@ async fn an_interrupted_base(is_gap: bool) -> Result<()> {
     assert!(bases.len() == 1 && made.len() == 3, "{made:?}");
     assert_eq!(writer.step().await?, ShipOutcome::Done);
     assert!(verify(&copier.remote).await?.is_sound());
+    Ok(())
+}
+
+#[test]
+fn tries_that_take_long_end_by_the_time_and_not_by_their_number() {
+    let bench = Bench::new();
+    let why = || Error::new(ErrorKind::Io, "swallowed");
+    // The patience of its bucket is a second.
+    let long_ago = boot_time().saturating_sub(Duration::from_secs(2));
+    let told = bench.run(bench.remote.wait(1, long_ago, why())).unwrap_err();
+    assert_eq!(told.to_string(), "swallowed");
+    bench.run(bench.remote.wait(1, boot_time(), why())).unwrap();
+    // An answer that was lost.
+    bench.run(bench.remote.wait(0, long_ago, why())).unwrap();
+}
+
+#[test]
+fn a_write_that_waits_is_shipped_at_once_beside_a_base_and_the_replica_is_told_to_be_complete() {
+    block_on(beside_a_base()).unwrap();
+}
+
+async fn beside_a_base() -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let (door, awaited) = (fleet.world.door(), Arc::new(Notify::new()));
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let writer = fleet.shipper(&door, &store).await?.woken_by(awaited.clone());
+    let telling = told.clone();
+    let mut writer = writer.telling(move |_, sequence| telling.lock().push(sequence));
+    put(&store, 1)?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    // The first object of the base.
+    door.hold();
+    let mut work = Box::pin(writer.base());
+    while !door.is_asleep() {
+        assert!(poll!(&mut work).is_pending());
+    }
+    put(&store, 2)?;
+    awaited.notify_one();
+    let newest = store.feed_status()?.unwrap().sequence;
+    // Long before the next look that comes by itself.
+    for _ in 0..20 {
+        assert!(poll!(&mut work).is_pending());
+        tokio::task::yield_now().await;
+    }
+    assert!(door.is_asleep(), "the base is on its way");
+    assert_eq!(told.lock().last(), Some(&newest));
+    door.wake();
+    assert_eq!(work.await?, ShipOutcome::Done);
     Ok(())
 }

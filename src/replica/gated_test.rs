@@ -79,6 +79,8 @@ struct Own {
     /// So many requests are left before it dies.
     left: Option<u64>,
     is_dead: bool,
+    /// Each list takes so long.
+    lists_for: Duration,
     /// The answer to every request, if the bucket is away.
     away: Option<fn() -> StoreError>,
 }
@@ -134,6 +136,11 @@ impl Door {
 
     pub(super) fn is_dead(&self) -> bool {
         self.own.lock().is_dead
+    }
+
+    /// Each list takes so long from now on.
+    pub(super) fn list_for(&self, time: Duration) {
+        self.own.lock().lists_for = time;
     }
 
     /// Every request fails from now on; with none, the bucket is back.
@@ -218,7 +225,13 @@ impl ObjectStore for Door {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
         let (door, prefix) = (self.clone(), prefix.cloned());
-        let listed = async move { door.pass().await.map(|()| door.world.0.objects.list(prefix.as_ref())) };
+        let time = door.own.lock().lists_for;
+        let listed = async move {
+            if !time.is_zero() {
+                tokio::time::sleep(time).await;
+            }
+            door.pass().await.map(|()| door.world.0.objects.list(prefix.as_ref()))
+        };
         stream::once(listed).try_flatten().boxed()
     }
 

@@ -17,15 +17,17 @@
 //! * `drill`: restores a moment, compares it, and removes it again
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `twice`: a second look
 //!   before anything counts as wrong; `status`: the content in numbers
-//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options`; `watch`:
-//!   inspections and drills beside it; `inspect`: one inspection; `overtaken`: the errors of its end when another
-//!   process has taken over
+//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and
+//!   its `shipping_status`; `watch`:
+//!   inspections and drills beside it; `inspect`: one inspection; `fencing`: its end when another process has taken
+//!   over, with the errors in `overtaken`
 
 pub(crate) mod base;
 pub(crate) mod bases;
 pub(crate) mod bucket;
 pub(crate) mod cipher;
 pub(crate) mod drill;
+mod fencing;
 pub(crate) mod fill;
 pub(crate) mod follower;
 pub(crate) mod heal;
@@ -51,6 +53,7 @@ pub(crate) mod runtime;
 pub(crate) mod ship;
 pub(crate) mod shipped;
 mod shipped_here;
+pub(crate) mod shipping_status;
 pub(crate) mod sought;
 pub(crate) mod source;
 pub(crate) mod standby;
@@ -73,6 +76,8 @@ mod drill_test;
 mod edge_test;
 #[cfg(test)]
 mod faulty_test;
+#[cfg(test)]
+mod fencing_test;
 #[cfg(test)]
 mod gated_test;
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! The commits of a store on their way into the log of its term.
 
+use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::base::{BASE_PAUSE, UnfinishedBase, patiently};
@@ -50,14 +53,24 @@ pub(super) struct Outgoing {
     lease: Option<(Lease, Duration)>,
     /// A bucket that is away for so long ends no base.
     pub(super) patience: Duration,
+    /// Notified when a write waits for the replica.
+    pub(super) awaited: Option<Arc<Notify>>,
+    /// Called when the replica has everything that the store had at that time.
+    pub(super) on_complete: Option<OnComplete>,
 }
+
+/// Called when the replica has everything: with the time of which that is so, and the newest commit.
+pub(super) type OnComplete = Box<dyn Fn(Timestamp, u64) + Send>;
 
 impl Outgoing {
     pub(super) fn new(source: Source, writer: TermWriter, lease: Option<Lease>) -> Self {
         let lease = lease.map(|lease| (lease, Duration::ZERO));
         // An earlier term may have had one.
         source.store().need_lease(lease.is_some());
-        Self { source, writer, last: None, written: None, lease, patience: Duration::ZERO }
+        // And a take-over that was interrupted may have ended it.
+        source.store().allow_writes();
+        let (last, written, awaited, on_complete) = (None, None, None, None);
+        Self { source, writer, last, written, lease, patience: Duration::ZERO, awaited, on_complete }
     }
 
     /// L12: the lease counts from the beginning of a request that the replica has answered.
@@ -78,7 +91,8 @@ impl Outgoing {
 
     /// Another process writes now. Which one that is, is asked later.
     pub(super) fn refuse_writes(&self) {
-        let error = Overtaken { by_term: None }.fenced(self.writer.term().0.into());
+        let term = self.writer.term().0.into();
+        let error = Overtaken::ended(term).fenced(term);
         self.source.store().refuse_writes(error.to_string());
     }
 
@@ -121,11 +135,16 @@ impl Outgoing {
     /// Ships the commits that the store has now. Those that it gets meanwhile are for the next
     /// step, or there would be no end.
     pub(super) async fn ship_all(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
+        let now = remote.now();
         let newest = self.source.store().feed_status()?.map_or(0, |status| status.sequence);
         if self.ship_up_to(remote, newest).await? == ShipOutcome::Fenced {
             return Ok(ShipOutcome::Fenced);
         }
-        self.renew(remote).await
+        let renewed = self.renew(remote).await?;
+        if let Some(told) = self.on_complete.as_ref().filter(|_| renewed == ShipOutcome::Done) {
+            told(now, self.source.position().map_or(0, |at| at.sequence));
+        }
+        Ok(renewed)
     }
 
     /// Ships commits, at most up to that one.
@@ -176,7 +195,10 @@ impl Outgoing {
     async fn send(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
         self.write_down()?;
         let bytes = self.writer.pending_bytes();
-        match self.writer.ship(remote, &mut self.source).await? {
+        self.source.store().note_answered(false);
+        let shipped = self.writer.ship(remote, &mut self.source).await?;
+        self.source.store().note_answered(true);
+        match shipped {
             Shipped::Acknowledged(begun) => {
                 self.renew_from(begun);
                 self.source.note_bytes(bytes + REQUEST_BYTES);
@@ -217,7 +239,8 @@ impl Outgoing {
             Ok(signed)
         };
         loop {
-            match beside(self, base.next_part(remote), pause, sign).await? {
+            // A write that waits gets nothing of a sign.
+            match beside(self, base.next_part(remote), None, pause, sign).await? {
                 None => return Ok(ShipOutcome::Fenced),
                 Some(true) => {}
                 Some(false) => break,
@@ -244,11 +267,12 @@ impl Outgoing {
     }
 }
 
-/// Does something that may take long, and something else after each pause meanwhile. A failure of the latter
-/// ends neither while there is patience. None if another process writes now.
+/// Does something that may take long, and something else after each pause meanwhile, and when it is woken. A failure of
+/// the latter ends neither while there is patience. None if another process writes now.
 pub(super) async fn beside<R>(
     out: &mut Outgoing,
     work: impl Future<Output = Result<R>>,
+    wakes: Option<Arc<Notify>>,
     pause: impl Fn(&Outgoing) -> Duration,
     meanwhile: impl AsyncFn(&mut Outgoing) -> Result<ShipOutcome>,
 ) -> Result<Option<R>> {
@@ -258,6 +282,7 @@ pub(super) async fn beside<R>(
         tokio::select! {
             done = &mut work => return done.map(Some),
             () = sleep(pause) => {}
+            () = woken(wakes.as_deref().filter(|_| away_since.is_none())) => {}
         }
         match meanwhile(out).await {
             Ok(ShipOutcome::Fenced) => return Ok(None),
@@ -270,6 +295,13 @@ pub(super) async fn beside<R>(
                 tracing::warn!(%error, "commits are not shipped beside other work; it is tried again");
             }
         }
+    }
+}
+
+async fn woken(wakes: Option<&Notify>) {
+    match wakes {
+        Some(wakes) => wakes.notified().await,
+        None => pending().await,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::error::{Error, Hint};
 pub(crate) struct Overtaken {
     /// The term with which it goes on, as far as that is known.
     pub(crate) by_term: Option<u64>,
+    /// The own term, while no other one is known to have opened behind it: the process that ended it may have died on
+    /// its way.
+    pub(crate) ended: Option<u64>,
 }
 
 impl Overtaken {
@@ -21,14 +24,37 @@ impl Overtaken {
         error.source().and_then(|cause| cause.downcast_ref::<Self>()).copied()
     }
 
+    /// Another process goes on with that term.
+    pub(crate) fn by(term: u64) -> Self {
+        Self { by_term: Some(term), ended: None }
+    }
+
+    /// Another process has ended that term, and is about to open one of its own.
+    pub(crate) fn ended(term: u64) -> Self {
+        Self { by_term: None, ended: Some(term) }
+    }
+
     /// Another process goes on with the newest term of the replica.
     pub(crate) async fn by_the_newest(remote: &impl Remote) -> Self {
         let newest = chain::newest_term(remote).await.unwrap_or_default();
-        Self { by_term: newest.map(|term| term.0.into()) }
+        Self { by_term: newest.map(|term| term.0.into()), ended: None }
+    }
+
+    /// Another process has ended that term. It goes on with the history once it has opened one behind it.
+    pub(crate) async fn behind(remote: &impl Remote, term: u64) -> Self {
+        match chain::newest_open(remote).await {
+            Ok(Some(newest)) if u64::from(newest.term.0) > term => Self::by(newest.term.0.into()),
+            Ok(_) | Err(_) => Self::ended(term),
+        }
     }
 
     /// The error of a process that has written a term until now.
     pub(crate) fn fenced(self, term: u64) -> Error {
+        if self.ended.is_some() {
+            let message = "another process has ended the term of this one to take the replica over, so this one writes \
+                           nothing any more; if the other one was interrupted, start this one anew";
+            return Error::conflict(format!("{message}: term={term}")).with_source(self);
+        }
         let message = "another process has taken the replica over, so this one writes nothing any more; its last commits are \
                        in this file alone";
         self.cause(format!("{message}: term={term}"))

@@ -21,7 +21,7 @@ use super::restore::Copier;
 use crate::clock::SystemClock;
 use crate::engine::options::{Durability, Sharing};
 use crate::engine::store::Store;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const WRITERS: usize = 4;
 
@@ -58,7 +58,7 @@ impl Hive {
         let options =
             ReplicateOptions { interval: Duration::from_secs(3600), write_limit, ..ReplicateOptions::default() };
         let bucket = self.bucket.clone();
-        let open = Box::new(move || Ok(Bucket::of(bucket.clone())));
+        let open = Arc::new(move || Ok(Bucket::of(bucket.clone())));
         store.replicate_into(&self.location, open, options, Duration::from_secs(60)).unwrap()
     }
 
@@ -196,6 +196,40 @@ fn a_bucket_that_is_away_is_an_error_in_time_and_writes_go_on_once_it_is_back() 
         assert!(Instant::now() < until, "{:?}", replicator.status());
     }
     assert_eq!(restored(hive.bucket.image(), &["away".to_owned(), "back".to_owned()]), [1, 1]);
+}
+
+#[test]
+fn a_bucket_that_swallows_requests_counts_as_away_before_it_fails_any() {
+    let hive = Hive::new();
+    let limit = Duration::from_millis(100);
+    let _replicator = hive.ship(&hive.store, limit);
+    hive.bucket.delay(Duration::from_secs(3));
+    assert_eq!(put(&hive.store, "first", 1).unwrap_err().kind(), ErrorKind::Uncertain);
+    // The object was sent behind the commit.
+    std::thread::sleep(limit);
+    let refused = put(&hive.store, "second", 1).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::NotCommitted, "{refused}");
+    hive.bucket.delay(Duration::ZERO);
+}
+
+#[test]
+fn shipping_is_stopped_although_its_folder_hangs() {
+    let hive = Hive::new();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let ended = parking_lot::Mutex::new(ended);
+    let open = Arc::new(move || {
+        let _end = ended.lock().recv();
+        Err(Error::new(ErrorKind::Io, "it hung"))
+    });
+    let (tell, told) = std::sync::mpsc::channel();
+    let options = ReplicateOptions::default();
+    let replicator = hive.store.replicate_into(&hive.location, open, options, Duration::from_millis(10)).unwrap();
+    std::thread::spawn(move || {
+        drop(replicator);
+        tell.send(()).unwrap_or_default();
+    });
+    told.recv_timeout(Duration::from_secs(60)).expect("the stop hangs");
+    drop(end);
 }
 
 #[test]

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
-use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::bucket::Bucket;
 use super::cipher::Identities;
@@ -17,21 +16,20 @@ use super::outgoing::ShipOutcome;
 use super::overtaken::Overtaken;
 use super::runtime::{block_on, stopped_for};
 use super::ship::Shipper;
+use super::shipping_status::ReplicationStatus;
 use super::source::Source;
 use super::terms::collect::{CollectStep, Retention};
 use super::terms::lease::Lease;
 use super::terms::remote::Remote;
 use super::watch::{Known, Shipping, Watch, mistake};
-use crate::clock::as_stored;
-use crate::engine::feed::{AwaitedShipping, Fence, ShippingLock};
+use crate::engine::feed::{AwaitedShipping, ShippingLock};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
-use crate::recovery::check::last_replica::ReplicaWatch;
 use crate::recovery::upkeep::background::{Background, Stop};
 
 /// After a failure the next try comes this much later, then twice as much, and so on.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Old objects are looked for this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The first look comes soon, and not while a process may only run for a moment.
@@ -53,32 +51,6 @@ const BASE_PATIENCE: Duration = Duration::from_secs(20);
 const LAST: Duration = Duration::from_secs(5);
 /// The bounds of the interval.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
-
-/// The state of shipping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReplicationStatus {
-    /// The location of the replica.
-    pub location: String,
-    /// The term that this process writes; none before it was opened.
-    pub term: Option<u64>,
-    /// The number of the newest commit in the replica.
-    pub sequence: u64,
-    /// When the replica had everything last; none before it had.
-    pub complete_at: Option<Timestamp>,
-    /// When an object was read back last.
-    pub read_back_at: Option<Timestamp>,
-    /// The error of reading back last; none after a success.
-    pub read_back_error: Option<String>,
-    /// The error of the last try; none after a success.
-    pub error: Option<String>,
-    /// The time for which this process may still write without a new answer of the replica, in milliseconds; none
-    /// without a lease.
-    pub lease_left_ms: Option<u64>,
-    /// Whether another process has the history now, so that this one writes nothing any more.
-    pub fenced: bool,
-    /// The last verification of the replica, and the last drill with it.
-    pub watch: ReplicaWatch,
-}
 
 /// A running thread that ships a store. To drop it ships the rest, for some seconds at most, and ends its term.
 #[derive(Debug)]
@@ -102,6 +74,11 @@ struct Shared {
 }
 
 impl Shared {
+    fn note(&self, change: impl FnOnce(&mut ReplicationStatus)) {
+        change(&mut self.state.lock());
+        self.changed.notify_all();
+    }
+
     fn shipping(&self) -> Shipping {
         let state = self.state.lock();
         match (state.fenced, state.term) {
@@ -126,7 +103,7 @@ impl Store {
     /// can be started.
     pub fn replicate(&self, to: &ReplicaLocation, options: ReplicateOptions, wait: Duration) -> Result<Replicator> {
         let location = to.0.clone();
-        self.replicate_into(to, Box::new(move || Bucket::open(&location)), options, wait)
+        self.replicate_into(to, Arc::new(move || Bucket::open(&location)), options, wait)
     }
 
     /// The same into a bucket that is opened like this, after each failure anew.
@@ -154,18 +131,7 @@ impl Store {
         let store = self.locally();
         let watch = Watch::new(&store, to, identities.clone(), options.drill_every)?;
         let known = watch.known();
-        let state = ReplicationStatus {
-            location: to.to_string(),
-            term: None,
-            sequence: 0,
-            complete_at: None,
-            read_back_at: None,
-            read_back_error: None,
-            error: None,
-            lease_left_ms: None,
-            fenced: false,
-            watch: ReplicaWatch::default(),
-        };
+        let state = ReplicationStatus::begin(to.to_string());
         let of_status = store.clone();
         let (state, refusal) = (Mutex::new(state), Mutex::default());
         let shared = Arc::new(Shared { state, refusal, has_started: AtomicBool::new(false), changed: Condvar::new() });
@@ -173,7 +139,7 @@ impl Store {
             store,
             location: to.clone(),
             open,
-            awaited: self.begin_shipping(options.write_limit),
+            awaited: Arc::new(self.begin_shipping(options.write_limit)),
             interval: options.interval.clamp(INTERVALS.0, INTERVALS.1),
             lease,
             identities,
@@ -222,18 +188,18 @@ impl Replicator {
 }
 
 /// Opens the bucket of the replica.
-pub(super) type BucketOpener = Box<dyn Fn() -> Result<Bucket> + Send>;
+pub(super) type BucketOpener = Arc<dyn Fn() -> Result<Bucket> + Send + Sync>;
 
 /// The work of the thread.
-struct Work {
-    store: Store,
-    location: ReplicaLocation,
+pub(super) struct Work {
+    pub(super) store: Store,
+    pub(super) location: ReplicaLocation,
     open: BucketOpener,
     /// The writes that wait for the replica.
-    awaited: AwaitedShipping,
+    awaited: Arc<AwaitedShipping>,
     interval: Duration,
     lease: Option<Lease>,
-    identities: Identities,
+    pub(super) identities: Identities,
     retention: Retention,
     shared: Arc<Shared>,
     _lock: ShippingLock,
@@ -241,12 +207,17 @@ struct Work {
 
 impl Work {
     fn run(&self, stop: &Arc<Stop>) {
-        let (mut pause, wakes) = (FIRST_PAUSE, stop.clone());
-        self.awaited.wake_by(Arc::new(move || wakes.wake()));
+        let (mut pause, wakes, awaited) = (FIRST_PAUSE, stop.clone(), Arc::new(Notify::new()));
+        let beside = awaited.clone();
+        self.awaited.wake_by(Arc::new(move || {
+            wakes.wake();
+            beside.notify_one();
+        }));
         loop {
+            self.awaited.note_reached(false);
             let shipped = block_on(async {
                 tokio::select! {
-                    done = self.ship(stop) => done,
+                    done = self.ship(stop, &awaited) => done,
                     () = stopped_for(stop, LAST) => Ok(()),
                 }
             });
@@ -264,12 +235,12 @@ impl Work {
                     let text = error.to_string();
                     let is_refused = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NewerFormat);
                     let is_refused = is_mistake || is_refused || !self.was_in_replica();
-                    if !is_refused || self.shared.has_started.load(Ordering::Acquire) {
+                    if !is_refused || self.has_started() {
                         tracing::warn!(%error, "the store is not shipped; it is tried again");
                     }
                     // Before the state, which the waiting caller looks at.
                     if is_refused {
-                        *self.shared.refusal.lock() = Some(error);
+                        self.refuse(error);
                     }
                     self.note(|state| state.error = Some(text));
                     self.awaited.note_reached(false);
@@ -292,19 +263,31 @@ impl Work {
         self.store.feed_status().is_ok_and(|status| status.is_some_and(|status| !status.position.is_empty()))
     }
 
-    /// Opens a term, and ships until the thread is stopped.
-    async fn ship(&self, stop: &Stop) -> Result<()> {
-        let clock = self.store.clock().clone();
-        let mut bucket = (self.open)()?.with_patience(PATIENCE);
+    /// Opens the bucket.
+    pub(super) async fn bucket(&self) -> Result<Arc<Bucket>> {
+        let open = self.open.clone();
+        let bucket = Bucket::open_in_time(self.location.to_string(), move || open()).await?;
+        let mut bucket = bucket.with_limit(PATIENCE);
         if let Some(lease) = self.lease {
             bucket = bucket.with_limit(lease.request());
         }
-        let remote = OpenReplica::of(Arc::new(bucket), self.identities.clone(), clock).await?;
+        Ok(Arc::new(bucket))
+    }
+
+    /// Opens a term, and ships until the thread is stopped.
+    async fn ship(&self, stop: &Stop, awaited: &Arc<Notify>) -> Result<()> {
+        let clock = self.store.clock().clone();
+        let remote = OpenReplica::of(self.bucket().await?, self.identities.clone(), clock).await?;
         if !self.store.is_shared() {
             remote.note_file(self.store.file_of_boot());
         }
         let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
-        let mut shipper = Shipper::open_with(remote, source, self.lease).await?.with_patience(BASE_PATIENCE);
+        let shipper = Shipper::open_with(remote, source, self.lease).await?.with_patience(BASE_PATIENCE);
+        let (shared, shipping) = (self.shared.clone(), self.awaited.clone());
+        let mut shipper = shipper.woken_by(awaited.clone()).telling(move |at, sequence| {
+            shipping.note_reached(true);
+            shared.note(|state| (state.sequence, state.complete_at, state.error) = (sequence, Some(at), None));
+        });
         let term = shipper.term();
         self.note(|state| (state.term, state.error) = (Some(term), None));
         let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);
@@ -312,13 +295,11 @@ impl Work {
         let (mut shipped, mut took) = (0, Duration::ZERO);
         let (begun, mut collect_at) = (Instant::now(), Instant::now() + FIRST_COLLECT);
         loop {
-            let (now, since) = (self.store.clock().now(), Instant::now());
+            let since = Instant::now();
             match shipper.step().await {
                 Ok(ShipOutcome::Done) => {
                     pause = FIRST_PAUSE;
-                    self.awaited.note_reached(true);
                     let sequence = shipper.position().map_or(0, |at| at.sequence);
-                    self.note(|state| (state.sequence, state.complete_at, state.error) = (sequence, Some(now), None));
                     if sequence != shipped {
                         (shipped, took) = (sequence, since.elapsed());
                     }
@@ -371,29 +352,16 @@ impl Work {
         }
     }
 
-    /// Keeps every process from writing to the file: another one goes on with its history.
-    fn fence(&self, Overtaken { by_term }: Overtaken, error: Error, stop: &Stop) {
-        if self.shared.has_started.load(Ordering::Acquire) {
-            tracing::error!(%error, "the store writes nothing any more");
-        }
-        let text = error.to_string();
-        let fence = Fence { replica: self.location.to_string(), by_term, at: as_stored(self.store.clock().now()) };
-        let mut written = self.store.fence(&fence);
-        *self.shared.refusal.lock() = Some(error);
-        self.note(|state| (state.error, state.fenced) = (Some(text), true));
-        let mut pause = FIRST_PAUSE;
-        while let Err(error) = &written {
-            tracing::error!(%error, "that another machine has the history could not be written to the file; it is tried again");
-            if stop.pause(pause) || self.store.is_closed() {
-                return;
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            written = self.store.fence(&fence);
-        }
+    pub(super) fn has_started(&self) -> bool {
+        self.shared.has_started.load(Ordering::Acquire)
     }
 
-    fn note(&self, change: impl FnOnce(&mut ReplicationStatus)) {
-        change(&mut self.shared.state.lock());
-        self.shared.changed.notify_all();
+    /// The error for the caller that waits for a term.
+    pub(super) fn refuse(&self, error: Error) {
+        *self.shared.refusal.lock() = Some(error);
+    }
+
+    pub(super) fn note(&self, change: impl FnOnce(&mut ReplicationStatus)) {
+        self.shared.note(change);
     }
 }

@@ -1,8 +1,10 @@
 //! Ships a store: its commits go into the log of a term, in order, and its state into a base from time to time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::base;
 use super::objects::layout::ObjectHash;
@@ -67,6 +69,10 @@ impl Shipper {
         }
         let mut beginning = Beginning { lease, ..BegunFrom::Restore.into() };
         if let Some(newest) = chain::newest_open(&remote).await? {
+            // L12: the one that has the lease may still write, and this one does so only once its term is open.
+            if Lease::of(&newest).is_some() {
+                source.store().need_lease(true);
+            }
             let goes_on = match restored {
                 true => is_on_chain(&remote, &source, newest.term).await?,
                 false => is_on_the_way(&remote, &mut source, newest.term).await?,
@@ -101,6 +107,21 @@ impl Shipper {
     #[must_use]
     pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
         self.out.patience = patience;
+        self
+    }
+
+    /// Ships at once beside other work when that is notified.
+    #[must_use]
+    pub(crate) fn woken_by(mut self, awaited: Arc<Notify>) -> Self {
+        self.out.awaited = Some(awaited);
+        self
+    }
+
+    /// Calls that whenever the replica has everything, also beside other work: with the time of which that is so, and
+    /// the newest commit.
+    #[must_use]
+    pub(crate) fn telling(mut self, told: impl Fn(Timestamp, u64) + Send + 'static) -> Self {
+        self.out.on_complete = Some(Box::new(told));
         self
     }
 
@@ -213,7 +234,7 @@ impl Shipper {
     /// The error of a process that another one has overtaken.
     pub(crate) async fn fenced(&self) -> Error {
         self.out.refuse_writes();
-        Overtaken::by_the_newest(&self.remote).await.fenced(self.term())
+        Overtaken::behind(&self.remote, self.term()).await.fenced(self.term())
     }
 
     /// Ships the rest, and ends the term cleanly, so that nobody waits for this process.
@@ -245,7 +266,8 @@ async fn ship_beside<R>(
     work: impl Future<Output = Result<R>>,
 ) -> Result<Option<R>> {
     let pause = |out: &Outgoing| BESIDE.min(out.until_renewal(remote));
-    beside(out, work, pause, async |out| out.ship_all(remote).await).await
+    let wakes = out.awaited.clone();
+    beside(out, work, wakes, pause, async |out| out.ship_all(remote).await).await
 }
 
 /// Whether it is time for a new base.

@@ -248,7 +248,7 @@ fn a_process_that_runs_goes_on_while_its_location_leads_to_another_replica() {
     let (other, _store) = Fleet::new();
     let place = std::sync::Arc::new(parking_lot::Mutex::new(Location::Directory(fleet.folder.path().join("away"))));
     let of_opener = place.clone();
-    let open = Box::new(move || Bucket::open(&of_opener.lock()));
+    let open = std::sync::Arc::new(move || Bucket::open(&of_opener.lock()));
     let options = ReplicateOptions { interval: Duration::from_millis(5), ..ReplicateOptions::default() };
     let replicator = store.replicate_into(&fleet.replica, open, options, Duration::from_millis(100)).unwrap();
     let tells = |what: &str| replicator.status().error.is_some_and(|error| error.contains(what));

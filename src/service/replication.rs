@@ -20,7 +20,8 @@ use crate::replica::heal::HealOptions;
 #[cfg(feature = "replica")]
 use crate::replica::options::ReplicateOptions;
 #[cfg(feature = "replica")]
-use crate::replica::replicator::{ReplicationStatus, Replicator};
+use crate::replica::replicator::Replicator;
+use crate::replica::shipping_status::ReplicationStatus;
 #[cfg(feature = "replica")]
 use crate::transfer::replica_state::ReplicaShipping;
 use crate::transfer::replica_state::ReplicaState;

@@ -50,10 +50,16 @@ pub(super) struct Running {
     number: u64,
     /// A write waits so long.
     limit: Duration,
-    /// When the replica was first not reached, since it was reached last.
+    /// When the first request began that the replica has not answered, since it answered one.
     pub(super) away_since: Option<Instant>,
     /// Called when a write waits.
     pub(super) wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Running {
+    pub(super) fn note_answered(&mut self, is_answered: bool) {
+        self.away_since = if is_answered { None } else { self.away_since.or_else(|| Some(Instant::now())) };
+    }
 }
 
 impl fmt::Debug for Running {
@@ -77,6 +83,13 @@ impl Awaited {
         let mut state = self.state.lock();
         if let Some(running) = state.shipping.as_mut().filter(|running| running.number == number) {
             change(running);
+        }
+    }
+
+    /// A request to the replica begins, or was answered.
+    pub(super) fn note_answered(&self, is_answered: bool) {
+        if let Some(running) = &mut self.state.lock().shipping {
+            running.note_answered(is_answered);
         }
     }
 

@@ -229,3 +229,15 @@ fn writers_that_come_back_are_waited_for_a_moment() {
     hive.ship();
     one.answer().unwrap();
 }
+
+#[test]
+fn while_a_request_is_not_answered_for_longer_than_a_write_waits_the_next_write_is_refused_at_once() {
+    let hive = hive(Sharing::Exclusive);
+    let _shipping = hive.store.begin_shipping(Duration::from_millis(1));
+    hive.store.note_answered(false);
+    std::thread::sleep(Duration::from_millis(2));
+    assert_eq!(put(&hive.waits, 1).unwrap_err().kind(), ErrorKind::NotCommitted);
+    assert_eq!(hive.value(), None, "nothing was written");
+    hive.store.note_answered(true);
+    assert_eq!(put(&hive.waits, 1).unwrap_err().kind(), ErrorKind::Uncertain);
+}

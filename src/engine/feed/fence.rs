@@ -94,10 +94,15 @@ impl Store {
 
 #[cfg(feature = "replica")]
 impl Store {
-    /// Keeps this process from writing for another reason, until it opens the store again.
+    /// Keeps this process from writing for another reason, until it opens the store again, or has a term of its own.
     pub(crate) fn refuse_writes(&self, reason: String) {
         self.inner.context().told.refuse(reason);
         self.inner.context().awaited.look();
+    }
+
+    /// Lets this process write again: it has a term of its own.
+    pub(crate) fn allow_writes(&self) {
+        self.inner.context().told.allow();
     }
 }
 

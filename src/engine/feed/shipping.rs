@@ -1,7 +1,7 @@
 //! The verbs of whoever ships a store, with a lease or without, and of the writes that wait for it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::awaited::{Moment, Running};
 #[cfg(feature = "replica")]
@@ -25,9 +25,7 @@ impl AwaitedShipping {
 
     /// Notes whether the replica was reached.
     pub(crate) fn note_reached(&self, is_reached: bool) {
-        self.change(|running| {
-            running.away_since = if is_reached { None } else { running.away_since.or_else(|| Some(Instant::now())) };
-        });
+        self.change(|running| running.note_answered(is_reached));
     }
 
     /// Gives the writes that were answered just now a moment to come back, so that threads which write back to back
@@ -57,6 +55,12 @@ impl Store {
     /// them.
     pub(crate) fn note_replicated(&self, feed: u64, sequence: u64) {
         self.inner.context.awaited.note(Moment { feed, sequence });
+    }
+
+    /// A request to the replica begins on which the writes that wait depend, or was answered. While none is answered
+    /// for longer than a write waits, further ones are refused.
+    pub(crate) fn note_answered(&self, is_answered: bool) {
+        self.inner.context.awaited.note_answered(is_answered);
     }
 
     /// Refuses a write that would wait for the replica in vain, before anything is written.

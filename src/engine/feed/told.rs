@@ -69,6 +69,15 @@ impl Told {
         self.0.lock().stop.get_or_insert(Stop::Refused(reason));
     }
 
+    /// Lets this process write again, unless another machine has the history.
+    #[cfg(feature = "replica")]
+    pub(super) fn allow(&self) {
+        let stop = &mut self.0.lock().stop;
+        if matches!(stop, Some(Stop::Refused(_))) {
+            *stop = None;
+        }
+    }
+
     /// How another process was found to have the history now; none when that was not found.
     pub(super) fn fenced(&self) -> Option<Fence> {
         match &self.0.lock().stop {
