@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use super::bases::missing;
 use super::fill::Filler;
 use super::moment::ReplicaMoment;
-use super::objects::name::{ObjectName, ReplicaSlot};
+use super::objects::name::{ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
-use super::restore::{Copier, LOG_AT_ONCE};
+use super::probe::try_write;
+use super::restore::{Copier, CopyDraft, LOG_AT_ONCE};
+use super::status::ReplicaCommit;
 use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
 use super::terms::chain::{floors, opened};
 use super::terms::follow::{Followed, follow};
@@ -45,7 +47,7 @@ pub(crate) struct Follower {
     options: Options,
     /// None after a failure, until it is opened again.
     receiver: Option<Receiver>,
-    /// For as long as the file is this one.
+    /// None until it is opened, and once the file is another one.
     following: Option<FollowingLock>,
     is_behind: bool,
     /// How many steps in a row have found nothing.
@@ -72,7 +74,8 @@ impl Follower {
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is another file, or a copy of another replica; as [`Copier::restore`].
+    /// `Conflict` when there is another file, or a copy of another replica; `Locked` when another process follows with
+    /// the copy; as [`Copier::restore`].
     pub(crate) async fn open(copier: Copier, path: &Path, options: Options) -> Result<Self> {
         if std::fs::symlink_metadata(path).is_err() {
             copier.restore(path, &ReplicaMoment::Newest).await?;
@@ -89,7 +92,7 @@ impl Follower {
             silence: None,
             sealed: None,
         };
-        standby.begin_to_follow()?;
+        standby.opened()?;
         Ok(standby)
     }
 
@@ -100,6 +103,15 @@ impl Follower {
     /// As opening a store.
     pub(crate) fn store(&mut self) -> Result<&Store> {
         Ok(self.opened()?.store())
+    }
+
+    /// Writes a small object, and removes it.
+    ///
+    /// # Errors
+    ///
+    /// As creating an object.
+    pub(crate) async fn try_write(&self) -> Result<()> {
+        try_write(self.copier.remote.bucket()).await
     }
 
     /// How far it has come.
@@ -142,19 +154,15 @@ impl Follower {
     ///
     /// `Damaged` for an object that is missing or wrong, with its name; the errors of the replica; `Full`, `Io`.
     pub(crate) async fn step(&mut self) -> Result<FollowerStep> {
-        let begun = self.copier.remote.boot_time();
-        let step = self.look().await;
+        let (before, begun) = (self.position()?, self.copier.remote.boot_time());
+        let followed = self.follow(&before).await;
         let took = self.copier.remote.boot_time().saturating_sub(begun);
-        // The writer was not silent while this copy heard nothing.
-        if step.is_err() || self.silence.is_some_and(|(_, lease)| lease.is_some_and(|lease| took > lease.renewal())) {
+        // The writer was not silent while this copy heard nothing. Other requests say nothing of that: some take long.
+        if followed.is_err() || self.silence.is_some_and(|(_, lease)| lease.is_some_and(|lease| took > lease.renewal()))
+        {
             self.silence = None;
         }
-        step
-    }
-
-    async fn look(&mut self) -> Result<FollowerStep> {
-        let before = self.position()?;
-        let (followed, moved) = self.follow(&before).await?;
+        let (followed, moved) = followed?;
         self.is_behind = moved >= BEHIND;
         if followed == Followed::Lost {
             return self.anew().await;
@@ -225,7 +233,11 @@ impl Follower {
         let opened = begin_and_release(&*self.copier.remote, &mut filler, beginning).await;
         let (receiver, opened) = filler.end(opened)?;
         let message = match opened? {
-            OpenedAs::Writer(..) => return take_over_open(receiver, how, ReplicaThen::GoesOn),
+            OpenedAs::Writer(term, _) => {
+                let given_up = given_up(&*self.copier.remote, term, position.sequence).await;
+                let taken = take_over_open(receiver, how, ReplicaThen::GoesOn)?;
+                return Ok(TakenOver { given_up, ..taken });
+            }
             OpenedAs::Overtaken => "another process takes the replica over at the same moment; look which one it is",
             OpenedAs::Apart if beginning.from == BegunFrom::Restore => {
                 "the history was moved to this moment or an earlier one since this copy was made, perhaps for this copy: \
@@ -283,17 +295,19 @@ impl Follower {
     async fn anew(&mut self) -> Result<FollowerStep> {
         tracing::warn!(path = %self.path.display(), "the history of the replica went another way; the copy is made anew");
         let draft = self.copier.draft(&self.path, &ReplicaMoment::Newest).await?;
-        self.receiver.take().map_or(Ok(()), Receiver::close)?;
-        draft.file.replace(&self.path)?;
-        (self.is_behind, self.idle) = (true, 0);
-        self.begin_to_follow()?;
-        self.position().map(FollowerStep::Anew)
+        self.become_anew(draft)
     }
 
-    /// Shows others that this process keeps the copy up to date.
-    fn begin_to_follow(&mut self) -> Result<()> {
-        self.following = Some(self.opened()?.store().show_following()?);
-        Ok(())
+    /// Puts a new copy in the place of this one, unless that is none any more: the lock keeps away only those that look
+    /// for it.
+    pub(super) fn become_anew(&mut self, draft: CopyDraft) -> Result<FollowerStep> {
+        let receiver = self.taken()?;
+        receiver.position()?;
+        receiver.store().refuse_moved()?;
+        receiver.close()?;
+        draft.file.replace(&self.path)?;
+        (self.is_behind, self.idle, self.silence, self.following) = (true, 0, None, None);
+        self.position().map(FollowerStep::Anew)
     }
 
     fn opened(&mut self) -> Result<&mut Receiver> {
@@ -317,6 +331,9 @@ impl Follower {
             let why = "the file is a copy of another store; name another path";
             return Err(Error::conflict(format!("{why}: path={path} store={other} replica={own}")));
         }
+        if self.following.is_none() {
+            self.following = Some(receiver.store().lock_following()?);
+        }
         Ok(receiver)
     }
 }
@@ -325,6 +342,28 @@ fn refuse_other_store(how: &TakeOverOptions) -> Result<()> {
     let message = "a copy that takes its replica over is no store of its own; leave as_other_store out, or take it over \
                    without the replica";
     if how.as_other_store { Err(Error::invalid(message)) } else { Ok(()) }
+}
+
+/// The newest commit that the replica has given up at the opening of a term, if it had any behind a commit.
+async fn given_up(remote: &impl Remote, term: Term, sequence: u64) -> Option<ReplicaCommit> {
+    let newest = async || -> Result<Option<ReplicaCommit>> {
+        let Some(end) = opened(remote, term).await?.and_then(|opened| opened.open.parent) else { return Ok(None) };
+        let Some(index) = end.index.checked_sub(1) else { return Ok(None) };
+        let name = ObjectName::Log(ReplicaSlot { index, ..end });
+        let (sequence, time) = match remote.get(name).await?.map(|found| found.object) {
+            Some(Object::Batch(batch)) => (batch.last, batch.time),
+            Some(Object::Gap(gap)) => (gap.last, gap.time),
+            Some(Object::Open(open)) => (open.sequence, open.time),
+            _ => return Ok(None),
+        };
+        Ok(Some(ReplicaCommit { sequence, time, object: name.to_string() }))
+    };
+    let newest = newest().await.unwrap_or_else(|error| {
+        // The term is open, and the copy must not lose that.
+        tracing::warn!(%error, "how much the replica gives up could not be read");
+        None
+    });
+    newest.filter(|newest| newest.sequence > sequence)
 }
 
 /// Whether another process than the writer of the term has sealed it at that slot.

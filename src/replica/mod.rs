@@ -79,6 +79,8 @@ mod faulty_test;
 #[cfg(test)]
 mod fencing_test;
 #[cfg(test)]
+mod follower_test;
+#[cfg(test)]
 mod gated_test;
 #[cfg(test)]
 mod heal_test;

@@ -73,6 +73,22 @@ pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
     }
 }
 
+/// Writes a small object, and removes it.
+///
+/// # Errors
+///
+/// `Forbidden` when the bucket refuses it; `Io` without an answer; the errors of the bucket.
+pub(crate) async fn try_write(bucket: &Bucket) -> Result<()> {
+    let name = ObjectName::Probe(Nonce::new().0, 0);
+    let written = bucket.create(&name, Bytes::from_static(b"\n")).await?;
+    // A bucket that locks its objects keeps it.
+    let _gone = bucket.delete(&name).await;
+    match written {
+        Creation::Unknown(error) => Err(error),
+        Creation::Created | Creation::Exists => Ok(()),
+    }
+}
+
 /// Lets several writers create one object. True if one of them did, false if none could. Keeps the error of one if none
 /// got an answer.
 async fn race(bucket: &Bucket, name: &ObjectName, no_answer: &mut Option<Error>) -> Result<Result<bool, Lie>> {
@@ -152,10 +168,12 @@ fn refused(lie: Lie, bucket: &Bucket) -> Error {
 mod tests {
     use std::sync::Arc;
 
+    use futures_util::StreamExt;
     use object_store::memory::InMemory;
 
     use super::*;
     use crate::replica::faulty_test::{Faulty, Lies, run};
+    use crate::replica::gated_test::World;
 
     #[test]
     fn a_folder_and_a_right_bucket_pass_and_nothing_of_the_proof_stays() {
@@ -169,6 +187,20 @@ mod tests {
         }
         let left = walk(folder.path());
         assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[test]
+    fn a_try_to_write_leaves_nothing_and_names_credentials_that_may_only_read() {
+        let objects = Arc::new(InMemory::new());
+        let refused = || object_store::Error::PermissionDenied { path: "p".into(), source: "403".into() };
+        let door = World::default().door();
+        door.away(Some(refused));
+        run(async {
+            try_write(&Bucket::of(objects.clone())).await.unwrap();
+            assert_eq!(object_store::ObjectStore::list(&*objects, None).count().await, 0);
+            let refused = try_write(&Bucket::of(Arc::new(door))).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Forbidden, "{refused}");
+        });
     }
 
     fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -93,8 +93,8 @@ impl ReplicaStandby {
     ///
     /// # Errors
     ///
-    /// `Conflict` when the file is no copy, or one of another replica; as [`Store::restore_replica`], and as opening a
-    /// store.
+    /// `Conflict` when the file is no copy, or one of another replica; `Locked` when another standby follows with it;
+    /// as [`Store::restore_replica`], and as opening a store.
     pub fn open(from: &ReplicaLocation, path: impl AsRef<Path>, identity: Option<&str>) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let follower = runtime.block_on(async {
@@ -148,6 +148,15 @@ impl ReplicaStandby {
     pub fn lease(&mut self) -> Result<Option<StandbyLease>> {
         let lease = self.runtime.block_on(self.follower.lease())?;
         Ok(lease.map(|(lease, is_over)| StandbyLease { length: lease.length(), is_over }))
+    }
+
+    /// Writes a small object to the replica, and removes it: whether a promotion has the rights that it needs.
+    ///
+    /// # Errors
+    ///
+    /// `Forbidden` when the bucket refuses it; the errors of the bucket.
+    pub fn try_write(&self) -> Result<()> {
+        self.runtime.block_on(self.follower.try_write())
     }
 
     /// The copy, to be read: every write is refused. It is another one after [`StandbyChange::Anew`].

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::objects::name::Term;
 use super::position::CopyPosition;
 use super::shipped::ShippedTo;
+use super::status::ReplicaCommit;
 use super::terms::remote::ReplicaPosition;
 use crate::actor::Actor;
 use crate::engine::feed::{Receiver, Resumed};
@@ -48,6 +49,9 @@ pub struct TakenOver {
     pub time: Timestamp,
     /// Claims that were made void. Their tasks are ready again.
     pub claims_returned: u64,
+    /// The newest commit that the replica gave up for the copy, as far as that is known already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<ReplicaCommit>,
 }
 
 /// The fate of the replica of a copy.
@@ -69,7 +73,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` when it is neither; as opening a store, and as a write.
+    /// `Conflict` when it is neither; `Locked` while a standby follows with the copy; as opening a store, and as a
+    /// write.
     pub fn take_over_replica(path: impl AsRef<Path>, options: &TakeOverOptions) -> Result<TakenOver> {
         take_over(path.as_ref(), Self::options(), options)
     }
@@ -90,7 +95,10 @@ pub(crate) fn take_over(path: &Path, options: Options, how: &TakeOverOptions) ->
         return take_back(&options.sharing(Sharing::Exclusive).open_with(path, INDEXES)?, how);
     }
     let then = if how.as_other_store { ReplicaThen::Stays } else { ReplicaThen::GivesUpTheRest };
-    take_over_open(Receiver::open(path, options, INDEXES)?, how, then)
+    let receiver = Receiver::open(path, options, INDEXES)?;
+    // A standby would put a new copy in the place of this file.
+    let _alone = receiver.store().lock_following()?;
+    take_over_open(receiver, how, then)
 }
 
 /// Makes a store that was overtaken one that is written to, and closes it. It has nothing of the other machine.
@@ -108,7 +116,7 @@ fn take_back(store: &Store, how: &TakeOverOptions) -> Result<TakenOver> {
     let acting = store.acting_for(how.actor.as_ref()).doing("take_over", None);
     let claims_returned = acting.leave_fence(replica, &[event::COUNTER], |tx| settle(tx, how, sequence, term))?;
     store.close_file()?;
-    Ok(TakenOver { sequence, time, claims_returned })
+    Ok(TakenOver { sequence, time, claims_returned, given_up: None })
 }
 
 /// Makes a copy a store that is written to, and closes it. Its numbers leap, so that none is one of another future of
@@ -128,7 +136,7 @@ pub(super) fn take_over_open(receiver: Receiver, how: &TakeOverOptions, then: Re
     let (sequence, term) = (position.sequence, position.slot.term);
     let claims_returned = receiver.leave(&store, replica, &[event::COUNTER], |tx| settle(tx, how, sequence, term))?;
     receiver.close()?;
-    Ok(TakenOver { sequence, time: position.time, claims_returned })
+    Ok(TakenOver { sequence, time: position.time, claims_returned, given_up: None })
 }
 
 /// Ends what belongs to the machine of the other future. Gives the claims that were made void.

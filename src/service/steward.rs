@@ -36,6 +36,8 @@ pub(crate) enum ServiceEnd {
     Closed(String),
     /// The store was a copy, and another program has promoted it.
     Promoted,
+    /// The store was a copy, and a standby has put a new one in its place.
+    Replaced,
 }
 
 /// Its settings. Read for every failure, written when the settings are reloaded.
@@ -132,6 +134,10 @@ impl Attendant for Steward {
 
     fn copy_promoted(&self) {
         self.end.get_or_init(|| ServiceEnd::Promoted);
+    }
+
+    fn copy_replaced(&self) {
+        self.end.get_or_init(|| ServiceEnd::Replaced);
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) struct ShippingLock {
     _file: Option<OwnFile>,
 }
 
-/// Until this is dropped, others see that a process keeps the copy up to date. Such a process takes the place of the
-/// one that ships: nobody ships a copy.
+/// Until this is dropped, no other process follows the replica of the copy, promotes it or takes it over, and all see
+/// that one does. Such a process takes the place of the one that ships: nobody ships a copy.
 #[cfg(feature = "replica")]
 #[derive(Debug)]
 pub(crate) struct FollowingLock {
@@ -41,14 +41,19 @@ pub(crate) struct FollowingLock {
 
 #[cfg(feature = "replica")]
 impl Store {
-    /// Shows that this process keeps the copy up to date. Where another one does too, that one shows it.
+    /// Lets this process alone follow with the copy, or end it, and shows others that it does.
     ///
     /// # Errors
     ///
-    /// `Io`.
-    pub(crate) fn show_following(&self) -> Result<FollowingLock> {
+    /// `Locked` when another one does; `Moved` when another file has the path since the copy was opened; `Io`.
+    pub(crate) fn lock_following(&self) -> Result<FollowingLock> {
         let file = OwnFile::write(self.path())?;
-        hold(&file)?;
+        if !hold(&file)? {
+            let message = "a standby keeps this copy up to date, or another program takes it over; stop that one first";
+            return Err(Error::new(ErrorKind::Locked, format!("{message}: copy={}", self.path().display())));
+        }
+        // It may have got its name behind the opening.
+        self.refuse_moved()?;
         Ok(FollowingLock { _file: file })
     }
 
@@ -89,6 +94,10 @@ impl Store {
     ///
     /// `Io`.
     pub(crate) fn is_shipped(&self) -> Result<bool> {
+        // Nobody keeps a copy up to date in whose place another file is.
+        if self.was_replaced() {
+            return Ok(false);
+        }
         if self.is_shared() {
             return Ok(OwnFile::read(self.path())?.query_lock_range(SHIPPER, SHIPPER).unwrap_or(false));
         }

@@ -61,6 +61,12 @@ impl Store {
         self.is_standby() && matches!(self.standby(), Ok(None))
     }
 
+    /// Whether the store is a standby in whose place another file is, as after it was made anew. This one stays as it
+    /// is.
+    pub(crate) fn was_replaced(&self) -> bool {
+        self.is_standby() && self.inner.context().place.was_replaced()
+    }
+
     /// Whether nobody writes through this store: it was opened for reading only, or is a standby.
     pub(crate) fn only_looks(&self) -> bool {
         self.inner.context.only_looks || self.is_standby()

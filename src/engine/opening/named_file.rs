@@ -46,6 +46,12 @@ impl NamedFile {
         self.id
     }
 
+    /// Whether another file has the path now, as far as that can be told.
+    pub(crate) fn was_replaced(&self) -> bool {
+        let now = FileId::at(&self.path).ok().flatten();
+        self.id.zip(now).is_some_and(|(own, now)| own != now) && !self.leads_elsewhere()
+    }
+
     /// Refuses writes to a file that is no longer at its path.
     ///
     /// # Errors
@@ -93,10 +99,13 @@ mod tests {
         became().unwrap();
         fs::rename(&path, &other).unwrap();
         refused("moved or removed");
+        assert!(!place.was_replaced());
         fs::write(&path, b"a store").unwrap();
         refused("replaced by another");
+        assert!(place.was_replaced());
         fs::rename(&other, &path).unwrap();
         became().unwrap();
+        assert!(!place.was_replaced());
         fs::remove_file(&path).unwrap();
         refused("moved or removed");
         fs::hard_link(&link, &path).unwrap();

@@ -32,7 +32,8 @@ const REPORT_AGAIN: Duration = Duration::from_secs(10 * 60);
 const ROOM: u64 = 1 << 20;
 
 /// A running thread that reopens the store's file whenever a failure has closed it. It stops when it is dropped, when
-/// the store is closed, when it gives up, and when another program has promoted the copy that the file was.
+/// the store is closed, when it gives up, and when another program has promoted the copy that the file was, or has put
+/// a new one in its place.
 ///
 /// # Examples
 ///
@@ -174,6 +175,10 @@ impl Opening {
             if self.store.was_promoted_since() {
                 self.shared.known.lock().has_given_up = true;
                 return self.attendant.copy_promoted();
+            }
+            if self.store.was_replaced() {
+                self.shared.known.lock().has_given_up = true;
+                return self.attendant.copy_replaced();
             }
         }
     }

@@ -82,6 +82,10 @@ pub trait Attendant: Send + Sync {
     /// Called when another program has made the copy of a replica, which the store is, a store that is written to. The
     /// program that ships it may need the file for itself.
     fn copy_promoted(&self) {}
+
+    /// Called when a new copy of the replica is in the place of the one that the store is, and nobody keeps this one up
+    /// to date any more. Open it again.
+    fn copy_replaced(&self) {}
 }
 
 /// An attendant that permits everything and ignores failures.

@@ -193,6 +193,11 @@ fn run(source: Source, context: &mut Context, opens: bool) -> Result<Exit> {
             format!("{why}; nothing acknowledged is lost: fix the cause, or run hivekeep check, then restart");
         return Err(Error::new(ErrorKind::Reopen, message));
     }
+    if steward.end() == Some(&ServiceEnd::Replaced) {
+        // Its file has no name any more, so nothing is written at its closing.
+        let message = "the standby has made the copy anew, as the history went another way; start this service again";
+        return Err(Error::new(ErrorKind::Moved, message));
+    }
     match Arc::try_unwrap(instance) {
         Ok(instance) => instance.close()?,
         Err(instance) => instance.close_in_use()?,
