@@ -498,6 +498,56 @@ fn a_service_over_a_copy_writes_nothing_and_ends_once_the_copy_is_promoted() {
     hive.ok(&["--store", "copy.redb", "put", "config", "number", "3"]);
 }
 
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_service_over_a_copy_that_is_made_anew_ends_and_says_so() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    let status: Value = serde_json::from_str(&hive.ok(&["--json", "replica", "status", "there"])).unwrap();
+    let moment = format!("sequence {}", status["newest"]["sequence"]);
+    let (mut service, at) = serve(&hive, "h.redb", &["--replica", "there", "--replica-interval", "50ms"]);
+    hive.ok(&["--store", &at, "put", "config", "number", "2"]);
+    // To stop it ships the rest.
+    service.stop("-TERM");
+    let follows = ["replica", "standby", "there", "--to", "copy.redb", "--once"];
+    hive.ok(&follows);
+    let (service, at) = serve(&hive, "copy.redb", &[]);
+    assert_eq!(hive.ok(&["--store", &at, "get", "config", "number"]).trim(), "2");
+    // The history goes another way.
+    let back = hive.run(&["replica", "restore", "there", "--to", "past.redb", "--at", &moment, "--take-over"]).with(0);
+    assert!(back.err.contains("gives up what it had behind commit"), "{}", back.err);
+    assert!(hive.ok(&follows).contains("made anew"));
+    let (ended, said) = service.hang_up();
+    assert!(ended == Some(1) && said.contains("has made the copy anew"), "{said}");
+    assert_eq!(hive.ok(&["--store", "copy.redb", "get", "config", "number"]).trim(), "1");
+}
+
+#[cfg(all(unix, feature = "http"))]
+#[test]
+fn a_copy_that_a_standby_follows_is_not_promoted_and_an_interrupted_restore_says_how_it_goes_on() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "number", "1"]);
+    hive.ok(&["replica", "init", "there"]);
+    let mut standby =
+        hive.command(&["replica", "standby", "there", "--to", "copy.redb", "--every", "50ms"]).spawn().unwrap();
+    wait_until("there is no standby", || {
+        let copy: Value =
+            serde_json::from_str(&hive.run(&["--store", "copy.redb", "--json", "status"]).out).unwrap_or_default();
+        copy["replica"]["copy"]["is_followed"] == Value::Bool(true)
+    });
+    for verb in [&["promote", "there", "--to", "copy.redb"][..], &["take-over", "copy.redb"]] {
+        let refused = hive.run(&[&["replica"], verb].concat()).with(11).err;
+        assert!(refused.contains("stop that one first"), "{refused}");
+    }
+    standby.kill().unwrap();
+    standby.wait().unwrap();
+    // As if it had been a restore that was interrupted.
+    let again = hive.run(&["replica", "restore", "there", "--to", "copy.redb", "--take-over"]).with(1).err;
+    assert!(again.contains("go on with it: hivekeep replica promote there --to copy.redb"), "{again}");
+    hive.ok(&["replica", "promote", "there", "--to", "copy.redb"]);
+}
+
 #[cfg(feature = "http")]
 #[test]
 fn a_service_that_is_to_ship_a_store_where_there_is_none_makes_none() {

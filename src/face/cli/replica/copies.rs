@@ -13,7 +13,7 @@ use crate::face::cli::exit::Exit;
 use crate::text::counted;
 use crate::{
     Actor, Error, ErrorKind, ReplicaLocation, ReplicaMoment, ReplicaStandby, RestoreReplicaOptions, RestoredReplica,
-    Result, Store, TakeOverOptions, TakenOver, show_time,
+    Result, StandbyChange, Store, TakeOverOptions, TakenOver, show_time,
 };
 
 /// Make a new file from a replica, as the store was at a moment
@@ -74,23 +74,42 @@ impl Becomes {
     }
 }
 
-/// Promotes a standby, and says before that it waits for a lease. Gives the length of that lease too.
+/// A copy that is behind has come near after so many steps, however fast the writer is.
+const STEPS_MAX: u32 = 1_000;
+
+/// Promotes a standby, and says before that it waits for a lease, and how it is done again. Gives the length of that
+/// lease too.
 fn promote(
     mut standby: ReplicaStandby,
     how: &TakeOverOptions,
+    again: &str,
     context: &mut Context,
 ) -> Result<(TakenOver, Option<Duration>)> {
+    // An earlier term may have had another lease.
+    for _ in 0..STEPS_MAX {
+        if standby.step()?.change == StandbyChange::Nothing {
+            break;
+        }
+    }
     let lease = standby.lease()?;
     if lease.is_some_and(|lease| !how.force && !lease.is_over) {
-        tell_wait(lease.map(|lease| lease.length), context);
+        tell_wait(lease.map(|lease| lease.length), again, context);
     }
     Ok((standby.promote(how)?, lease.map(|lease| lease.length)))
 }
 
-fn tell_wait(lease: Option<Duration>, context: &mut Context) {
+fn tell_wait(lease: Option<Duration>, again: &str, context: &mut Context) {
     if let Some(lease) = lease.map(duration::exact) {
-        context.out.message(format_args!("waiting for the end of the lease of the store before, at most {lease}"));
+        context.out.message(format_args!(
+            "waiting for the end of the lease of the store before, at most {lease}; that one has ended, and writes \
+             nothing from now on: if this is interrupted, run {again}, or start that one anew"
+        ));
     }
+}
+
+/// The command that promotes a copy.
+fn promotion(from: &ReplicaLocation, to: &Path) -> String {
+    format!("hivekeep replica promote {} --to {}", quoted(from), quoted(to.display()))
 }
 
 /// Says how the file is shipped, with the lease that the store before had.
@@ -108,7 +127,12 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = RestoreReplicaOptions { at: self.at.clone(), identity: self.from.identity()? };
-        let restored = Store::restore_replica(&self.from.location, &self.to, &options)?;
+        let restored = Store::restore_replica(&self.from.location, &self.to, &options);
+        if restored.is_err() && self.becomes.take_over && self.to.exists() {
+            let (to, next) = (self.to.display(), self.take_over_later());
+            context.out.message(format_args!("if {to} is of a restore that was interrupted, go on with it: {next}"));
+        }
+        let restored = restored?;
         if !context.out.is_json() {
             let (time, to) = (show_time(restored.time), self.to.display());
             context.out.line(format_args!("{to} has commit {} of {time}", restored.sequence))?;
@@ -116,7 +140,11 @@ impl Restore {
         for passed_over in &restored.passed_over {
             context.out.message(format_args!("a newer base could not be used: {passed_over}"));
         }
-        let taken = self.take(options.identity.as_deref(), context)?;
+        let taken = self.take(options.identity.as_deref(), context);
+        if taken.is_err() {
+            self.tell_next(&restored, context);
+        }
+        let taken = taken?;
         let (taken, lease) = taken.map_or((None, None), |(taken, lease)| (Some(taken), lease));
         match &taken {
             Some(taken) => tell_taken(&self.to, taken, context),
@@ -133,18 +161,25 @@ impl Restore {
 
     /// Says how the file can be written to, and what the replica gives up for it.
     fn tell_next(&self, RestoredReplica { sequence, time, .. }: &RestoredReplica, context: &mut Context) {
-        let (from, to, time) = (quoted(&self.from.location), quoted(self.to.display()), show_time(*time));
+        let (to, time, next) = (quoted(self.to.display()), show_time(*time), self.take_over_later());
         context.out.message("it refuses writes");
         match self.at {
-            ReplicaMoment::Newest => context.out.message(format_args!(
-                "to go on with it, with all that is shipped until then: hivekeep replica promote {from} --to {to}"
-            )),
+            ReplicaMoment::Newest => {
+                context.out.message(format_args!("to go on with it, with all that is shipped until then: {next}"));
+            }
             _ => context.out.message(format_args!(
-                "to go on with it, while the replica gives up all behind commit {sequence} of {time}: \
-                 hivekeep replica take-over {to}"
+                "to go on with it, while the replica gives up all behind commit {sequence} of {time}: {next}"
             )),
         }
         context.out.message(format_args!("or as a store of its own: hivekeep replica take-over {to} --as-new-store"));
+    }
+
+    /// The command that lets the file take over later.
+    fn take_over_later(&self) -> String {
+        match self.at {
+            ReplicaMoment::Newest => promotion(&self.from.location, &self.to),
+            _ => format!("hivekeep replica take-over {}", quoted(self.to.display())),
+        }
     }
 
     /// Lets the new file be written to, if it is to be. Gives the length of the lease of the store before too.
@@ -160,7 +195,9 @@ impl Restore {
         let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
         // And what it has shipped meanwhile comes along, unless the moment is an earlier one.
         match self.at {
-            ReplicaMoment::Newest => promote(standby, &self.becomes.options(), context).map(Some),
+            ReplicaMoment::Newest => {
+                promote(standby, &self.becomes.options(), &self.take_over_later(), context).map(Some)
+            }
             _ => self.go_back(standby, identity, context).map(Some),
         }
     }
@@ -176,10 +213,10 @@ impl Restore {
         let before = Store::replica_status(&self.from.location, identity)?;
         let lease = before.term.as_ref().and_then(|term| term.lease_ms).map(Duration::from_millis);
         if before.term.is_some_and(|term| !term.is_sealed) && !how.force {
-            tell_wait(lease, context);
+            tell_wait(lease, &self.take_over_later(), context);
         }
         let taken = standby.take_over(&how)?;
-        if let Some(newest) = before.newest.filter(|newest| newest.sequence > taken.sequence) {
+        if let Some(newest) = &taken.given_up {
             let (sequence, time) = (newest.sequence, show_time(newest.time));
             context.out.message(format_args!(
                 "the replica gives up what it had behind commit {}, up to commit {sequence} of {time}",
@@ -276,7 +313,8 @@ impl Promote {
         let standby = ReplicaStandby::open(&self.from.location, &self.to, self.from.identity()?.as_deref())?;
         let Self { keep_claims, force, .. } = self;
         let how = TakeOverOptions { keep_claims, force, actor: Some(Actor::new(user())), ..Default::default() };
-        let (taken, lease) = promote(standby, &how, context)?;
+        let again = promotion(&self.from.location, &self.to);
+        let (taken, lease) = promote(standby, &how, &again, context)?;
         tell_promoted(context, &self.from.location, &self.to, &taken, lease)
     }
 }

@@ -1,7 +1,7 @@
 //! A standby: a copy that follows a replica, and may promote itself.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
@@ -12,13 +12,14 @@ use crate::duration;
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::{
-    Actor, ErrorKind, ReplicaStandby, Result, StandbyChange, StandbyLease, StandbyProgress, TakeOverOptions, show_time,
+    Actor, Error, ErrorKind, ReplicaStandby, Result, StandbyChange, StandbyLease, StandbyProgress, TakeOverOptions,
+    show_time,
 };
 
 /// Keep a copy that follows the replica, until it is interrupted; other programs can read it meanwhile
 ///
 /// It may be killed at any time, and goes on where it was when it is started again. While the bucket does not answer,
-/// it tries on.
+/// or refuses credentials that it took before, it tries on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -61,12 +62,18 @@ impl Standby {
             actor: Some(Actor::new(user())),
             ..Default::default()
         };
-        let mut told = None;
+        if self.promote {
+            refuse_unwritable(&standby, context)?;
+        }
+        let (mut told, mut tries) = (None, Tries::default());
         loop {
             let step = standby.step().and_then(|progress| match self.promote {
                 true => standby.lease().map(|lease| (progress, lease)),
                 false => Ok((progress, None)),
             });
+            if step.is_ok() {
+                tries.succeeded();
+            }
             if let Ok((progress, lease)) = &step
                 && self.promote
                 && told.replace(progress.term) != Some(progress.term)
@@ -81,12 +88,12 @@ impl Standby {
                             return tell_promoted(context, &self.from.location, &self.to, &taken, Some(lease.length));
                         }
                         // Another one may have been faster.
-                        Err(error) if matches!(error.kind(), ErrorKind::Io | ErrorKind::Conflict) => {
-                            context.out.message(format_args!("it is tried again: {error}"));
+                        Err(error) if error.kind() == ErrorKind::Conflict || tries.may_help(&error) => {
+                            tries.tell(&error, context);
                         }
                         Err(error) => return Err(error),
                     }
-                    standby = self.open_again(identity.as_deref(), context)?;
+                    standby = self.open_again(identity.as_deref(), &mut tries, context)?;
                 }
                 Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) if self.once => break,
                 Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) => {}
@@ -95,9 +102,7 @@ impl Standby {
                     // There may be more already.
                     continue;
                 }
-                Err(error) if !self.once && error.kind() == ErrorKind::Io => {
-                    context.out.message(format_args!("it is tried again: {error}"));
-                }
+                Err(error) if !self.once && tries.may_help(&error) => tries.tell(&error, context),
                 Err(error) => return Err(error),
             }
             std::thread::sleep(self.every);
@@ -107,16 +112,61 @@ impl Standby {
     }
 
     /// Opens the copy once the bucket answers.
-    fn open_again(&self, identity: Option<&str>, context: &mut Context) -> Result<ReplicaStandby> {
+    fn open_again(&self, identity: Option<&str>, tries: &mut Tries, context: &mut Context) -> Result<ReplicaStandby> {
         loop {
             match ReplicaStandby::open(&self.from.location, &self.to, identity) {
-                Err(error) if error.kind() == ErrorKind::Io => {
-                    context.out.message(format_args!("it is tried again: {error}"));
-                }
+                Err(error) if tries.may_help(&error) => tries.tell(&error, context),
                 opened => return opened,
             }
             std::thread::sleep(self.every);
         }
+    }
+}
+
+/// A failure that lasts is said again after this.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// The tries of a standby.
+#[derive(Debug, Default)]
+struct Tries {
+    /// Whether one has succeeded: then the location and the credentials were right.
+    has_succeeded: bool,
+    /// The failure that was said last, and when.
+    said: Option<(String, Instant)>,
+}
+
+impl Tries {
+    fn succeeded(&mut self) {
+        (self.has_succeeded, self.said) = (true, None);
+    }
+
+    /// Whether a later try may succeed: a key that was exchanged, a clock that is set, a disk that was full.
+    fn may_help(&self, error: &Error) -> bool {
+        match error.kind() {
+            ErrorKind::Io => true,
+            ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Full => self.has_succeeded,
+            _ => false,
+        }
+    }
+
+    /// Says why it is tried again, unless that was said just now.
+    fn tell(&mut self, error: &Error, context: &mut Context) {
+        let text = error.to_string();
+        if !self.said.as_ref().is_some_and(|(said, at)| *said == text && at.elapsed() < SAY_AGAIN) {
+            context.out.message(format_args!("it is tried again: {text}"));
+            self.said = Some((text, Instant::now()));
+        }
+    }
+}
+
+/// Refuses credentials that could not promote the copy, before that is needed.
+fn refuse_unwritable(standby: &ReplicaStandby, context: &mut Context) -> Result<()> {
+    match standby.try_write() {
+        Err(error) if error.kind() == ErrorKind::Io => {
+            context.out.message(format_args!("whether the replica can be written to is not known: {error}"));
+            Ok(())
+        }
+        tried => tried,
     }
 }
 
@@ -137,5 +187,22 @@ fn tell_lease(context: &mut Context, lease: Option<StandbyLease>) {
             "this copy is not promoted by itself: the store that writes has no lease; give it one with serve \
              --replica-lease",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_that_has_worked_tries_on_while_the_bucket_refuses_it_and_while_its_disk_is_full() {
+        let mut tries = Tries::default();
+        let of = |kind| Error::new(kind, "no");
+        let later = [ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::Full];
+        assert!(tries.may_help(&of(ErrorKind::Io)));
+        assert!(!later.iter().any(|kind| tries.may_help(&of(*kind))), "a mistake at the start is told");
+        tries.succeeded();
+        assert!(later.iter().all(|kind| tries.may_help(&of(*kind))));
+        assert!(![ErrorKind::Damaged, ErrorKind::Conflict].iter().any(|kind| tries.may_help(&of(*kind))));
     }
 }
