@@ -116,7 +116,7 @@ fn all_tasks_of_a_filter_are_cancelled_and_requeued_behind_a_point() {
     assert_eq!(back["collections"]["queue"]["changed"], 3, "{back}");
     for (typed, said) in [
         (&["queue", "cancel"][..], "name a task, or the tasks by a filter"),
-        (&["queue", "cancel", "other", "--state", "ready"], "name one task or a filter, not both"),
+        (&["queue", "cancel", "other", "--state", "ready"], "name one task, a filter, or --all, not several of them"),
         (&["queue", "cancel", "other", "--dry-run"], "--dry-run works with a filter only"),
         (&["queue", "requeue", "--state", "done"], "a requeue is for tasks that are failed, dead, cancelled"),
     ] {

@@ -123,7 +123,7 @@ fn a_job_that_is_stopped_changes_nothing_more() {
     let hive = Hive::new();
     let service = Service::start(&hive, &[]);
     push(&service, MANY);
-    let id = begin(&service, json!({"action": "cancel"}));
+    let id = begin(&service, json!({"action": "cancel", "all": true}));
     until(&service, &id, "a part is done", |job| job["changed"].as_u64().unwrap() > 0);
     let stopped = service.post(&format!("/api/bulk/{id}/stop"), "").ok();
     assert_eq!(stopped["state"], "stopped");

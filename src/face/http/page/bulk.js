@@ -39,10 +39,10 @@ export function Bulk({ params, some }) {
     ${action && html`<${Ask} action=${action} params=${params} onClose=${() => setAction('')} begun=${jobs.again} />`}`;
 }
 
-/** Asks the service, without what is not set; a list without a filter has all tasks. @param {string} action */
+/** @param {string} action */
 const asked = (params, action, more) => {
-  const filter = Object.fromEntries(Object.entries(params).filter(([, value]) => value));
-  return post('api/bulk', { ...filter, ...(Object.keys(filter).length ? {} : { all: true }), action, ...more });
+  const set = Object.entries(params).filter(([, value]) => value);
+  return post('api/bulk', { ...Object.fromEntries(set), all: !set.length, action, ...more });
 };
 
 /** Counts the tasks, and asks for their number. */
