@@ -70,11 +70,6 @@ impl Store {
         let view = self.view()?;
         let progress = view.queue().bulk(action, filter.clone())?;
         let fits = view.queue().bulk_count(progress.clone())?;
-        if fits == 0 {
-            let message = format!("no task fits that could be changed by {action}");
-            let which = filter.show();
-            return Err(Error::not_found(if which.is_empty() { message } else { format!("{message}: {which}") }));
-        }
         if let Some(most) = at_most.filter(|most| fits > *most) {
             let message = "more tasks fit than were expected; count them again";
             return Err(Error::conflict(format!("{message}: fits={fits} at_most={most}")));
@@ -201,8 +196,12 @@ impl WriteTx<'_> {
             let message = "another bulk change still runs; wait for its end, or stop it";
             return Err(Error::conflict(format!("{message}: id={} action={}", job.id, job.action)));
         }
-        let said = format!("{action} of {}", counted(fits, "task"));
         let which = filter.show();
+        if fits == 0 {
+            let message = format!("no task fits that could be changed by {action}");
+            return Err(Error::not_found(if which.is_empty() { message } else { format!("{message}: {which}") }));
+        }
+        let said = format!("{action} of {}", counted(fits, "task"));
         let said = if which.is_empty() { said } else { format!("{said}: {which}") };
         let mut description = format!("before the {said}");
         limits::shorten(&mut description, limits::DESCRIPTION_BYTES);
