@@ -37,7 +37,10 @@ fn prepared(path: &str, key: &str, ask: &dyn Fn(&str, &str, Value) -> Value) -> 
     let verb = path.rsplit('/').next().unwrap();
     match path {
         "/api/registry/x" => (path.into(), json!({"port": 1})),
-        "/api/bulk" => (path.into(), json!({"action": "cancel", "id": "nothing"})),
+        "/api/bulk" => {
+            ask("POST", "/api/queue", json!({"payload": 1, "id": "one"}));
+            (path.into(), json!({"action": "cancel", "id": "one"}))
+        }
         "/api/bulk/x/stop" => {
             // More than one part of a bulk change has, so that it can be stopped.
             let many: Vec<_> = (0..6000).map(|number| json!({"id": format!("bulk-{number}"), "payload": 1})).collect();

@@ -252,6 +252,7 @@ fn ask_for_work(service: &Service) {
     service.post("/api/queue/batch", json!({"tasks": many})).ok();
     service.post("/api/bulk", json!({"action": "cancel", "id": "bulk-", "dry_run": true})).ok();
     service.post("/api/bulk", json!({"action": "cancel", "id": "bulk-", "at_most": 5})).refused(409);
+    service.post("/api/bulk", json!({"action": "cancel", "id": "nothing-"})).refused(404);
     let bulk = service.post("/api/bulk", json!({"action": "cancel", "id": "bulk-"})).with(202)["id"].take();
     let bulk = format!("/api/bulk/{}", bulk.as_str().unwrap());
     service.post(&format!("{bulk}/stop"), "").ok();
