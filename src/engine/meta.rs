@@ -68,12 +68,6 @@ pub(crate) fn is_counter(key: &[u8]) -> bool {
     key.starts_with(COUNTER)
 }
 
-/// The name of a counter, from the key of its row.
-#[cfg(any(test, feature = "replica"))]
-pub(crate) fn counter_name(key: &[u8]) -> Option<&[u8]> {
-    key.strip_prefix(COUNTER)
-}
-
 /// The keys of counters.
 #[cfg(any(test, feature = "replica"))]
 pub(crate) fn counters() -> KeyRange {

@@ -19,6 +19,7 @@ use super::terms::open::BegunFrom;
 use super::terms::write::Shipped;
 use super::verify::verify;
 use crate::clock::Clock;
+use crate::engine::feed::LEAP;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Hint, Result};
@@ -561,4 +562,22 @@ fn the_status_says_what_can_be_restored() {
     let found = bench.run(status(&bench.copier().remote)).unwrap();
     assert_eq!((found.term.unwrap().number, found.newest.unwrap().sequence), (3, newest.sequence));
     assert!(bench.clock.now() >= newest.time);
+}
+
+#[test]
+fn two_machines_never_give_out_the_same_number_although_none_was_given_out_before() {
+    let mut bench = Bench::new();
+    bench.ship();
+    let path = bench.path("copy.redb");
+    bench.run(bench.copier().restore(&path, &ReplicaMoment::Newest)).unwrap();
+    take_over(&path, options(&bench.clock), &taken(false)).unwrap();
+    let other = options(&bench.clock).open(&path).unwrap();
+    let numbers = [&bench.store, &other].map(|store| {
+        let bot = BotId::new("ant").unwrap();
+        let task = store.write(|tx| tx.queue().enqueue(NewTask::new(json!("work")))).unwrap();
+        let claim = store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default())).unwrap().remove(0);
+        let message = store.write(|tx| tx.chat().append(crate::NewMessage::new("c", "user", "hello"))).unwrap();
+        (task.sequence, claim.token.0, message)
+    });
+    assert_eq!(numbers, [(1, 1, 1), (LEAP + 1, LEAP + 1, LEAP + 1)]);
 }

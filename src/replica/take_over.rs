@@ -12,13 +12,14 @@ use super::shipped::ShippedTo;
 use super::status::ReplicaCommit;
 use super::terms::remote::ReplicaPosition;
 use crate::actor::Actor;
-use crate::engine::feed::{Receiver, Resumed};
+use crate::engine::feed::{Numbers, Receiver, Resumed};
 use crate::engine::options::Sharing;
 use crate::engine::store::{Options, Store};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::events::event::{self, EventKind};
-use crate::state::INDEXES;
+use crate::recovery::sessions::session;
+use crate::state::{INDEXES, chat, queue};
 
 /// How a copy of a replica is taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,12 @@ pub struct TakenOver {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub given_up: Option<ReplicaCommit>,
 }
+
+/// The numbers of a store that takes over. Events are listed without gaps.
+const NUMBERS: Numbers<'_> = Numbers {
+    leap: &[queue::TOKEN, queue::SEQUENCE, chat::COUNTER, session::COUNTER],
+    without_gaps: &[event::COUNTER],
+};
 
 /// The fate of the replica of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +121,7 @@ fn take_back(store: &Store, how: &TakeOverOptions) -> Result<TakenOver> {
     let position = ShippedTo { restored: true, pending: None, ..at }.to_bytes()?;
     let replica = (!how.as_other_store).then_some(Resumed { sequence, position });
     let acting = store.acting_for(how.actor.as_ref()).doing("take_over", None);
-    let claims_returned = acting.leave_fence(replica, &[event::COUNTER], |tx| settle(tx, how, sequence, term))?;
+    let claims_returned = acting.leave_fence(replica, NUMBERS, |tx| settle(tx, how, sequence, term))?;
     store.close_file()?;
     Ok(TakenOver { sequence, time, claims_returned, given_up: None })
 }
@@ -134,7 +141,7 @@ pub(super) fn take_over_open(receiver: Receiver, how: &TakeOverOptions, then: Re
     };
     let store = receiver.store().acting_for(how.actor.as_ref()).doing("take_over", None);
     let (sequence, term) = (position.sequence, position.slot.term);
-    let claims_returned = receiver.leave(&store, replica, &[event::COUNTER], |tx| settle(tx, how, sequence, term))?;
+    let claims_returned = receiver.leave(&store, replica, NUMBERS, |tx| settle(tx, how, sequence, term))?;
     receiver.close()?;
     Ok(TakenOver { sequence, time: position.time, claims_returned, given_up: None })
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::leave::{LEAP, Resumed};
+use super::leave::{LEAP, Numbers, Resumed};
 use super::of_store::Fed;
 use super::overtaken::Fence;
 use super::row::is_local;
@@ -106,12 +106,14 @@ fn a_store_with_a_log_keeps_the_fence_over_a_kill_and_no_replica_gets_it() {
     refuses_every_write(&hive.store);
 }
 
+const NUMBERS: Numbers<'_> = Numbers { leap: &["never given out"], without_gaps: &["events"] };
+
 #[test]
 fn a_store_that_is_taken_back_is_written_to_with_numbers_that_leap() {
     for replica in [None, Some(Resumed { sequence: 3, position: b"there".to_vec() })] {
         let (_folder, store) = shared();
         store.begin_feed(0).unwrap();
-        assert_eq!(store.leave_fence(None, &[], |_| Ok(())).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(store.leave_fence(None, NUMBERS, |_| Ok(())).unwrap_err().kind(), ErrorKind::Conflict);
         let count = |tx: &mut crate::engine::write::WriteTx<'_>| Ok((tx.next("token")?, tx.next("events")?));
         store.write(count).unwrap();
         (0..5).for_each(|number| put(&store, number));
@@ -120,10 +122,11 @@ fn a_store_that_is_taken_back_is_written_to_with_numbers_that_leap() {
         store.close_file().unwrap();
         let store = again(&store);
         // Nothing of a failed attempt stays.
-        let failed = store.leave_fence(replica.clone(), &[], |_| Err::<(), _>(crate::Error::conflict("on purpose")));
+        let failed =
+            store.leave_fence(replica.clone(), NUMBERS, |_| Err::<(), _>(crate::Error::conflict("on purpose")));
         failed.unwrap_err();
         refuses_every_write(&store);
-        store.leave_fence(replica.clone(), &["events"], |tx| tx.put(C, b"settled", b"!")).unwrap();
+        store.leave_fence(replica.clone(), NUMBERS, |tx| tx.put(C, b"settled", b"!")).unwrap();
         store.close_file().unwrap();
         let store = again(&store);
         assert_eq!(store.write(count).unwrap(), (LEAP + 2, 2));
@@ -140,6 +143,7 @@ fn a_store_that_is_taken_back_is_written_to_with_numbers_that_leap() {
                 store.view().unwrap().rows(Table::Meta, &crate::engine::rows::KeyRange::prefix(meta::OUTBOX), 9);
             assert_eq!(outbox.unwrap().len(), 1, "the commit behind it");
         }
+        assert_eq!(store.write(|tx| tx.next("never given out")).unwrap(), LEAP + 1);
     }
 }
 

@@ -2,6 +2,8 @@
 //! numbers were given out that this one does not know. So its own numbers leap. The same holds for a store that was
 //! overtaken, and that somebody takes back.
 
+use std::collections::BTreeSet;
+
 use super::fence::FENCE;
 use super::receive::Receiver;
 use super::row::{FeedRow, MOST};
@@ -11,13 +13,23 @@ use crate::engine::format::codec;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
-use crate::engine::records::scan_rows;
+use crate::engine::records::{Records, scan_rows};
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 
 /// No other future of the source has given out so many numbers.
 pub(crate) const LEAP: u64 = 1 << 32;
+
+/// The counters of a store whose numbers leap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers<'n> {
+    /// Those that leap although they have given out none yet: another future may have begun with 1. So do all others
+    /// that have a row.
+    pub(crate) leap: &'n [&'n str],
+    /// Those whose numbers have no gaps. They stay.
+    pub(crate) without_gaps: &'n [&'n str],
+}
 
 /// The replica of a store that was its standby: how far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +42,7 @@ pub(crate) struct Resumed {
 
 impl Receiver {
     /// Makes the standby a store that is written to, in one commit with the changes of `settle`, by this handle of
-    /// [its store](Receiver::store). The counters leap, but for those in `without_gaps`, and so does the open epoch.
+    /// [its store](Receiver::store). The `numbers` leap, and so does the open epoch.
     ///
     /// # Errors
     ///
@@ -39,7 +51,7 @@ impl Receiver {
         &self,
         store: &Store,
         replica: Option<Resumed>,
-        without_gaps: &[&str],
+        numbers: Numbers<'_>,
         settle: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
         self.position()?;
@@ -51,7 +63,7 @@ impl Receiver {
                 return Err(Error::conflict("the store is no copy of a replica any more"));
             }
             // R8: in the same transaction.
-            tx.leap(without_gaps)?;
+            tx.leap(numbers)?;
             settle(tx).map(Outcome::Commit)
         })
     }
@@ -69,7 +81,7 @@ impl Store {
     pub(crate) fn leave_fence<R>(
         &self,
         replica: Option<Resumed>,
-        without_gaps: &[&str],
+        numbers: Numbers<'_>,
         settle: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
         self.alone_in_standby(Size::Large, |tx| {
@@ -79,7 +91,7 @@ impl Store {
             // R2: the feed begins in this transaction, and says that it has nothing of what is before.
             tx.resume_feed(replica, FeedRow::resumed_behind_a_gap)?;
             // R8: in the same transaction.
-            tx.leap(without_gaps)?;
+            tx.leap(numbers)?;
             settle(tx).map(Outcome::Commit)
         })
     }
@@ -99,18 +111,19 @@ impl WriteTx<'_> {
     }
 
     /// Lets numbers leap, so that none is one of another future.
-    fn leap(&mut self, without_gaps: &[&str]) -> Result<()> {
+    fn leap(&mut self, numbers: Numbers<'_>) -> Result<()> {
         // The numbers of collections have 32 bits, and no caller keeps one.
-        let stays = |name: &[u8]| [meta::COLLECTIONS].iter().chain(without_gaps).any(|other| other.as_bytes() == name);
-        for row in scan_rows(&*self, Table::Meta, meta::counters()).collect::<Result<Vec<_>>>()? {
-            let (key, payload) = row;
-            if meta::counter_name(&key).is_none_or(stays) {
-                continue;
-            }
-            let next = meta::number(&payload)?.checked_add(LEAP);
+        let stay: BTreeSet<_> =
+            [meta::COLLECTIONS].iter().chain(numbers.without_gaps).map(|name| meta::counter_key(name)).collect();
+        let begun = scan_rows(&*self, Table::Meta, meta::counters()).map(|row| row.map(|(key, _)| key));
+        let mut keys = begun.collect::<Result<BTreeSet<_>>>()?;
+        keys.extend(numbers.leap.iter().map(|name| meta::counter_key(name)));
+        for key in keys.difference(&stay) {
+            let last = self.row(Table::Meta, key)?.map_or(Ok(0), |payload| meta::number(&payload))?;
+            let next = last.checked_add(LEAP);
             let next =
-                next.ok_or_else(|| Error::damaged(format!("a counter is exhausted: {}", Table::Meta.place(&key))))?;
-            self.put_row(Table::Meta, &key, &next.to_be_bytes())?;
+                next.ok_or_else(|| Error::damaged(format!("a counter is exhausted: {}", Table::Meta.place(key))))?;
+            self.put_row(Table::Meta, key, &next.to_be_bytes())?;
         }
         // S1: the rows of the open epoch stay those of a segment.
         if self.epochs().any_point() {

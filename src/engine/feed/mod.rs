@@ -69,8 +69,10 @@ pub(crate) use self::counted::WholeState;
 pub(crate) use self::dump::Dump;
 pub(in crate::engine) use self::kept::KeptFeed;
 pub(in crate::engine) use self::lease::WriteLease;
+#[cfg(all(test, feature = "replica"))]
+pub(crate) use self::leave::LEAP;
 #[cfg(feature = "replica")]
-pub(crate) use self::leave::Resumed;
+pub(crate) use self::leave::{Numbers, Resumed};
 #[cfg(feature = "replica")]
 pub(crate) use self::of_store::Fed;
 #[cfg(feature = "transfer")]

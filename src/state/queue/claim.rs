@@ -26,7 +26,7 @@ use crate::state::queue::{Queue, names};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.
-pub(super) const TOKEN: &str = "token";
+pub(crate) const TOKEN: &str = "token";
 /// Random tokens are below 2^53, so that every JSON reader keeps them exact.
 const RANDOM_TOKENS: u64 = (1 << 53) - 1;
 /// Random tokens are not below this, and the counter never comes so far.

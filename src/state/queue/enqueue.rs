@@ -14,7 +14,7 @@ use crate::state::queue::task::{Task, TaskState};
 use crate::state::queue::{Queue, keys};
 
 /// The counter of sequence numbers.
-pub(super) const SEQUENCE: &str = "task";
+pub(crate) const SEQUENCE: &str = "task";
 
 /// The result of an enqueue.
 #[derive(Clone, Debug, PartialEq)]

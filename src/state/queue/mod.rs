@@ -84,6 +84,8 @@ pub use task::{Holder, Priority, Task, TaskState};
 pub use undelivered::Undelivered;
 pub use wait::ClaimWait;
 pub use why::Why;
+#[cfg(feature = "replica")]
+pub(crate) use {claim::TOKEN, enqueue::SEQUENCE};
 
 use crate::clock::as_stored;
 use crate::engine::codec;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::leave::{LEAP, Resumed};
+use super::super::leave::{LEAP, Numbers, Resumed};
 use super::super::of_store::{Fed, FedCommit};
 use super::super::row::is_local;
 use super::*;
@@ -306,8 +306,10 @@ fn nobody_else_writes_to_a_standby() {
     alone.close_file().unwrap();
 }
 
+const NUMBERS: Numbers<'_> = Numbers { leap: &["never given out"], without_gaps: &["events"] };
+
 fn leave(receiver: &Receiver, settle: impl FnOnce(&mut WriteTx<'_>) -> Result<()>) -> Result<()> {
-    receiver.leave(receiver.store(), None, &["events"], settle)
+    receiver.leave(receiver.store(), None, NUMBERS, settle)
 }
 
 #[test]
@@ -334,6 +336,7 @@ fn a_standby_that_is_left_is_a_store_whose_numbers_leap() {
         copy.receiver.take().unwrap().close().unwrap();
         let store = Store::options().open_with(&copy.path(), RULES).unwrap();
         assert_eq!(store.write(count).unwrap(), (LEAP + 2, 2));
+        assert_eq!(store.write(|tx| tx.next("never given out")).unwrap(), LEAP + 1);
         assert_eq!(store.write(|tx| tx.user_collection("mine")).unwrap(), user);
         assert!(store.view().unwrap().epochs().open.0 > LEAP);
         let report = check(&store.view().unwrap(), &|_, _| Ok(())).unwrap();
@@ -358,10 +361,10 @@ fn the_commit_with_which_a_standby_is_left_is_the_first_of_its_feed() {
     let replica = || Some(Resumed { sequence, position: b"there".to_vec() });
     let receiver = copy.receiver();
     // The first attempt ends between its two transactions.
-    let failed = receiver.leave(receiver.store(), replica(), &[], |_| Err::<(), _>(Error::conflict("on purpose")));
+    let failed = receiver.leave(receiver.store(), replica(), NUMBERS, |_| Err::<(), _>(Error::conflict("on purpose")));
     failed.unwrap_err();
     assert!(receiver.position().is_ok());
-    receiver.leave(receiver.store(), replica(), &[], |tx| tx.put(C, b"left", b"!")).unwrap();
+    receiver.leave(receiver.store(), replica(), NUMBERS, |tx| tx.put(C, b"left", b"!")).unwrap();
     copy.receiver.take().unwrap().close().unwrap();
     let store = Store::options().open_with(&copy.path(), RULES).unwrap();
     let status = store.feed_status().unwrap().unwrap();
