@@ -15,7 +15,8 @@
 //! * `shipping_lock`: the one process that ships a store; `unshipped`: the commits that wait for it
 //! * `known_place`: the commit and the time of a place in a replica
 //! * `states`: the count, bytes and digest of every collection
-//! * `of_store`: beginning, reading and ending the feed; `dump`: every row of one moment
+//! * `of_store`: beginning, reading and ending the feed; `of_file`: reading that of a file that is only looked at;
+//!   `dump`: every row of one moment
 //! * `standby`: a store that gets the commits of another one, and that nobody else writes to; `receive`: filling it,
 //!   and applying commits to it; `counted`: the proof that the rows are those of the source; `leave`: the end of being
 //!   one
@@ -40,6 +41,8 @@ mod lease;
 mod lease_test;
 #[cfg(any(test, feature = "replica"))]
 mod leave;
+#[cfg(feature = "replica")]
+mod of_file;
 #[cfg(any(test, feature = "replica"))]
 mod of_store;
 pub(in crate::engine) mod outbox;

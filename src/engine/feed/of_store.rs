@@ -103,31 +103,7 @@ impl Store {
     ///
     /// As a view; `Conflict` when the feed has not begun.
     pub(crate) fn feed_after(&self, sequence: u64, most_bytes: usize) -> Result<Fed> {
-        let fed = self.fed(|rows, feed| {
-            // R4: nobody is ahead of the store who has its history.
-            if sequence < feed.kept_from || sequence > sequence_of(rows, &feed) {
-                return Ok(Fed::Gap);
-            }
-            let mut commits = Commits { commits: Vec::new(), bytes: 0, most_bytes };
-            // Redb has these, and entries of the log are behind all of them.
-            let is_whole = match in_outbox(rows, sequence, &mut commits) {
-                Err(error) if error.kind() == ErrorKind::Damaged => {
-                    tracing::warn!(%error, "a commit that a replica does not have is damaged");
-                    return Ok(Fed::Gap);
-                }
-                read => read?,
-            };
-            if is_whole && !rows.overlay().is_empty() {
-                let Some(entries) = rows.overlay().entries(feed.log_number) else { return Ok(Fed::Gap) };
-                for (number, bytes) in entries {
-                    let at = feed.sequence_of(number);
-                    if at > sequence && !commits.push(at, bytes) {
-                        break;
-                    }
-                }
-            }
-            Ok(Fed::Commits(commits.commits))
-        })?;
+        let fed = self.fed(|rows, feed| commits_after(rows, &feed, sequence, most_bytes))?;
         fed.ok_or_else(has_not_begun)
     }
 
@@ -221,23 +197,23 @@ impl WriteTx<'_> {
     }
 }
 
-fn has_not_begun() -> Error {
+pub(super) fn has_not_begun() -> Error {
     Error::conflict("the feed of the store has not begun")
 }
 
 /// The row of the feed in the base alone: no entry of the log has one.
-fn feed_of(rows: &ReadRows) -> Result<Option<FeedRow>> {
+pub(super) fn feed_of(rows: &ReadRows) -> Result<Option<FeedRow>> {
     FeedRow::read(rows.stored(Table::Meta, meta::FEED)?.as_deref())
 }
 
 /// The place in the replica that was written down last; empty when none ever was.
-fn position_of(rows: &ReadRows) -> Result<Vec<u8>> {
+pub(super) fn position_of(rows: &ReadRows) -> Result<Vec<u8>> {
     let stored = rows.stored(Table::Meta, meta::FEED_POSITION)?;
     stored.map_or(Ok(Vec::new()), |bytes| meta::payload(Table::Meta, meta::FEED_POSITION, &bytes))
 }
 
 /// The number of the moment that the rows show.
-fn sequence_of(rows: &ReadRows, feed: &FeedRow) -> u64 {
+pub(super) fn sequence_of(rows: &ReadRows, feed: &FeedRow) -> u64 {
     if rows.overlay().is_empty() { feed.sequence } else { feed.sequence_of(rows.overlay().number()) }
 }
 
@@ -255,6 +231,33 @@ impl Commits {
         self.commits.push(FedCommit { sequence, rows });
         self.bytes < self.most_bytes
     }
+}
+
+/// The commits behind one, until they have about so many bytes.
+pub(super) fn commits_after(rows: &ReadRows, feed: &FeedRow, sequence: u64, most_bytes: usize) -> Result<Fed> {
+    // R4: nobody is ahead of the store who has its history.
+    if sequence < feed.kept_from || sequence > sequence_of(rows, feed) {
+        return Ok(Fed::Gap);
+    }
+    let mut commits = Commits { commits: Vec::new(), bytes: 0, most_bytes };
+    // Redb has these, and entries of the log are behind all of them.
+    let is_whole = match in_outbox(rows, sequence, &mut commits) {
+        Err(error) if error.kind() == ErrorKind::Damaged => {
+            tracing::warn!(%error, "a commit that a replica does not have is damaged");
+            return Ok(Fed::Gap);
+        }
+        read => read?,
+    };
+    if is_whole && !rows.overlay().is_empty() {
+        let Some(entries) = rows.overlay().entries(feed.log_number) else { return Ok(Fed::Gap) };
+        for (number, bytes) in entries {
+            let at = feed.sequence_of(number);
+            if at > sequence && !commits.push(at, bytes) {
+                break;
+            }
+        }
+    }
+    Ok(Fed::Commits(commits.commits))
 }
 
 /// Gathers commits of the outbox; says whether these are all.

@@ -100,7 +100,7 @@ fn settle(
     let mut news = LogNews::default();
     // A reader changes no file: it reads the rows of the log from memory.
     if only_looks {
-        let UnsavedRows { maps, number } = find(folder, &wal, false, Damage::Refused)?;
+        let UnsavedRows { maps, number } = find(folder, &wal, is_fed(handle)?, Damage::Refused)?;
         return Ok((before, OpenedLog::Unsaved { maps, number, error: None, is_durable: false }, news));
     }
     let transaction = begin()?;
