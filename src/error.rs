@@ -152,6 +152,8 @@ pub enum Hint {
     TakeOver,
     /// Take back a store whose history another machine goes on with.
     TakeBack,
+    /// Take changes of an overtaken file although a restore gave them up.
+    AllowGivenUp,
 }
 
 impl Error {

@@ -116,6 +116,7 @@
 //! | `replica/drill` | `drill_replica` |
 //! | `replica/heal` | `heal_from_replica` |
 //! | `replica/init` | `init_replica` |
+//! | `replica/orphans/apply` | `plan_orphans` `apply_orphans` |
 //! | `replica/repair` | `plan_repair_from_replica` |
 //! | `replica/replicator` | `replicate` |
 //! | `replica/restore` | `restore_replica` |
@@ -287,6 +288,8 @@ pub use replica::location::ReplicaLocation;
 pub use replica::moment::ReplicaMoment;
 #[cfg(feature = "replica")]
 pub use replica::options::ReplicateOptions;
+#[cfg(feature = "replica")]
+pub use replica::orphans::report::{Orphan, OrphanCounts, OrphanFate, OrphansOptions, OrphansPlan, OrphansReport};
 #[cfg(feature = "replica")]
 pub use replica::replicator::Replicator;
 #[cfg(feature = "replica")]

@@ -149,7 +149,7 @@ fn any_moment(status: &ReplicaStatus) -> ReplicaMoment {
 }
 
 /// Looks at the free space before anything is written.
-fn refuse_full(within: &Path, status: &ReplicaStatus) -> Result<()> {
+pub(super) fn refuse_full(within: &Path, status: &ReplicaStatus) -> Result<()> {
     let largest = status.bases.iter().map(|base| base.bytes).max().unwrap_or(0);
     let needed = largest.saturating_mul(TIMES_THE_ROWS).saturating_add(MORE);
     match free_space(within) {

@@ -18,9 +18,8 @@
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `twice`: a second look
 //!   before anything counts as wrong; `status`: the content in numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and
-//!   its `shipping_status`; `watch`:
-//!   inspections and drills beside it; `inspect`: one inspection; `fencing`: its end when another process has taken
-//!   over, with the errors in `overtaken`
+//!   its `shipping_status`; `watch`: inspections and drills beside it; `inspect`: one inspection; `fencing`: its end
+//!   when another process has taken over, with the errors in `overtaken`; [`orphans`]: what only an overtaken file has
 
 pub(crate) mod base;
 pub(crate) mod bases;
@@ -41,6 +40,7 @@ pub(crate) mod moment;
 pub(crate) mod objects;
 pub(crate) mod opened;
 pub(crate) mod options;
+pub(crate) mod orphans;
 mod outgoing;
 pub(crate) mod overtaken;
 pub(crate) mod position;

@@ -253,6 +253,14 @@ impl Chat<&mut WriteTx<'_>> {
         Ok(sequence)
     }
 
+    /// Appends a message of another history of this store, as it was there, with a number of its own.
+    #[cfg(feature = "replica")]
+    pub(crate) fn append_again(&mut self, message: Message) -> Result<()> {
+        let sequence = self.records.next(COUNTER)?;
+        let message = Message { sequence, ..message };
+        self.records.put(CollectionId::CHAT, &sequence_key(sequence), &codec::encode(&message)?)
+    }
+
     /// Refuses invalid names, unless they were used before.
     fn check_names(&self, message: &NewMessage) -> Result<()> {
         let is_there = |kind, name: &str| {

@@ -171,6 +171,7 @@ pub const VERBS: &[(&str, Does)] = &[
         }),
     ),
     ("guard", Nothing("it has an entry at its beginning and one at its end; tests/cli/audit.rs has both")),
+    ("apply_orphans", Nothing("tests/cli/replica.rs has its entry")),
     ("heal_from_replica", Nothing("tests/cli/replica.rs has its entry")),
     ("heartbeat", Nothing("docs/ARCHITECTURE.md says why heartbeats have none")),
     (
@@ -237,6 +238,7 @@ pub const VERBS: &[(&str, Does)] = &[
     ("plan_import", Reads),
     ("plan_import_with", Reads),
     ("plan_repair", Nothing(ELSEWHERE)),
+    ("plan_orphans", Reads),
     ("plan_repair_from_replica", Nothing(ELSEWHERE)),
     ("plan_repair_without_log", Nothing(ELSEWHERE)),
     ("plan_restore", Reads),

@@ -40,6 +40,7 @@ pub(super) fn typed(hint: &Hint) -> String {
         Hint::TakeBack => {
             "to write to it all the same, as a store of its own: hivekeep replica take-over FILE --as-new-store"
         }
+        Hint::AllowGivenUp => "to take back what the restore gave up: --with-given-up",
         Hint::NameScratchFolder => "name a folder with --scratch",
     };
     typed.to_owned()

@@ -156,6 +156,8 @@ kinds! {
     ImportFailed = "import_failed",
     /// A copy of a replica became a store that is written to.
     TakenOver = "taken_over",
+    /// Changes that only an overtaken file had were taken into the store.
+    OrphansApplied = "orphans_applied",
     /// Something in the replica is missing or damaged, or a drill with it failed.
     ReplicaFailed = "replica_failed",
     /// A moment was restored from the replica, compared, and removed again.

@@ -91,6 +91,12 @@ impl DocumentId {
         rows::key(self)
     }
 
+    /// The document that a row belongs to.
+    #[cfg(feature = "replica")]
+    pub(crate) fn of_row(key: &[u8]) -> Result<Self> {
+        rows::split_key(key).map(|(id, _)| id)
+    }
+
     /// The kind of the document: `registry`, `queue`, `bot_assignments`, `full` or anything else.
     pub fn kind(&self) -> &str {
         &self.kind

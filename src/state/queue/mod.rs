@@ -10,6 +10,7 @@
 //!   removes finished tasks, and [`memory`] records how purged tasks ended
 //! * [`obstacle`]: the rule of a claim; [`order`]: its order with aging; [`reach`] and [`why`]: the bots that could do
 //!   a task, and why none does; [`stuck`]: tasks that cannot proceed
+//! * `orphans`: the tasks of a file that was overtaken
 //! * [`damage`] skips damaged tasks; [`check`] verifies the invariants
 //!
 //! A claim over HTTP or by `claim_wait` passes [`wait`], also when it waits for nothing; a closure begins at [`claim`];
@@ -38,6 +39,8 @@ mod new_task;
 mod next;
 mod obstacle;
 mod order;
+#[cfg(feature = "replica")]
+mod orphans;
 mod purge;
 mod reach;
 mod row_key;
@@ -79,6 +82,8 @@ pub use memory::{Memory, Remembered};
 pub use new_task::NewTask;
 pub use next::Completed;
 pub use obstacle::Obstacle;
+#[cfg(feature = "replica")]
+pub(crate) use orphans::{OrphanTask, WaitingOrphans, judge_orphan};
 pub(crate) use task::{DUE_ATTRIBUTE, SCHEDULE_ATTRIBUTE, choice_text, is_finished};
 pub use task::{Holder, Priority, Task, TaskState};
 pub use undelivered::Undelivered;

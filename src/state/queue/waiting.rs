@@ -68,6 +68,11 @@ impl<R: Records> Queue<R> {
         self.those(&task.depends_on, |task| matches!(task, TaskIs::Here(state) if state != TaskState::Done))
     }
 
+    /// Whether any task waits for this one.
+    pub(super) fn is_waited_for(&self, id: &TaskId) -> Result<bool> {
+        Ok(!self.records.rows(Table::Index, &keys::waiting_for(id).range(), 1)?.is_empty())
+    }
+
     /// The tasks of `ids` whose status is wanted.
     fn those(&self, ids: &BTreeSet<TaskId>, wanted: impl Fn(TaskIs) -> bool) -> Result<BTreeSet<TaskId>> {
         let mut those = BTreeSet::new();
@@ -149,11 +154,6 @@ impl Queue<&mut WriteTx<'_>> {
     fn depends_on_unless_done(&self, id: &TaskId) -> Result<BTreeSet<TaskId>> {
         let task = self.stored(id)?.filter(|task| task.state != TaskState::Done);
         Ok(task.map(|task| task.depends_on).unwrap_or_default())
-    }
-
-    /// Whether any task waits for this one.
-    pub(super) fn is_waited_for(&self, id: &TaskId) -> Result<bool> {
-        Ok(!self.records.rows(Table::Index, &keys::waiting_for(id).range(), 1)?.is_empty())
     }
 
     /// Removes a done task from the dependencies of the tasks that wait for it. A damaged task is left to the repair.

@@ -1,0 +1,105 @@
+//! The state before a file and its replica went apart, and the file, both opened to be read.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::fork::{self, Fork};
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::folder_of;
+use crate::replica::drill::refuse_full;
+use crate::replica::moment::ReplicaMoment;
+use crate::replica::restore::Copier;
+use crate::replica::shipped::ShippedTo;
+use crate::replica::status::status;
+use crate::replica::terms::remote::Remote;
+use crate::transfer::drill::scratch::{Scratch, remove_left};
+
+/// The two states with which a store is compared.
+pub(super) struct Sides {
+    pub(super) base: Store,
+    pub(super) file: Store,
+    pub(super) path: PathBuf,
+    /// The last commit that both histories have, and when it was shipped.
+    pub(super) fork: Fork,
+    pub(super) time: Timestamp,
+    /// Removed with it.
+    _scratch: Scratch,
+}
+
+impl Sides {
+    /// Opens the file, and restores the state at which it went apart, into a folder beside the store or `within`
+    /// another.
+    ///
+    /// # Errors
+    ///
+    /// As [`fork::find`]; `NotFound` when the replica no longer has that state; `Invalid` when the file is the store's
+    /// own; `Full`; as opening a store.
+    pub(super) async fn open(copier: &Copier, store: &Store, path: &Path, within: Option<&Path>) -> Result<Self> {
+        refuse_own(store, path)?;
+        let file = look(path)?;
+        let fork = fork::find(&copier.remote, &file).await?;
+        refuse_stranger(copier, store, &file)?;
+        let within = within.unwrap_or_else(|| folder_of(store.path()));
+        remove_left(within);
+        refuse_full(within, &status(&copier.remote).await?)?;
+        let scratch = Scratch::empty(store.path(), within)?;
+        let at = ReplicaMoment::Sequence(fork.sequence);
+        let restored = copier.restore(&scratch.store(), &at).await.map_err(|error| gone(error, fork.sequence))?;
+        if fork.states.is_some_and(|states| states != restored.position.states) {
+            let message = "the file has another history than the replica already before both went apart, as a copy of a \
+                           file has that was written to by itself; compare the file with the store";
+            return Err(Error::conflict(format!("{message}: sequence={}", fork.sequence)));
+        }
+        let base = look(&scratch.store())?;
+        Ok(Self { base, file, path: path.to_path_buf(), fork, time: restored.position.time, _scratch: scratch })
+    }
+}
+
+impl std::fmt::Debug for Sides {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sides").field("path", &self.path).field("fork", &self.fork).finish_non_exhaustive()
+    }
+}
+
+/// A file that stays as it is, with what its log has.
+fn look(path: &Path) -> Result<Store> {
+    Store::options().create(false).read_only(true).session(false).reserve(false).open(path)
+}
+
+fn refuse_own(store: &Store, path: &Path) -> Result<()> {
+    let is_own = matches!((store.path().canonicalize(), path.canonicalize()), (Ok(own), Ok(other)) if own == other);
+    match is_own {
+        true => Err(Error::invalid("the file is the store itself; name the file that was overtaken")),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a store that does not go on with the history of the file.
+fn refuse_stranger(copier: &Copier, store: &Store, file: &Store) -> Result<()> {
+    let place = |of: &Store| {
+        let position = of.feed_status_of_file()?.map(|status| status.position).unwrap_or_default();
+        Ok::<_, Error>(ShippedTo::of_bytes(&position).ok().map(|at| (at.store, at.slot.term)))
+    };
+    let (own, of_file) = (place(store)?, place(file)?);
+    let goes_on =
+        own.is_some_and(|(id, term)| id == copier.remote.store() && of_file.is_some_and(|(_, of_file)| term > of_file));
+    match goes_on && store.overtaken()?.is_none() {
+        true => Ok(()),
+        false => Err(Error::conflict(
+            "the store is not the one that goes on with the replica; name that one, once it has shipped its first commit",
+        )),
+    }
+}
+
+fn gone(error: Error, sequence: u64) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Conflict => {
+            let message = "the replica no longer has the state at which the file went apart, so nothing tells what only the \
+                           file has; compare the file with the store";
+            Error::not_found(format!("{message}: sequence={sequence}")).with_source(error)
+        }
+        _ => error,
+    }
+}
