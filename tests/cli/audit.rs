@@ -75,6 +75,7 @@ const VERBS: &[(&str, Does)] = &[
     ("queue-unassign", One("queue_assign", &[PUSH, &["queue", "assign", "t", "B"], &["queue", "unassign", "t"]])),
     ("queue-why", Nothing("")),
     ("remove", One("config_remove", &[PUT, &["remove", "config", "a"]])),
+    ("replica-orphans", Nothing("tests/cli/replica.rs has the entry of taking them")),
     ("replica-promote", Nothing("tests/standby.rs has the entry of a promotion")),
     ("replica-standby", Nothing("")),
     ("replica-restore", Nothing("tests/cli/replica.rs has the entry of a take-over")),

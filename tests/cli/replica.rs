@@ -587,3 +587,42 @@ fn a_moment_that_is_taken_over_ends_the_writer_before_and_says_what_the_replica_
     hive.ok(&["--store", "past.redb", "put", "config", "number", "4"]);
     service.stop("-KILL");
 }
+
+#[test]
+fn what_only_an_overtaken_file_has_is_listed_and_taken_into_the_store_that_goes_on() {
+    let hive = Hive::new();
+    hive.ok(&["put", "config", "colour", "\"red\""]);
+    hive.ok(&["replica", "init", "there"]);
+    // Nobody ships this any more.
+    hive.ok(&["put", "config", "tail", "1"]);
+    let orphans = ["--store", "new.redb", "replica", "orphans", "there", "--of", "h.redb"];
+    let with = |more: &[&str]| hive.run(&[&orphans[..], more].concat());
+    hive.ok(&["replica", "restore", "there", "--to", "new.redb"]);
+    let early = with(&[]).with(1).err;
+    assert!(early.contains("no other machine goes on"), "{early}");
+    hive.ok(&["replica", "promote", "there", "--to", "new.redb"]);
+    let get = || hive.ok(&["--store", "new.redb", "get", "config"]);
+    let before = get();
+    for more in [&[][..], &["--apply", "--dry-run"]] {
+        let listed = with(more).with(0).out;
+        assert!(listed.starts_with("the file and the replica part after commit "), "{listed}");
+        assert!(listed.contains("  config: take 1, already there 0, in conflict 0\n+ config/tail\n"), "{listed}");
+        assert_eq!(get(), before);
+    }
+    with(&["--dry-run"]).with(2);
+    let taken = with(&["--apply", "--json"]).with(0);
+    let report: Value = serde_json::from_str(&taken.out).unwrap();
+    assert_eq!((&report["orphans"][0]["key"], &report["orphans"][0]["fate"]), (&"tail".into(), &"take".into()));
+    assert!(taken.err.contains("took 1 record into the store; undo with: hivekeep undo"), "{}", taken.err);
+    assert!(get().contains("tail"));
+    assert!(hive.ok(&["--store", "new.redb", "--json", "get", "audit"]).contains("\"apply_orphans\""));
+    assert!(hive.ok(&["--store", "new.redb", "log"]).contains("orphans_applied"));
+    assert!(with(&["--apply"]).with(0).err.contains("nothing was taken"));
+    hive.ok(&["--store", "new.redb", "undo"]);
+    assert_eq!(get(), before);
+    let own = hive.run(&["--store", "new.redb", "replica", "orphans", "there", "--of", "new.redb"]).with(2).err;
+    assert!(own.contains("is the store itself"), "{own}");
+    let service =
+        hive.run(&["--store", "http://127.0.0.1:9", "replica", "orphans", "there", "--of", "h.redb"]).with(2).err;
+    assert!(service.contains("it compares the file with another one"), "{service}");
+}

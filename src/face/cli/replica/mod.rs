@@ -3,11 +3,13 @@
 //! * `source`: the replica that a verb reads
 //! * `copies`: copies of a replica: made, and taken over; `standby`: one that follows; `drill`: one that is compared
 //!   and removed
+//! * `orphans`: what only an overtaken file has
 //! * `heal`: the option of `check` that heals from one
 
 mod copies;
 mod drill;
 mod heal;
+mod orphans;
 mod source;
 mod standby;
 
@@ -19,6 +21,7 @@ use serde_json::json;
 use self::copies::{Promote, Restore, TakeOver};
 use self::drill::Drill;
 pub(super) use self::heal::Heal;
+use self::orphans::Orphans;
 use self::source::{Source, quoted};
 use self::standby::Standby;
 use crate::duration;
@@ -54,6 +57,7 @@ enum ReplicaVerb {
     TakeOver(TakeOver),
     Standby(Standby),
     Promote(Promote),
+    Orphans(Orphans),
 }
 
 impl ReplicaArgs {
@@ -61,6 +65,7 @@ impl ReplicaArgs {
     pub(super) fn needs_file(&self) -> Option<&'static str> {
         match self.verb {
             ReplicaVerb::Init(_) => Some("it writes into the file that it has a replica"),
+            ReplicaVerb::Orphans(_) => Some("it compares the file with another one"),
             _ => None,
         }
     }
@@ -75,6 +80,7 @@ impl ReplicaArgs {
             ReplicaVerb::TakeOver(take_over) => take_over.run(context),
             ReplicaVerb::Standby(standby) => standby.run(context),
             ReplicaVerb::Promote(promote) => promote.run(context),
+            ReplicaVerb::Orphans(orphans) => orphans.run(context),
         }
     }
 }
