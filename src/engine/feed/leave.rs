@@ -57,7 +57,7 @@ impl Receiver {
         self.position()?;
         // Before: a transaction leaves its rows to a feed that has begun. Until the next one it is still a standby.
         self.store()
-            .alone_in_standby(Size::Small, |tx| tx.resume_feed(replica, FeedRow::resumed_at).map(Outcome::Commit))?;
+            .alone_in_standby(Size::Large, |tx| tx.resume_feed(replica, FeedRow::resumed_at).map(Outcome::Commit))?;
         store.alone_in_standby(Size::Large, |tx| {
             if !STANDBY.remove(tx)? {
                 return Err(Error::conflict("the store is no copy of a replica any more"));
