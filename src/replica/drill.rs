@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::location::ReplicaLocation;
 use super::moment::ReplicaMoment;
+use super::objects::name::{ObjectName, ReplicaSlot, Term};
 use super::restore::Copier;
 use super::runtime::block_on;
 use super::status::{ReplicaStatus, status};
@@ -137,7 +138,12 @@ pub(crate) async fn drill(copier: &Copier, within: &Path, wanted: Option<&Replic
 /// A random time between the oldest base and the newest commit.
 fn any_moment(status: &ReplicaStatus) -> ReplicaMoment {
     let from = status.restorable_from().map(Timestamp::as_microsecond);
-    let to = status.newest.as_ref().map(|newest| newest.time.as_microsecond());
+    // A term without commits tells when it was opened, and nothing is behind the moments before that.
+    let term = status.term.as_ref().and_then(|term| u32::try_from(term.number).ok()).map(Term);
+    let opening = term.map(|term| ObjectName::Log(ReplicaSlot::opening(term)).to_string());
+    let newest = status.newest.as_ref().filter(|newest| Some(&newest.object) != opening.as_ref());
+    let to = newest.map(|newest| newest.time).or_else(|| status.bases.first().map(|base| base.time));
+    let to = to.map(Timestamp::as_microsecond);
     let (Some(from), Some(to)) = (from, to) else { return ReplicaMoment::Newest };
     let Some(length) = to.checked_sub(from).and_then(|length| u64::try_from(length).ok()).filter(|length| *length > 0)
     else {

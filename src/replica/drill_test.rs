@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::bench_test::Bench;
+use super::bench_test::{Bench, Source, options};
 use super::drill::{DrilledReplica, compare, drill};
 use super::moment::ReplicaMoment;
+use super::take_over::{TakeOverOptions, take_over};
+use super::terms::open::BegunFrom;
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 
@@ -113,4 +115,30 @@ fn a_random_moment_whose_commits_are_not_in_the_replica_is_passed_over() {
     bench.ship();
     let drilled = drilled(&bench, None).unwrap();
     assert!(!drilled.passed_over.is_empty(), "{drilled:?}");
+}
+
+#[test]
+fn random_moments_exist_also_right_after_the_history_went_back() {
+    let mut bench = Bench::new();
+    let mut commits = Vec::new();
+    for value in 0..9 {
+        put(&bench, value);
+        commits.push(bench.ship());
+        if value == 3 {
+            bench.make_base();
+        }
+    }
+    let path = bench.path("past.redb");
+    bench.run(bench.copier().restore(&path, &ReplicaMoment::Sequence(commits[5]))).unwrap();
+    take_over(&path, options(&bench.clock), &TakeOverOptions::default()).unwrap();
+    bench.store = options(&bench.clock).open(&path).unwrap();
+    bench.source = Source::shipped(&bench.store);
+    bench.clock.advance(Duration::from_secs(1_000_000));
+    bench.open_term(BegunFrom::Restore);
+    for has_commits in [false, true] {
+        let random: Vec<_> = (0..9).map(|_| drilled(&bench, None).unwrap()).collect();
+        assert!(random.iter().all(|drilled| drilled.passed_over.is_empty()), "{random:?}");
+        assert_eq!(random.iter().any(|drilled| drilled.sequence == commits[5]), has_commits, "{random:?}");
+        bench.ship();
+    }
 }
