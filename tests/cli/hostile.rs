@@ -128,6 +128,7 @@ fn typed(hive: &Hive) -> Vec<(Vec<String>, i32)> {
         ("check --heal s3://HOSTILE", 2),
         ("replica init s3://HOSTILE", 2),
         ("replica drill s3://HOSTILE", 2),
+        ("replica orphans s3://HOSTILE --of HOSTILE", 2),
         ("repair --from s3://HOSTILE", 2),
         ("repair --dry-run", 0),
         ("log --limit 500", 0),

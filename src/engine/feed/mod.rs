@@ -77,7 +77,7 @@ pub(crate) use self::leave::LEAP;
 #[cfg(feature = "replica")]
 pub(crate) use self::leave::{Numbers, Resumed};
 #[cfg(feature = "replica")]
-pub(crate) use self::of_store::Fed;
+pub(crate) use self::of_store::{Fed, FedCommit};
 #[cfg(feature = "transfer")]
 pub(crate) use self::overtaken::Fence;
 #[cfg(feature = "replica")]

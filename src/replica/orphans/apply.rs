@@ -88,13 +88,13 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` when a restore gave up commits of the file on purpose, unless the options of the plan
+    /// `Conflict` when a restore to an earlier moment gave up what came behind on purpose, unless the options of the plan
     /// [allow that](OrphansOptions::with_given_up); as [`Store::plan_orphans`] and [`Store::write`]. On every error
     /// except `Uncertain`, nothing is changed.
     pub fn apply_orphans(&self, plan: &OrphansPlan) -> Result<OrphansReport> {
         if plan.given_up && !plan.options.with_given_up {
-            let message = "a restore to an earlier moment gave up commits of the file on purpose, and this would take them \
-                           back; allow that first";
+            let message = "a restore to an earlier moment gave up on purpose what came behind, and this would take it back; \
+                           allow that first";
             let error = Error::conflict(format!("{message}: sequence={}", plan.sequence));
             return Err(error.with_hint(Hint::AllowGivenUp));
         }

@@ -1,23 +1,28 @@
 //! The commit behind which a file and its replica are two histories.
 //!
 //! The place that the file has written down is older than that: a process that was killed may have shipped more. So the
-//! chain of terms says how far the file's own term counts, and the commits that the file still keeps say
-//! which of them are its own.
+//! file walks along the log from there, as its process would, and goes as far as the commits are its own. All that a
+//! later term gave up is no history any more (L4), whatever the file has written down.
 
-use crate::engine::feed::{Fed, States};
+use std::collections::VecDeque;
+
+use crate::engine::feed::{Fed, FedCommit, States};
 use crate::engine::keys::CollectionId;
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
 use crate::replica::bases::newest_opened;
+use crate::replica::objects::commits::ShippedCommit;
 use crate::replica::objects::layout::ObjectHash;
-use crate::replica::objects::name::{ObjectName, ReplicaSlot};
+use crate::replica::objects::name::{ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
 use crate::replica::opened::OpenReplica;
-use crate::replica::restore::no_base;
+use crate::replica::prefetch::Prefetch;
+use crate::replica::restore::{LOG_AT_ONCE, no_base};
 use crate::replica::shipped::ShippedTo;
 use crate::replica::shipped_here::refuse_older;
 use crate::replica::terms::chain::{OpenedTerm, path};
-use crate::replica::terms::remote::Remote;
+use crate::replica::terms::remote::{Fit, Local, Remote, ReplicaPosition};
+use crate::replica::terms::walk::{Walked, walk};
 
 /// So many bytes of commits are read at a time.
 const READ_BYTES: usize = 8 << 20;
@@ -26,9 +31,9 @@ const READ_BYTES: usize = 8 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fork {
     pub(super) sequence: u64,
-    /// The digest of the state there, unless the file is far behind it.
+    /// The digest of the state there, unless the file has written down a later one.
     pub(super) states: Option<ObjectHash>,
-    /// Whether commits of the file behind it were in the replica, and a restore gave them up.
+    /// Whether a restore gave up on purpose what the replica had behind it.
     pub(super) given_up: bool,
 }
 
@@ -37,7 +42,7 @@ pub(super) struct Fork {
 /// # Errors
 ///
 /// `Conflict` when it did not, when it is the file of another replica, or when it does not keep the commits that would
-/// tell; `NotFound` when the replica no longer has the end of its term; the errors of the replica; `Damaged`.
+/// tell; `NotFound` when the replica no longer has the log from its place on; the errors of the replica; `Damaged`.
 pub(super) async fn find(remote: &OpenReplica, file: &Store) -> Result<Fork> {
     let status = file.feed_status_of_file()?.filter(|status| !status.position.is_empty()).ok_or_else(in_no_replica)?;
     let at = ShippedTo::of_bytes(&status.position)?;
@@ -48,94 +53,154 @@ pub(super) async fn find(remote: &OpenReplica, file: &Store) -> Result<Fork> {
     refuse_older(remote, &at).await?;
     let newest = newest_opened(remote).await?.ok_or_else(no_base)?;
     let path = path(remote, newest.term, at.slot.term).await?;
-    refuse_other(remote, &at, &path).await?;
-    let mut later: Vec<_> = path.iter().filter(|step| step.term > at.slot.term).collect();
-    // L4: all that a later term gave up is no history any more.
-    let cut = later.iter().map(|step| step.open.sequence).min().ok_or_else(not_apart)?;
-    let parent = later.pop().and_then(|first| first.open.parent).ok_or_else(not_apart)?;
-    let shipped = last_before(remote, parent).await?;
-    let mut own = Own::begin(remote, &at).await?;
-    let mut fork = Fork { sequence: cut, states: None, given_up: own.sequence > cut };
-    if own.sequence <= cut {
-        own.go_on(file, cut)?;
-        fork = Fork { sequence: own.sequence, states: Some(ObjectHash(own.states.digest())), given_up: false };
+    let later = || path.iter().filter(|step| step.term > at.slot.term);
+    let cut = later().map(|step| step.open.sequence).min().ok_or_else(not_apart)?;
+    let mut own = Own::begin(remote, file, &at, status.sequence).await?;
+    let (sequence, states) = match own.at.sequence > cut {
+        true => {
+            refuse_other(remote, own.at).await?;
+            (cut, None)
+        }
+        false => {
+            let walked = walk(&Prefetch::new(remote, LOG_AT_ONCE), &mut own, &path, None, None).await?;
+            if walked == Walked::Lost && !own.is_apart {
+                return Err(lost(remote, own.at.slot).await?);
+            }
+            (own.common, Some(ObjectHash(own.states.digest())))
+        }
+    };
+    let mut given_up = false;
+    for step in later().filter(|step| step.open.sequence == sequence) {
+        given_up |= gave_up(remote, step).await?;
     }
-    if shipped > cut && own.go_on(file, shipped).is_err_and(|_| status.sequence > cut) {
-        fork.given_up = true;
-    }
-    fork.given_up |= own.sequence > fork.sequence;
-    Ok(fork)
+    Ok(Fork { sequence, states, given_up })
 }
 
-/// The file at one of its commits.
-struct Own {
-    sequence: u64,
+/// The file, which goes along the log as long as the commits there are its own.
+struct Own<'f> {
+    file: &'f Store,
+    /// Its newest commit.
+    newest: u64,
+    at: ReplicaPosition,
+    /// Its commits behind those that were compared.
+    next: VecDeque<FedCommit>,
+    /// The last commit that is its own, and the state there.
+    common: u64,
     states: States,
+    /// Whether the log has gone another way.
+    is_apart: bool,
 }
 
-impl Own {
-    /// The newest commit of which the file knows that the replica has it.
-    async fn begin(remote: &OpenReplica, at: &ShippedTo) -> Result<Self> {
-        let written = Self { sequence: at.sequence, states: at.states() };
-        let Some(pending) = &at.pending else { return Ok(written) };
-        let found = remote.get(ObjectName::Log(at.slot)).await?;
-        if found.is_none_or(|found| found.hash != pending.hash) {
-            return Ok(written);
+impl<'f> Own<'f> {
+    /// The newest place of which the file knows that the replica has it.
+    async fn begin(remote: &OpenReplica, file: &'f Store, at: &ShippedTo, newest: u64) -> Result<Self> {
+        let (mut states, mut place) = (at.states(), at.position());
+        if let Some(pending) = &at.pending
+            && remote.get(ObjectName::Log(at.slot)).await?.is_some_and(|found| found.hash == pending.hash)
+        {
+            states = States::new(pending.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)));
+            let (slot, previous, digest) = (at.slot.next()?, pending.hash, ObjectHash(states.digest()));
+            let (sequence, time) = (pending.sequence, pending.time);
+            place = ReplicaPosition { slot, previous, sequence, states: digest, time };
         }
-        let states = States::new(pending.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)));
-        Ok(Self { sequence: pending.sequence, states })
+        let common = place.sequence;
+        Ok(Self { file, newest, at: place, next: VecDeque::new(), common, states, is_apart: false })
     }
 
-    /// Goes on to the last commit of the file that is not behind that one.
-    fn go_on(&mut self, file: &Store, last: u64) -> Result<()> {
-        while self.sequence < last {
-            let commits = match file.feed_after_of_file(self.sequence, READ_BYTES)? {
-                Fed::Commits(commits) => commits,
-                Fed::Gap => return Err(not_kept(self.sequence)),
-            };
-            let many = commits.len();
-            let mut taken = 0;
-            for commit in commits.into_iter().take_while(|commit| commit.sequence <= last) {
-                self.states.apply(&commit.rows)?;
-                self.sequence = commit.sequence;
-                taken += 1;
-            }
-            if taken == 0 || taken < many {
-                break;
+    /// Whether the next commit of the file is this one. It is passed then.
+    fn has_next(&mut self, commit: &ShippedCommit) -> Result<bool> {
+        if self.next.is_empty() && commit.sequence <= self.newest {
+            match self.file.feed_after_of_file(self.common, READ_BYTES)? {
+                Fed::Commits(commits) => self.next = commits.into(),
+                Fed::Gap => return Err(not_kept(self.common)),
             }
         }
+        let is_same = |own: &mut FedCommit| own.sequence == commit.sequence && own.rows == commit.rows;
+        Ok(self.next.pop_front_if(is_same).is_some())
+    }
+}
+
+impl Local for Own<'_> {
+    fn position(&self) -> Option<ReplicaPosition> {
+        Some(self.at)
+    }
+
+    fn newest(&self) -> Result<(u64, ObjectHash)> {
+        Ok((self.at.sequence, self.at.states))
+    }
+
+    fn set_position(&mut self, position: ReplicaPosition) -> Result<()> {
+        self.at = position;
         Ok(())
+    }
+
+    fn apply(&mut self, commits: &[ShippedCommit], position: ReplicaPosition) -> Result<(Fit, ObjectHash)> {
+        for commit in commits {
+            if !self.has_next(commit)? {
+                self.is_apart = true;
+                return Ok((Fit::Apart, position.states));
+            }
+            self.states.apply(&commit.rows)?;
+            self.common = commit.sequence;
+        }
+        let states = ObjectHash(self.states.digest());
+        self.at = ReplicaPosition { states, ..position };
+        Ok((Fit::Fits, states))
+    }
+
+    /// Behind a restore nothing is the file's own.
+    fn keep_aside(&mut self) -> Result<Fit> {
+        self.is_apart = true;
+        Ok(Fit::Apart)
+    }
+
+    async fn rebase(&mut self, _: &impl Remote, _: Term) -> Result<bool> {
+        Ok(false)
     }
 }
 
 /// Refuses a file whose last object is another one in the replica.
-async fn refuse_other(remote: &OpenReplica, at: &ShippedTo, path: &[OpenedTerm]) -> Result<()> {
-    let is_of_path = path.last().is_some_and(|step| step.term == at.slot.term);
-    let before = at.slot.index.checked_sub(1).map(|index| ReplicaSlot { index, ..at.slot });
-    let found = match before {
-        Some(slot) => remote.get(ObjectName::Log(slot)).await?,
-        None => None,
-    };
-    match is_of_path && found.is_none_or(|found| found.hash == at.previous) {
-        true => Ok(()),
-        false => Err(Error::conflict(format!("the replica does not have the history of the file: slot={}", at.slot))),
+async fn refuse_other(remote: &OpenReplica, at: ReplicaPosition) -> Result<()> {
+    let Some(index) = at.slot.index.checked_sub(1) else { return Ok(()) };
+    let found = remote.get(ObjectName::Log(ReplicaSlot { index, ..at.slot })).await?;
+    if found.is_some_and(|found| found.hash != at.previous) { Err(other_history(at.slot)) } else { Ok(()) }
+}
+
+/// The reason why the log does not go on from the place of a file.
+async fn lost(remote: &OpenReplica, slot: ReplicaSlot) -> Result<Error> {
+    let name = ObjectName::Log(slot);
+    Ok(match remote.get(name).await? {
+        Some(_) => other_history(slot),
+        None => Error::not_found(format!(
+            "the replica no longer has the log from the place of the file on, so nothing tells what only the file has; \
+             compare the file with the store: object={name}"
+        )),
+    })
+}
+
+/// Whether a term began with a restore that gave something up.
+async fn gave_up(remote: &OpenReplica, step: &OpenedTerm) -> Result<bool> {
+    match step.open.parent.filter(|_| step.open.restore) {
+        Some(parent) => Ok(last_before(remote, parent).await?.is_none_or(|last| last > step.open.sequence)),
+        None => Ok(false),
     }
 }
 
-/// The last commit that the log of a term has before its seal.
-async fn last_before(remote: &OpenReplica, seal: ReplicaSlot) -> Result<u64> {
+/// The last commit that the log of a term has before its seal; none if the object is not there any more.
+async fn last_before(remote: &OpenReplica, seal: ReplicaSlot) -> Result<Option<u64>> {
     let slot = ReplicaSlot { index: seal.index.saturating_sub(1), ..seal };
-    let name = ObjectName::Log(slot);
-    match remote.get(name).await?.map(|stored| stored.object) {
-        Some(Object::Batch(batch)) => Ok(batch.last),
-        Some(Object::Gap(gap)) => Ok(gap.last),
-        Some(Object::Open(open)) => Ok(open.sequence),
-        Some(other) => Err(Error::damaged(format!("an object of another kind: object={name} kind={}", other.kind()))),
-        None => Err(Error::not_found(format!(
-            "the replica no longer has the end of the term in which the file was shipped, so nothing tells what only the \
-             file has: object={name}"
-        ))),
-    }
+    Ok(remote.get(ObjectName::Log(slot)).await?.and_then(|stored| match stored.object {
+        Object::Batch(batch) => Some(batch.last),
+        Object::Gap(gap) => Some(gap.last),
+        Object::Open(open) => Some(open.sequence),
+        _ => None,
+    }))
+}
+
+fn other_history(slot: ReplicaSlot) -> Error {
+    Error::conflict(format!(
+        "the replica does not have the history of the file; compare the file with the store: slot={slot}"
+    ))
 }
 
 fn in_no_replica() -> Error {

@@ -101,6 +101,9 @@ impl Compared<'_> {
             let read = |payload: Option<&[u8]>| payload.map(|payload| Task::from_record(key, payload)).transpose();
             let (base, old) = (read(values[0])?, read(values[1])?);
             let fate = judge_orphan(self.here, base.as_ref(), old.as_ref())?;
+            if matches!(fate, OrphanTask::Unchanged | OrphanTask::AlreadyThere) {
+                return found.note(key, kind_of(values), fate);
+            }
             if let (OrphanTask::Take, None, Some(old)) = (fate, values[2], &old) {
                 waiting.note(old);
             }

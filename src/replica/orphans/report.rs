@@ -78,8 +78,7 @@ pub struct OrphansPlan {
     /// When that was shipped.
     #[serde(with = "crate::clock::time")]
     pub time: Timestamp,
-    /// Whether a restore to an earlier moment gave up commits of the file that the replica had. Then orphans are taken
-    /// only if [that is allowed](OrphansOptions::with_given_up).
+    /// Whether a restore to an earlier moment gave up what the replica had behind that. Then orphans are taken only if [that is allowed](OrphansOptions::with_given_up).
     pub given_up: bool,
     /// The numbers of orphans by collection.
     pub collections: BTreeMap<String, OrphanCounts>,
@@ -168,7 +167,7 @@ impl fmt::Display for OrphansPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_fork(f, self.sequence, self.time)?;
         if self.given_up {
-            writeln!(f, "a restore to an earlier moment gave up what the file had shipped behind that")?;
+            writeln!(f, "a restore to this moment gave up what the replica had behind it")?;
         }
         write_found(f, &self.collections, &self.orphans, self.not_listed)?;
         let Self { audit_entries_left, events_left, points_left, .. } = *self;

@@ -48,9 +48,9 @@ impl Sides {
         let at = ReplicaMoment::Sequence(fork.sequence);
         let restored = copier.restore(&scratch.store(), &at).await.map_err(|error| gone(error, fork.sequence))?;
         if fork.states.is_some_and(|states| states != restored.position.states) {
-            let message = "the file has another history than the replica already before both went apart, as a copy of a \
-                           file has that was written to by itself; compare the file with the store";
-            return Err(Error::conflict(format!("{message}: sequence={}", fork.sequence)));
+            let message =
+                "the replica has another state than the file where both went apart; compare the file with the store";
+            return Err(Error::damaged(format!("{message}: sequence={}", fork.sequence)));
         }
         let base = look(&scratch.store())?;
         Ok(Self { base, file, path: path.to_path_buf(), fork, time: restored.position.time, _scratch: scratch })

@@ -15,14 +15,16 @@ use crate::error::{ErrorKind, Hint, Result};
 use crate::recovery::events::event::EventKind;
 use crate::replica::bench_test::rows;
 use crate::replica::follower::Follower;
-use crate::replica::gated_test::{Door, Fleet};
+use crate::replica::gated_test::{Door, Fleet, HOUR};
 use crate::replica::moment::ReplicaMoment;
 use crate::replica::outgoing::ShipOutcome;
 use crate::replica::restore::Copier;
 use crate::replica::runtime::block_on;
 use crate::replica::ship::Shipper;
 use crate::replica::shipped::ShippedTo;
+use crate::replica::sleeper_test::AT_ONCE;
 use crate::replica::take_over::TakeOverOptions;
+use crate::replica::terms::collect::CollectStep;
 use crate::state::chat::{ChatFilter, NewMessage};
 use crate::state::ids::{BotId, TaskId};
 use crate::state::page::Page;
@@ -332,7 +334,7 @@ async fn given_up() -> Result<()> {
     let mut apart = Apart { fleet, door, file, store, writer, copies: 0 };
     apart.ship().await?;
     let plan = apart.plan().await?;
-    assert!(plan.given_up && plan.to_string().contains("gave up what the file had shipped"), "{plan}");
+    assert!(plan.given_up && plan.to_string().contains("gave up what the replica had"), "{plan}");
     assert_eq!(ReplicaMoment::Sequence(plan.sequence), moment);
     let refused = apart.store.apply_orphans(&plan).unwrap_err();
     assert_eq!((refused.kind(), refused.hint()), (ErrorKind::Conflict, Some(&Hint::AllowGivenUp)));
@@ -346,16 +348,24 @@ async fn given_up() -> Result<()> {
 }
 
 #[test]
-fn a_copy_that_was_written_to_by_itself_before_both_went_apart_is_refused() {
-    block_on(cloned()).unwrap();
+fn a_copy_of_the_file_goes_apart_at_the_last_commit_that_is_its_own_whatever_the_numbers_are() {
+    block_on(cloned(false)).unwrap();
+    block_on(cloned(true)).unwrap();
 }
 
-async fn cloned() -> Result<()> {
+/// A copy of the disk is written to by itself, with the numbers that the commits of the original have. Before, the
+/// machine may have been killed and started again, so that the copy knows of an earlier term alone.
+async fn cloned(starts_again: bool) -> Result<()> {
     let (fleet, store) = Fleet::begin().await?;
     let door = fleet.world.door();
     let mut writer = fleet.shipper(&door, &store).await?;
     assert_eq!(writer.step().await?, ShipOutcome::Done);
+    set(&store, "common", 1);
     let file = killed(&fleet);
+    if starts_again {
+        drop(writer);
+        writer = fleet.shipper(&door, &store).await?;
+    }
     (0..3).for_each(|number| set(&store, "original", number));
     assert_eq!(writer.step().await?, ShipOutcome::Done);
     let clone = fleet.options().open(&file)?;
@@ -366,9 +376,33 @@ async fn cloned() -> Result<()> {
     Follower::open(fleet.copier(&door).await?, &path, fleet.options()).await?.promote(&how).await?;
     let store = fleet.open(&path)?;
     let writer = fleet.shipper(&door, &store).await?;
-    let apart = Apart { fleet, door, file, store, writer, copies: 0 };
+    unset(&store, "common");
+    let mut apart = Apart { fleet, door, file, store, writer, copies: 0 };
+    assert_eq!(apart.apply().await?.orphans.iter().map(ToString::to_string).collect::<Vec<_>>(), ["+ config/clone"]);
+    assert_eq!(config(&apart.store), [("clone".into(), json!(2)), ("original".into(), json!(2))]);
+    Ok(())
+}
+
+#[test]
+fn a_file_whose_state_the_replica_no_longer_has_is_refused() {
+    block_on(collected()).unwrap();
+}
+
+async fn collected() -> Result<()> {
+    let mut apart = Apart::begin(&nothing, &nothing, &|store| set(store, "a", 1), &nothing).await?;
+    for number in 0..3 {
+        let _made = apart.writer.base().await?;
+        apart.fleet.clock.advance(HOUR);
+        set(&apart.store, "b", number);
+        apart.ship().await?;
+    }
+    let mut collector = apart.writer.collector(AT_ONCE);
+    while !matches!(
+        apart.writer.collect(&mut collector, HOUR).await?.unwrap(),
+        CollectStep::Nothing | CollectStep::Over
+    ) {}
     let refused = apart.plan().await.unwrap_err();
-    assert!(refused.kind() == ErrorKind::Conflict && refused.to_string().contains("another history"), "{refused}");
+    assert!(refused.kind() == ErrorKind::NotFound && refused.to_string().contains("no longer has"), "{refused}");
     Ok(())
 }
 
@@ -427,6 +461,15 @@ fn push_once(store: &Store) {
 fn keyed(store: &Store, name: &str, payload: &str) {
     let new = NewTask::new(payload).id(id(name)).idempotency_key("key");
     store.write(|tx| tx.queue().enqueue(new)).unwrap();
+}
+
+/// A due time of a schedule becomes the task `t`, so many seconds late.
+fn due(store: &Store, late: i64) {
+    let named = [("schedule", "tidy"), ("due_at", "2027-01-15T08:00:00Z")];
+    let attributes = named.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
+    let new = NewTask::new("t").id(id("t")).attributes(attributes);
+    let new = new.enqueued_at(crate::testkit::checked_store::time(late));
+    store.write(|tx| tx.queue().enqueue_unseen(new)).unwrap().unwrap();
 }
 
 fn after(store: &Store, name: &str, other: &str) {
@@ -537,6 +580,7 @@ fn a_task_is_taken_with_the_end_that_its_bot_gave_it_and_never_runs_a_second_tim
             &["! queue/t: the store has another task of this name"],
             Some(Ready),
         ),
+        ("the same due time", &nothing, &|s| due(s, 1), &|s| due(s, 2), &[], Some(Ready)),
         (
             "waits for a new one",
             &nothing,

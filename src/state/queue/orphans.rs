@@ -58,8 +58,13 @@ pub(crate) fn judge_orphan(here: &dyn Records, base: TaskBefore<'_>, old: TaskBe
     })
 }
 
-/// Whether the task of a file is the one of the store, whatever became of it.
+/// Whether the task of a file is the one of the store, whatever became of it. A due time of a schedule is the same work
+/// on each machine.
 fn is_same_work(old: &Task, new: &Task) -> bool {
+    let due = |task: &Task| Some((task.schedule()?.to_owned(), task.due_at()?.to_owned()));
+    if due(old).is_some_and(|old| due(new) == Some(old)) {
+        return true;
+    }
     let order = |task: &Task| (task.enqueued_at, task.idempotency_key.clone(), task.depends_on.clone());
     order(old) == order(new) && old.payload == new.payload && old.attributes == new.attributes
 }

@@ -13,9 +13,9 @@ use crate::{OrphansOptions, OrphansReport, Result};
 /// List what only the file of an overtaken machine has, and take it into the store that goes on
 ///
 /// The file is read and stays as it is. The state at which it and the replica went apart is restored from the replica
-/// into a scratch folder, and compared with both: a record that changed in the file alone is taken; one that has another
-/// change in the store is in conflict, and stays as the store has it. Tasks that are done in the store never run again.
-/// With --apply everything is taken in one transaction, with a safety point before it.
+/// into a scratch folder, and compared with both. A record that changed in the file alone is taken; one that has
+/// another change in the store is in conflict, and stays as the store has it. Tasks that are done in the store never
+/// run again. With --apply everything is taken in one transaction, with a safety point before it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
