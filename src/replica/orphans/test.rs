@@ -111,15 +111,31 @@ impl Apart {
     }
 }
 
-/// The file and the log of the machine as they are now, on another disk.
+/// The file and the log of the machine as they are now, on another disk. Nothing changes them meanwhile.
 fn killed(fleet: &Fleet) -> PathBuf {
     let folder = fleet.path("killed");
-    fs::create_dir(&folder).unwrap();
-    for entry in fs::read_dir(fleet.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
-        let name = entry.file_name().unwrap().to_str().unwrap();
-        if name == "h.redb" || name.starts_with("h.redb.wal") {
-            fs::copy(&entry, folder.join(name)).unwrap();
+    let files = || -> std::io::Result<Vec<_>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(fleet.folder.path())? {
+            let (entry, name) = (entry.as_ref().unwrap(), entry.as_ref().unwrap().file_name().into_string().unwrap());
+            if name == "h.redb" || name.starts_with("h.redb.wal") {
+                let metadata = entry.metadata()?;
+                files.push((name, metadata.len(), metadata.modified()?));
+            }
         }
+        files.sort();
+        Ok(files)
+    };
+    let copied = || {
+        fs::create_dir(&folder)?;
+        let before = files()?;
+        for (name, ..) in &before {
+            fs::copy(fleet.path(name), folder.join(name))?;
+        }
+        Ok::<_, std::io::Error>(before == files()?)
+    };
+    while !copied().is_ok_and(|is_still| is_still) {
+        fs::remove_dir_all(&folder).unwrap();
     }
     folder.join("h.redb")
 }
