@@ -88,9 +88,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` when a restore to an earlier moment gave up what came behind on purpose, unless the options of the plan
-    /// [allow that](OrphansOptions::with_given_up); as [`Store::plan_orphans`] and [`Store::write`]. On every error
-    /// except `Uncertain`, nothing is changed.
+    /// `Conflict` when a restore to an earlier moment gave up what came behind on purpose, unless the options of the
+    /// plan [allow that](OrphansOptions::with_given_up); as [`Store::plan_orphans`] and [`Store::write`]. On every
+    /// error except `Uncertain`, nothing is changed.
     pub fn apply_orphans(&self, plan: &OrphansPlan) -> Result<OrphansReport> {
         if plan.given_up && !plan.options.with_given_up {
             let message = "a restore to an earlier moment gave up on purpose what came behind, and this would take it back; \

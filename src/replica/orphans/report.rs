@@ -78,7 +78,8 @@ pub struct OrphansPlan {
     /// When that was shipped.
     #[serde(with = "crate::clock::time")]
     pub time: Timestamp,
-    /// Whether a restore to an earlier moment gave up what the replica had behind that. Then orphans are taken only if [that is allowed](OrphansOptions::with_given_up).
+    /// Whether a restore to an earlier moment gave up what the replica had behind that. Then orphans are taken only if
+    /// [that is allowed](OrphansOptions::with_given_up).
     pub given_up: bool,
     /// The numbers of orphans by collection.
     pub collections: BTreeMap<String, OrphanCounts>,
