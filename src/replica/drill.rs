@@ -96,7 +96,7 @@ pub(crate) async fn drill(copier: &Copier, within: &Path, wanted: Option<&Replic
     let status = status(&copier.remote).await?;
     // The copy of a drill that was killed takes the room.
     remove_left(within);
-    refuse_full(within, &status)?;
+    refuse_full("a drill", within, &status)?;
     let scratch = Scratch::empty(&within.join("hivekeep.redb"), within)?;
     let path = scratch.store();
     let mut passed_over = Vec::new();
@@ -155,12 +155,12 @@ fn any_moment(status: &ReplicaStatus) -> ReplicaMoment {
 }
 
 /// Looks at the free space before anything is written.
-pub(super) fn refuse_full(within: &Path, status: &ReplicaStatus) -> Result<()> {
+pub(super) fn refuse_full(what: &str, within: &Path, status: &ReplicaStatus) -> Result<()> {
     let largest = status.bases.iter().map(|base| base.bytes).max().unwrap_or(0);
     let needed = largest.saturating_mul(TIMES_THE_ROWS).saturating_add(MORE);
     match free_space(within) {
         Some(free) if free < needed => {
-            let message = "not enough disk space for a drill; name a folder on another disk";
+            let message = format!("not enough disk space for {what}; name a folder on another disk");
             let error = Error::new(ErrorKind::Full, format!("{message}: free_bytes={free} needed_bytes={needed}"));
             Err(error.with_hint(Hint::NameScratchFolder))
         }

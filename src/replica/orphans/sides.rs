@@ -43,7 +43,7 @@ impl Sides {
         refuse_stranger(copier, store, &file)?;
         let within = within.unwrap_or_else(|| folder_of(store.path()));
         remove_left(within);
-        refuse_full(within, &status(&copier.remote).await?)?;
+        refuse_full("a copy to compare with", within, &status(&copier.remote).await?)?;
         let scratch = Scratch::empty(store.path(), within)?;
         let at = ReplicaMoment::Sequence(fork.sequence);
         let restored = copier.restore(&scratch.store(), &at).await.map_err(|error| gone(error, fork.sequence))?;
