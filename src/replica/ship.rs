@@ -18,7 +18,7 @@ use super::source::Source;
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::lease::{Lease, watch};
-use super::terms::open::{Beginning, BegunFrom, OpenedAs, has_moved_away, is_on_chain, moves_away, open_term};
+use super::terms::open::{Beginning, BegunFrom, OpenedAs, has_moved_away, is_on_chain, open_term};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
 use super::terms::write::{Shipped, TermWriter};
@@ -282,7 +282,11 @@ pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
 async fn is_on_the_way(remote: &OpenReplica, source: &mut Source, newest: Term) -> Result<bool> {
     let Some(at) = source.position() else { return Ok(false) };
     let path = chain::path(remote, newest, at.slot.term).await?;
-    Ok(!moves_away(&path, at.slot.term) && walk(remote, source, &path, None, None).await? != Walked::Lost)
+    let moves = path.iter().filter(|step| step.term > at.slot.term && step.open.moves()).map(|step| step.term).min();
+    // Up to there it walks all the same: its place is written down with the fence, and a killed process has shipped more.
+    let own: Vec<_> = path.into_iter().filter(|step| moves.is_none_or(|moves| step.term < moves)).collect();
+    let walked = walk(remote, source, &own, None, None).await;
+    Ok(moves.is_none() && walked? != Walked::Lost)
 }
 
 async fn apart(remote: &OpenReplica, source: &Source) -> Error {

@@ -35,6 +35,8 @@ pub(super) struct Fork {
     pub(super) states: Option<ObjectHash>,
     /// Whether a restore gave up on purpose what the replica had behind it.
     pub(super) given_up: bool,
+    /// The newest term of the replica.
+    pub(super) newest: Term,
 }
 
 /// Finds where a file went apart from its replica.
@@ -56,6 +58,9 @@ pub(super) async fn find(remote: &OpenReplica, file: &Store) -> Result<Fork> {
     let later = || path.iter().filter(|step| step.term > at.slot.term);
     let cut = later().map(|step| step.open.sequence).min().ok_or_else(not_apart)?;
     let mut own = Own::begin(remote, file, &at, status.sequence).await?;
+    if own.common > status.sequence {
+        return Err(without_log(own.common));
+    }
     let (sequence, states) = match own.at.sequence > cut {
         true => {
             refuse_other(remote, own.at).await?;
@@ -73,7 +78,7 @@ pub(super) async fn find(remote: &OpenReplica, file: &Store) -> Result<Fork> {
     for step in later().filter(|step| step.open.sequence == sequence) {
         given_up |= gave_up(remote, step).await?;
     }
-    Ok(Fork { sequence, states, given_up })
+    Ok(Fork { sequence, states, given_up, newest: newest.term })
 }
 
 /// The file, which goes along the log as long as the commits there are its own.
@@ -95,7 +100,8 @@ impl<'f> Own<'f> {
     /// The newest place of which the file knows that the replica has it.
     async fn begin(remote: &OpenReplica, file: &'f Store, at: &ShippedTo, newest: u64) -> Result<Self> {
         let (mut states, mut place) = (at.states(), at.position());
-        if let Some(pending) = &at.pending
+        // A file without its log does not have the commits of that object.
+        if let Some(pending) = at.pending.as_ref().filter(|pending| pending.sequence <= newest)
             && remote.get(ObjectName::Log(at.slot)).await?.is_some_and(|found| found.hash == pending.hash)
         {
             states = States::new(pending.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)));
@@ -201,6 +207,11 @@ fn other_history(slot: ReplicaSlot) -> Error {
     Error::conflict(format!(
         "the replica does not have the history of the file; compare the file with the store: slot={slot}"
     ))
+}
+
+fn without_log(sequence: u64) -> Error {
+    let message = "the file lacks commits that it has shipped, as one without the log beside it does; copy its log too";
+    Error::conflict(format!("{message}: sequence={sequence}"))
 }
 
 fn in_no_replica() -> Error {

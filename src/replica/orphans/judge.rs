@@ -100,12 +100,12 @@ impl Compared<'_> {
             }
             let read = |payload: Option<&[u8]>| payload.map(|payload| Task::from_record(key, payload)).transpose();
             let (base, old) = (read(values[0])?, read(values[1])?);
-            let fate = judge_orphan(self.here, base.as_ref(), old.as_ref())?;
+            let fate = judge_orphan(self.here, self.base, base.as_ref(), old.as_ref())?;
             if matches!(fate, OrphanTask::Unchanged | OrphanTask::AlreadyThere) {
                 return found.note(key, kind_of(values), fate);
             }
-            if let (OrphanTask::Take, None, Some(old)) = (fate, values[2], &old) {
-                waiting.note(old);
+            if let (OrphanTask::Take, Some(old)) = (fate, &old) {
+                waiting.note(self.here, old, base.is_none())?;
             }
             found.refuse_too_many(changed.len())?;
             changed.push((key.to_vec(), kind_of(values), fate));
@@ -135,6 +135,9 @@ impl Compared<'_> {
             [Some(_), _, _] => {
                 last = key.to_vec();
                 let fate = three_way(values[0] == values[1], values[1] == values[2], values[0] == values[2]);
+                // Only a new one can be appended.
+                let is_changed = fate == OrphanTask::Take && values[1].is_some();
+                let fate = if is_changed { OrphanTask::Conflict("a message never changes") } else { fate };
                 found.note(key, kind_of(values), fate)
             }
         })?;

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::files::folder_of;
 use crate::replica::drill::refuse_full;
 use crate::replica::moment::ReplicaMoment;
+use crate::replica::objects::name::Term;
 use crate::replica::restore::Copier;
 use crate::replica::shipped::ShippedTo;
 use crate::replica::status::status;
@@ -40,7 +41,7 @@ impl Sides {
         refuse_own(store, path)?;
         let file = look(path)?;
         let fork = fork::find(&copier.remote, &file).await?;
-        refuse_stranger(copier, store, &file)?;
+        refuse_stranger(copier, store, fork.newest)?;
         let within = within.unwrap_or_else(|| folder_of(store.path()));
         remove_left(within);
         refuse_full("a copy to compare with", within, &status(&copier.remote).await?)?;
@@ -76,15 +77,11 @@ fn refuse_own(store: &Store, path: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a store that does not go on with the history of the file.
-fn refuse_stranger(copier: &Copier, store: &Store, file: &Store) -> Result<()> {
-    let place = |of: &Store| {
-        let position = of.feed_status_of_file()?.map(|status| status.position).unwrap_or_default();
-        Ok::<_, Error>(ShippedTo::of_bytes(&position).ok().map(|at| (at.store, at.slot.term)))
-    };
-    let (own, of_file) = (place(store)?, place(file)?);
+/// Refuses a store that does not write the newest term: another one goes on with the history.
+fn refuse_stranger(copier: &Copier, store: &Store, newest: Term) -> Result<()> {
+    let position = store.feed_status_of_file()?.map(|status| status.position).unwrap_or_default();
     let goes_on =
-        own.is_some_and(|(id, term)| id == copier.remote.store() && of_file.is_some_and(|(_, of_file)| term > of_file));
+        ShippedTo::of_bytes(&position).is_ok_and(|at| (at.store, at.slot.term) == (copier.remote.store(), newest));
     match goes_on && store.overtaken()?.is_none() {
         true => Ok(()),
         false => Err(Error::conflict(

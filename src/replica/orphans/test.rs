@@ -21,7 +21,7 @@ use crate::replica::outgoing::ShipOutcome;
 use crate::replica::restore::Copier;
 use crate::replica::runtime::block_on;
 use crate::replica::ship::Shipper;
-use crate::replica::shipped::ShippedTo;
+use crate::replica::shipped::{PendingObject, ShippedTo};
 use crate::replica::sleeper_test::AT_ONCE;
 use crate::replica::take_over::TakeOverOptions;
 use crate::replica::terms::collect::CollectStep;
@@ -423,6 +423,101 @@ async fn collected() -> Result<()> {
 }
 
 #[test]
+fn a_file_that_lacks_what_it_has_shipped_gives_no_removals() {
+    block_on(without_log()).unwrap();
+}
+
+async fn without_log() -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let door = fleet.world.door();
+    let mut writer = fleet.shipper(&door, &store).await?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    let file = killed(&fleet);
+    (0..9).for_each(|number| set(&store, &format!("k{number}"), number));
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    // The object was on its way when its file was written, and the commits in it were in a log that is lost.
+    let ShippedTo { previous: hash, sequence, time, collections, .. } =
+        ShippedTo::of_bytes(&store.feed_status()?.unwrap().position)?;
+    let copy = fleet.options().session(false).open(&file)?;
+    let status = copy.feed_status()?.unwrap();
+    let pending = Some(PendingObject { hash, sequence, time, collections });
+    let at = ShippedTo { pending, ..ShippedTo::of_bytes(&status.position)? };
+    copy.note_shipped(status.id, at.sequence, at.to_bytes()?);
+    copy.write_shipped()?;
+    copy.close()?;
+    let path = fleet.path("new.redb");
+    let how = TakeOverOptions::default();
+    Follower::open(fleet.copier(&door).await?, &path, fleet.options()).await?.promote(&how).await?;
+    let store = fleet.open(&path)?;
+    let writer = fleet.shipper(&door, &store).await?;
+    let mut apart = Apart { fleet, door, file, store, writer, copies: 0 };
+    apart.ship().await?;
+    assert_eq!(apart.apply().await?.total().taken, 0);
+    assert_eq!(config(&apart.store).len(), 9);
+    Ok(())
+}
+
+#[test]
+fn a_store_that_was_overtaken_and_does_not_know_it_takes_nothing() {
+    block_on(unaware()).unwrap();
+}
+
+async fn unaware() -> Result<()> {
+    let apart = Apart::begin(&nothing, &nothing, &|store| set(store, "a", 1), &nothing).await?;
+    assert_eq!(apart.listed().await?, ["+ config/a"]);
+    let path = apart.fleet.path("newest.redb");
+    let how = TakeOverOptions::default();
+    Follower::open(apart.copier().await?, &path, apart.fleet.options()).await?.promote(&how).await?;
+    let refused = apart.plan().await.unwrap_err();
+    assert!(
+        refused.kind() == ErrorKind::Conflict && refused.to_string().contains("not the one that goes on"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_starts_again_writes_down_how_far_the_replica_has_its_file_before_it_is_locked() {
+    block_on(started_again()).unwrap();
+}
+
+async fn started_again() -> Result<()> {
+    let shipped = |store: &Store| set(store, "shipped", 1);
+    let apart = Apart::begin(&nothing, &shipped, &|store| set(store, "tail", 1), &nothing).await?;
+    let sequence = apart.plan().await?.sequence;
+    let store = apart.fleet.open(&apart.file)?;
+    for _ in 0..2 {
+        let refused = apart.fleet.shipper(&apart.door, &store).await.err().unwrap();
+        assert!(refused.to_string().contains("moved to another file"), "{refused}");
+        let place = ShippedTo::of_bytes(&store.feed_status()?.unwrap().position)?;
+        assert_eq!(place.sequence, sequence);
+        store.write_shipped()?;
+    }
+    store.close()?;
+    assert_eq!(apart.plan().await?.sequence, sequence);
+    Ok(())
+}
+
+#[test]
+fn a_message_that_has_changed_is_in_conflict() {
+    let before = |store: &Store| {
+        store.write(|tx| tx.chat().append(NewMessage::new("c", "user", "first"))).unwrap();
+    };
+    let tail = |store: &Store| {
+        let message = store.view().unwrap().chat().get(1).unwrap().unwrap();
+        let message = crate::Message { content: "other".into(), ..message };
+        let bytes = crate::engine::codec::encode(&message).unwrap();
+        store.write(|tx| tx.put(CollectionId::CHAT, &1_u64.to_be_bytes(), &bytes)).unwrap();
+    };
+    let run = async {
+        let mut apart = Apart::begin(&before, &nothing, &tail, &nothing).await?;
+        assert_eq!(apart.listed().await?, ["! chat/1: a message never changes"]);
+        apart.apply().await.map(drop)
+    };
+    block_on(run).unwrap();
+}
+
+#[test]
 fn a_record_that_a_damaged_page_hides_never_counts_as_removed_and_nothing_is_written_then() {
     block_on(hidden()).unwrap();
 }
@@ -499,6 +594,10 @@ fn done_by_ant(store: &Store) {
 
 fn cancel_t(store: &Store) {
     store.write(|tx| tx.queue().cancel(&id("t"))).unwrap();
+}
+
+fn requeue_t(store: &Store) {
+    store.write(|tx| tx.queue().requeue(&id("t"))).unwrap();
 }
 
 /// Removes every finished task.
@@ -598,6 +697,75 @@ fn a_task_is_taken_with_the_end_that_its_bot_gave_it_and_never_runs_a_second_tim
         ),
         ("the same due time", &nothing, &|s| due(s, 1), &|s| due(s, 2), &[], Some(Ready)),
         (
+            "requeued by both",
+            &|s| (push_t(s), cancel_t(s)).1,
+            &|s| (requeue_t(s), done_by_ant(s)).1,
+            &|s| (requeue_t(s), claimed(s)).1,
+            &["! queue/t: it was begun again here"],
+            Some(Claimed),
+        ),
+        (
+            "undone there",
+            &|s| (push_t(s), done_by_ant(s)).1,
+            &|s| {
+                s.write(|tx| tx.queue().leave_out(b"t")).unwrap();
+                push_t(s);
+            },
+            &nothing,
+            &["! queue/t: it is done here"],
+            Some(Done),
+        ),
+        ("done in the file alone", &nothing, &|s| (push_t(s), done_by_ant(s)).1, &push_t, &["+ queue/t"], Some(Done)),
+        (
+            "done there and begun here",
+            &nothing,
+            &|s| (push_t(s), done_by_ant(s)).1,
+            &|s| (push_t(s), claimed(s)).1,
+            &["! queue/t: it was begun again here"],
+            Some(Claimed),
+        ),
+        (
+            "done there under another name",
+            &nothing,
+            &|s| (keyed(s, "t", "a"), done_by_ant(s)).1,
+            &|s| keyed(s, "other", "a"),
+            &["! queue/t: the store has another task with its idempotency key"],
+            None,
+        ),
+        (
+            "the key of an earlier task",
+            &|s| keyed(s, "other", "a"),
+            &|s| {
+                s.write(|tx| tx.queue().cancel(&id("other"))).unwrap();
+                (purge(s), keyed(s, "t", "a")).1
+            },
+            &nothing,
+            &[
+                "! queue/other: it is not in the file any more, and how it ended there is not known",
+                "! queue/t: the store has another task with its idempotency key",
+            ],
+            None,
+        ),
+        (
+            "the name of an earlier task",
+            &|s| (push_t(s), done_by_ant(s), purge(s)).2,
+            &|s| {
+                let new = NewTask::new("t").id(id("t")).enqueued_at(crate::testkit::checked_store::time(9));
+                s.write(|tx| tx.queue().enqueue(new)).unwrap();
+            },
+            &nothing,
+            &["! queue/t: the store was done with another task of this name"],
+            None,
+        ),
+        (
+            "waits for one that is done there alone",
+            &|s| push(s, "a"),
+            &|s| (done_by_ant(s), after(s, "t", "a")).1,
+            &claimed,
+            &["! queue/a: it was begun again here", "+ queue/t"],
+            Some(Waiting),
+        ),
+        (
             "waits for a new one",
             &nothing,
             &|s| (push(s, "z"), after(s, "t", "z")).1,
@@ -677,13 +845,28 @@ fn a_claim_that_a_take_over_kept_ends_with_the_word_of_its_bot_alone() {
     let lease_end = |store: &Store| {
         store.write(|tx| tx.queue().void_claims()).unwrap();
     };
+    let other_end = |store: &Store| {
+        let token = task(store, "t").unwrap().holder.unwrap().token;
+        store.write(|tx| tx.queue().release(&id("t"), token)).unwrap();
+        done(store, "bee");
+    };
     let how = TakeOverOptions { keep_claims: true, ..TakeOverOptions::default() };
-    let cases: [(Work<'_>, TaskState); 3] =
-        [(&own_end, TaskState::Done), (&lease_end, TaskState::Claimed), (&cancel_t, TaskState::Claimed)];
-    for (tail, state) in cases {
+    // Whether the lease ends here before.
+    let cases: [(Work<'_>, bool, TaskState); 5] = [
+        (&own_end, false, TaskState::Done),
+        (&own_end, true, TaskState::Done),
+        (&lease_end, false, TaskState::Claimed),
+        (&other_end, false, TaskState::Claimed),
+        (&cancel_t, false, TaskState::Claimed),
+    ];
+    for (tail, ends, state) in cases {
         let run = async {
             let mut apart = Apart::begin_with(&how, [&before, &nothing, tail, &nothing]).await?;
             assert_eq!(task(&apart.store, "t").unwrap().state, TaskState::Claimed);
+            if ends {
+                apart.fleet.clock.advance(HOUR);
+                assert_eq!(apart.store.write(|tx| tx.queue().expire(9))?, 1);
+            }
             apart.apply().await?;
             assert_eq!(task(&apart.store, "t").unwrap().state, state);
             Ok::<_, crate::Error>(())

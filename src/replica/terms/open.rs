@@ -306,12 +306,7 @@ pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest
 pub(crate) async fn has_moved_away(remote: &impl Remote, local: &impl Local, newest: Term) -> Result<bool> {
     let Some(at) = local.position() else { return Ok(false) };
     let path = chain::path(remote, newest, at.slot.term).await?;
-    Ok(moves_away(&path, at.slot.term))
-}
-
-/// Whether the history moves to another file on that path behind a term.
-pub(crate) fn moves_away(path: &[OpenedTerm], term: Term) -> bool {
-    path.iter().any(|step| step.term > term && step.open.moves())
+    Ok(path.iter().any(|step| step.term > at.slot.term && step.open.moves()))
 }
 
 /// Brings a state to exactly the end of the log.

@@ -16,6 +16,14 @@ use crate::state::queue::finish::{RETRY_DELAY_MAX, attempt_failed, released};
 use crate::state::queue::keys;
 use crate::state::queue::task::{Holder, Task, TaskState};
 
+/// The reason of a claim that was lost as nobody extended it.
+pub(super) const LEASE_ENDED: &str = "the lease ended";
+
+/// The error of an attempt whose claim was lost.
+pub(super) fn claim_lost(why: &str, bot: &BotId, attempt: u32) -> String {
+    format!("{why}: bot={bot} attempt={attempt}")
+}
+
 #[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
 impl<R: Records> Queue<R> {
     /// The tasks that `bot` has claimed.
@@ -65,7 +73,7 @@ impl Queue<&mut WriteTx<'_>> {
     pub(super) fn take_back_expired(&mut self, limit: usize, passed: &mut PassedOver) -> Result<usize> {
         self.correct_deadlines_if_the_clock_went_back(passed)?;
         let expired = keys::expired(self.now());
-        self.sweep(expired, limit, TaskState::Claimed, passed, |queue, task| queue.take_back(task, "the lease ended"))
+        self.sweep(expired, limit, TaskState::Claimed, passed, |queue, task| queue.take_back(task, LEASE_ENDED))
     }
 
     /// Ends the claims of a crashed session; returns their number. The attempt counts. A damaged task stays as it is,
@@ -142,8 +150,8 @@ impl Queue<&mut WriteTx<'_>> {
 
     /// Ends a claim whose lease has ended or whose process has crashed; `why` says which.
     fn take_back(&mut self, task: &Task, why: &str) -> Result<()> {
-        let bot = task.holder.as_ref().map(|holder| holder.bot.to_string()).unwrap_or_default();
-        let error = format!("{why}: bot={bot} attempt={}", task.attempts);
+        let Some(holder) = &task.holder else { return Ok(()) };
+        let error = claim_lost(why, &holder.bot, task.attempts);
         let failed = attempt_failed(task, error, self.now(), None);
         self.change(task, failed).map(drop)
     }

@@ -10,6 +10,7 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::ids::TaskId;
 use crate::state::queue::Queue;
+use crate::state::queue::leases::{LEASE_ENDED, claim_lost};
 use crate::state::queue::task::{Holder, Task, TaskState};
 use crate::state::queue::waiting::TaskIs;
 
@@ -27,34 +28,70 @@ pub(crate) enum OrphanTask {
 
 use OrphanTask::{AlreadyThere, Conflict, Take, Unchanged};
 
+const BEGUN_HERE: &str = "it was begun again here";
+
 /// A task before both went apart, and as the file has it; none: it is not there.
 pub(crate) type TaskBefore<'t> = Option<&'t Task>;
 
-/// Decides about a task of the file by what the store has now.
+/// Decides about a task of the file by what the store has now, and had before both went apart.
 ///
 /// # Errors
 ///
 /// `Damaged` when a task of the store cannot be read.
-pub(crate) fn judge_orphan(here: &dyn Records, base: TaskBefore<'_>, old: TaskBefore<'_>) -> Result<OrphanTask> {
+pub(crate) fn judge_orphan(
+    here: &dyn Records,
+    before: &dyn Records,
+    base: TaskBefore<'_>,
+    old: TaskBefore<'_>,
+) -> Result<OrphanTask> {
     let Some(task) = old.or(base) else { return Ok(Unchanged) };
     let queue = Queue::of(here);
-    let new = queue.stored(&task.id)?;
-    let is_remembered = || Ok::<_, crate::Error>(queue.remembered(&task.id)?.is_some());
+    let (new, remembered) = (queue.stored(&task.id)?, queue.remembered(&task.id)?);
     Ok(match (base, old, &new) {
-        (None, Some(_), None) if is_remembered()? => AlreadyThere,
-        (None, Some(old), None) => judge_key(&queue, old)?,
-        (None, Some(old), Some(new)) if is_same_work(old, new) => AlreadyThere,
-        (None, Some(_), Some(_)) => Conflict("the store has another task of this name"),
+        (None, Some(old), None) => match remembered {
+            // The name was that of an earlier task, too.
+            Some(remembered) if remembered.finished_at < old.enqueued_at => {
+                Conflict("the store was done with another task of this name")
+            }
+            Some(_) => AlreadyThere,
+            None => judge_key(&queue, before, old)?,
+        },
+        (None, Some(old), Some(new)) => judge_same(old, new),
         (Some(_), None, None) => AlreadyThere,
         // Finished tasks are removed by each store for itself.
         (Some(base), None, Some(_)) if base.state.is_finished() => Unchanged,
         (Some(_), None, Some(_)) => Conflict("it is not in the file any more, and how it ended there is not known"),
         (Some(base), Some(old), _) if !is_change(base, old) => Unchanged,
         (Some(base), Some(_), None) if base.state.is_finished() => Conflict("it was removed here"),
-        (Some(_), Some(_), None) if is_remembered()? => AlreadyThere,
+        (Some(_), Some(_), None) if remembered.is_some() => AlreadyThere,
         (Some(_), Some(_), None) => Conflict("it is not in the store any more, and how it ended there is not known"),
         (Some(base), Some(old), Some(new)) => judge_change(base, old, new),
         (None, None, _) => Unchanged,
+    })
+}
+
+/// A task that both have, and that was not there before.
+fn judge_same(old: &Task, new: &Task) -> OrphanTask {
+    if !is_same_work(old, new) {
+        return Conflict("the store has another task of this name");
+    }
+    if old.state != TaskState::Done || new.state.is_finished() {
+        return AlreadyThere;
+    }
+    match new.holder.is_none() && new.attempts == 0 && new.last_error.is_none() {
+        true => Take,
+        false => Conflict(BEGUN_HERE),
+    }
+}
+
+/// A new task, of which the store may have the work under another name.
+fn judge_key(queue: &Queue<&dyn Records>, before: &dyn Records, old: &Task) -> Result<OrphanTask> {
+    let Some(other) = queue.other_with_key_of(old)? else { return Ok(Take) };
+    let is_older = Queue::of(before).stored(&other)?.is_some();
+    let other = queue.stored(&other)?.filter(|other| !is_older && other.payload == old.payload);
+    Ok(match other.is_some_and(|other| old.state != TaskState::Done || other.state.is_finished()) {
+        true => AlreadyThere,
+        false => Conflict("the store has another task with its idempotency key"),
     })
 }
 
@@ -112,6 +149,10 @@ fn judge_change(base: &Task, old: &Task, new: &Task) -> OrphanTask {
     if !old.state.is_finished() && !new.state.is_finished() && base.state.is_finished() {
         return AlreadyThere;
     }
+    // An undo there does not make it run a second time.
+    if new.state == TaskState::Done && !old.state.is_finished() {
+        return Conflict("it is done here");
+    }
     if old.state == TaskState::Dead && !base.state.is_finished() {
         return Conflict("its attempts have ended there");
     }
@@ -121,13 +162,16 @@ fn judge_change(base: &Task, old: &Task, new: &Task) -> OrphanTask {
     if described(new) != described(base) {
         return Conflict("it was changed here too");
     }
-    match base.state.is_finished() || is_as_before(base, new) {
-        // Its bot may still work on it, and only that bot's own end is a reason to void the claim.
-        true if new.holder.is_some() && !matches!(old.state, TaskState::Done | TaskState::Failed) => {
-            Conflict("a bot holds it here")
-        }
+    let is_untouched = if base.state.is_finished() { base == new } else { is_as_before(base, new) };
+    // Its bot may still work on it, and only that bot's own end of this attempt is a reason to void the claim.
+    let is_own_end = |holder: &Holder| {
+        let is_end = matches!(old.state, TaskState::Done | TaskState::Failed) && old.attempts == base.attempts;
+        is_end && old.finished_by.as_ref() == Some(&holder.bot)
+    };
+    match is_untouched {
+        false => Conflict(BEGUN_HERE),
+        true if new.holder.as_ref().is_some_and(|holder| !is_own_end(holder)) => Conflict("a bot holds it here"),
         true => Take,
-        false => Conflict("it was begun again here"),
     }
 }
 
@@ -137,18 +181,16 @@ fn is_as_before(base: &Task, new: &Task) -> bool {
     let claim = |holder: &Holder| (holder.bot.clone(), holder.token, holder.since);
     match (&base.holder, &new.holder) {
         (_, Some(holder)) => base.holder.as_ref().map(claim) == Some(claim(holder)),
-        (Some(_), None) => new.attempts == base.attempts.saturating_sub(1) && new.last_error == base.last_error,
+        (Some(_), None) if new.attempts < base.attempts => {
+            new.attempts == base.attempts.saturating_sub(1) && new.last_error == base.last_error
+        }
+        // The claim was kept, and its lease ended here.
+        (Some(holder), None) => {
+            let lost = claim_lost(LEASE_ENDED, &holder.bot, base.attempts);
+            new.attempts == base.attempts && new.last_error == Some(lost)
+        }
         (None, None) => new.attempts == base.attempts && new.last_error == base.last_error,
     }
-}
-
-/// A new task, of which the store may have the work under another name.
-fn judge_key(queue: &Queue<&dyn Records>, old: &Task) -> Result<OrphanTask> {
-    let Some(other) = queue.other_with_key_of(old)? else { return Ok(Take) };
-    Ok(match queue.stored(&other)?.is_some_and(|other| other.payload == old.payload) {
-        true => AlreadyThere,
-        false => Conflict("the store has another task with its idempotency key"),
-    })
 }
 
 /// New tasks of a file that wait for others: none of them may wait for ever.
@@ -156,10 +198,19 @@ fn judge_key(queue: &Queue<&dyn Records>, old: &Task) -> Result<OrphanTask> {
 pub(crate) struct WaitingOrphans(BTreeMap<TaskId, BTreeSet<TaskId>>);
 
 impl WaitingOrphans {
-    /// Notes a new task.
-    pub(crate) fn note(&mut self, task: &Task) {
-        let waits = if task.state.is_finished() { BTreeSet::new() } else { task.waiting_for.clone() };
+    /// Notes a task that is taken; one that the store has is requeued or changed, and waits for those that are here.
+    ///
+    /// # Errors
+    ///
+    /// `Damaged` when a task of the store cannot be read.
+    pub(crate) fn note(&mut self, here: &dyn Records, task: &Task, is_new: bool) -> Result<()> {
+        let mut waits = BTreeSet::new();
+        if !task.state.is_finished() {
+            waits = Queue::of(here).not_done_among(&task.depends_on)?;
+            waits.extend(task.waiting_for.iter().filter(|_| is_new).cloned());
+        }
         self.0.insert(task.id.clone(), waits);
+        Ok(())
     }
 
     /// The noted tasks that cannot be taken, with the reasons: those that would wait for a task that neither the
@@ -208,7 +259,7 @@ impl WaitingOrphans {
         while let Some(next) = rest.pop() {
             let waits = match self.0.get(&next) {
                 Some(waits) => waits.clone(),
-                None => queue.stored(&next)?.map(|task| task.waiting_for).unwrap_or_default(),
+                None => queue.depends_on_unless_done(&next)?,
             };
             if waits.contains(id) {
                 return Ok(true);
@@ -227,13 +278,14 @@ impl Queue<&mut WriteTx<'_>> {
         let not_before = old.not_before.filter(|time| *time > now);
         let task = match &new {
             None if old.state.is_finished() => Task { sequence: self.next_sequence()?, ..old },
-            // Its claim was one of the other machine, and no attempt of this one.
+            // Its claim was one of the other machine, and no attempt of this one. A dependency that is done there may not
+            // be done here yet.
             None => Task {
                 state: TaskState::Ready,
                 sequence: self.next_sequence()?,
                 attempts: old.attempts.saturating_sub(u32::from(old.holder.is_some())),
                 holder: None,
-                waiting_for: self.not_done(&old.waiting_for)?,
+                waiting_for: &self.not_done(&old.waiting_for)? | &self.not_done_among(&old.depends_on)?,
                 not_before,
                 ready_since: None,
                 ..old

@@ -65,7 +65,18 @@ impl<R: Records> Queue<R> {
         if task.attempts == 0 {
             return self.not_done(&task.depends_on);
         }
-        self.those(&task.depends_on, |task| matches!(task, TaskIs::Here(state) if state != TaskState::Done))
+        self.not_done_among(&task.depends_on)
+    }
+
+    /// The tasks of `ids` that are in the queue and not done there.
+    pub(super) fn not_done_among(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {
+        self.those(ids, |task| matches!(task, TaskIs::Here(state) if state != TaskState::Done))
+    }
+
+    /// The dependencies of a task that is not done.
+    pub(super) fn depends_on_unless_done(&self, id: &TaskId) -> Result<BTreeSet<TaskId>> {
+        let task = self.stored(id)?.filter(|task| task.state != TaskState::Done);
+        Ok(task.map(|task| task.depends_on).unwrap_or_default())
     }
 
     /// Whether any task waits for this one.
@@ -148,12 +159,6 @@ impl Queue<&mut WriteTx<'_>> {
     fn left_of(&self, id: &TaskId, read: &BTreeMap<TaskId, bool>) -> Result<Vec<TaskId>> {
         let depends_on = self.depends_on_unless_done(id)?.into_iter();
         Ok(depends_on.filter(|other| read.get(other) != Some(&false)).collect())
-    }
-
-    /// The dependencies of a task that is not done.
-    fn depends_on_unless_done(&self, id: &TaskId) -> Result<BTreeSet<TaskId>> {
-        let task = self.stored(id)?.filter(|task| task.state != TaskState::Done);
-        Ok(task.map(|task| task.depends_on).unwrap_or_default())
     }
 
     /// Removes a done task from the dependencies of the tasks that wait for it. A damaged task is left to the repair.
