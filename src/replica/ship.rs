@@ -283,7 +283,8 @@ async fn is_on_the_way(remote: &OpenReplica, source: &mut Source, newest: Term) 
     let Some(at) = source.position() else { return Ok(false) };
     let path = chain::path(remote, newest, at.slot.term).await?;
     let moves = path.iter().filter(|step| step.term > at.slot.term && step.open.moves()).map(|step| step.term).min();
-    // Up to there it walks all the same: its place is written down with the fence, and a killed process has shipped more.
+    // Up to there it walks all the same: its place is written down with the fence, and a killed process has shipped
+    // more.
     let own: Vec<_> = path.into_iter().filter(|step| moves.is_none_or(|moves| step.term < moves)).collect();
     let walked = walk(remote, source, &own, None, None).await;
     Ok(moves.is_none() && walked? != Walked::Lost)

@@ -278,8 +278,8 @@ impl Queue<&mut WriteTx<'_>> {
         let not_before = old.not_before.filter(|time| *time > now);
         let task = match &new {
             None if old.state.is_finished() => Task { sequence: self.next_sequence()?, ..old },
-            // Its claim was one of the other machine, and no attempt of this one. A dependency that is done there may not
-            // be done here yet.
+            // Its claim was one of the other machine, and no attempt of this one. A dependency that is done there may
+            // not be done here yet.
             None => Task {
                 state: TaskState::Ready,
                 sequence: self.next_sequence()?,
