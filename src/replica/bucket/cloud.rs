@@ -129,7 +129,7 @@ impl Cloud {
         if bytes.len() as u64 == length { Ok(Ok(Some(bytes.freeze()))) } else { Ok(Err(Failure::late(&self.shown))) }
     }
 
-    /// Calls `each` with the names of objects in a folder, in no order, from behind `after` on.
+    /// Calls `each` with the names of objects in a folder, from behind `after` on, in order if the service lists so.
     pub(super) async fn list(
         &self,
         folder: Folder,
@@ -147,7 +147,12 @@ impl Cloud {
             Err(_) => return Ok(Err(Failure::late(&self.shown))),
         } {
             match found {
-                Ok(found) => each(found.location.as_ref().get(below..).unwrap_or_default(), &|| found.size)?,
+                Ok(found) => {
+                    let name = found.location.as_ref().get(below..).unwrap_or_default();
+                    if each(name, &|| found.size)?.is_break() {
+                        return Ok(Ok(()));
+                    }
+                }
                 Err(error) => return Ok(Err(self.failed(error))),
             }
         }

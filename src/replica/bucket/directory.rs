@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind as IoKind, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -93,28 +94,33 @@ impl Directory {
     /// The names of objects in a folder, in no order.
     pub(super) fn list(&self, folder: Folder, each: &mut Each<'_>) -> Result<()> {
         self.is_same()?;
-        self.walk(&self.root.join(folder.to_string()), DEPTH_MAX, each)
+        self.walk(&self.root.join(folder.to_string()), DEPTH_MAX, each).map(drop)
     }
 
-    fn walk(&self, folder: &Path, depth: usize, each: &mut Each<'_>) -> Result<()> {
+    fn walk(&self, folder: &Path, depth: usize, each: &mut Each<'_>) -> Result<ControlFlow<()>> {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
-            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) if is_absent(&error) => return Ok(ControlFlow::Continue(())),
             Err(error) => return Err(files::failed(folder, error)),
         };
         for entry in entries {
             let entry = entry.map_err(|error| files::failed(folder, error))?;
             let path = entry.path();
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && depth > 0 {
-                self.walk(&path, depth - 1, each)?;
+            let next = if is_folder && depth > 0 {
+                self.walk(&path, depth - 1, each)?
             } else if let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) {
                 // A file that was deleted meanwhile has no length any more.
                 let length = || entry.metadata().map_or(0, |metadata| metadata.len());
-                each(&name.replace(std::path::MAIN_SEPARATOR, "/"), &length)?;
+                each(&name.replace(std::path::MAIN_SEPARATOR, "/"), &length)?
+            } else {
+                ControlFlow::Continue(())
+            };
+            if next.is_break() {
+                return Ok(next);
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Deletes an object, if it is there.

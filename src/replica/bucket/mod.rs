@@ -6,7 +6,7 @@
 //!
 //! * `creation`: the answer to the creation of an object; `failure`: failures that pass, and those that last;
 //!   `pauses`: the pauses between tries
-//! * `listed`: the names of a list
+//! * `listed`: the names of a list, all of them or page by page
 //! * `directory`: a folder as a bucket; `in_time`: its work, on threads that may hang
 //! * `cloud`: a bucket of a service; `connect`: the connection to it
 
@@ -32,13 +32,14 @@ use bytes::Bytes;
 
 pub(crate) use self::connect::Variable;
 pub(crate) use self::creation::Creation;
+pub(crate) use self::listed::ListPage;
 pub(crate) use self::pauses::Pauses;
 
 use self::cloud::{Cloud, SILENCE_MAX, SLOWEST};
 use self::directory::Directory;
 use self::failure::lasting;
 use self::in_time::{Progress, in_time};
-use self::listed::Listed;
+use self::listed::{Listed, NAMES_MAX, PAGE_MAX, Wanted, whole};
 use super::location::Location;
 use super::objects::name::{Folder, ObjectName};
 use crate::error::Result;
@@ -55,6 +56,8 @@ pub(crate) struct Bucket {
     patience: Duration,
     /// Whether it was said that it does not answer.
     was_told: Arc<AtomicBool>,
+    /// The greatest number of names in a whole list, and on a page.
+    names_max: usize,
 }
 
 #[derive(Debug)]
@@ -109,13 +112,18 @@ impl Bucket {
             }
             Location::Bucket(bucket) => Place::Cloud(connect::connect(bucket, location.to_string(), environment)?),
         };
-        Ok(Self { place, patience: PATIENCE, was_told: Arc::default() })
+        Ok(Self { place, patience: PATIENCE, was_told: Arc::default(), names_max: NAMES_MAX })
     }
 
     /// A bucket in memory, or behind a wrapper that fails on purpose.
     #[cfg(any(fuzzing, test))]
     pub(crate) fn of(store: Arc<dyn object_store::ObjectStore>) -> Self {
-        Self { place: Place::Cloud(Cloud::of(store)), patience: PATIENCE, was_told: Arc::default() }
+        Self {
+            place: Place::Cloud(Cloud::of(store)),
+            patience: PATIENCE,
+            was_told: Arc::default(),
+            names_max: NAMES_MAX,
+        }
     }
 
     /// The same with another time for which a call tries again.
@@ -134,6 +142,13 @@ impl Bucket {
             Place::Directory(folder) => folder.silence = folder.silence.min(limit.max(FOLDER_SILENCE_MIN)),
         }
         self
+    }
+
+    /// The same with fewer names in a list.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn with_names_max(self, names_max: usize) -> Self {
+        Self { names_max, ..self }
     }
 
     /// The location, for messages.
@@ -196,8 +211,10 @@ impl Bucket {
     ///
     /// As [`get`](Self::get); `Invalid` for too many names.
     pub(crate) async fn list(&self, folder: Folder, after: Option<&ObjectName>) -> Result<Vec<ObjectName>> {
-        let listed = self.listed(Listed { folder, after: after.copied(), names: Vec::new(), has_lengths: false });
-        Ok(listed.await?.into_iter().map(|(name, _)| name).collect())
+        let (after, most) = (after.copied(), self.names_max);
+        let wanted = Wanted { folder, after, before: None, has_lengths: false, most };
+        let names = whole(self.listed(wanted).await?, &wanted)?;
+        Ok(names.into_iter().map(|(name, _)| name).collect())
     }
 
     /// The same with the lengths of the objects.
@@ -206,30 +223,72 @@ impl Bucket {
     ///
     /// As [`list`](Self::list).
     pub(crate) async fn lengths(&self, folder: Folder) -> Result<Vec<(ObjectName, u64)>> {
-        self.listed(Listed { folder, after: None, names: Vec::new(), has_lengths: true }).await
+        let wanted = Wanted { folder, after: None, before: None, has_lengths: true, most: self.names_max };
+        whole(self.listed(wanted).await?, &wanted)
     }
 
-    async fn listed(&self, wanted: Listed) -> Result<Vec<(ObjectName, u64)>> {
+    /// The first names in a folder from behind `after` on and before `before`. A folder may have very many.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) async fn page(
+        &self,
+        folder: Folder,
+        after: Option<ObjectName>,
+        before: Option<ObjectName>,
+    ) -> Result<ListPage> {
+        let most = self.names_max.min(PAGE_MAX);
+        let ListPage { names, next } = self.listed(Wanted { folder, after, before, has_lengths: false, most }).await?;
+        Ok(ListPage { names: names.into_iter().map(|(name, _)| name).collect(), next })
+    }
+
+    /// The same with the lengths of the objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`page`](Self::page).
+    pub(crate) async fn page_of_lengths(
+        &self,
+        folder: Folder,
+        after: Option<ObjectName>,
+    ) -> Result<ListPage<(ObjectName, u64)>> {
+        let most = self.names_max.min(PAGE_MAX);
+        self.listed(Wanted { folder, after, before: None, has_lengths: true, most }).await
+    }
+
+    /// Whether a list shows anything in a folder behind a name.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) async fn has_any(&self, folder: Folder, after: ObjectName) -> Result<bool> {
+        let wanted = Wanted { folder, after: Some(after), before: None, has_lengths: false, most: 1 };
+        Ok(!self.listed(wanted).await?.names.is_empty())
+    }
+
+    async fn listed(&self, wanted: Wanted) -> Result<ListPage<(ObjectName, u64)>> {
+        let cloud = match &self.place {
+            Place::Cloud(cloud) => cloud,
+            Place::Directory(place) => {
+                let list = move |directory: &Directory, progress: &Progress| {
+                    let mut names = Listed::unordered(wanted);
+                    let mut add = |text: &str, length: &dyn Fn() -> u64| {
+                        progress.step();
+                        Ok(names.add(text, length))
+                    };
+                    directory.list(wanted.folder, &mut add)?;
+                    Ok(names.page())
+                };
+                return place.run(list).await;
+            }
+        };
         let mut pauses = self.pauses();
         loop {
-            let mut names = wanted.clone();
-            let (folder, after) = (names.folder, names.after);
-            let cloud = match &self.place {
-                Place::Cloud(cloud) => cloud,
-                Place::Directory(place) => {
-                    let list = move |directory: &Directory, progress: &Progress| {
-                        let mut add = |text: &str, length: &dyn Fn() -> u64| {
-                            progress.step();
-                            names.add(text, length)
-                        };
-                        directory.list(folder, &mut add)?;
-                        Ok(names.sorted())
-                    };
-                    return place.run(list).await;
-                }
-            };
-            match cloud.list(folder, after.as_ref(), &mut |text, length| names.add(text, length)).await? {
-                Ok(()) => return Ok(names.sorted()),
+            let mut names = Listed::new(wanted);
+            let mut add = |text: &str, length: &dyn Fn() -> u64| Ok(names.add(text, length));
+            match cloud.list(wanted.folder, wanted.after.as_ref(), &mut add).await? {
+                Ok(()) => return Ok(names.page()),
                 Err(failure) => pauses.pause(lasting(failure, &cloud.shown)?).await?,
             }
         }

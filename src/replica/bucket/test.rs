@@ -273,3 +273,38 @@ fn credentials_in_a_file_are_read_again_once_they_are_refused() {
         assert_eq!(bucket.get(&ObjectName::Store).await.unwrap().unwrap(), "x");
     });
 }
+
+#[test]
+fn a_long_list_is_refused_as_a_whole_and_comes_page_by_page_in_any_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Bucket::begin(&folder.path().to_str().unwrap().parse().unwrap()).unwrap();
+    for bucket in [directory, Bucket::of(Arc::new(InMemory::new())), Bucket::of(Arc::new(Faulty::unreliable(5)))] {
+        let bucket = bucket.with_names_max(3);
+        run(async {
+            let all: Vec<_> = (0..8).map(|index| log(1 + index / 4, u64::from(index * 7))).collect();
+            for name in all.iter().rev() {
+                while bucket.get(name).await.unwrap().is_none() {
+                    bucket.create(name, Bytes::from_static(b"four")).await.unwrap();
+                }
+            }
+            let refused = bucket.list(Folder::Logs, None).await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Invalid);
+            assert!(refused.to_string().contains("more than 3 objects: folder=log"), "{refused}");
+            let (mut after, mut pages) = (None, Vec::new());
+            loop {
+                let page = bucket.page(Folder::Logs, after, Some(all[7])).await.unwrap();
+                pages.push(page.names);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(pages, [&all[..3], &all[3..6], &all[6..7]]);
+            let page = bucket.page_of_lengths(Folder::Log(Term(2)), Some(all[4])).await.unwrap();
+            assert_eq!(page.names, [(all[5], 4), (all[6], 4), (all[7], 4)]);
+            assert_eq!(page.next, None);
+            assert!(bucket.has_any(Folder::Log(Term(2)), all[6]).await.unwrap());
+            assert!(!bucket.has_any(Folder::Log(Term(2)), all[7]).await.unwrap());
+        });
+    }
+}

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The greatest term that a name has digits for.
 const TERM_MAX: u32 = 99_999_999;
 /// The greatest index of a slot that a name has digits for: 30,000 years of one object in each second.
-const INDEX_MAX: u64 = 999_999_999_999;
+pub(crate) const INDEX_MAX: u64 = 999_999_999_999;
 /// The greatest number of a part: 3 TB of parts of 32 MiB.
 pub(crate) const PART_MAX: u32 = 99_999;
 pub(crate) const ATTEMPT_MAX: u16 = 999;
@@ -67,6 +67,8 @@ pub(crate) enum Folder {
     Terms,
     /// The log of one term.
     Log(Term),
+    /// The logs of all terms.
+    Logs,
     Bases,
     Holds,
     Gc,
@@ -159,6 +161,7 @@ impl fmt::Display for Folder {
         match self {
             Self::Terms => f.write_str("term"),
             Self::Log(term) => write!(f, "log/{:08}", term.0),
+            Self::Logs => f.write_str("log"),
             Self::Bases => f.write_str("base"),
             Self::Holds => f.write_str("hold"),
             Self::Gc => f.write_str("gc"),
