@@ -3,19 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bucket::Bucket;
 use super::cipher::Identities;
+use super::drill::drill;
+use super::gated_test::Fleet;
 use super::init::InitReplicaOptions;
-use super::inspect::inspect;
+use super::inspect::{Inspected, inspect};
 use super::location::{Location, ReplicaLocation};
+use super::objects::kinds::{GcFloor, TermClaim};
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
+use super::objects::object::Object;
 use super::opened::OpenReplica;
+use super::restore::Copier;
 use super::runtime::block_on;
 use super::ship::Shipper;
 use super::source::Source;
+use super::status::status;
+use super::terms::chain::floors;
 use super::terms::collect::{CollectStep, Collector, Retention};
+use super::terms::end::near_end;
 use super::terms::hold::{place_hold, prepare_hold, take_away};
 use super::terms::remote::{Deletes, Remote};
-use crate::clock::ManualClock;
+use super::terms::settle::{Settled, settle};
+use crate::clock::{Clock as _, ManualClock};
 use crate::engine::options::Sharing;
 use crate::engine::store::Store;
 use crate::error::Result;
@@ -27,7 +37,7 @@ const RETENTION: Retention =
 
 /// A store that ships by hand.
 struct ByHand {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     store: Store,
     clock: ManualClock,
     shipper: Shipper,
@@ -37,6 +47,11 @@ struct ByHand {
 
 impl ByHand {
     async fn new() -> Result<Self> {
+        Self::listed(None).await
+    }
+
+    /// One whose bucket lists so many names at once.
+    async fn listed(at_once: Option<usize>) -> Result<Self> {
         let folder = tempfile::tempdir().unwrap();
         let clock = ManualClock::new("2026-01-02T03:04:05Z".parse().unwrap());
         let options = Store::options().sharing(Sharing::Exclusive).reserve(false).clock(clock.clone());
@@ -44,11 +59,15 @@ impl ByHand {
         let location = Location::Directory(folder.path().join("replica"));
         let (of_store, at) = (store.clone(), ReplicaLocation(location.clone()));
         std::thread::spawn(move || of_store.init_replica(&at, &InitReplicaOptions::default())).join().unwrap()?;
-        let open = async || OpenReplica::open(&location, Identities::default(), Arc::new(clock.clone())).await;
+        let open = async || {
+            let bucket = Bucket::open(&location)?;
+            let bucket = if let Some(most) = at_once { bucket.with_names_max(most) } else { bucket };
+            OpenReplica::of(Arc::new(bucket), Identities::default(), Arc::new(clock.clone())).await
+        };
         let (own, remote) = (open().await?, open().await?);
         let source = Source::open(store.clone(), own.store(), own.description())?;
         let shipper = Shipper::open(own, source).await?;
-        Ok(Self { _folder: folder, store, clock, shipper, remote })
+        Ok(Self { folder: folder, store, clock, shipper, remote })
     }
 
     /// A day with two commits, and a base of it.
@@ -77,6 +96,19 @@ impl ByHand {
 
     async fn collect(&mut self, collector: &mut Collector, waited: Duration) -> Result<CollectStep> {
         self.shipper.collect(collector, waited).await.map(Option::unwrap)
+    }
+
+    /// The process ends, and the next one begins a term. Gives the one that ended.
+    async fn restart(&mut self, location: &Location) -> Result<()> {
+        let open = async || OpenReplica::open(location, Identities::default(), Arc::new(self.clock.clone())).await;
+        let remote = open().await?;
+        let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
+        self.shipper = Shipper::open(remote, source).await?;
+        Ok(())
+    }
+
+    fn location(&self) -> Location {
+        Location::Directory(self.folder.path().join("replica"))
     }
 
     /// Steps until nothing is left to do.
@@ -195,6 +227,227 @@ fn an_inspection_during_a_collection_finds_nothing_missing_and_behind_the_floor_
         fleet.remote.delete(log(floor.slot.index)).await?;
         let found = inspect(&fleet.remote, own, 0).await?;
         assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
+        Ok::<_, crate::error::Error>(())
+    })
+    .unwrap();
+}
+
+/// Puts an object there as another process does.
+async fn create(remote: &OpenReplica, name: ObjectName, object: Object) -> Result<()> {
+    let object = remote.prepare(name, object, b"")?;
+    assert!(matches!(settle(remote, &object).await?, Settled::Own));
+    Ok(())
+}
+
+#[test]
+fn a_term_with_more_objects_than_one_list_has_is_collected_inspected_drilled_and_begun_behind() {
+    block_on(async {
+        let mut fleet = ByHand::listed(Some(17)).await?;
+        for number in 0..5 {
+            for part in 0..20 {
+                fleet.store.write(|tx| tx.config().put("part", &serde_json::json!(part)))?;
+                fleet.shipper.step().await?;
+            }
+            fleet.day(number).await?;
+        }
+        let (log, term) = (fleet.log().await.unwrap_err(), fleet.shipper.position().unwrap().slot.term);
+        assert!(log.to_string().contains("more than 17 objects"), "{log}");
+        let mut collector = fleet.shipper.collector(RETENTION);
+        assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
+        let (mut decided, mut deleted) = (0, 0);
+        loop {
+            match fleet.collect(&mut collector, 6 * HOUR).await? {
+                CollectStep::Decided => decided += 1,
+                CollectStep::Deleted(count) => deleted += count,
+                _ => break,
+            }
+        }
+        assert!(decided >= 2 && deleted > 3 * 17, "{decided} {deleted}");
+        let floor = floors(&fleet.remote).await?.decided.unwrap();
+        let reader = OpenReplica::open(&fleet.location(), Identities::default(), Arc::new(fleet.clock.clone())).await?;
+        let left: Vec<_> = reader
+            .list(Folder::Log(term))
+            .await?
+            .into_iter()
+            .filter(|name| matches!(name, ObjectName::Log(slot) if slot.index > 0))
+            .collect();
+        let end = fleet.shipper.position().unwrap().slot;
+        let wanted: Vec<_> =
+            (floor.index..end.index).map(|index| ObjectName::Log(ReplicaSlot { term, index })).collect();
+        assert!(left == wanted && wanted.len() > 17, "{left:?}");
+
+        let found = inspect(&fleet.remote, fleet.shipper.position().unwrap(), 0).await?;
+        assert_eq!((found.findings.len(), found.restorable_from.is_some()), (0, true), "{:?}", found.findings);
+        assert!(found.objects > wanted.len() as u64);
+        let newest = status(&fleet.remote).await?.newest.unwrap();
+        assert_eq!(newest.sequence, fleet.shipper.position().unwrap().sequence);
+        let near = near_end(&fleet.remote, floor).await?;
+        assert_eq!((near.slot.index, near.is_listed), (end.index - 1, false));
+        // An object in the middle that is gone is missed on each page.
+        for index in [floor.index + 1, floor.index + 20, end.index - 1] {
+            let bytes = fleet.remote.bucket().get(&ObjectName::Log(ReplicaSlot { term, index })).await?.unwrap();
+            fleet.remote.delete(ObjectName::Log(ReplicaSlot { term, index })).await?;
+            let found = inspect(&fleet.remote, fleet.shipper.position().unwrap(), 0).await?;
+            assert!(found.findings[0].contains(&format!("{index:012}")), "{:?}", found.findings);
+            fleet.remote.bucket().create(&ObjectName::Log(ReplicaSlot { term, index }), bytes).await?;
+        }
+        let copier = Copier {
+            remote: Arc::new(
+                OpenReplica::of(
+                    Arc::new(Bucket::open(&fleet.location())?.with_names_max(17)),
+                    Identities::default(),
+                    Arc::new(fleet.clock.clone()),
+                )
+                .await?,
+            ),
+            from: "here".into(),
+            clock: Arc::new(fleet.clock.clone()),
+        };
+        drill(&copier, fleet.folder.path(), None).await?;
+        fleet.restart(&fleet.location()).await?;
+        assert_eq!(fleet.shipper.term(), u64::from(term.0) + 1);
+        fleet.shipper.release().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_list_that_is_refused_is_a_finding() {
+    block_on(async {
+        let mut fleet = ByHand::listed(Some(2)).await?;
+        fleet.day(0).await?;
+        let Inspected { findings, restorable_from, .. } =
+            inspect(&fleet.remote, fleet.shipper.position().unwrap(), 0).await?;
+        assert!(findings[0].contains("more than 2 objects"), "{findings:?}");
+        assert_eq!(restorable_from, None);
+        fleet.shipper.release().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_clock_that_was_ahead_for_an_hour_deletes_nothing() {
+    block_on(async {
+        let mut fleet = ByHand::new().await?;
+        fleet.day(0).await?;
+        let before = fleet.clock.now();
+        fleet.clock.advance(20 * DAY);
+        fleet.day(1).await?;
+        let (bases, log) = (fleet.bases().await?, fleet.log().await?);
+        let mut collector = fleet.shipper.collector(RETENTION);
+        assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
+        fleet.clock.set(before + HOUR);
+        for hours in 6..20 {
+            assert_eq!(fleet.collect(&mut collector, hours * HOUR).await?, CollectStep::Nothing);
+        }
+        assert_eq!((fleet.bases().await?, fleet.log().await?), (bases.clone(), log));
+        // Once the time has come, it goes on.
+        fleet.clock.advance(22 * DAY);
+        assert_eq!(fleet.collect(&mut collector, 600 * HOUR).await?, CollectStep::Announced);
+        assert_eq!(fleet.collect(&mut collector, 606 * HOUR).await?, CollectStep::Decided);
+        fleet.collect_all(&mut collector, 606 * HOUR).await?;
+        assert!(fleet.bases().await?.len() < bases.len());
+        fleet.shipper.release().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_hold_that_was_left_ends_although_no_process_lives_for_a_day_and_one_of_today_does_not() {
+    block_on(async {
+        let mut fleet = ByHand::new().await?;
+        for number in 0..3 {
+            fleet.day(number).await?;
+        }
+        let all = fleet.bases().await?;
+        let ObjectName::Manifest(oldest) = all[0] else { panic!() };
+        let left = prepare_hold(&fleet.remote, oldest.slot)?;
+        assert!(place_hold(&fleet.remote, &left, oldest.slot).await?);
+        for number in 3..6 {
+            fleet.day(number).await?;
+        }
+        let of_today = prepare_hold(&fleet.remote, oldest.slot)?;
+        assert!(place_hold(&fleet.remote, &of_today, oldest.slot).await?);
+        let mut collector = fleet.shipper.collector(RETENTION);
+        assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
+        assert_eq!(fleet.collect(&mut collector, 5 * HOUR).await?, CollectStep::Nothing);
+        let holds = async |fleet: &ByHand| fleet.remote.list(Folder::Holds).await;
+        assert_eq!(holds(&fleet).await?.len(), 2);
+        fleet.collect_all(&mut collector, 6 * HOUR).await?;
+        assert_eq!((fleet.bases().await?.len(), holds(&fleet).await?), (all.len() + 3, vec![of_today.name]));
+        take_away(&fleet.remote, &of_today).await?;
+        // The next process has as little time.
+        let location = fleet.location();
+        fleet.restart(&location).await?;
+        let mut collector = fleet.shipper.collector(RETENTION);
+        fleet.collect_all(&mut collector, Duration::ZERO).await?;
+        fleet.collect_all(&mut collector, 6 * HOUR).await?;
+        assert_eq!(fleet.bases().await?.len(), 3);
+        fleet.shipper.release().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_claim_that_was_given_up_is_told_and_a_new_term_collects() {
+    block_on(async {
+        let mut fleet = ByHand::new().await?;
+        for number in 0..5 {
+            fleet.day(number).await?;
+        }
+        let mut collector = fleet.shipper.collector(RETENTION);
+        assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
+        let (remote, next) = (&fleet.remote, Term(u32::try_from(fleet.shipper.term()).unwrap() + 1));
+        let (store, time, machine) = (remote.store(), remote.now(), "another".to_owned());
+        let claim = TermClaim { store, term: next, nonce: remote.nonce(), time, machine, key: None };
+        create(remote, ObjectName::Term(next), Object::Claim(claim)).await?;
+        for hours in [6, 7, 11] {
+            assert_eq!(fleet.collect(&mut collector, hours * HOUR).await?, CollectStep::Over);
+        }
+        assert_eq!(fleet.collect(&mut collector, 12 * HOUR).await?, CollectStep::Blocked);
+        let (location, bases) = (fleet.location(), fleet.bases().await?);
+        fleet.restart(&location).await?;
+        let mut collector = fleet.shipper.collector(RETENTION);
+        fleet.collect_all(&mut collector, Duration::ZERO).await?;
+        fleet.collect_all(&mut collector, 6 * HOUR).await?;
+        assert!(fleet.bases().await?.len() < bases.len());
+        fleet.shipper.release().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_floors_of_many_collections_are_found_with_few_requests() {
+    block_on(async {
+        let (fleet, store) = Fleet::begin().await?;
+        let (all, few) = (fleet.copier(&fleet.world.door()).await?, fleet.world.door().counting());
+        let few = fleet.copier(&few).await?;
+        let slot = |index: u64| Some(ReplicaSlot { term: Term(1), index });
+        let floor = |number: u32, floor| GcFloor {
+            store: all.remote.store(),
+            number,
+            nonce: all.remote.nonce(),
+            time: all.remote.now(),
+            floor,
+        };
+        for number in 0..300 {
+            let announced = floor(number, slot(u64::from(number) + 1000));
+            create(&all.remote, ObjectName::GcList(number), Object::GcList(announced)).await?;
+            // Those of a night were held, and some decided nothing.
+            let decided = match number {
+                290..297 => slot(7),
+                297..299 => None,
+                299 => break,
+                _ => slot(u64::from(number) + 1000),
+            };
+            create(&all.remote, ObjectName::GcGo(number), Object::GcGo(floor(number, decided))).await?;
+        }
+        fleet.world.count(None);
+        let found = floors(&*few.remote).await?;
+        assert_eq!((found.next, found.decided, found.undecided), (300, slot(1289), vec![(299, slot(1299).unwrap())]));
+        let of_list = 1;
+        assert_eq!(fleet.world.requests(), of_list + 2 * 11 + 1);
+        drop(store);
         Ok::<_, crate::error::Error>(())
     })
     .unwrap();

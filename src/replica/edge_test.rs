@@ -48,7 +48,7 @@ async fn edge(is_before: bool) -> Result<()> {
     let mut deleted = 0;
     loop {
         match writer.collect(&mut collector, HOUR).await?.unwrap() {
-            CollectStep::Nothing | CollectStep::Over => break,
+            CollectStep::Nothing | CollectStep::Over | CollectStep::Blocked => break,
             CollectStep::Deleted(count) => deleted += count,
             CollectStep::Announced | CollectStep::Decided => {}
         }

@@ -1,13 +1,14 @@
 //! A replica in its bucket, with the keys of its terms: what the protocol of terms works on outside of tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::bucket::{Bucket, Creation};
+use super::bucket::{Bucket, Creation, ListPage};
 use super::cipher::{self, Identities, Recipients, TermKey};
 use super::location::Location;
 use super::objects::kinds::{StoreHead, TermClaim};
@@ -21,6 +22,8 @@ use crate::error::{Error, Result};
 /// The first pause between two tries of a step; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// So many objects are deleted side by side: a writer makes dozens in the time of one request.
+const DELETED_AT_ONCE: usize = 16;
 /// Between two looks at a slot, or at a clock.
 const REST: Duration = Duration::from_millis(200);
 
@@ -37,6 +40,8 @@ pub(crate) struct OpenReplica {
     keys: Mutex<BTreeMap<Term, TermKey>>,
     /// The key with which this process writes.
     own: Mutex<Option<(Term, TermKey)>>,
+    /// The holds that this process has placed, and not taken away.
+    holds: Mutex<BTreeSet<ObjectName>>,
     /// The file that this process writes, if it has it for itself and that can be told from every other.
     file: OnceLock<String>,
 }
@@ -83,8 +88,8 @@ impl OpenReplica {
         };
         let recipients = head.recipients.as_deref().map(Recipients::parse).transpose()?;
         let description = description.hash;
-        let (keys, own) = (Mutex::default(), Mutex::default());
-        Ok(Self { bucket, head, recipients, identities, clock, description, keys, own, file: OnceLock::new() })
+        let (keys, own, holds) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { bucket, head, recipients, identities, clock, description, keys, own, holds, file: OnceLock::new() })
     }
 
     /// This process writes the file of that id, and has it for itself.
@@ -109,6 +114,21 @@ impl OpenReplica {
         self.keys.lock().insert(term, key);
     }
 
+    /// This process places that hold, or has taken it away.
+    pub(super) fn note_hold(&self, hold: ObjectName, is_placed: bool) {
+        let mut holds = self.holds.lock();
+        if is_placed {
+            holds.insert(hold)
+        } else {
+            holds.remove(&hold)
+        };
+    }
+
+    /// The holds that this process has placed, and not taken away.
+    pub(super) fn holds(&self) -> Vec<ObjectName> {
+        self.holds.lock().iter().copied().collect()
+    }
+
     /// The bucket.
     pub(crate) fn bucket(&self) -> &Bucket {
         &self.bucket
@@ -120,8 +140,7 @@ impl OpenReplica {
     ///
     /// The errors of the bucket.
     pub(crate) async fn is_listed_behind(&self, slot: ReplicaSlot) -> Result<bool> {
-        let names = self.bucket.list(Folder::Log(slot.term), Some(&ObjectName::Log(slot))).await?;
-        Ok(!names.is_empty())
+        self.bucket.has_any(Folder::Log(slot.term), ObjectName::Log(slot)).await
     }
 
     /// Whether only holders of a key read it.
@@ -170,6 +189,11 @@ fn body_of(object: &Object) -> Option<(Term, u64)> {
 impl Deletes for OpenReplica {
     async fn delete(&self, name: ObjectName) -> Result<()> {
         self.bucket.delete(&name).await
+    }
+
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<()> {
+        let deletions = names.iter().map(|name| self.bucket.delete(name));
+        stream::iter(deletions).buffer_unordered(DELETED_AT_ONCE).try_collect().await
     }
 }
 
@@ -235,8 +259,13 @@ impl Remote for OpenReplica {
         self.bucket.list(folder, None).await
     }
 
-    async fn list_from(&self, folder: Folder, from: ObjectName) -> Result<Vec<ObjectName>> {
-        self.bucket.list(folder, Some(&from)).await
+    async fn list_page(
+        &self,
+        folder: Folder,
+        after: Option<ObjectName>,
+        before: Option<ObjectName>,
+    ) -> Result<ListPage> {
+        self.bucket.page(folder, after, before).await
     }
 
     async fn body(&self, object: &StoredObject) -> Result<Vec<u8>> {

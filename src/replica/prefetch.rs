@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::bucket::Creation;
+use super::bucket::{Creation, ListPage};
 use super::objects::kinds::TermClaim;
 use super::objects::layout::{Nonce, StoreId};
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
@@ -124,6 +124,15 @@ impl<R: Remote> Remote for Prefetch<'_, R> {
 
     async fn list(&self, folder: Folder) -> Result<Vec<ObjectName>> {
         self.remote.list(folder).await
+    }
+
+    async fn list_page(
+        &self,
+        folder: Folder,
+        after: Option<ObjectName>,
+        before: Option<ObjectName>,
+    ) -> Result<ListPage> {
+        self.remote.list_page(folder, after, before).await
     }
 
     async fn body(&self, object: &StoredObject) -> Result<Vec<u8>> {

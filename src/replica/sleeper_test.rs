@@ -56,7 +56,7 @@ async fn night(lands_before: Option<u64>) -> Result<(u64, bool)> {
     let mut deleted = 0;
     loop {
         match second.collect(&mut collector, YEAR).await?.unwrap() {
-            CollectStep::Nothing | CollectStep::Over => break,
+            CollectStep::Nothing | CollectStep::Over | CollectStep::Blocked => break,
             CollectStep::Deleted(count) => deleted += count,
             CollectStep::Announced | CollectStep::Decided => {}
         }

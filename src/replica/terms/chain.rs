@@ -21,11 +21,12 @@ pub(crate) struct OpenedTerm {
 /// The floors of collection: objects before them may be gone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Floors {
-    /// The highest floor that a collection announced.
+    /// The highest floor that a collection announced, of those that did not decide a lower one, or nothing.
     pub(crate) announced: Option<ReplicaSlot>,
     /// The highest floor that a collection decided.
     pub(crate) decided: Option<ReplicaSlot>,
-    /// Collections that were announced and not decided, with their floors. A restore keeps away from them too.
+    /// Collections that were announced and not decided, with their floors. A restore keeps away from them too. By L9 it
+    /// is the newest one at most.
     pub(crate) undecided: Vec<(u32, ReplicaSlot)>,
     /// The number of the next collection.
     pub(crate) next: u32,
@@ -166,21 +167,40 @@ pub(crate) fn is_on(path: &[OpenedTerm], base: &BaseManifest) -> bool {
     is_in && later.into_iter().all(|later| base.sequence <= later.open.sequence)
 }
 
-/// How far old objects were collected. Collections have numbers without gaps and are never deleted, so gets prove the
-/// last.
+/// How far old objects were collected. Collections have numbers without gaps and are never deleted: a list shows about
+/// the newest, and gets prove which it is. L9: each of them announces a floor above all that were decided before, so
+/// none is read that cannot have decided a higher one than those behind it.
 ///
 /// # Errors
 ///
 /// The errors of the replica; `Damaged`.
 pub(crate) async fn floors(remote: &impl Remote) -> Result<Floors> {
-    let mut floors = Floors::default();
+    let listed = remote.list(Folder::Gc).await?.into_iter().filter_map(|name| match name {
+        ObjectName::GcList(number) | ObjectName::GcGo(number) => Some(number),
+        _ => None,
+    });
+    let (newest, mut lists) = (listed.max(), Vec::new());
+    let mut floors = Floors { next: newest.unwrap_or(0), ..Floors::default() };
     while let Some(list) = floor(remote, ObjectName::GcList(floors.next)).await? {
-        floors.announced = floors.announced.max(list.floor);
-        match floor(remote, ObjectName::GcGo(floors.next)).await? {
-            Some(go) => floors.decided = floors.decided.max(go.floor),
-            None => floors.undecided.extend(list.floor.map(|floor| (floors.next, floor))),
-        }
+        lists.push(list);
         floors.next = floors.next.saturating_add(1);
+    }
+    for number in (0..floors.next.max(newest.map_or(0, |newest| newest.saturating_add(1)))).rev() {
+        let name = ObjectName::GcList(number);
+        let list = match lists.pop() {
+            Some(list) => Some(list),
+            None => floor(remote, name).await?,
+        };
+        let missing = || Error::damaged(format!("an object of the replica is missing: object={name}"));
+        let announced = list.ok_or_else(missing)?.floor;
+        floors.announced = floors.announced.max(announced);
+        match floor(remote, ObjectName::GcGo(number)).await? {
+            Some(go) => floors.decided = floors.decided.max(go.floor),
+            None => floors.undecided.extend(announced.map(|floor| (number, floor))),
+        }
+        if floors.decided >= announced || broken!(OlderDecisionsAreNotRead) {
+            break;
+        }
     }
     Ok(floors)
 }

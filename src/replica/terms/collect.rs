@@ -9,27 +9,29 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::chain::{self, OpenedTerm};
+use super::chain;
 use super::remote::{Deletes, Remote};
 use super::settle::{Settled, settle};
 use crate::clock::{as_stored, before};
 use crate::error::Result;
 use crate::replica::bases::bases;
+use crate::replica::bucket::ListPage;
 use crate::replica::objects::kinds::{BaseManifest, GcFloor};
 use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
 
-/// So many objects are deleted in one step.
-const DELETED_AT_ONCE: usize = 20;
+/// So many objects are deleted in one step, beside which nothing is shipped for a moment.
+const DELETED_AT_ONCE: usize = 100;
 
 /// The rules of a collection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
     /// Every moment of this time can be restored.
     pub(crate) window: Duration,
-    /// The time between the two looks.
+    /// The time between the two looks. A claim that nobody has opened for so long was given up.
     pub(crate) grace: Duration,
-    /// A hold that is there for so long was left behind by a process that died.
+    /// A hold that is there for so long was left behind by a process that died. One that tells that it is twice as old
+    /// was, if it is there for the time between two looks: a collector may not live for longer.
     pub(crate) hold_age: Duration,
 }
 
@@ -53,9 +55,21 @@ enum Phase {
         floor: ReplicaSlot,
         at: Duration,
     },
-    Deleting(Vec<ObjectName>),
-    /// A later term was claimed. Its process collects.
-    Over,
+    Deleting(OldObjects),
+    /// A later term was claimed, or collects. Its process collects from now on.
+    Over {
+        since: Duration,
+    },
+}
+
+/// Objects before a decided floor.
+#[derive(Debug)]
+struct OldObjects {
+    floor: ReplicaSlot,
+    /// The last one goes first.
+    names: Vec<ObjectName>,
+    /// There may be more in the log behind this one; none once the bases are among the names too.
+    next: Option<ObjectName>,
 }
 
 /// The result of one step.
@@ -68,6 +82,8 @@ pub(crate) enum CollectStep {
     Deleted(usize),
     /// Another process writes, and collects.
     Over,
+    /// A later term was claimed long ago, and nobody has opened it: only a new term of this process can collect.
+    Blocked,
 }
 
 impl Collector {
@@ -83,7 +99,10 @@ impl Collector {
     /// The errors of the replica. Then the next step goes on.
     pub(crate) async fn step(&mut self, remote: &impl Deletes, waited: Duration) -> Result<CollectStep> {
         match &mut self.phase {
-            Phase::Over => Ok(CollectStep::Over),
+            Phase::Over { since } => {
+                let since = *since;
+                self.look_at_claim(remote, waited.saturating_sub(since)).await
+            }
             Phase::Idle => self.announce(remote, waited).await,
             Phase::Announced { number, floor, at } => {
                 let (number, floor) = (*number, *floor);
@@ -93,43 +112,59 @@ impl Collector {
                 }
                 self.decide(remote, number, floor, waited).await
             }
-            Phase::Deleting(names) => {
-                let mut deleted = 0;
-                while let Some(name) = names.last().filter(|_| deleted < DELETED_AT_ONCE) {
-                    remote.delete(*name).await?;
-                    names.pop();
-                    deleted += 1;
-                }
-                if names.is_empty() {
-                    self.phase = Phase::Idle;
+            Phase::Deleting(old) => {
+                let deleted = old.delete_some(remote).await?;
+                if old.names.is_empty() {
+                    let (floor, next) = (old.floor, old.next);
+                    // After a failure all of it is looked for again.
+                    (self.phase, self.is_swept) = (Phase::Idle, next.is_none());
+                    if next.is_some() {
+                        self.sweep(remote, floor, next).await?;
+                    }
                 }
                 Ok(CollectStep::Deleted(deleted))
             }
         }
     }
 
+    /// Whether the claim that ended the collection was given up: a process that went on would have ended this one.
+    async fn look_at_claim(&mut self, remote: &impl Remote, over: Duration) -> Result<CollectStep> {
+        if over < self.retention.grace {
+            return Ok(CollectStep::Over);
+        }
+        let next = self.term.next()?;
+        let is_claimed = remote.get(ObjectName::Term(next)).await?.is_some();
+        let is_given_up = is_claimed && chain::opening(remote, next).await?.is_none();
+        Ok(if is_given_up { CollectStep::Blocked } else { CollectStep::Over })
+    }
+
     /// The first look: what is old enough.
     async fn announce(&mut self, remote: &impl Deletes, waited: Duration) -> Result<CollectStep> {
-        let known = chain::floors(remote).await?;
+        let mut known = chain::floors(remote).await?;
         // L9: the collector of a later term was here, so this process is overtaken. It does not know where its own log
         // ends, and would take the seal for a batch.
         if known.announced.is_some_and(|floor| floor.term > self.term) && !broken!(OvertakenCollectorsGoOn) {
-            self.phase = Phase::Over;
+            self.phase = Phase::Over { since: waited };
             return Ok(CollectStep::Over);
         }
         for (number, _) in &known.undecided {
             // A collector that was overtaken after it announced may not decide any more.
             let name = ObjectName::GcGo(*number);
             let void = remote.prepare(name, Object::GcGo(floor_object(remote, *number, None)), b"")?;
-            settle(remote, &void).await?;
+            if let Settled::Other(other) = settle(remote, &void).await?
+                && let Object::GcGo(go) = other.object
+                && !broken!(LateDecisionsAreForgotten)
+            {
+                // It did so just before. L9: the next floor is above that of this one.
+                known.decided = known.decided.max(go.floor);
+            }
         }
-        let path = chain::path(remote, self.term, Term(1)).await?;
         if let Some(floor) = known.decided.filter(|_| !self.is_swept)
-            && self.sweep(remote, &path, floor).await?
+            && self.sweep(remote, floor, None).await?
         {
             return Ok(CollectStep::Decided);
         }
-        let floor = self.old_base(remote, &path).await?.map(|base| base.base.slot);
+        let floor = self.old_base(remote).await?.map(|base| base.base.slot);
         let Some(floor) = floor.filter(|floor| Some(*floor) > known.decided) else { return Ok(CollectStep::Nothing) };
         let list = GcFloor { floor: Some(floor), ..floor_object(remote, known.next, None) };
         let list = remote.prepare(ObjectName::GcList(known.next), Object::GcList(list), b"")?;
@@ -138,20 +173,24 @@ impl Collector {
             return Ok(CollectStep::Nothing);
         }
         self.phase = Phase::Announced { number: known.next, floor, at: waited };
+        // So each of them is seen for the whole time until the second look.
+        self.look_at_holds(remote, waited).await?;
         Ok(CollectStep::Announced)
     }
 
     /// The newest base that was made before the window; never the newest of all.
-    async fn old_base(&self, remote: &impl Remote, path: &[OpenedTerm]) -> Result<Option<BaseManifest>> {
-        let mut newest = None;
+    async fn old_base(&self, remote: &impl Remote) -> Result<Option<BaseManifest>> {
+        let (names, mut newest) = (bases(remote).await?, None);
+        let down = names.last().map_or(self.term, |oldest| oldest.slot.term);
+        let path = chain::path(remote, self.term, down).await?;
         // A manifest is written behind its parts, which go only with it.
-        for name in bases(remote).await? {
+        for name in names {
             let Some(Object::Manifest(base)) =
                 remote.get(ObjectName::Manifest(name)).await?.map(|stored| stored.object)
             else {
                 continue;
             };
-            if !chain::is_on(path, &base) {
+            if !chain::is_on(&path, &base) {
                 continue;
             }
             // A clock that is ahead now has no say: the newest base tells how late it is at least.
@@ -172,23 +211,28 @@ impl Collector {
         &mut self,
         remote: &impl Deletes,
         number: u32,
-        floor: ReplicaSlot,
+        announced: ReplicaSlot,
         waited: Duration,
     ) -> Result<CollectStep> {
         let is_overtaken = remote.get(ObjectName::Term(self.term.next()?)).await?.is_some();
         if is_overtaken && !broken!(ClaimsDoNotStopCollection) {
-            self.phase = Phase::Over;
+            let (term, later) = (self.term, self.term.next()?);
+            tracing::warn!(%term, %later, "a later term was claimed, so this process collects no old objects any more");
+            self.phase = Phase::Over { since: waited };
             return Ok(CollectStep::Over);
         }
+        // The clock may have been ahead when the floor was announced, and be right by now.
+        let old = self.old_base(remote).await?.map(|base| base.base.slot);
         let held = if broken!(NoSecondLook) { None } else { self.look_at_holds(remote, waited).await? };
-        let floor = held.map_or(floor, |held| held.min(floor));
-        let go = GcFloor { floor: Some(floor), ..floor_object(remote, number, None) };
+        let floor = held.map_or(announced, |held| held.min(announced));
+        let floor = (old >= Some(announced)).then_some(floor);
+        let go = floor_object(remote, number, floor);
         let go = remote.prepare(ObjectName::GcGo(number), Object::GcGo(go), b"")?;
-        if let Settled::Other(_) = settle(remote, &go).await? {
-            self.phase = Phase::Idle;
+        let settled = settle(remote, &go).await?;
+        self.phase = Phase::Idle;
+        if floor.is_none() || matches!(settled, Settled::Other(_)) {
             return Ok(CollectStep::Nothing);
         }
-        self.phase = Phase::Idle;
         self.is_swept = false;
         Ok(CollectStep::Decided)
     }
@@ -197,12 +241,16 @@ impl Collector {
     /// left.
     async fn look_at_holds(&mut self, remote: &impl Deletes, waited: Duration) -> Result<Option<ReplicaSlot>> {
         let mut seen = BTreeMap::new();
+        let Retention { grace, hold_age, .. } = self.retention;
+        let long_ago = before(remote.now(), hold_age.saturating_mul(2));
         let mut lowest = None;
         for name in remote.list(Folder::Holds).await? {
             let ObjectName::Hold(id) = name else { continue };
             let Some(Object::Hold(hold)) = remote.get(name).await?.map(|stored| stored.object) else { continue };
             let since = self.holds.get(&id).copied().unwrap_or(waited);
-            if waited.saturating_sub(since) >= self.retention.hold_age {
+            let here = waited.saturating_sub(since);
+            if here >= hold_age || here >= grace && hold.time <= long_ago {
+                tracing::warn!(machine = hold.machine, "a hold of the replica was left behind, and is removed");
                 remote.delete(name).await?;
                 continue;
             }
@@ -213,29 +261,82 @@ impl Collector {
         Ok(lowest)
     }
 
-    /// Finds the objects before a decided floor. Says whether there are any.
-    async fn sweep(&mut self, remote: &impl Remote, path: &[OpenedTerm], floor: ReplicaSlot) -> Result<bool> {
-        let mut names = remote.list(Folder::Bases).await?;
-        names.retain(|name| base_of(name).is_some_and(|base| base.slot < floor));
-        for step in path.iter().filter(|step| step.term <= floor.term) {
-            // The seal of a term and its opening stay for ever: a process may sleep for any time.
-            let next = path.iter().find_map(|next| next.open.parent.filter(|parent| parent.term == step.term));
-            let end = next.map_or(u64::MAX, |seal| seal.index);
-            let end = if broken!(SealsAreDeleted) { end.saturating_add(1) } else { end };
-            let of_log = remote.list(Folder::Log(step.term)).await?.into_iter().filter(|name| match name {
-                ObjectName::Log(slot) => *slot < floor && slot.index >= 1 && slot.index < end,
-                _ => false,
-            });
-            names.extend(of_log);
+    /// Finds objects before a decided floor, from behind that one of the log on. Says whether there are any.
+    async fn sweep(&mut self, remote: &impl Remote, floor: ReplicaSlot, mut after: Option<ObjectName>) -> Result<bool> {
+        let mut names = Vec::new();
+        let next = loop {
+            let page = remote.list_page(Folder::Logs, after, Some(ObjectName::Log(floor))).await?;
+            names.extend(self.old_log(remote, &page, after, floor).await?);
+            if !names.is_empty() || page.next.is_none() {
+                break page.next;
+            }
+            after = page.next;
+        };
+        if next.is_none() {
+            let is_old = |name: &ObjectName| base_of(name).is_some_and(|base| base.slot < floor);
+            names.extend(remote.list(Folder::Bases).await?.into_iter().filter(is_old));
         }
-        self.is_swept = true;
         // The last one goes first: of each base the manifest before the parts, so that nobody begins with the rest.
         names.sort_unstable_by(|one, other| other.cmp(one));
+        self.is_swept = true;
         let is_any = !names.is_empty();
         if is_any {
-            self.phase = Phase::Deleting(names);
+            self.phase = Phase::Deleting(OldObjects { floor, names, next });
         }
         Ok(is_any)
+    }
+
+    /// The objects of the log on a page that may go. The seal of a term and its opening stay for ever: a process may
+    /// sleep for any time.
+    async fn old_log(
+        &self,
+        remote: &impl Remote,
+        page: &ListPage,
+        after: Option<ObjectName>,
+        floor: ReplicaSlot,
+    ) -> Result<Vec<ObjectName>> {
+        let slots = || page.names.iter().filter_map(slot_of).filter(|slot| slot.index >= 1);
+        // A single object is mostly the seal, and not worth asking for. At the ends of a page others may be beside it.
+        let ends = [after, page.next].map(|name| name.as_ref().and_then(slot_of).map(|slot| slot.term));
+        let is_worth = |slot: &ReplicaSlot, before: Option<ReplicaSlot>| {
+            slot.term == floor.term || ends.contains(&Some(slot.term)) || before.is_some_and(|it| it.term == slot.term)
+        };
+        let before = std::iter::once(None).chain(slots().map(Some));
+        let Some(first) = slots().zip(before).find(|(slot, before)| is_worth(slot, *before)) else {
+            return Ok(Vec::new());
+        };
+        let path = chain::path(remote, self.term, first.0.term).await?;
+        let mut old = Vec::new();
+        for slot in slots() {
+            let is_known = path.iter().any(|step| step.term == slot.term);
+            let next = path.iter().find_map(|next| next.open.parent.filter(|parent| parent.term == slot.term));
+            let end = next.map_or(u64::MAX, |seal| seal.index);
+            let end = if broken!(SealsAreDeleted) { end.saturating_add(1) } else { end };
+            old.extend((is_known && slot.index < end).then_some(ObjectName::Log(slot)));
+        }
+        Ok(old)
+    }
+}
+
+impl OldObjects {
+    /// Deletes the next ones. Says how many.
+    async fn delete_some(&mut self, remote: &impl Deletes) -> Result<usize> {
+        let from = self.names.len().saturating_sub(DELETED_AT_ONCE);
+        let some = self.names.get(from..).unwrap_or_default();
+        let of_log = some.iter().rev().take_while(|name| slot_of(name).is_some()).count();
+        // Those of a base go one after another, and behind all of the log.
+        let count = if of_log > 0 { of_log } else { some.len() };
+        let some: Vec<_> = some.iter().rev().take(count).copied().collect();
+        if of_log > 0 {
+            remote.delete_all(&some).await?;
+            self.names.truncate(self.names.len() - count);
+        } else {
+            for name in some {
+                remote.delete(name).await?;
+                self.names.pop();
+            }
+        }
+        Ok(count)
     }
 }
 
@@ -246,6 +347,13 @@ fn floor_object(remote: &impl Remote, number: u32, floor: Option<ReplicaSlot>) -
 fn base_of(name: &ObjectName) -> Option<BaseName> {
     match name {
         ObjectName::Manifest(base) | ObjectName::Part(base, _) => Some(*base),
+        _ => None,
+    }
+}
+
+fn slot_of(name: &ObjectName) -> Option<ReplicaSlot> {
+    match name {
+        ObjectName::Log(slot) => Some(*slot),
         _ => None,
     }
 }

@@ -678,7 +678,10 @@ async fn keep(remote: SimRemote, local: SimLocal, is_open: Rc<Cell<bool>>, term:
                 make_base(&remote, &at, &state).await?;
             }
             let waited = Duration::from_micros(remote.world.borrow().now);
-            while !matches!(collector.step(&remote, waited).await?, CollectStep::Nothing | CollectStep::Over) {}
+            while !matches!(
+                collector.step(&remote, waited).await?,
+                CollectStep::Nothing | CollectStep::Over | CollectStep::Blocked
+            ) {}
             Ok::<(), Error>(())
         };
         if let Err(error) = done.await {

@@ -6,8 +6,8 @@
 //! * `remote`: the two sides of the protocol as it sees them; `settle`: one object under one name
 //! * `chain`: the terms that there are; `open`: opens one; `lease`: waits for the writer before it; `write`: writes the
 //!   log of a term
-//! * `walk`: moves a state along the log; `follow`: the same, object by object; `collect`: deletes what is
-//!   old; `hold`: keeps it from that for a restore
+//! * `end`: the end of a log; `walk`: moves a state along the log; `follow`: the same, object by object; `collect`:
+//!   deletes what is old; `hold`: keeps it from that for a restore
 //! * `rules`: rules that a test breaks on purpose
 
 #[macro_use]
@@ -15,6 +15,7 @@ mod rules;
 
 pub(crate) mod chain;
 pub(crate) mod collect;
+pub(crate) mod end;
 pub(crate) mod follow;
 pub(crate) mod hold;
 pub(crate) mod lease;

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use super::chain::{self, OpenedTerm, Opening};
+use super::end::near_end;
 use super::lease::{Lease, SealedEnd, Silence, is_of_this_file, outwait};
 use super::remote::{Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
 use super::walk::{Walked, walk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::replica::objects::kinds::{LogOpen, LogSeal, TermClaim};
-use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
+use crate::replica::objects::name::{ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::{Object, StoredObject};
 
 /// Tries to bring a state to the end of the log, each with a base anew.
@@ -70,6 +71,10 @@ pub(crate) async fn open_term(
     beginning: impl Into<Beginning>,
 ) -> Result<OpenedAs> {
     let beginning = beginning.into();
+    // The process that writes collects nothing behind a claim, so none is made for nothing.
+    if let Some(refused) = refused_before(remote, local, &beginning).await? {
+        return Ok(refused);
+    }
     let from = beginning.from;
     let (newest, me) = claim(remote).await?;
     // After the claim: from now on no collection decides without having seen it.
@@ -80,17 +85,9 @@ pub(crate) async fn open_term(
         Down::Parent(parent) => parent,
     };
     let term = parent.term;
-    if beginning.if_silent && beginning.silence.is_none_or(|silence| silence.slot.term != term) {
-        return Ok(OpenedAs::Overtaken);
-    }
     // Before the seal, which would end a process that writes for nothing.
-    let is_barred = match from {
-        BegunFrom::Restore => !is_on_chain(remote, local, term).await?,
-        BegunFrom::Log => !broken!(EarlierFilesGoOn) && has_moved_away(remote, local, term).await?,
-        BegunFrom::Promotion => false,
-    };
-    if is_barred {
-        return Ok(OpenedAs::Apart);
+    if let Some(refused) = refused(remote, local, &beginning, term).await? {
+        return Ok(refused);
     }
     let Some(end) = seal_parent(remote, local, term, me, floor).await? else { return Ok(OpenedAs::Overtaken) };
     let fits = match from {
@@ -120,6 +117,34 @@ pub(crate) async fn open_term(
         lease_ms: lease.map(Lease::millis),
     };
     opened(remote, local, open, at).await
+}
+
+/// The refusal of a beginning, as far as it can be known before the claim. An object that cannot be read is an error
+/// here too: each new try would claim another term.
+async fn refused_before(remote: &impl Remote, local: &impl Local, beginning: &Beginning) -> Result<Option<OpenedAs>> {
+    chain::floors(remote).await?;
+    match chain::newest_open(remote).await? {
+        Some(newest) => refused(remote, local, beginning, newest.term).await,
+        None => Ok(None),
+    }
+}
+
+/// Why a term must not be begun behind that one.
+async fn refused(
+    remote: &impl Remote,
+    local: &impl Local,
+    beginning: &Beginning,
+    term: Term,
+) -> Result<Option<OpenedAs>> {
+    if beginning.if_silent && beginning.silence.is_none_or(|silence| silence.slot.term != term) {
+        return Ok(Some(OpenedAs::Overtaken));
+    }
+    let is_barred = match beginning.from {
+        BegunFrom::Restore => !is_on_chain(remote, local, term).await?,
+        BegunFrom::Log => !broken!(EarlierFilesGoOn) && has_moved_away(remote, local, term).await?,
+        BegunFrom::Promotion => false,
+    };
+    Ok(is_barred.then_some(OpenedAs::Apart))
 }
 
 /// The first term of a replica. A base of the state follows it.
@@ -235,24 +260,18 @@ async fn seal_parent(
     me: Term,
     floor: Option<ReplicaSlot>,
 ) -> Result<Option<SealedEnd>> {
-    let index = |name: &ObjectName| match name {
-        ObjectName::Log(slot) => slot.index,
-        _ => 0,
-    };
     let of_term = |slot: &ReplicaSlot| slot.term == term;
     let own = local.position().map(|at| at.slot).filter(of_term);
-    let known =
-        [own, floor.filter(of_term), Some(ReplicaSlot::first(term))].into_iter().flatten().map(|slot| slot.index);
-    let known = known.max().unwrap_or(1);
+    let known = [own, floor.filter(of_term)].into_iter().flatten().max();
     // The log of a term may have millions of objects.
-    let names = remote.list_from(Folder::Log(term), ObjectName::Log(ReplicaSlot { term, index: known - 1 })).await?;
-    let mut at = ReplicaSlot { term, index: names.iter().map(index).max().unwrap_or(known).max(known) };
+    let near = near_end(remote, known.unwrap_or(ReplicaSlot::first(term))).await?;
+    let mut at = near.slot;
     loop {
         let name = ObjectName::Log(at);
         let stored = match remote.get(name).await? {
             Some(stored) => stored,
             // It was listed, and collected since: a batch.
-            None if names.binary_search(&name).is_ok() => {
+            None if near.is_listed && near.slot == at => {
                 at = at.next()?;
                 continue;
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::error::{Error, Result};
-use crate::replica::bucket::Creation;
+use crate::replica::bucket::{Creation, ListPage};
 use crate::replica::objects::commits::ShippedCommit;
 use crate::replica::objects::kinds::TermClaim;
 use crate::replica::objects::layout::{Nonce, ObjectHash, StoreId};
@@ -38,10 +38,13 @@ pub(crate) trait Remote {
     async fn get(&self, name: ObjectName) -> Result<Option<StoredObject>>;
     /// Names in a folder, in order. One that is missing may be there.
     async fn list(&self, folder: Folder) -> Result<Vec<ObjectName>>;
-    /// The same from behind a name on, since a folder may have very many.
-    async fn list_from(&self, folder: Folder, from: ObjectName) -> Result<Vec<ObjectName>> {
-        Ok(self.list(folder).await?.into_iter().filter(|name| *name > from).collect())
-    }
+    /// The first ones from behind a name on and before another, in order, since a folder may have very many.
+    async fn list_page(
+        &self,
+        folder: Folder,
+        after: Option<ObjectName>,
+        before: Option<ObjectName>,
+    ) -> Result<ListPage>;
     /// The body of an object, decrypted.
     async fn body(&self, object: &StoredObject) -> Result<Vec<u8>>;
     /// Waits before another try, longer with each.
@@ -59,6 +62,13 @@ pub(crate) trait Remote {
 pub(crate) trait Deletes: Remote {
     /// Deletes an object, if it is there.
     async fn delete(&self, name: ObjectName) -> Result<()>;
+    /// Deletes objects in any order.
+    async fn delete_all(&self, names: &[ObjectName]) -> Result<()> {
+        for name in names {
+            self.delete(*name).await?;
+        }
+        Ok(())
+    }
 }
 
 /// The place up to which the replica has a state.

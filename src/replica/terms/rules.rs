@@ -42,6 +42,10 @@ pub(crate) enum Rule {
     ClaimsDoNotStopCollection,
     /// A collector goes on although one of a later term has announced a floor.
     OvertakenCollectorsGoOn,
+    /// A collector that begins does not look at what another one decides just then.
+    LateDecisionsAreForgotten,
+    /// The newest decision counts alone, also if a hold has lowered it.
+    OlderDecisionsAreNotRead,
     /// A base is as old as its last commit, and not as its making.
     AgeOfABaseIsItsLastCommit,
     /// A restore puts its hold and does not look at collections after that.

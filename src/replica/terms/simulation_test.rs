@@ -4,7 +4,7 @@
 //!
 //! A schedule follows from its seed. `HIVEKEEP_TEST_SEED` and `HIVEKEEP_TEST_SCALE` try others and more.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,12 +14,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::chain::floors;
 use super::machine_test::{Disk, Machine};
 use super::remote::{Deletes, Remote};
 use super::rules::{Rule, break_rule};
 use super::truth_test::{SimCommit, Truth, commits_in, deleted, digest, hash_of};
 use crate::error::{Error, ErrorKind, Result};
-use crate::replica::bucket::Creation;
+use crate::replica::bucket::{Creation, ListPage};
 use crate::replica::objects::kinds::{BaseManifest, BasePart, LogOpen, LogSeal, TermClaim};
 use crate::replica::objects::layout::{Nonce, StoreId};
 use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
@@ -29,9 +30,12 @@ use crate::replica::objects::parts::{self, PartEntry};
 /// How long a list of holds may lag, and the time from the first look of a collection to the second.
 const LAG: u64 = 12;
 pub(super) const GRACE: u64 = 16;
+/// So many names are listed at once.
+const PAGE: usize = 3;
 pub(super) const STORE: StoreId = StoreId(1);
 
 /// A generator of numbers (SplitMix64).
+#[derive(Clone)]
 pub(super) struct Random(u64);
 
 impl Random {
@@ -263,7 +267,10 @@ impl World {
         let once = (folder != Folder::Holds && self.random.part() < 0.3).then(|| self.random.below(self.now));
         let of_folder = |name: &ObjectName| match (folder, *name) {
             (Folder::Terms, ObjectName::Term(_)) | (Folder::Holds, ObjectName::Hold(_)) => true,
-            (Folder::Bases, ObjectName::Manifest(_) | ObjectName::Part(..)) => true,
+            (Folder::Bases, ObjectName::Manifest(_) | ObjectName::Part(..)) | (Folder::Logs, ObjectName::Log(_)) => {
+                true
+            }
+            (Folder::Gc, ObjectName::GcList(_) | ObjectName::GcGo(_)) => true,
             (Folder::Log(term), ObjectName::Log(slot)) => slot.term == term,
             _ => false,
         };
@@ -429,6 +436,21 @@ impl Remote for SimRemote {
         }
     }
 
+    async fn list_page(
+        &self,
+        folder: Folder,
+        after: Option<ObjectName>,
+        before: Option<ObjectName>,
+    ) -> Result<ListPage> {
+        let is_within =
+            |name: &ObjectName| after.is_none_or(|after| *name > after) && before.is_none_or(|before| *name < before);
+        let mut names: Vec<_> = self.list(folder).await?.into_iter().filter(is_within).collect();
+        let is_cut = names.len() > PAGE;
+        names.truncate(PAGE);
+        let next = names.last().filter(|_| is_cut).copied();
+        Ok(ListPage { names, next })
+    }
+
     async fn body(&self, object: &StoredObject) -> Result<Vec<u8>> {
         self.world.borrow_mut().truth.within(object.hash, "read");
         Ok(object.body.to_vec())
@@ -486,10 +508,32 @@ fn run(seed: u64) -> (u64, BTreeMap<&'static str, u64>, Option<String>) {
         // A lost commit stays lost, so now and then is enough.
         if world.borrow().now.is_multiple_of(50) {
             machines.iter().for_each(Machine::is_complete);
+            floors_are_those_of_all(&world);
         }
     }
     let mut world = world.borrow_mut();
     (world.now, std::mem::take(&mut world.count), world.truth.violation.take())
+}
+
+/// A reader finds the floors of all collections, whatever its list shows, although it does not read all of them.
+fn floors_are_those_of_all(world: &Rc<RefCell<World>>) {
+    // The schedule does not depend on it.
+    let random = world.borrow().random.clone();
+    let (remote, found) = (SimRemote::new(world, Identity { disk: 0, copy: 0, rate: 1.0 }), Rc::new(Cell::new(None)));
+    let (reader, of_reader) = (remote.clone(), found.clone());
+    let work = Box::pin(async move { of_reader.set(Some(floors(&reader).await)) });
+    let mut thread = Thread { remote, work };
+    while thread.step() {}
+    let mut world = world.borrow_mut();
+    world.random = random;
+    let right = world.truth.floors();
+    let is_right = match found.take() {
+        Some(Ok(found)) => right == (found.next, found.decided, found.undecided),
+        _ => false,
+    };
+    if !is_right {
+        world.truth.wrong(format!("a reader finds other floors than {right:?}"));
+    }
 }
 
 fn step(world: &Rc<RefCell<World>>, machines: &mut [Machine]) {
@@ -631,25 +675,27 @@ fn each_rule_that_is_broken_is_noticed() {
     assert_eq!(missed, [], "nothing notices that these are broken");
 }
 
-/// Each rule with a seed that shows its breach. After a change of the protocol other seeds do;
+/// Each rule with a seed that shows its breach; that overtaken collectors stop has a test of its own, as its breach is
+/// rarer than that. After a change of the protocol other seeds do;
 /// `HIVEKEEP_TEST_TRIES=40000` finds them.
-const BROKEN: [(Rule, u64); 20] = [
+const BROKEN: [(Rule, u64); 21] = [
     (Rule::ExistsIsSuccess, 2),
-    (Rule::OpensBeforeCatchingUp, 5),
-    (Rule::AbsentIsTheEnd, 16185),
+    (Rule::OpensBeforeCatchingUp, 9),
+    (Rule::AbsentIsTheEnd, 19496),
     (Rule::DeadClaimantsAreLeft, 0),
-    (Rule::OldTailsFitBehindARestore, 660),
-    (Rule::OpenNamesTheSlotOnly, 74),
-    (Rule::SealsAreDeleted, 141),
-    (Rule::NoSecondLook, 254),
-    (Rule::ClaimsDoNotStopCollection, 12336),
-    (Rule::OvertakenCollectorsGoOn, 36983),
+    (Rule::OldTailsFitBehindARestore, 1187),
+    (Rule::OpenNamesTheSlotOnly, 401),
+    (Rule::SealsAreDeleted, 1519),
+    (Rule::NoSecondLook, 772),
+    (Rule::ClaimsDoNotStopCollection, 16162),
+    (Rule::LateDecisionsAreForgotten, 8601),
+    (Rule::OlderDecisionsAreNotRead, 3),
     (Rule::AgeOfABaseIsItsLastCommit, 5614),
     (Rule::HoldsDoNotLookBack, 25),
     (Rule::MomentWithoutALaterCommit, 9577),
     (Rule::RestartsGoOnInTheirTerm, 76),
     (Rule::NonceOfTheProcess, 39),
-    (Rule::EarlierFilesGoOn, 10),
+    (Rule::EarlierFilesGoOn, 13),
     (Rule::LeasesAreNotOutwaited, 0),
     (Rule::LateObjectsExtendNoLease, 440),
     (Rule::LeasesBeginLate, 48),

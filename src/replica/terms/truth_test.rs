@@ -78,6 +78,8 @@ pub(super) struct Truth {
     owner: Option<String>,
     /// The base that a restore of each machine reads from.
     pub(super) pins: BTreeMap<usize, ReplicaSlot>,
+    /// The floors that collections have announced, and those that they have decided, once they have.
+    collections: Vec<(ReplicaSlot, Option<Option<ReplicaSlot>>)>,
     pub(super) violation: Option<String>,
 }
 
@@ -96,12 +98,22 @@ impl Truth {
             claimants: BTreeMap::new(),
             owner: None,
             pins: BTreeMap::new(),
+            collections: Vec::new(),
             violation: None,
         }
     }
 
     pub(super) fn wrong(&mut self, why: String) {
         self.violation.get_or_insert(why);
+    }
+
+    /// The number of the next collection, the highest floor that was decided, and those that are announced.
+    pub(super) fn floors(&self) -> (u32, Option<ReplicaSlot>, Vec<(u32, ReplicaSlot)>) {
+        let decided = self.collections.iter().filter_map(|(_, decided)| decided.flatten()).max();
+        let numbered = (0..).zip(&self.collections);
+        let undecided =
+            numbered.filter(|(_, (_, decided))| decided.is_none()).map(|(number, (floor, _))| (number, *floor));
+        (u32::try_from(self.collections.len()).unwrap(), decided, undecided.collect())
     }
 
     fn history(&mut self) -> &mut Vec<SimCommit> {
@@ -140,6 +152,21 @@ impl Truth {
                 self.batches.insert(stored.hash.0);
                 self.history().extend(commits);
                 self.next += 1;
+            }
+            Object::GcList(list) if !is_again => {
+                // L9: every one before has decided, and this one is above all that they did.
+                let (next, decided, undecided) = self.floors();
+                if list.number != next || !undecided.is_empty() || list.floor <= decided {
+                    return self.wrong(format!("a collection below one before it: {list:?} {decided:?} {undecided:?}"));
+                }
+                self.collections.extend(list.floor.map(|floor| (floor, None)));
+            }
+            Object::GcGo(go) if !is_again => {
+                let number = usize::try_from(go.number).unwrap();
+                match self.collections.get_mut(number) {
+                    Some((announced, decided @ None)) if go.floor <= Some(*announced) => *decided = Some(go.floor),
+                    _ => self.wrong(format!("a decision that was not announced: {go:?}")),
+                }
             }
             Object::Seal(seal) => {
                 let is_end = seal.slot == ReplicaSlot { term: self.term, index: self.next };
