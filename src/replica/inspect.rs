@@ -6,6 +6,7 @@
 //! term that goes on cannot be missing without being missed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use jiff::Timestamp;
 
@@ -51,6 +52,17 @@ impl Inspected {
         }
     }
 
+    /// Notes a list that is refused: it would be refused each time.
+    fn find_listed<R>(&mut self, listed: Result<R>) -> Result<Option<R>> {
+        match listed {
+            Err(error) if error.kind() == ErrorKind::Invalid => {
+                self.add(error.to_string());
+                Ok(None)
+            }
+            listed => self.find(listed),
+        }
+    }
+
     fn add(&mut self, finding: String) {
         if !self.is_full() && !self.findings.contains(&finding) {
             self.findings.push(finding);
@@ -88,6 +100,14 @@ pub(super) async fn inspect(remote: &OpenReplica, own: ReplicaPosition, part: u6
     Ok(inspection.found)
 }
 
+/// The slot behind the last object of a term that has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    At(u64),
+    /// That one, or one behind it that a list shows.
+    From(u64),
+}
+
 struct Inspection<'a> {
     remote: &'a OpenReplica,
     part: u64,
@@ -99,16 +119,13 @@ struct Inspection<'a> {
 impl Inspection<'_> {
     /// The bases that are part of the history. Returns the slot of the oldest one.
     async fn bases(&mut self, newest: &OpenedTerm) -> Result<Option<ReplicaSlot>> {
-        let lengths: BTreeMap<_, _> = self
-            .remote
-            .bucket()
-            .lengths(Folder::Bases)
-            .await?
-            .into_iter()
-            .map(|(name, length)| (name.to_string(), length))
-            .collect();
+        let lengths = self.remote.bucket().lengths(Folder::Bases).await;
+        let Some(lengths) = self.found.find_listed(lengths)? else { return Ok(None) };
+        let lengths = lengths.into_iter().map(|(name, length)| (name.to_string(), length)).collect();
+        let kept = kept_bases(self.remote).await;
+        let Some(kept) = self.found.find_listed(kept)? else { return Ok(None) };
         let mut oldest = None;
-        for name in kept_bases(self.remote).await? {
+        for name in kept {
             let base = match Base::read(self.remote, name).await {
                 // Only the holder of a key reads the hashes of its parts.
                 Err(error) if error.kind() == ErrorKind::Invalid => Base::without_parts(self.remote, name).await,
@@ -161,17 +178,12 @@ impl Inspection<'_> {
             let next = number.checked_sub(1).and_then(|next| path.get(next));
             let seal = next.and_then(|next| next.open.parent);
             let first = if step.term == from.term { from.index } else { 0 };
-            let listed = self.remote.bucket().lengths(Folder::Log(step.term)).await?;
-            let lengths: BTreeMap<u64, u64> = listed.into_iter().filter_map(index_of).collect();
             let end = match seal {
-                Some(seal) => seal.index.saturating_add(1),
+                Some(seal) => End::At(seal.index.saturating_add(1)),
                 // Everything before its own place was written, and read back.
-                None => {
-                    let listed = lengths.keys().next_back().map_or(0, |last| last.saturating_add(1));
-                    if own.term == step.term { listed.max(own.index) } else { listed }
-                }
+                None => End::From(if own.term == step.term { own.index } else { 0 }),
             };
-            self.term(step.term, first..end, &lengths).await?;
+            self.term(step.term, first, end).await?;
             if let Some(slot) = seal {
                 self.seal(ObjectName::Log(slot)).await?;
             }
@@ -179,10 +191,40 @@ impl Inspection<'_> {
         Ok(())
     }
 
-    /// The objects of a term: none is missing or empty, and in those of the turn each names the one before it.
-    async fn term(&mut self, term: Term, wanted: std::ops::Range<u64>, lengths: &BTreeMap<u64, u64>) -> Result<()> {
-        let mut before: Option<(u64, ObjectHash)> = None;
-        for index in wanted.clone() {
+    /// The objects of a term from one on, as many at once as are listed at once.
+    async fn term(&mut self, term: Term, first: u64, end: End) -> Result<()> {
+        let (mut from, mut before) = (first, None);
+        loop {
+            let behind = from.checked_sub(1).map(|index| ObjectName::Log(ReplicaSlot { term, index }));
+            let page = self.remote.bucket().page_of_lengths(Folder::Log(term), behind).await?;
+            let next = page.next.and_then(|next| index_of((next, 0))).map(|(next, _)| next.saturating_add(1));
+            let lengths: BTreeMap<u64, u64> = page.names.into_iter().filter_map(index_of).collect();
+            let listed = lengths.keys().next_back().map_or(from, |last| last.saturating_add(1));
+            let to = match (next, end) {
+                (Some(next), End::At(end)) => next.min(end),
+                (Some(next), End::From(_)) => next,
+                (None, End::At(end)) => end,
+                (None, End::From(own)) => listed.max(own),
+            };
+            self.some_of_term(term, first, from..to, &lengths, &mut before).await?;
+            if next.is_none() || end == End::At(to) || self.found.is_full() {
+                return Ok(());
+            }
+            from = to;
+        }
+    }
+
+    /// Some objects of a term: none is missing or empty, and in those of the turn each names the one before it, from
+    /// the first one on.
+    async fn some_of_term(
+        &mut self,
+        term: Term,
+        first: u64,
+        some: Range<u64>,
+        lengths: &BTreeMap<u64, u64>,
+        before: &mut Option<(u64, ObjectHash)>,
+    ) -> Result<()> {
+        for index in some {
             if self.found.is_full() {
                 return Ok(());
             }
@@ -193,7 +235,7 @@ impl Inspection<'_> {
             }
             let name = ObjectName::Log(ReplicaSlot { term, index });
             let known = before.filter(|(at, _)| at.checked_add(1) == Some(index));
-            let previous = match (known, index.checked_sub(1).filter(|at| wanted.contains(at))) {
+            let previous = match (known, index.checked_sub(1).filter(|at| *at >= first)) {
                 (Some((_, hash)), _) => Some(hash),
                 (None, Some(at)) => {
                     self.read(ObjectName::Log(ReplicaSlot { term, index: at })).await?.map(|(_, hash)| hash)
@@ -201,7 +243,7 @@ impl Inspection<'_> {
                 (None, None) => None,
             };
             let Some((object, hash)) = self.read(name).await? else { continue };
-            before = Some((index, hash));
+            *before = Some((index, hash));
             let names = match &object {
                 Object::Batch(batch) => Some(batch.previous),
                 Object::Gap(gap) => Some(gap.previous),

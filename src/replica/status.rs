@@ -6,12 +6,13 @@ use serde::Serialize;
 use super::bases::{Base, kept_bases, newest_opened};
 use super::location::ReplicaLocation;
 use super::objects::kinds::LogOpen;
-use super::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
+use super::objects::name::{BaseName, ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
 use super::restore::Copier;
 use super::runtime::block_on;
 use super::terms::chain::path;
+use super::terms::end::near_end;
 use super::terms::remote::Remote;
 use crate::engine::store::Store;
 use crate::error::{ErrorKind, Result};
@@ -117,13 +118,15 @@ pub(crate) async fn status(remote: &OpenReplica) -> Result<ReplicaStatus> {
         Some(Object::Claim(claim)) => Some(claim.machine),
         _ => None,
     };
-    let (newest, is_sealed) = end_of(remote, opened.term).await?;
+    let bases = kept_bases(remote).await?;
+    let of_term = bases.iter().map(|base| base.slot).find(|slot| slot.term == opened.term);
+    let (newest, is_sealed) = end_of(remote, of_term.unwrap_or(ReplicaSlot::first(opened.term))).await?;
     let LogOpen { time: opened_at, restore: is_restore, promotion: is_promotion, lease_ms, .. } = opened.open;
     let number = opened.term.0.into();
     status.term = Some(ReplicaTerm { number, opened_at, machine, is_restore, is_promotion, lease_ms, is_sealed });
     let at_opening = commit(opened.open.sequence, opened_at, ReplicaSlot::opening(opened.term));
     status.newest = Some(newest.unwrap_or(at_opening));
-    for name in kept_bases(remote).await? {
+    for name in bases {
         match look_at(remote, opened.term, name).await {
             Ok(base) => status.bases.extend(base),
             Err(error) if error.kind() == ErrorKind::Damaged => status.findings.push(error.to_string()),
@@ -145,11 +148,10 @@ async fn look_at(remote: &OpenReplica, newest: Term, name: BaseName) -> Result<O
     Ok(Some(ReplicaBase { name, sequence, time, made_at, parts, bytes }))
 }
 
-/// The newest commit in a term, if it has any object with one, and whether it is sealed.
-async fn end_of(remote: &OpenReplica, term: Term) -> Result<(Option<ReplicaCommit>, bool)> {
-    let names = remote.list(Folder::Log(term)).await?;
-    let listed = names.into_iter().filter_map(|name| if let ObjectName::Log(slot) = name { Some(slot) } else { None });
-    let mut slot = listed.max().unwrap_or(ReplicaSlot::opening(term)).max(ReplicaSlot::first(term));
+/// The newest commit in a term, if it has any object with one, and whether it is sealed. Nothing from that slot on is
+/// collected.
+async fn end_of(remote: &OpenReplica, from: ReplicaSlot) -> Result<(Option<ReplicaCommit>, bool)> {
+    let (mut slot, term) = (near_end(remote, from).await?.slot, from.term);
     // A list may lag, and the object behind the last one tells the end.
     let (mut newest, mut is_sealed) = (None, false);
     while let Some(object) = remote.get(ObjectName::Log(slot)).await? {
