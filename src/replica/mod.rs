@@ -8,8 +8,9 @@
 //! * `opened`: a replica in its bucket, with its keys; `runtime`: its async work for blocking callers
 //! * `source`: the store that is shipped; `shipped`: how far; `shipped_here`: whether a replica is the one that it was
 //!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base
-//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `follower`: a
-//!   copy that follows the log; `standby`: the same for blocking callers; `take_over`: the end of a copy
+//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `refusals`: of
+//!   moments that are not there; `follower`: a copy that follows the log; `standby`: the same for blocking callers;
+//!   `take_over`: the end of a copy
 //! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `heal`: so do single
 //!   rows of a living store; `held`: the hold of a reader
 //! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
@@ -46,6 +47,7 @@ pub(crate) mod overtaken;
 pub(crate) mod position;
 pub(crate) mod prefetch;
 pub(crate) mod probe;
+mod refusals;
 pub(crate) mod repair;
 pub(crate) mod replicator;
 pub(crate) mod restore;

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
@@ -16,17 +17,17 @@ use super::fill::Filler;
 use super::held::Held;
 use super::location::ReplicaLocation;
 use super::moment::ReplicaMoment;
-use super::objects::kinds::LogGap;
 use super::objects::name::{BaseName, ObjectName};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
+use super::refusals::{ahead, in_gap, not_reached, too_old};
 use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Until, Walked, walk};
-use crate::clock::{Clock, SystemClock, show_time};
+use crate::clock::{Clock, SystemClock, after};
 use crate::engine::feed::Receiver;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,6 +38,9 @@ use crate::transfer::unnamed::{Unnamed, refuse_existing};
 pub(super) const PARTS_AT_ONCE: usize = 3;
 /// So many objects of the log are fetched at once.
 pub(super) const LOG_AT_ONCE: u64 = 24;
+
+/// The clock of the machine that writes may be ahead of the own one by so much.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// How a replica is restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,10 +80,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when it does not have the
-    /// commits of that moment; `NotFound` when there is no replica, or nothing that old in it; `Damaged` for an object
-    /// that is missing or wrong, with its name; `Invalid` with a hint when the replica is encrypted for others; the
-    /// errors of the bucket; `Full`, `Io`. Then there is no file at `to`.
+    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, when it does not have the
+    /// commits of that moment, or when a clock that was ahead has written behind it; `NotFound` when there is no
+    /// replica, or nothing that old in it; `Damaged` for an object that is missing or wrong, with its name; `Invalid`
+    /// with a hint when the replica is encrypted for others; the errors of the bucket; `Full`, `Io`. Then there is no
+    /// file at `to`.
     pub fn restore_replica(
         from: &ReplicaLocation,
         to: impl AsRef<Path>,
@@ -285,13 +290,25 @@ impl Copier {
             let walked = walk(&ahead, filler, path, None, until(at)).await?;
             let position = filler.position().ok_or_else(no_base)?;
             match walked {
-                Walked::Later => return Ok(position),
+                Walked::Later => return self.is_told_apart(at, &position).await.map(|()| position),
                 _ if filler.has_met() => return Ok(position),
                 Walked::Lost => return self.lost(at, &position).await.map(|()| position),
                 Walked::End if self.goes_on(&position).await? => {}
                 Walked::End if is_reached(at, &position) => return Ok(position),
                 Walked::End => return Err(not_reached(at, &position)),
             }
+        }
+    }
+
+    /// Whether the times around a moment tell the commits before it from those behind it. The time of a log never
+    /// falls. So once a clock that was ahead has written, those who write later have its time too, until it has come.
+    async fn is_told_apart(&self, at: &ReplicaMoment, position: &ReplicaPosition) -> Result<()> {
+        let (ReplicaMoment::Time(_), name) = (at, ObjectName::Log(position.slot)) else { return Ok(()) };
+        match self.remote.get(name).await?.map(|object| object.object) {
+            Some(Object::Batch(batch)) if batch.time > after(self.clock.now(), SKEW) => {
+                Err(ahead(at, position, &batch))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -352,38 +369,4 @@ fn is_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> bool {
 
 pub(super) fn no_base() -> Error {
     Error::not_found("the replica has no base yet that is finished, so nothing can be restored from it")
-}
-
-fn too_old(at: &ReplicaMoment, oldest: Option<&ReplicaPosition>) -> Error {
-    let message = "the replica has no base that is so old";
-    Error::not_found(match oldest {
-        Some(ReplicaPosition { time, sequence, .. }) => {
-            let oldest = show_time(*time);
-            format!("{message}; restore its oldest moment or a later one: at={at} oldest={oldest} sequence={sequence}")
-        }
-        None => format!("{message}: at={at}"),
-    })
-}
-
-/// The refusal of a moment of which the commits are not in the replica. Every later one begins at the base behind them.
-fn in_gap(at: &ReplicaMoment, position: &ReplicaPosition, gap: &LogGap) -> Error {
-    let (before, after) = (show_time(position.time), show_time(gap.time));
-    let (from, to) = (gap.after, gap.last);
-    Error::conflict(format!(
-        "the replica was out of reach then, and does not have the commits; restore the nearest moment before or after: at={at} \
-         before={before} after={after} missing={from}..{to}"
-    ))
-}
-
-fn not_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> Error {
-    let newest = format!("newest={} sequence={}", show_time(position.time), position.sequence);
-    match at {
-        ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => {
-            Error::not_found(format!("the replica has no such restore point: at={at} {newest}"))
-        }
-        _ => Error::conflict(format!(
-            "nothing behind that moment is in the replica, so commits before it may be missing; restore the newest state, or an \
-             earlier moment: at={at} {newest}"
-        )),
-    }
 }

@@ -581,3 +581,46 @@ fn two_machines_never_give_out_the_same_number_although_none_was_given_out_befor
     });
     assert_eq!(numbers, [(1, 1, 1), (LEAP + 1, LEAP + 1, LEAP + 1)]);
 }
+
+#[test]
+fn a_time_behind_which_a_clock_was_ahead_is_refused_and_the_commits_are_restored_by_their_numbers() {
+    let mut bench = Bench::new();
+    put(&bench.store, "a", 1);
+    bench.ship();
+    let honest = moment(&bench);
+    put(&bench.store, "a", 2);
+    bench.ship();
+    let (before, right) = (moment(&bench), bench.clock.now());
+    bench.clock.advance(Duration::from_secs(48 * 60 * 60));
+    put(&bench.store, "a", 3);
+    bench.ship();
+    bench.clock.set(right);
+    let mut later = Vec::new();
+    for number in 4..6 {
+        put(&bench.store, "a", number);
+        bench.ship();
+        bench.make_base();
+        later.push(moment(&bench));
+    }
+    let between = ReplicaMoment::Time(bench.clock.now());
+    put(&bench.store, "a", 6);
+    let newest = bench.ship();
+    let refused = restore(&bench, &between).err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    let (sequence, next) = (later[1].sequence, format!("next={newest} "));
+    assert!(refused.to_string().contains(&format!("sequence={sequence} {next}")), "{refused}");
+    assert!(restore(&bench, &ReplicaMoment::Time(right)).is_err());
+    assert_is(&bench, &ReplicaMoment::Time(honest.time), &honest);
+    assert_is(&bench, &ReplicaMoment::Sequence(before.sequence), &before);
+    later.iter().for_each(|moment| assert_is(&bench, &ReplicaMoment::Sequence(moment.sequence), moment));
+    // Once the time has come, nobody can tell any more. Another machine may be ahead by a little.
+    let mut bench = Bench::new();
+    put(&bench.store, "a", 1);
+    bench.ship();
+    let honest = moment(&bench);
+    bench.clock.advance(Duration::from_secs(20));
+    put(&bench.store, "a", 2);
+    bench.ship();
+    bench.clock.set(honest.time);
+    assert_is(&bench, &ReplicaMoment::Time(honest.time), &honest);
+}

@@ -1,0 +1,52 @@
+//! The refusals of moments to which a replica cannot be restored, with those that can be.
+
+use super::moment::ReplicaMoment;
+use super::objects::kinds::{LogBatch, LogGap};
+use super::terms::remote::ReplicaPosition;
+use crate::clock::show_time;
+use crate::error::Error;
+
+/// The refusal of a moment before the oldest base.
+pub(super) fn too_old(at: &ReplicaMoment, oldest: Option<&ReplicaPosition>) -> Error {
+    let message = "the replica has no base that is so old";
+    Error::not_found(match oldest {
+        Some(ReplicaPosition { time, sequence, .. }) => {
+            let oldest = show_time(*time);
+            format!("{message}; restore its oldest moment or a later one: at={at} oldest={oldest} sequence={sequence}")
+        }
+        None => format!("{message}: at={at}"),
+    })
+}
+
+/// The refusal of a moment of which the commits are not in the replica. Every later one begins at the base behind them.
+pub(super) fn in_gap(at: &ReplicaMoment, position: &ReplicaPosition, gap: &LogGap) -> Error {
+    let (before, after) = (show_time(position.time), show_time(gap.time));
+    let (from, to) = (gap.after, gap.last);
+    Error::conflict(format!(
+        "the replica was out of reach then, and does not have the commits; restore the nearest moment before or after: at={at} \
+         before={before} after={after} missing={from}..{to}"
+    ))
+}
+
+/// The refusal of a moment behind which the log has a time that is still to come.
+pub(super) fn ahead(at: &ReplicaMoment, position: &ReplicaPosition, batch: &LogBatch) -> Error {
+    let (sequence, next, time) = (position.sequence, batch.last, show_time(batch.time));
+    Error::conflict(format!(
+        "a clock was ahead when the commits behind that moment were written, so their times do not tell when they were made; \
+         restore a sequence in place of the time: at={at} sequence={sequence} next={next} next_time={time}"
+    ))
+}
+
+/// The refusal of a moment behind the end of the log, or that is nowhere in it.
+pub(super) fn not_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> Error {
+    let newest = format!("newest={} sequence={}", show_time(position.time), position.sequence);
+    match at {
+        ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => {
+            Error::not_found(format!("the replica has no such restore point: at={at} {newest}"))
+        }
+        _ => Error::conflict(format!(
+            "nothing behind that moment is in the replica, so commits before it may be missing; restore the newest state, or an \
+             earlier moment: at={at} {newest}"
+        )),
+    }
+}
