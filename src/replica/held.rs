@@ -4,6 +4,7 @@ use super::objects::name::ReplicaSlot;
 use super::objects::object::StoredObject;
 use super::opened::OpenReplica;
 use super::terms::hold::{place_hold, prepare_hold, take_away};
+use super::terms::remote::Deletes;
 use crate::error::{ErrorKind, Result};
 
 /// The hold of a reader.
@@ -16,27 +17,49 @@ pub(super) enum Held {
 }
 
 impl Held {
-    /// Keeps everything from a base on from being collected.
+    /// Keeps everything from a base on from being collected. A reader that is dropped half-way leaves its hold to
+    /// [`let_all_go`].
     ///
     /// # Errors
     ///
     /// The errors of the replica.
     pub(super) async fn place(remote: &OpenReplica, from: ReplicaSlot) -> Result<Self> {
         let hold = prepare_hold(remote, from)?;
+        remote.note_hold(hold.name, true);
         match place_hold(remote, &hold, from).await {
             Ok(true) => Ok(Self::Placed(Box::new(hold))),
-            Ok(false) => take_away(remote, &hold).await.map(|()| Self::TooLate),
-            Err(error) if error.kind() == ErrorKind::Forbidden => Ok(Self::ReadOnly),
+            Ok(false) => {
+                take_away(remote, &hold).await?;
+                remote.note_hold(hold.name, false);
+                Ok(Self::TooLate)
+            }
+            Err(error) if error.kind() == ErrorKind::Forbidden => {
+                remote.note_hold(hold.name, false);
+                Ok(Self::ReadOnly)
+            }
             Err(error) => Err(error),
         }
     }
 
     /// Lets it be collected again.
     pub(super) async fn let_go(self, remote: &OpenReplica) {
-        if let Self::Placed(hold) = self
-            && let Err(error) = take_away(remote, &hold).await
-        {
-            tracing::warn!(%error, "a hold of the replica stays for a day");
+        let Self::Placed(hold) = self else { return };
+        match take_away(remote, &hold).await {
+            Ok(()) => remote.note_hold(hold.name, false),
+            Err(error) => tracing::warn!(%error, "a hold of the replica stays for a day"),
         }
     }
+}
+
+/// Takes away what readers of this process have held that were dropped half-way.
+///
+/// # Errors
+///
+/// The errors of the replica.
+pub(super) async fn let_all_go(remote: &OpenReplica) -> Result<()> {
+    for hold in remote.holds() {
+        remote.delete(hold).await?;
+        remote.note_hold(hold, false);
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::cipher::{Identities, TermKey};
 use super::drill::drill;
+use super::held::let_all_go;
 use super::inspect::{PARTS, inspect_twice};
 use super::location::ReplicaLocation;
 use super::opened::OpenReplica;
@@ -39,6 +40,8 @@ const AGAIN: Duration = Duration::from_secs(60 * 60);
 const LEFT_OUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between two looks whether something is due.
 const TICK: Duration = Duration::from_secs(5);
+/// So long a thread that stops waits for a drill to let go what it holds.
+const LETTING_GO: Duration = Duration::from_secs(2);
 /// Between two looks whether the thread is to stop, while it works.
 const A_MOMENT: Duration = Duration::from_millis(100);
 
@@ -67,6 +70,8 @@ pub(super) struct Watch {
     /// Whether the store could not take the last findings, as on a full disk: the next ones are written with their
     /// event in any case. Only the thread uses it.
     is_unwritten: AtomicBool,
+    /// The replica as the last drill has read it. Only the thread uses it.
+    drilled: Mutex<Option<Arc<OpenReplica>>>,
 }
 
 /// The findings. Written by the thread, read by everybody who asks.
@@ -95,7 +100,8 @@ impl Watch {
         let known = Arc::new(Mutex::new(known));
         let scratch = folder_of(&std::path::absolute(store.path())?).to_owned();
         let (store, location, is_unwritten) = (store.clone(), location.clone(), AtomicBool::new(false));
-        Ok(Self { store, location, place, identities, drill_every, scratch, known, is_unwritten })
+        let drilled = Mutex::default();
+        Ok(Self { store, location, place, identities, drill_every, scratch, known, is_unwritten, drilled })
     }
 
     /// The findings, now and later.
@@ -128,10 +134,11 @@ impl Watch {
                 is_noted = true;
             }
             if Instant::now() >= inspect_at {
-                inspect_at = Instant::now() + told(within(stop, self.inspect()), "inspected", INSPECT_EVERY, AGAIN);
+                inspect_at =
+                    Instant::now() + told(within(stop, self.inspect(), async {}), "inspected", INSPECT_EVERY, AGAIN);
             }
             if drill_at.is_some_and(|at| Instant::now() >= at) {
-                let (every, done) = (self.drill_every.unwrap_or(LEFT_OUT), within(stop, self.drill()));
+                let (every, done) = (self.drill_every.unwrap_or(LEFT_OUT), within(stop, self.drill(), self.let_go()));
                 let again = if self.known.lock().drill_error.is_some() { AGAIN } else { LEFT_OUT };
                 drill_at = Some(Instant::now() + told(done, "rehearsed", every, again));
             }
@@ -192,8 +199,9 @@ impl Watch {
     /// The errors of the bucket: then nothing is known.
     pub(super) async fn drill(&self) -> Result<bool> {
         let (remote, _) = self.open().await?;
-        let (from, clock) = (self.location.to_string(), self.store.clock().clone());
-        let copier = Copier { remote: Arc::new(remote), from, clock };
+        let (from, clock, remote) = (self.location.to_string(), self.store.clock().clone(), Arc::new(remote));
+        *self.drilled.lock() = Some(remote.clone());
+        let copier = Copier { remote, from, clock };
         match drill(&copier, &self.scratch, None).await {
             Ok(drilled) => {
                 let last = LastReplicaDrill {
@@ -225,6 +233,18 @@ impl Watch {
                 self.note(None, |known| known.drill_skipped = Some(error.to_string()));
                 Err(error)
             }
+        }
+    }
+
+    /// Lets go what a drill has held that was dropped half-way, for a moment at most: a hold that is left keeps old
+    /// objects for a day.
+    pub(super) async fn let_go(&self) {
+        let drilled = self.drilled.lock().take();
+        let Some(remote) = drilled else { return };
+        match tokio::time::timeout(LETTING_GO, let_all_go(&remote)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a hold of the replica stays for a day"),
+            Err(_) => tracing::warn!("a hold of the replica stays for a day, as the bucket does not answer"),
         }
     }
 
@@ -302,13 +322,17 @@ fn told(done: Result<Option<bool>>, what: &str, every: Duration, again: Duration
     }
 }
 
-/// Works until it is done, or none once the thread is to stop.
-fn within<R>(stop: &Stop, work: impl Future<Output = Result<R>>) -> Result<Option<R>> {
+/// Works until it is done, or none once the thread is to stop, and `then` lets go what the work has held.
+fn within<R>(stop: &Stop, work: impl Future<Output = Result<R>>, then: impl Future<Output = ()>) -> Result<Option<R>> {
     block_on(async {
-        tokio::select! {
+        let done = tokio::select! {
             done = work => done.map(Some),
             () = stopped(stop) => Ok(None),
+        };
+        if matches!(done, Ok(None)) {
+            then.await;
         }
+        done
     })
 }
 

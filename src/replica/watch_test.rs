@@ -248,3 +248,26 @@ fn times_that_make_no_sense_are_refused_with_their_bounds() {
     let none = ReplicateOptions { drill_every: None, ..ReplicateOptions::default() };
     fleet.store.replicate(&fleet.replica, none, Duration::from_secs(5)).unwrap();
 }
+
+#[test]
+fn a_drill_that_is_stopped_half_way_leaves_no_hold() {
+    let fleet = Fleet::new(Vec::new());
+    let replicator = fleet.shipped();
+    let watch = fleet.watch();
+    let holds = || fleet.objects().iter().filter(|path| path.parent().unwrap().ends_with("hold")).count();
+    block_on(async {
+        let mut drill = Box::pin(watch.drill());
+        while holds() == 0 {
+            assert!(futures_util::poll!(&mut drill).is_pending(), "the drill has ended");
+            tokio::task::yield_now().await;
+        }
+        drop(drill);
+        // A request that was on its way may land.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        watch.let_go().await;
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(holds(), 0);
+    drop(replicator);
+}
