@@ -24,6 +24,7 @@ use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::end::near_end;
 use super::terms::hold::{place_hold, prepare_hold, take_away};
 use super::terms::remote::{Deletes, Remote};
+use super::terms::rules::{Rule, break_rule};
 use super::terms::settle::{Settled, settle};
 use crate::clock::{Clock as _, ManualClock};
 use crate::engine::options::Sharing;
@@ -350,6 +351,35 @@ fn a_clock_that_was_ahead_for_an_hour_deletes_nothing() {
         fleet.shipper.release().await
     })
     .unwrap();
+}
+
+#[test]
+fn a_collector_that_was_overtaken_leaves_the_seal_of_its_own_term() {
+    for is_broken in [false, true] {
+        break_rule(is_broken.then_some(Rule::OvertakenCollectorsGoOn));
+        let done = block_on(async {
+            let mut fleet = ByHand::new().await?;
+            fleet.day(0).await?;
+            let (mut overtaken, end) = (fleet.shipper.collector(RETENTION), fleet.shipper.position().unwrap().slot);
+            let location = fleet.location();
+            fleet.restart(&location).await?;
+            for number in 1..6 {
+                fleet.day(number).await?;
+            }
+            let mut collector = fleet.shipper.collector(RETENTION);
+            assert_eq!(fleet.collect(&mut collector, Duration::ZERO).await?, CollectStep::Announced);
+            assert_eq!(fleet.collect(&mut collector, 6 * HOUR).await?, CollectStep::Decided);
+            let mut steps = 0;
+            while overtaken.step(&fleet.remote, HOUR).await? != CollectStep::Over && steps < 9 {
+                steps += 1;
+            }
+            let seal = fleet.remote.get(ObjectName::Log(end)).await?;
+            assert_eq!((seal.is_some(), steps > 0), (!is_broken, is_broken));
+            Ok(())
+        });
+        break_rule(None);
+        done.unwrap();
+    }
 }
 
 #[test]

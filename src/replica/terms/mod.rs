@@ -11,7 +11,7 @@
 //! * `rules`: rules that a test breaks on purpose
 
 #[macro_use]
-mod rules;
+pub(super) mod rules;
 
 pub(crate) mod chain;
 pub(crate) mod collect;
