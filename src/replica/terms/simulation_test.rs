@@ -675,10 +675,10 @@ fn each_rule_that_is_broken_is_noticed() {
     assert_eq!(missed, [], "nothing notices that these are broken");
 }
 
-/// Each rule with a seed that shows its breach; that overtaken collectors stop has a test of its own, as its breach is
-/// rarer than that. After a change of the protocol other seeds do;
-/// `HIVEKEEP_TEST_TRIES=40000` finds them.
-const BROKEN: [(Rule, u64); 21] = [
+/// Each rule with a seed that shows its breach. After a change of the protocol other seeds do;
+/// `HIVEKEEP_TEST_TRIES=40000` finds them. Three are left out, as 45,000 schedules did not show theirs: that overtaken
+/// collectors stop, which has a test of its own, the age of a base, and the moment without a later commit.
+const BROKEN: [(Rule, u64); 19] = [
     (Rule::ExistsIsSuccess, 2),
     (Rule::OpensBeforeCatchingUp, 9),
     (Rule::AbsentIsTheEnd, 19496),
@@ -690,16 +690,14 @@ const BROKEN: [(Rule, u64); 21] = [
     (Rule::ClaimsDoNotStopCollection, 16162),
     (Rule::LateDecisionsAreForgotten, 8601),
     (Rule::OlderDecisionsAreNotRead, 3),
-    (Rule::AgeOfABaseIsItsLastCommit, 5614),
-    (Rule::HoldsDoNotLookBack, 25),
-    (Rule::MomentWithoutALaterCommit, 9577),
-    (Rule::RestartsGoOnInTheirTerm, 76),
-    (Rule::NonceOfTheProcess, 39),
+    (Rule::HoldsDoNotLookBack, 536),
+    (Rule::RestartsGoOnInTheirTerm, 256),
+    (Rule::NonceOfTheProcess, 333),
     (Rule::EarlierFilesGoOn, 13),
-    (Rule::LeasesAreNotOutwaited, 0),
-    (Rule::LateObjectsExtendNoLease, 440),
-    (Rule::LeasesBeginLate, 48),
-    (Rule::AnswersDoNotLookAtTheLease, 352),
+    (Rule::LeasesAreNotOutwaited, 6),
+    (Rule::LateObjectsExtendNoLease, 457),
+    (Rule::LeasesBeginLate, 4990),
+    (Rule::AnswersDoNotLookAtTheLease, 426),
 ];
 
 #[test]
