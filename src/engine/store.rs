@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -10,7 +11,7 @@ use crate::clock::Clock;
 use crate::engine::buffered::Buffered;
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::commit::sink::SinkSlot;
-use crate::engine::commit::wakeups::{Commits, Waiter};
+use crate::engine::commit::wakeups::{Commits, Others, Waiter};
 use crate::engine::commit::{Gate, Outcome, Size, with_result};
 use crate::engine::format::epoch::Epoch;
 use crate::engine::opening::context::Context;
@@ -25,7 +26,7 @@ use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::session::own_session::OwnSession;
 use crate::engine::session::views::Views;
 use crate::engine::view::View;
-use crate::engine::wal::{LogNews, Mover, TakenUp};
+use crate::engine::wal::{Log, LogNews, Mover, TakenUp};
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 
@@ -190,6 +191,8 @@ impl Store {
                 true => Snapshot::with(self.path(), || self.inner.gate.log_slot().rows(handle))?,
                 false => (self.inner.gate.log_slot().rows(handle)?, None),
             };
+            // The pages do not have the rows of a log.
+            let snapshot = snapshot.filter(|_| rows.overlay().is_empty());
             let view = View::new(self.inner.context.clone(), rows, Epoch::NOW)?;
             Ok(view.with_snapshot(snapshot))
         })
@@ -226,7 +229,12 @@ impl Store {
     /// `Io` when no thread can be started, `Forked` in a forked child.
     pub(crate) fn waiting(&self, name: &[u8]) -> Result<Waiter> {
         self.refuse_forked()?;
-        Waiter::begin(self.commits(), name, self.clock(), self.is_shared().then(|| self.path()))
+        let others = match self.inner.gate.log().filter(|log| log.is_shared()) {
+            Some(log) => Others::counted(move || log.commits_of_all()),
+            None if self.is_shared() => Others::in_file(self.path()),
+            None => Others::None,
+        };
+        Waiter::begin(self.commits(), name, self.clock(), others)
     }
 
     /// The rows that this process is still to write.
@@ -296,9 +304,16 @@ impl Store {
         self.refuse_moved()?;
         let mut slot = self.inner.slot.exclusively()?;
         let handle = slot.handle_mut()?;
+        // W14: until it has ended, no other process appends or commits.
+        let log = self.inner.gate.log();
+        let _visit = log.as_ref().map(Log::visit);
+        let mut writer = log.as_ref().map(|log| log.lock());
+        if let (Some(log), Some(writer)) = (&log, &mut writer) {
+            log.take_turn(writer, handle, &self.inner.context, Instant::now())?;
+        }
         let compacted = handle.compact();
         // Nothing may continue by itself over pages that may be only in the system's cache.
-        if let (Err(error), true, Some(log)) = (&compacted, handle.is_spent(), self.inner.gate.log())
+        if let (Err(error), true, Some(log)) = (&compacted, handle.is_spent(), &log)
             && error.kind() != ErrorKind::Full
         {
             log.give_up_for_good(error);

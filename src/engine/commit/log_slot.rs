@@ -69,7 +69,11 @@ impl LogSlot {
 
     /// Moves the log into redb before the file is closed.
     pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
-        match self.get().filter(|_| !handle.is_spent()) {
+        match self.get() {
+            Some(log) if handle.is_spent() => {
+                log.depart();
+                Ok(())
+            }
             Some(log) => log.close(handle, context),
             None => Ok(()),
         }

@@ -8,6 +8,7 @@ use std::cell::OnceCell;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::batch::{Failed, Outcome, Size, discard, refuse_fenced};
 use super::sink::SinkSlot;
@@ -83,7 +84,10 @@ impl Logged<'_> {
         manner: Manner,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<(R, Option<Wakes>)> {
+        let arrived = Instant::now();
+        let visit = self.log.visit();
         let mut writer = self.log.lock();
+        self.log.take_turn(&mut writer, self.handle, self.context, arrived)?;
         let size = if let Manner::Alone(size) = manner { size } else { Size::Small };
         let road = self.log.way(&mut writer, self.handle, self.context, size)?;
         let seen = writer.number();
@@ -93,7 +97,7 @@ impl Logged<'_> {
         let ran = Failed::of(catch_unwind(AssertUnwindSafe(|| self.run(manner, road, &past, &mut batch, work))));
         if self.handle.guard().has_forked() {
             // The closure has forked, and this is the child: the lock is the parent's.
-            mem::forget(writer);
+            mem::forget((writer, visit));
             return match ran {
                 Err(Failed::Panicked(panic)) => resume_unwind(panic),
                 _ => Err(forked()),

@@ -2,7 +2,7 @@
 //!
 //! One thread watches on behalf of all waiting callers of an open store, so that a thousand cost as much as one. It
 //! lives as long as somebody waits. Fifty times a second it reads the clock and the header of the file, which every
-//! commit of any process changes. It reads no row; the woken callers do that.
+//! commit of any process changes, or their count beside a shared log. It reads no row; the woken callers do that.
 
 mod waiters;
 
@@ -218,10 +218,24 @@ pub(crate) struct Watch {
 }
 
 /// Whether there are other processes, and where their commits can be seen.
-enum Others {
+pub(crate) enum Others {
     None,
-    /// None when the file cannot be opened.
+    /// In the header of the file. None when it cannot be opened.
     In(Option<OwnFile>),
+    /// By a count of the commits of all processes.
+    Counted(Box<dyn Fn() -> Option<u64> + Send + Sync>),
+}
+
+impl Others {
+    /// They commit to the file at a path.
+    pub(crate) fn in_file(path: &Path) -> Self {
+        Self::In(OwnFile::read(path).ok())
+    }
+
+    /// They count their commits.
+    pub(crate) fn counted(count: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
+        Self::Counted(Box::new(count))
+    }
 }
 
 /// A caller that waits until this is dropped.
@@ -233,19 +247,13 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    /// Begins to wait under that name, by which commits may ask for it. Other processes may commit to the
-    /// file at `shared`, if there is one.
+    /// Begins to wait under that name, by which commits may ask for it.
     ///
     /// # Errors
     ///
     /// `Io` when no thread can be started.
-    pub(crate) fn begin(
-        commits: &Arc<Commits>,
-        name: &[u8],
-        clock: &Arc<dyn Clock>,
-        shared: Option<&Path>,
-    ) -> Result<Self> {
-        let number = commits.come(name, || Watch::start(commits, clock, shared))?;
+    pub(crate) fn begin(commits: &Arc<Commits>, name: &[u8], clock: &Arc<dyn Clock>, others: Others) -> Result<Self> {
+        let number = commits.come(name, || Watch::start(commits, clock, others))?;
         Ok(Self { commits: commits.clone(), process: Process::current(), number, woken: Arc::default() })
     }
 
@@ -296,8 +304,7 @@ impl Drop for Waiter {
 }
 
 impl Watch {
-    fn start(commits: &Arc<Commits>, clock: &Arc<dyn Clock>, shared: Option<&Path>) -> Result<Arc<Self>> {
-        let others = shared.map_or(Others::None, |path| Others::In(OwnFile::read(path).ok()));
+    fn start(commits: &Arc<Commits>, clock: &Arc<dyn Clock>, others: Others) -> Result<Arc<Self>> {
         let watch = Arc::new(Self { clock: clock.clone(), others });
         let (own, commits, now) = (watch.clone(), commits.clone(), clock.now());
         std::thread::Builder::new().name("hivekeep-watch".into()).spawn(move || own.run(&commits, now))?;
@@ -308,6 +315,10 @@ impl Watch {
     fn published(&self) -> Published {
         let [newest, before] = match &self.others {
             Others::None => [Some(0); 2],
+            Others::Counted(count) => {
+                let newest = count();
+                [newest, newest.map(|newest| newest.saturating_sub(1))]
+            }
             Others::In(file) => {
                 let read = |file| Pages::new(file)?.newest_transactions();
                 file.as_ref().and_then(|file| read(file).ok()).unwrap_or_default()

@@ -9,13 +9,15 @@ pub(crate) use crate::engine::format::keys::CollectionId;
 use crate::engine::format::keys::PreImageKey;
 
 /// The newest version of the file format, in the row `format` of `meta`. A store with a higher one is refused.
-pub(crate) const FORMAT_VERSION: u64 = FED_FORMAT;
+pub(crate) const FORMAT_VERSION: u64 = SHARED_FORMAT;
 /// The version of a store that has never had a log.
 pub(crate) const FIRST_FORMAT: u64 = 1;
 /// The version of a store that has, or has had, a log.
 pub(crate) const LOGGED_FORMAT: u64 = 2;
 /// The version of a store that has, or has had, a feed, a fence, or the row of a standby.
 pub(crate) const FED_FORMAT: u64 = 3;
+/// The version of a file whose log several processes share, or have shared.
+pub(crate) const SHARED_FORMAT: u64 = 4;
 
 /// The name space that a frame's checksum binds it to. `live`, `undo` and `tombstones` share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

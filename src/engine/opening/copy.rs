@@ -11,11 +11,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::engine::opening::open;
-use crate::engine::opening::options::{Options, VerifyOnOpen};
+use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
 use crate::engine::redb_file::WRITER;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::Store;
+use crate::engine::wal::is_lived_in;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 
@@ -62,26 +63,38 @@ fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u6
     let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
     let file = OwnFile::read(from)?;
     let mut target = files::create_new(to, Rights::of_content(from)).map_err(|error| files::failed(to, error))?;
-    let locked = Instant::now();
-    lock(&file, from)?;
-    let held_from = Instant::now();
-    let mut header = [0; HEADER];
-    file.read(0, &mut header)?;
-    let bytes = file.len()?;
-    let pinned = store.view()?;
-    if writers == Writers::GoOn {
+    let arrived = Instant::now();
+    let (mut header, mut held) = ([0; HEADER], Duration::ZERO);
+    let mut pin = || {
+        lock(&file, from)?;
+        let held_from = Instant::now();
+        file.read(0, &mut header)?;
+        let (bytes, pinned) = (file.len()?, store.view()?);
+        if writers == Writers::Wait {
+            copy_pages(&file, &mut target, bytes, progress)?;
+        }
         unlock(&file)?;
+        held = held_from.elapsed();
+        Ok((bytes, pinned))
+    };
+    // Processes that share a log have commits in it that are in no page.
+    let (bytes, pinned) = match is_lived_in(from)? {
+        true => {
+            let options = Store::options().create(false).session(false).reserve(false).sharing(Sharing::SharedLog);
+            let sharing = options.open_with(from, &[])?;
+            let pinned = sharing.without_log(pin)?;
+            sharing.close_file()?;
+            pinned
+        }
+        false => pin()?,
+    };
+    if writers == Writers::GoOn {
+        copy_pages(&file, &mut target, bytes, progress)?;
     }
-    let mut held = held_from.elapsed();
-    copy_pages(&file, &mut target, bytes, progress)?;
     target.seek(SeekFrom::Start(0))?;
     target.write_all(&header)?;
-    if writers == Writers::Wait {
-        held = held_from.elapsed();
-        unlock(&file)?;
-    }
     drop(pinned);
-    tracing::debug!(waited_us = (held_from - locked).as_micros(), held_us = held.as_micros(), "copied");
+    tracing::debug!(took_us = arrived.elapsed().as_micros(), held_us = held.as_micros(), "copied");
     store.close_file()?;
     Ok(Copied { bytes, held })
 }
@@ -171,9 +184,13 @@ mod tests {
 
     #[test]
     fn copies_made_beside_writers_are_sound_and_of_one_moment() {
+        [Sharing::Shared, Sharing::SharedLog].into_iter().for_each(copies_are_of_one_moment);
+    }
+
+    fn copies_are_of_one_moment(sharing: Sharing) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
-        let store = Store::options().open_with(&path, &[]).unwrap();
+        let store = Store::options().sharing(sharing).open_with(&path, &[]).unwrap();
         store
             .load(|tx| (0..4_000u64).try_for_each(|i| tx.put(CollectionId::CONFIG, &i.to_be_bytes(), &[7; 300])))
             .unwrap();

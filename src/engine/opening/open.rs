@@ -13,9 +13,10 @@ pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::redb_file::{FileId, Handle, OwnFile, create_empty, not_a_store, unreadable};
 use crate::engine::session::session_locks::SessionLocks;
+use crate::engine::session::writer_line::WriterLine;
 #[cfg(feature = "transfer")]
 use crate::engine::wal::LogFolder;
-use crate::engine::wal::{FolderOfStore, TakenUp, recover};
+use crate::engine::wal::{FolderOfStore, Joining, TakenUp, is_lived_in, recover};
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 
@@ -95,8 +96,26 @@ fn open_with_log(path: &Path, options: &Options) -> Result<TakenUp> {
     options.has_folder = options.has_log() && !is_mounted_alone(path);
     let options = &options;
     let begun = Instant::now();
+    let folder = FolderOfStore::new(path);
+    let joining = match options.shares_log() {
+        true if !options.has_folder => {
+            let message = "the file of the store is mounted without its folder, so that processes cannot share a log";
+            return Err(Error::invalid(message));
+        }
+        true => Some(
+            Joining::begin(&folder, &WriterLine::new(path), options.lock_timeout, || in_use(path))
+                .map_err(|error| locked(path, error))?,
+        ),
+        false => None,
+    };
     let mut handle = open_named(path, options)?;
-    while options.read_only && handle.reads_the_file() && recover::is_in_use(&handle)? {
+    if options.sharing == Sharing::Shared && !options.read_only && is_lived_in(path)? {
+        handle.close()?;
+        let message = format!("{} is shared by processes with a log; open it again to join them", path.display());
+        return Err(Error::new(ErrorKind::Locked, message));
+    }
+    let is_shared = options.read_only && is_lived_in(path)?;
+    while options.read_only && !is_shared && handle.reads_the_file() && recover::is_in_use(&handle)? {
         handle.close()?;
         if in_use(path)? {
             if begun.elapsed() >= options.lock_timeout {
@@ -108,9 +127,11 @@ fn open_with_log(path: &Path, options: &Options) -> Result<TakenUp> {
             handle = look(path, options.cache_bytes, false)?;
         }
     }
-    let folder = Box::new(FolderOfStore::new(path));
+    // Processes that share a log may come later, too.
+    let options = &Options { follows_log: options.read_only && handle.reads_the_file(), ..options.clone() };
     let is_in_place = |handle: &Handle| handle.id().is_none() || FileId::at(path).is_ok_and(|at| at == handle.id());
-    let taken_up = recover::take_up(handle, folder, options, is_in_place, || open_without_log(path, options));
+    let taken_up =
+        recover::take_up(handle, Box::new(folder), options, joining, is_in_place, || open_without_log(path, options));
     taken_up.map_err(|error| reserve::give_up_when_full(path, error).context(path.display()))
 }
 
@@ -238,7 +259,7 @@ fn open_in_time(path: &Path, options: &Options) -> Result<Handle> {
 
 /// Whether the lock may belong to a process that shares the store.
 fn may_be_shared(path: &Path, options: &Options) -> Result<bool> {
-    let shares = options.sharing == Sharing::Shared || options.read_only;
+    let shares = options.sharing != Sharing::Exclusive || options.read_only;
     Ok(shares && !held_whole(&OwnFile::read(path)?))
 }
 

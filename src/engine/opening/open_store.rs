@@ -26,8 +26,8 @@ use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::{Inner, Opener, Store};
 #[cfg(any(fuzzing, test))]
-use crate::engine::wal::{LogFolder, LogNews, recover};
-use crate::engine::wal::{Mover, TakenUp};
+use crate::engine::wal::{Joining, LogFolder, LogNews, recover};
+use crate::engine::wal::{Mover, TakenUp, is_lived_in};
 use crate::error::{Error, Result};
 
 /// Opens the file and its log once more, or the file alone.
@@ -35,8 +35,12 @@ type Openers = (Opener, Box<dyn Fn() -> Result<Handle> + Send + Sync>);
 
 impl Options {
     /// Opens the file with these rules for the index.
-    pub(crate) fn open_with(self, path: &Path, indexes: &'static [IndexRule]) -> Result<Store> {
-        if self.one_phase && self.sharing == Sharing::Shared {
+    pub(crate) fn open_with(mut self, path: &Path, indexes: &'static [IndexRule]) -> Result<Store> {
+        // The log that others share has commits that the file does not have.
+        if self.sharing == Sharing::Shared && is_lived_in(path).unwrap_or(false) {
+            self.sharing = Sharing::SharedLog;
+        }
+        if self.one_phase && self.sharing != Sharing::Exclusive {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
         let in_use = in_use(path).unwrap_or(false);
@@ -65,12 +69,18 @@ impl Options {
     ) -> Result<Store> {
         let storage = Arc::new(storage);
         let options = self.clone().verify_on_open(VerifyOnOpen::Never);
-        let (again, alone) = (storage.clone(), options.clone());
+        let (again, alone, line) = (storage.clone(), options.clone(), WriterLine::new(path));
         let anew = move || open_over(again(), &alone);
         let open = move |options: &Self, first: &Self| {
+            let folder = folder();
+            let joins = folder.as_ref().filter(|_| options.shares_log());
+            let joining =
+                joins.map(|folder| Joining::begin(&**folder, &line, options.lock_timeout, || Ok(false))).transpose()?;
             let handle = open_over(storage(), first)?;
-            match folder() {
-                Some(folder) => recover::take_up(handle, folder, options, |_| true, || open_over(storage(), options)),
+            match folder {
+                Some(folder) => {
+                    recover::take_up(handle, folder, options, joining, |_| true, || open_over(storage(), options))
+                }
                 None => Ok(TakenUp { handle, log: None, news: LogNews::default() }),
             }
         };
@@ -89,7 +99,7 @@ impl Options {
         let context = Context {
             clock: self.clock,
             indexes,
-            shared: self.sharing == Sharing::Shared,
+            shared: self.sharing != Sharing::Exclusive,
             history: self.history,
             stale_mark: self.stale_mark,
             writer_line: WriterLine::new(path),

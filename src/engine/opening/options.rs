@@ -22,6 +22,10 @@ pub enum Sharing {
     Shared,
     /// Only this process. Beginning a read costs 1 µs.
     Exclusive,
+    /// Several processes read and write, and take turns at one write-ahead log, so that a commit costs one sync. All
+    /// processes that write must open the store like this; one that asks for [`Sharing::Shared`] while others have it
+    /// open like this joins them. Older versions do not open such a store any more.
+    SharedLog,
 }
 
 /// The moment from which a write that was answered survives.
@@ -118,6 +122,8 @@ pub struct Options {
     pub(in crate::engine) commits_before_log: u32,
     /// Whether files beside the store last as long as the store.
     pub(in crate::engine) has_folder: bool,
+    /// Whether a reader also shows the entries of a log that other processes share.
+    pub(in crate::engine) follows_log: bool,
 }
 
 impl Default for Options {
@@ -142,6 +148,7 @@ impl Default for Options {
             first_section: FIRST_SECTION,
             commits_before_log: 2,
             has_folder: true,
+            follows_log: false,
         }
     }
 }
@@ -159,9 +166,15 @@ impl Options {
         self.sharing == Sharing::Exclusive
     }
 
+    /// Whether several processes share the log.
+    pub(in crate::engine) fn shares_log(&self) -> bool {
+        self.sharing == Sharing::SharedLog && !self.read_only
+    }
+
     /// Whether commits go into a log.
     pub(in crate::engine) fn has_log(&self) -> bool {
-        self.is_alone() && !self.read_only && !self.one_phase && self.has_folder
+        let logs = self.sharing != Sharing::Shared && !self.read_only && !self.one_phase;
+        logs && (self.has_folder || self.shares_log())
     }
 
     /// Opens for reading only: joins a store that others write to, and changes nothing.

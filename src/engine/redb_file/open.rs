@@ -89,7 +89,9 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
 fn wait_for_writers(path: &Path, options: &Options, begun: Instant) -> Result<()> {
     let byte = Bound::Included(WRITER);
     let file = OwnFile::read(path)?;
-    while options.sharing == Sharing::Shared && !held_whole(&file) && file.query_lock_range(byte, byte).unwrap_or(false)
+    while options.sharing != Sharing::Exclusive
+        && !held_whole(&file)
+        && file.query_lock_range(byte, byte).unwrap_or(false)
     {
         if begun.elapsed() >= options.lock_timeout {
             return Err(Error::new(ErrorKind::Locked, "a process has been writing to the store all the time"));
@@ -171,7 +173,7 @@ fn builder(options: &Options) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(options.cache_bytes);
     builder.set_concurrency_mode(match options.sharing {
-        Sharing::Shared => ConcurrencyMode::MultiWriter,
+        Sharing::Shared | Sharing::SharedLog => ConcurrencyMode::MultiWriter,
         Sharing::Exclusive => ConcurrencyMode::ExclusiveWriter,
     });
     builder

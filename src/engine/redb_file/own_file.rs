@@ -37,6 +37,11 @@ impl FileId {
         device(path).zip(device(other)).is_some_and(|(one, other)| one != other)
     }
 
+    /// Its number in its file system.
+    pub(crate) fn number(self) -> u64 {
+        self.inode
+    }
+
     /// A text that no other file has while this machine runs, on this machine or another; none where that cannot be
     /// told.
     #[cfg(feature = "replica")]

@@ -90,7 +90,7 @@ impl WriterLine {
     }
 
     /// Whether another process is in a line that moves; no if that is unknown.
-    fn somebody_waits(&self) -> bool {
+    pub(crate) fn somebody_waits(&self) -> bool {
         self.session_locks().is_some_and(|locks| !self.stands_still() && locks.somebody_waits())
     }
 

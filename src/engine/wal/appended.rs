@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::turns::End;
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Error;
 
@@ -11,6 +12,8 @@ pub(super) struct Appended {
     /// The newest number, and the file that it is in: a section begins only after the one before is synced.
     pub(super) newest: u64,
     pub(super) file: Option<Arc<dyn StorageBackend>>,
+    /// The place of the newest entry.
+    pub(super) end: End,
     /// Everything up to this number is on the disk (W6: it never goes back).
     pub(super) durable: u64,
     /// One thread syncs at a time.
@@ -21,6 +24,7 @@ pub(super) struct Appended {
 
 impl Appended {
     pub(super) fn new(number: u64) -> Self {
-        Self { newest: number, file: None, durable: number, is_syncing: false, failure: None }
+        let end = End::without_log(number);
+        Self { newest: number, file: None, end, durable: number, is_syncing: false, failure: None }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::entry::{self, EntryKind, Link};
 use super::log::Log;
+use super::turns::End;
 use super::unsynced::SyncAll;
 use super::write_set::WriteSet;
 use super::writer::{Ended, OpenSection, Stage, Writer};
@@ -42,6 +43,7 @@ impl Log {
         let entry = entry::decode(&bytes).ok_or_else(|| Error::damaged("an entry does not read as it was written"));
         entry.and_then(|entry| open.map.apply(&entry)).map_err(|error| self.failed(error))?;
         self.bell.note_append();
+        self.count_commit();
         Ok(Some(number))
     }
 
@@ -92,6 +94,7 @@ impl Log {
         open.crc = crc;
         let mut appended = self.appended.lock();
         appended.newest = number;
+        appended.end = End { id: Some(open.id), number, place: open.place, crc: open.crc };
         appended.file = Some(open.file.clone());
         Ok(bytes)
     }
@@ -117,16 +120,17 @@ impl Log {
                 continue;
             }
             // W5: the sync begins after everything up to `newest` was written.
-            let (newest, Some(file)) = (appended.newest, appended.file.clone()) else {
+            let (newest, end, Some(file)) = (appended.newest, appended.end, appended.file.clone()) else {
                 return Err(uncertain(Error::damaged("nothing was appended to the log")));
             };
             appended.is_syncing = true;
             drop(appended);
-            let synced = file.sync_data();
+            // W18: the other processes are told before anybody is answered.
+            let synced = file.sync_data().map_err(Error::from).and_then(|()| self.tell(end));
             match synced {
                 // W8: earlier sections were synced before this one began, so one file is enough.
                 Ok(()) => self.publish(newest),
-                Err(error) => drop(self.failed(error.into())),
+                Err(error) => drop(self.failed(error)),
             }
             appended = self.appended.lock();
             appended.is_syncing = false;
@@ -145,8 +149,8 @@ impl Log {
             let log = Arc::downgrade(self);
             Box::new(move || log.upgrade().is_some_and(|log| log.sync_all()))
         };
-        // Without the thread nobody would sync it.
-        if !self.unsynced.note(sync) {
+        // Without the thread nobody would sync it. W18: what other processes see is on the disk.
+        if self.is_shared() || !self.unsynced.note(sync) {
             return self.wait(number);
         }
         let appended = self.appended.lock();
@@ -211,6 +215,7 @@ impl Log {
     /// Goes on no more.
     pub(crate) fn give_up(&self, error: &Error) {
         drop(self.failed(Error::new(error.kind(), error.to_string())));
+        self.depart();
     }
 
     /// The same for ever, after work on the file as a whole that may be only half on the disk.

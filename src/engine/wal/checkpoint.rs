@@ -38,7 +38,7 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::checkpoint`].
-    fn rest_if_much(&self, handle: &Handle, context: &Context) -> Result<()> {
+    fn rest_if_much(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
         let has_ended = self.head.lock().maps.iter().any(|map| map.ended().is_some());
         match self.bytes_in_memory() < MUCH {
             true if has_ended => self.checkpoint(handle, context),
@@ -53,7 +53,10 @@ impl Log {
     /// # Errors
     ///
     /// As redb has them. After a commit that failed nobody knows whether the log is in use, so the log has failed too.
-    pub(crate) fn lay_down(&self, handle: &Handle, context: &Context) -> Result<()> {
+    pub(crate) fn lay_down(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+        if self.turns.is_some() {
+            return self.rest_shared(handle, context, Rung::LongRest);
+        }
         if context.place.leads_elsewhere() {
             return Ok(());
         }
@@ -74,7 +77,10 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::checkpoint`].
-    pub(crate) fn rest(&self, handle: &Handle, context: &Context) -> Result<()> {
+    pub(crate) fn rest(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+        if self.turns.is_some() {
+            return self.rest_shared(handle, context, Rung::LongRest);
+        }
         // The section that is open is ended once redb has those before it, or a try that fails again and again would
         // end one section after another.
         for _ in 0..2 {
@@ -183,7 +189,7 @@ impl Log {
 /// # Errors
 ///
 /// `Full` then.
-fn refuse_full(path: &Path, overlay: &Overlay) -> Result<()> {
+pub(super) fn refuse_full(path: &Path, overlay: &Overlay) -> Result<()> {
     let bytes = overlay.maps().iter().map(|map| map.bytes() as u64).sum::<u64>();
     let needed = bytes.saturating_add(ROOM_OF_REDB);
     match reserve::free_space(path) {
@@ -228,9 +234,10 @@ impl Mover {
     /// # Errors
     ///
     /// As [`Log::checkpoint`]. Then the file is open again, if it can be.
-    pub(super) fn move_log(&self, log: &Log, rung: Rung) -> Result<()> {
+    pub(super) fn move_log(&self, log: &Arc<Log>, rung: Rung) -> Result<()> {
         let moved = self.slot.with(|handle| match rung {
             _ if log.bell.is_stopped() => Ok(()),
+            _ if log.turns.is_some() => log.rest_shared(handle, &self.context, rung),
             Rung::LongRest => log.lay_down(handle, &self.context),
             Rung::Rest => log.rest_if_much(handle, &self.context),
             Rung::Full | Rung::Stopped => log.checkpoint(handle, &self.context),
@@ -244,7 +251,7 @@ impl Mover {
     /// # Errors
     ///
     /// As [`Log::checkpoint`].
-    pub(crate) fn move_full(&self, log: &Log) -> Result<()> {
+    pub(crate) fn move_full(&self, log: &Arc<Log>) -> Result<()> {
         self.move_log(log, Rung::Full)
     }
 
@@ -279,7 +286,8 @@ impl Mover {
         let handle = (self.anew)()?;
         // Between the look and the opening it may have been replaced.
         self.context.place.refuse_moved()?;
-        let is_same = log.is_that_of(&handle);
+        // A shared log is that of the others, too.
+        let is_same = if log.is_shared() { Ok(true) } else { log.is_that_of(&handle) };
         *content = Content::Open(handle);
         if !is_same? {
             log.give_up(&Error::new(ErrorKind::Reopen, "another process has taken up the log of the store"));

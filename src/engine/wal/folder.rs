@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::turns::RecordFile;
 use crate::engine::opening::reserve;
 use crate::engine::redb_file::{FileId, OwnFile, StorageBackend};
 use crate::error::{Error, ErrorKind, Result};
@@ -12,6 +13,13 @@ use crate::files::{self, Replace, Rights};
 
 /// A store begins with it.
 const STORE: &[u8] = b"redb";
+
+/// Whether the file of the record may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FindRecord {
+    Existing,
+    Make,
+}
 
 /// The place of the sections of a log. A name is durable once the folder is synced.
 pub(crate) trait LogFolder: Debug + Send + Sync {
@@ -21,10 +29,19 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
     /// Opens a section; none when it has no name.
     fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>>;
 
-    /// Opens a section whose bytes are put on the disk again; none when it has no name.
+    /// The same, to be written to.
     fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
         self.open(section)
     }
+
+    /// The file of the store, opened once more for the locks on its bytes.
+    fn locks(&self) -> Result<Box<dyn StorageBackend>>;
+
+    /// The file of the record of a log that several processes share; none when it is not there.
+    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>>;
+
+    /// Takes the name of that file away.
+    fn remove_record(&self) -> Result<()>;
 
     /// Makes a section of this length, which begins with a head and has zeros behind it, syncs it, and names it. It
     /// replaces none.
@@ -96,6 +113,11 @@ impl FolderOfStore {
         }
     }
 
+    /// The file by which processes tell one another how far the log is.
+    fn path_of_record(&self) -> PathBuf {
+        files::beside(&self.store, ".turns")
+    }
+
     /// The name of a section that is being made.
     fn unfinished(&self) -> PathBuf {
         files::beside(&self.store, ".wal.new")
@@ -144,6 +166,32 @@ impl LogFolder for FolderOfStore {
 
     fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
         self.opened(section, files::open_to_write)
+    }
+
+    fn locks(&self) -> Result<Box<dyn StorageBackend>> {
+        Ok(Box::new(OwnFile::write(&self.store)?))
+    }
+
+    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {
+        let path = self.path_of_record();
+        let opened = match find {
+            FindRecord::Make => files::open_or_create(&path, Rights::beside(&self.store)),
+            // A process that only reads may not write to it.
+            FindRecord::Existing => files::open_to_write(&path).or_else(|_| files::open(&path)),
+        };
+        match opened {
+            Ok(file) => {
+                let file = OwnFile::of(file)?;
+                let number = file.id().map_or(0, FileId::number);
+                Ok(Some(RecordFile { file: Box::new(file), number }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(files::failed(&path, error)),
+        }
+    }
+
+    fn remove_record(&self) -> Result<()> {
+        self.remove_at(&self.path_of_record())
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {

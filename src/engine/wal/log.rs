@@ -12,6 +12,7 @@ use super::kept::Kept;
 use super::maps::{Overlay, SectionMap};
 use super::row::{Wal, not_of_this_file};
 use super::search::UnsavedRows;
+use super::turns::Turns;
 use super::unsynced::Unsynced;
 use super::writer::{Stage, Writer};
 use crate::engine::commit::locks::{Condvar, Mutex, MutexGuard};
@@ -49,6 +50,8 @@ pub(crate) struct Log {
     pub(super) kept: Mutex<Kept>,
     /// Entries that were answered before they were on the disk.
     pub(crate) unsynced: Arc<Unsynced>,
+    /// Where several processes share the log.
+    pub(super) turns: Option<Turns>,
 }
 
 /// The rows that redb does not have, oldest section first, and up to which number readers may see them.
@@ -126,7 +129,18 @@ impl Log {
             is_given_up: AtomicBool::new(false),
             kept: Mutex::default(),
             unsynced: Arc::new(Unsynced::new(options.tends_log)),
+            turns: None,
         }
+    }
+
+    /// The same of a log that several processes share.
+    pub(super) fn with_turns(self, turns: Turns) -> Self {
+        Self { turns: Some(turns), ..self }
+    }
+
+    /// Takes the write lock if it is free.
+    pub(super) fn try_lock(&self) -> Option<MutexGuard<'_, Writer>> {
+        self.writer.try_lock()
     }
 
     /// Whether redb could not take the rows that an opening found.
@@ -166,7 +180,10 @@ impl Log {
 
     /// The rows of now. The base is taken before the number (W9), and both while no map can go.
     pub(crate) fn rows(&self, handle: &Handle) -> Result<ReadRows> {
-        self.rows_up_to(handle, |head| head.answered)
+        match &self.turns {
+            Some(turns) => self.rows_of_all(turns, handle),
+            None => self.rows_up_to(handle, |head| head.answered),
+        }
     }
 
     /// The rows that a closure sees: those of entries that were only appended, too.
@@ -174,7 +191,7 @@ impl Log {
         self.rows_up_to(handle, |_| writer.number)
     }
 
-    fn rows_up_to(&self, handle: &Handle, number: impl FnOnce(&Head) -> u64) -> Result<ReadRows> {
+    pub(super) fn rows_up_to(&self, handle: &Handle, number: impl FnOnce(&Head) -> u64) -> Result<ReadRows> {
         let head = self.head.lock();
         let base = handle.begin_read()?;
         let overlay = Overlay::new(head.id, head.maps.clone(), number(&head));
@@ -185,6 +202,10 @@ impl Log {
         }
         // W9: the base may be newer than the number. Then it has all that the sections up to its own have.
         let wal = Wal::read(rows.stored(Table::Meta, meta::WAL)?.as_deref())?;
+        // W20: another process has moved all of it into redb, and begun the next log.
+        if self.turns.is_some() && wal.is_some_and(|wal| overlay.is_of_another(wal.id)) {
+            return Ok(rows.over(Overlay::none()));
+        }
         Ok(rows.over(behind(wal, &overlay)?))
     }
 

@@ -12,6 +12,7 @@
 //! * `checkpoint`, `bell`: moving whole sections into redb; `past`: work that goes past the log, and a close
 //! * `unsynced`: the thread that syncs entries of `Durability::System`
 //! * `status`, `kept`: the log as a person sees it; `of_store`: a store and its log
+//! * `turns`: several processes over one log
 //! * `search`: which entries of a log that is in use fit; `recover`: moves them into redb at an opening
 //! * `behind`: the whole entries behind damage, for the report of a repair
 
@@ -51,6 +52,7 @@ mod status;
 pub(in crate::engine) mod test;
 #[cfg(test)]
 mod trouble_test;
+mod turns;
 mod unsynced;
 mod way;
 mod write_set;
@@ -58,6 +60,8 @@ mod writer;
 
 pub(crate) use self::behind::BehindDamage;
 pub(crate) use self::checkpoint::{Checkpointer, Mover};
+#[cfg(any(fuzzing, test))]
+pub(crate) use self::folder::FindRecord;
 pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 pub(crate) use self::folder::LogFolder;
@@ -70,6 +74,9 @@ pub(crate) use self::reader::read_any;
 pub(crate) use self::recover::{LogIs, LogNews, TakenUp};
 pub(crate) use self::row::row_number;
 pub use self::status::LogStatus;
+#[cfg(any(fuzzing, test))]
+pub(crate) use self::turns::RecordFile;
+pub(crate) use self::turns::{Joining, is_lived_in};
 pub(crate) use self::way::Road;
 pub(crate) use self::write_set::{Stack, WriteSet};
 pub(crate) use self::writer::Writer;

@@ -7,13 +7,13 @@ use super::recover::LogNews;
 use super::status::LogStatus;
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::store::{Inner, Store};
-#[cfg(any(fuzzing, test))]
+#[cfg(any(fuzzing, test, feature = "transfer"))]
 use crate::error::Result;
 
 impl Store {
     /// The write-ahead log; none where commits go into the file of the store, as where several processes share it.
     pub fn log_status(&self) -> Option<LogStatus> {
-        self.inner.gate.log().map(|log| log.status(&self.inner.context))
+        self.inner.gate.log().filter(|log| !log.only_follows()).map(|log| log.status(&self.inner.context))
     }
 
     /// Moves the log into the file, as after a moment of rest with much to move.
@@ -28,6 +28,16 @@ impl Store {
     pub(crate) fn lay_log_down(&self) -> Result<()> {
         let log = self.inner.gate.log();
         self.inner.slot.with(|handle| log.map_or(Ok(()), |log| log.lay_down(handle, &self.inner.context)))
+    }
+
+    /// Moves a shared log into the file, and runs work before any process writes again.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn without_log<R>(&self, work: impl FnOnce() -> Result<R>) -> Result<R> {
+        let log = self.inner.gate.log();
+        self.inner.slot.with(|handle| match log {
+            Some(log) => log.without(handle, &self.inner.context, work),
+            None => work(),
+        })
     }
 
     /// The log that the opening took up or set aside; asked once.

@@ -3,6 +3,7 @@
 //! Large work goes past the log: the section is ended, and one transaction of redb has the rows
 //! of memory and those of the work.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,12 @@ impl Log {
 
     /// Commits such a transaction (W7). From here on the only answers are success and `Uncertain`.
     pub(crate) fn commit_past(&self, writer: &mut Writer, transaction: Transaction, context: &Context) -> Result<()> {
-        if let Err(error) = self.refuse_failed().and_then(|()| self.end_section(writer)) {
+        // A shared log ends with each such commit, once what it has told is no more ahead of redb.
+        let ended = match self.is_shared() {
+            true => self.wait_for_seen(writer.number),
+            false => self.end_section(writer),
+        };
+        if let Err(error) = self.refuse_failed().and(ended) {
             drop(transaction.abort());
             return Err(error);
         }
@@ -55,6 +61,10 @@ impl Log {
         // W7: the row of the log moves ahead in the transaction that has the rows of the
         // sections. W4: the number grows too.
         let wal = match &writer.stage {
+            Stage::Open(open) if self.is_shared() => {
+                let wal = Wal::in_use(open.id, open.section, writer.number, open.crc, now);
+                Some(wal.emptied(writer.number + 1, now))
+            }
             Stage::Empty | Stage::Open(_) => None,
             Stage::Recovered(wal) => Some(wal.emptied(writer.number + 1, now)),
             Stage::Ended(ended) => Some(Wal::in_use(ended.id, ended.section, writer.number + 1, ended.crc, now)),
@@ -77,16 +87,18 @@ impl Log {
             writer.number = wal.number;
             self.covered(wal.section, wal.in_use, wal.number);
             // Redb has taken the rows that an opening could not move, so their files go.
-            if let Stage::Recovered(before) = writer.stage {
+            if !wal.in_use {
                 writer.stage = Stage::Empty;
+                *self.files.lock() = Files::default();
                 if !context.place.leads_elsewhere() {
-                    drop(clear_or_say(&*self.folder, Some(before.id)));
+                    drop(clear_or_say(&*self.folder, Some(wal.id)));
                 }
             }
             // Redb has the rows of these sections, so that their files can go.
             self.bell.ring_full();
         }
-        Ok(())
+        self.count_commit();
+        self.tell(writer.end()).map_err(|error| self.failed(error))
     }
 
     /// Moves everything into redb, and leaves redb's file alone. After a failed sync the log stays, for the next
@@ -95,7 +107,10 @@ impl Log {
     /// # Errors
     ///
     /// As redb has them: then the log stays as well.
-    pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
+    pub(crate) fn close(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+        if self.turns.is_some() {
+            return self.close_shared(handle, context);
+        }
         let mut writer = self.lock();
         // A page that would have to take the rows of the log is damaged: the log stays, for a repair.
         let stays = self.damage.is_some() && matches!(writer.stage, Stage::Recovered(_));
@@ -115,6 +130,9 @@ impl Log {
                 Wal::in_use(*id, *section, writer.number, *crc, context.clock.now())
             }
         };
+        if self.is_shared() {
+            self.wait_for_seen(writer.number)?;
+        }
         let overlay = self.rows_of_writer(handle, writer)?.overlay().clone();
         let transaction = self.begin_past(handle, context, &overlay)?;
         let emptied = wal.emptied(writer.number, context.clock.now());
@@ -127,13 +145,20 @@ impl Log {
         if !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok() {
             drop(clear_or_say(&*self.folder, Some(emptied.id)));
         }
-        Ok(())
+        self.tell(writer.end()).map_err(|error| self.failed(error))
     }
 }
 
 /// A write transaction of redb, once another thread of this process has ended its own. Nobody else can have one, so
 /// there is no limit to the wait.
 pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
+    // W14: who has the turn goes before those who wait for it.
+    while context.shared {
+        match context.try_begin_write(handle)? {
+            Some(transaction) => return Ok(transaction),
+            None => std::thread::sleep(A_MOMENT),
+        }
+    }
     loop {
         match context.begin_write(handle, Instant::now(), Streak::default(), &|| ()) {
             Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(A_MOMENT),

@@ -14,6 +14,7 @@ use super::maps::{Overlay, SectionMap};
 use super::past::apply;
 use super::row::Wal;
 use super::search::{Damage, UnsavedRows, find};
+use super::turns::{Joining, Turns};
 use crate::engine::feed::outbox;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
@@ -32,7 +33,7 @@ pub(crate) enum LogIs {
 
 /// The fate of the files of a log once its rows are in redb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Files {
+pub(super) enum Files {
     /// They go.
     Remove,
     /// They stay: the path may belong to another store now.
@@ -88,7 +89,7 @@ pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
 /// # Errors
 ///
 /// `Damaged` for a log that cannot be the one of the file, or has damage; every error of redb.
-fn settle(
+pub(super) fn settle(
     handle: &Handle,
     folder: &dyn LogFolder,
     files: Files,
@@ -236,12 +237,22 @@ pub(in crate::engine) fn take_up(
     handle: Handle,
     folder: Box<dyn LogFolder>,
     options: &Options,
+    joining: Option<Joining>,
     is_in_place: impl Fn(&Handle) -> bool,
     anew: impl FnOnce() -> Result<Handle>,
 ) -> Result<TakenUp> {
     let files = if is_in_place(&handle) { Files::Remove } else { Files::Keep };
     let begin = || handle.begin_alone(options.lock_timeout, options.is_alone());
-    let (wal, found, mut news) = settle(&handle, &*folder, files, options.read_only, &begin)?;
+    let joins = joining.as_ref().is_some_and(|joining| !joining.is_first());
+    let (wal, found, mut news) = match joins || options.follows_log {
+        // The log is that of other processes.
+        true => (row(&handle)?, OpenedLog::Empty, LogNews::default()),
+        false => settle(&handle, &*folder, files, options.read_only, &begin)?,
+    };
+    if options.follows_log {
+        let log = super::Log::new(folder, None, OpenedLog::Empty, false, options).with_turns(Turns::of_reader());
+        return Ok(TakenUp { handle, log: Some(log), news });
+    }
     // A reader looks at the log through memory, and removes nothing.
     if options.read_only && matches!(found, OpenedLog::Unsaved { .. }) {
         let log = Some(super::Log::new(folder, wal, found, false, options));
@@ -252,7 +263,7 @@ pub(in crate::engine) fn take_up(
         // Redb refuses all further work by this handle after a write that failed.
         handle.give_up();
         // Other processes may open a shared store, and they would not see the rows in memory.
-        if !options.has_log() {
+        if !options.has_log() || joining.is_some() {
             let message =
                 format!("the log of the store cannot be moved into its file; make room, or repair the store: {error}");
             return Err(Error::new(error.kind(), message).with_hint(Hint::RepairStore));
@@ -276,9 +287,14 @@ pub(in crate::engine) fn take_up(
         return Ok(TakenUp { handle, log: None, news });
     }
     // A process that was killed between two steps may have left sections; those of other files are reported.
-    if is_in_place(&handle) {
+    if is_in_place(&handle) && !joins {
         news.set_aside.extend(clear_or_say(&*folder, wal.map(|wal| wal.id)));
     }
-    let log = Some(super::Log::new(folder, wal, found, is_fed(&handle)?, options));
-    Ok(TakenUp { handle, log, news })
+    let turns = joining.map(|joining| joining.end(&*folder, &handle, wal.map_or(0, |wal| wal.number))).transpose()?;
+    let log = super::Log::new(folder, wal, found, is_fed(&handle)?, options);
+    let log = match turns {
+        Some(turns) => log.with_turns(turns),
+        None => log,
+    };
+    Ok(TakenUp { handle, log: Some(log), news })
 }

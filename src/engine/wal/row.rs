@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::id::LogId;
 use crate::clock::as_stored;
 use crate::engine::format::codec::{self, Stored};
-use crate::engine::format::schema::{LOGGED_FORMAT, Table};
+use crate::engine::format::schema::{LOGGED_FORMAT, SHARED_FORMAT, Table};
 use crate::engine::meta;
 use crate::engine::rows::WriteRows;
 use crate::error::{Error, Result};
@@ -72,6 +72,13 @@ impl Wal {
 /// Makes the file one that only programs which know of the log open.
 pub(super) fn raise_format(rows: &mut WriteRows<'_>) -> Result<()> {
     meta::raise_format(rows, LOGGED_FORMAT)
+}
+
+/// Makes the file one that only programs which know of shared logs open; says whether it was not one before.
+pub(super) fn raise_shared_format(rows: &mut WriteRows<'_>) -> Result<bool> {
+    let before = rows.get(Table::Meta, meta::FORMAT)?;
+    meta::raise_format(rows, SHARED_FORMAT)?;
+    Ok(rows.get(Table::Meta, meta::FORMAT)? != before)
 }
 
 /// The newest number of the log that redb has, from its row; 0 where there never was one.

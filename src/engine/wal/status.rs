@@ -14,7 +14,7 @@ use crate::engine::opening::context::Context;
 use crate::engine::options::Durability;
 use crate::error::Error;
 
-/// The write-ahead log of a store that one process has for itself.
+/// The write-ahead log of a store that one process has for itself, or whose processes share one.
 ///
 /// # Examples
 ///
@@ -81,7 +81,9 @@ impl Log {
     pub(crate) fn status(&self, context: &Context) -> LogStatus {
         // Not the write lock, which is held while a closure runs.
         let head = self.head.lock();
-        let (in_use, was_found) = (head.id.is_some(), head.id.is_some() && head.newest_section == 0);
+        // The files of a shared log are those of all processes.
+        let is_counted = head.newest_section == 0 || self.is_shared();
+        let (in_use, was_found) = (head.id.is_some(), head.id.is_some() && is_counted);
         drop(head);
         let (sections, bytes) = self.size(was_found);
         let kept = self.kept.lock();

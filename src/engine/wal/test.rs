@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::folder::LogFolder;
+use super::folder::{FindRecord, LogFolder};
+use super::turns::RecordFile;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::meta;
 use crate::engine::options::{Options, Sharing};
@@ -67,6 +68,11 @@ impl Hive {
 
     pub(in crate::engine) fn get(&self, key: &str) -> Option<u64> {
         self.store.view().unwrap().get(C, key.as_bytes()).unwrap().map(|bytes| meta::number(&bytes).unwrap())
+    }
+
+    /// Kills the process while its threads still run.
+    pub(in crate::engine) fn cut_off(&self) {
+        self.file.cut_off();
     }
 
     /// Kills the process; the disk is as it was left.
@@ -191,6 +197,22 @@ impl LogFolder for HeldFolder {
 
     fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
         self.folder.open(section)
+    }
+
+    fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
+        self.folder.open_to_write(section)
+    }
+
+    fn locks(&self) -> Result<Box<dyn StorageBackend>> {
+        self.folder.locks()
+    }
+
+    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {
+        self.folder.record(find)
+    }
+
+    fn remove_record(&self) -> Result<()> {
+        self.folder.remove_record()
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {

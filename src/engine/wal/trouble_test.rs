@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::LogIs;
-use super::folder::LogFolder;
+use super::folder::{FindRecord, LogFolder};
 use super::test::{
     C, Hive, SHORT, get_of, killed, logging, open, open_with, options, section_file, sections, to_files,
 };
+use super::turns::RecordFile;
 use crate::engine::feed::Fed;
 use crate::engine::options::{Sharing, VerifyOnOpen};
 use crate::engine::records::Records;
@@ -99,6 +100,18 @@ impl LogFolder for Stubborn {
     fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
         self.refuse()?;
         self.folder.open(section)
+    }
+
+    fn locks(&self) -> Result<Box<dyn StorageBackend>> {
+        self.folder.locks()
+    }
+
+    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {
+        self.folder.record(find)
+    }
+
+    fn remove_record(&self) -> Result<()> {
+        self.folder.remove_record()
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {

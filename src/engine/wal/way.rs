@@ -20,6 +20,7 @@ use super::section;
 use super::writer::{Ended, OpenSection, Stage, Writer};
 use crate::engine::commit::Size;
 use crate::engine::commit::locks::MutexGuard;
+use crate::engine::feed::outbox;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
@@ -83,6 +84,7 @@ impl Log {
                 Stage::Open(open) if open.has_room() => {
                     return Ok(Road::Entry(usize::try_from(open.most()).unwrap_or(usize::MAX)));
                 }
+                Stage::Open(_) if self.is_shared() => self.rotate(writer, handle, context)?,
                 Stage::Open(open) => {
                     let (id, next) = (open.id, open.section + 1);
                     let is_ahead = self.files.try_lock().is_some_and(|files| files.is_ahead(id, next));
@@ -172,7 +174,11 @@ impl Log {
         context.place.refuse_moved()?;
         let id = LogId::fresh();
         *self.files.lock() = Files::default();
-        self.lengths.begin();
+        if self.is_shared() {
+            self.keeps_entries.store(outbox::is_on(rows)?, Ordering::Relaxed);
+        } else {
+            self.lengths.begin();
+        }
         let made = clear(&*self.folder, before.map(|wal| wal.id))
             .and_then(|_| self.files.lock().make(&*self.folder, id, 1, self.lengths.next()));
         if let Err(error) = made {

@@ -10,6 +10,7 @@ use super::id::LogId;
 use super::maps::SectionMap;
 use super::row::Wal;
 use crate::engine::redb_file::StorageBackend;
+use crate::engine::session::writer_line::Streak;
 use crate::error::{Error, ErrorKind};
 
 /// A section ends once its rows take this much memory: small rows take several times their room in the file.
@@ -33,6 +34,10 @@ pub(crate) struct Writer {
     without_room_until: Option<Instant>,
     /// How long the last wait for room was.
     pub(super) waited_for_room: Duration,
+    /// Since when this process has the turn at a shared log; none when it does not have it.
+    pub(super) turn: Option<Instant>,
+    /// Its turns, back to back.
+    pub(super) streak: Streak,
 }
 
 #[derive(Debug)]
@@ -73,7 +78,16 @@ pub(super) struct Ended {
 
 impl Writer {
     pub(super) fn new(number: u64, stage: Stage) -> Self {
-        Self { number, stage, commits: 0, last_past: None, without_room_until: None, waited_for_room: Duration::ZERO }
+        Self {
+            number,
+            stage,
+            commits: 0,
+            last_past: None,
+            without_room_until: None,
+            waited_for_room: Duration::ZERO,
+            turn: None,
+            streak: Streak::default(),
+        }
     }
 
     /// The newest number.

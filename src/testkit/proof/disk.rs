@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::choices::Choices;
 use super::image::Image;
 use crate::engine::redb_file::{BackendError, StorageBackend};
-use crate::engine::wal::LogFolder;
+use crate::engine::wal::{FindRecord, LogFolder, RecordFile};
 use crate::error::Error;
 
 /// The number of a file; a name may come to mean another.
@@ -178,6 +178,8 @@ struct DiskState {
     locks: Vec<Lock>,
     /// So many handles there have been.
     files: usize,
+    /// The record of a log that several processes share.
+    record: Option<Arc<Mutex<Vec<u8>>>>,
 }
 
 /// A range of bytes that a handle has locked, both ends included.
@@ -460,6 +462,43 @@ impl StorageBackend for DiskFile {
     }
 }
 
+/// A file that lasts as long as the power, and never fails.
+#[derive(Clone, Debug)]
+struct MemoryFile {
+    memory: Arc<Mutex<Vec<u8>>>,
+    cut_off: Arc<AtomicBool>,
+}
+
+impl StorageBackend for MemoryFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.memory.lock().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let (memory, from) = (self.memory.lock(), position(offset)?);
+        out.copy_from_slice(memory.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.memory.lock().resize(position(len)?, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.cut_off.load(Ordering::Relaxed) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        let (mut memory, from) = (self.memory.lock(), position(offset)?);
+        memory.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
+    }
+}
+
 /// The sections of a log on a disk.
 #[derive(Clone, Debug)]
 pub(crate) struct DiskFolder(DiskFile);
@@ -472,6 +511,27 @@ impl LogFolder for DiskFolder {
     fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>, Error> {
         let Some(file) = self.0.state()?.seen.names.get(&section).copied() else { return Ok(None) };
         Ok(Some(Box::new(self.0.disk.handle(file, self.0.cut_off.clone()))))
+    }
+
+    fn locks(&self) -> Result<Box<dyn StorageBackend>, Error> {
+        Ok(Box::new(self.0.clone()))
+    }
+
+    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>, Error> {
+        let mut state = self.0.state()?;
+        let record = match find {
+            FindRecord::Existing => state.record.clone(),
+            FindRecord::Make => Some(state.record.get_or_insert_default().clone()),
+        };
+        Ok(record.map(|memory| {
+            let file = MemoryFile { memory, cut_off: self.0.cut_off.clone() };
+            RecordFile { file: Box::new(file), number: 0 }
+        }))
+    }
+
+    fn remove_record(&self) -> Result<(), Error> {
+        self.0.state()?.record = None;
+        Ok(())
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>, Error> {

@@ -1,0 +1,143 @@
+//! Reading the entries of other processes: for views, and for the next turn.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::super::folder::LogFolder;
+use super::super::id::LogId;
+use super::super::log::Log;
+use super::super::maps::{Overlay, SectionMap};
+use super::super::reader::{Tail, read};
+use super::super::row::Wal;
+use super::super::section;
+use super::record::End;
+use super::shared::{Followed, FollowedSection, ONLY, Turns};
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
+use crate::engine::redb_file::{Handle, StorageBackend};
+use crate::engine::rows::ReadRows;
+use crate::error::{Error, Result};
+
+/// How often the base is taken again because the log of the one before has just gone.
+const TRIES: usize = 100;
+
+/// How a change to another log went.
+enum Change {
+    /// Its entries can be read.
+    Begun,
+    /// Redb has all of it.
+    Over,
+    /// Its file has gone meanwhile.
+    Gone,
+}
+
+impl Log {
+    /// The rows of now: at least those of everything that any process was told is done before this was called. Takes
+    /// no lock that is held across a closure or a sync.
+    pub(in crate::engine::wal) fn rows_of_all(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
+        let mut followed = turns.followed.lock();
+        if !followed.is_in_turn
+            && let Some(record) = turns.record(&*self.folder)?
+        {
+            self.catch_up(&mut followed, &record.end, handle)?;
+        }
+        // Under the lock: no section is let go of before the base was taken.
+        self.rows_up_to(handle, |head| head.answered)
+    }
+
+    /// W17: reads up to the end that was told, and no further.
+    pub(super) fn catch_up(&self, followed: &mut Followed, end: &End, handle: &Handle) -> Result<()> {
+        // An older record, as a torn one leaves it.
+        if end.number < followed.end.number {
+            return Ok(());
+        }
+        let Some(id) = end.id else {
+            if followed.end != *end {
+                self.forget_sections(followed, end.number);
+            }
+            return Ok(());
+        };
+        for _ in 0..TRIES {
+            if followed.end.id == Some(id) {
+                return self.read_on(followed, end, id);
+            }
+            match self.change_log(followed, id, handle)? {
+                Change::Begun => {}
+                Change::Over => {
+                    self.forget_sections(followed, end.number);
+                    return Ok(());
+                }
+                Change::Gone => std::thread::yield_now(),
+            }
+        }
+        Err(Error::damaged("the log of the store is not beside it; put it back, or repair the store"))
+    }
+
+    /// Begins to read another log, from where redb leads into it.
+    fn change_log(&self, followed: &mut Followed, id: LogId, handle: &Handle) -> Result<Change> {
+        let base = ReadRows::new(handle.begin_read()?, Overlay::none());
+        // W20: the base was taken behind the record, so a log that it does not lead into is over.
+        let wal = match Wal::read(base.get(Table::Meta, meta::WAL)?.as_deref())? {
+            Some(wal) if wal.in_use && wal.id == id => wal,
+            _ => return Ok(Change::Over),
+        };
+        let is_fed = base.get(Table::Meta, meta::FEED)?.is_some();
+        let Some(file) = self.open_section()? else { return Ok(Change::Gone) };
+        let Some(length) = Self::length_of(&*file, id)? else { return Ok(Change::Gone) };
+        self.keeps_entries.store(is_fed, Ordering::Relaxed);
+        let map = Arc::new(SectionMap::new(ONLY, is_fed));
+        let mut head = self.head.lock();
+        (head.maps, head.id) = (Arc::new([map.clone()]), Some(id));
+        (head.newest_section, head.covered) = (ONLY, 0);
+        drop(head);
+        followed.end = End::begin(id, wal.number, wal.chain);
+        followed.section = Some(FollowedSection { file, length, map, longest: 0, begun: Instant::now() });
+        Ok(Change::Begun)
+    }
+
+    fn open_section(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+        let folder: &dyn LogFolder = &*self.folder;
+        let opened = if self.only_follows() { folder.open(ONLY)? } else { folder.open_to_write(ONLY)? };
+        Ok(opened.map(Arc::from))
+    }
+
+    /// Reads the entries up to an end, by the same path by which own ones come.
+    fn read_on(&self, followed: &mut Followed, end: &End, id: LogId) -> Result<()> {
+        // A log that has just begun has none behind its beginning, whose number redb has.
+        let read = if followed.end == *end { Ok(()) } else { self.entries_up_to(followed, end, id) };
+        match read {
+            Ok(()) => {
+                followed.end = *end;
+                self.publish(end.number);
+                Ok(())
+            }
+            Err(error) => {
+                // Half of them may have been taken.
+                self.forget_sections(followed, 0);
+                Err(error)
+            }
+        }
+    }
+
+    fn entries_up_to(&self, followed: &Followed, end: &End, id: LogId) -> Result<()> {
+        let wrong = || Error::damaged("the log does not read as another process has written it; repair the store");
+        let section = followed.section.as_ref().ok_or_else(wrong)?;
+        let len = end.place.checked_sub(followed.end.place).filter(|len| *len <= section::MOST).ok_or_else(wrong)?;
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| wrong())?];
+        section.file.read(followed.end.place, &mut bytes)?;
+        let begin = Tail { place: 0, ..Tail::begin(ONLY, followed.end.number, followed.end.crc) };
+        let tail = read(&bytes, id, begin, |entry| section.map.apply(entry))?;
+        if (tail.place, tail.number, tail.crc) == (len, end.number, end.crc) { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// Lets go of the sections: redb has them, or they are to be read anew.
+    pub(super) fn forget_sections(&self, followed: &mut Followed, number: u64) {
+        let mut head = self.head.lock();
+        (head.maps, head.id) = (Arc::new([]), None);
+        (head.newest_section, head.covered) = (0, 0);
+        drop(head);
+        (followed.end, followed.section) = (End::without_log(number), None);
+        self.publish(number);
+    }
+}

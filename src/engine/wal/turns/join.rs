@@ -1,0 +1,158 @@
+//! Opening a store whose log several processes share, and closing it. Both happen in a turn, so that two processes
+//! never do it at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::folder::{FindRecord, LogFolder};
+use super::super::log::Log;
+use super::super::row::raise_shared_format;
+use super::bytes::TurnBytes;
+use super::record::{End, Record, State};
+use super::shared::{OwnTurns, Turns};
+use crate::engine::commit::locks::Mutex;
+use crate::engine::opening::context::Context;
+use crate::engine::redb_file::{Handle, locked};
+use crate::engine::rows::WriteRows;
+use crate::engine::session::writer_line::WriterLine;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A process that closes the store has its file open for less time than this after it has left the log.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// A process that opens the store, in its turn.
+#[derive(Debug)]
+pub(crate) struct Joining {
+    /// None once it has joined.
+    bytes: Option<TurnBytes>,
+    is_first: bool,
+}
+
+impl Joining {
+    /// Takes the turn, and becomes one of the processes that write to the log. `is_otherwise_used` says whether
+    /// another process has the store open without it; one that is just closing the store has.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` while another process has the turn, or uses the store otherwise.
+    pub(crate) fn begin(
+        folder: &dyn LogFolder,
+        line: &WriterLine,
+        timeout: Duration,
+        is_otherwise_used: impl Fn() -> Result<bool>,
+    ) -> Result<Self> {
+        let (bytes, begun) = (TurnBytes::over(folder.locks()?), Instant::now());
+        // In line: processes that write back to back leave the turn to nobody else.
+        let mut waiting = line.wait();
+        loop {
+            if bytes.try_take()? {
+                let joining = Self::in_turn(&bytes, &is_otherwise_used);
+                match joining {
+                    Ok(Some(is_first)) => return Ok(Self { bytes: Some(bytes), is_first }),
+                    done => {
+                        bytes.give_up();
+                        done?;
+                    }
+                }
+                if begun.elapsed() >= timeout.min(CLOSING) {
+                    let message =
+                        "another process has the store open without a shared log; close it, or open it in the same way";
+                    return Err(Error::new(ErrorKind::Locked, message));
+                }
+            } else if begun.elapsed() >= timeout {
+                return Err(locked(timeout));
+            }
+            waiting.a_moment();
+        }
+    }
+
+    /// Comes to the log, and says whether this process is the first; none while another one uses the store otherwise.
+    fn in_turn(bytes: &TurnBytes, is_otherwise_used: &impl Fn() -> Result<bool>) -> Result<Option<bool>> {
+        let is_first = !bytes.has_others()?;
+        if is_first && is_otherwise_used()? {
+            return Ok(None);
+        }
+        bytes.come()?;
+        Ok(Some(is_first))
+    }
+
+    /// W20: whether no other process has the log. Then the record says nothing, and the log is taken up as it is on
+    /// the disk.
+    pub(in crate::engine::wal) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// Ends the opening. The first one makes the record, at a number that redb has reached without a log.
+    pub(in crate::engine::wal) fn end(mut self, folder: &dyn LogFolder, handle: &Handle, number: u64) -> Result<Turns> {
+        let record = match self.is_first {
+            true => {
+                raise_format(handle)?;
+                let file = folder.record(FindRecord::Make)?.ok_or_else(super::record::unreadable)?;
+                let (sequence, commits) = file.find()?.map_or((1, 0), |old| (old.sequence + 1, old.commits + 1));
+                file.empty()?;
+                let end = End::without_log(number);
+                file.write(&Record { state: State::Free, sequence, file: file.number, commits, end })?;
+                file
+            }
+            false => folder.record(FindRecord::Existing)?.ok_or_else(super::record::unreadable)?,
+        };
+        record.read()?;
+        let bytes = self.bytes.take().ok_or_else(super::record::unreadable)?;
+        bytes.give_up();
+        Ok(Turns::new(Some(OwnTurns { bytes, record, written: Mutex::new((0, 0)) })))
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        if let Some(bytes) = self.bytes.take() {
+            bytes.give_up();
+            bytes.leave();
+        }
+    }
+}
+
+/// Makes the file one that only programs which know of shared logs open.
+fn raise_format(handle: &Handle) -> Result<()> {
+    let transaction = handle.begin_alone(Duration::from_secs(10), false)?;
+    let mut rows = WriteRows::of(&transaction);
+    let raised = raise_shared_format(&mut rows);
+    drop(rows);
+    match raised {
+        Ok(true) => transaction.commit(),
+        Ok(false) => transaction.abort(),
+        Err(error) => {
+            drop(transaction.abort());
+            Err(error)
+        }
+    }
+}
+
+impl Log {
+    /// Leaves the log. The last process moves everything into redb, and leaves redb's file alone.
+    ///
+    /// # Errors
+    ///
+    /// As redb has them: then the log stays, for the next opening.
+    pub(in crate::engine::wal) fn close_shared(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+        let Some(own) = self.turns.as_ref().and_then(|turns| turns.own.as_ref()) else { return Ok(()) };
+        let visit = self.visit();
+        let mut writer = self.lock();
+        let closed = match self.take_turn(&mut writer, handle, context, Instant::now()) {
+            Ok(()) => {
+                own.bytes.leave();
+                match own.bytes.has_others() {
+                    Ok(false) => self.empty(&mut writer, handle, context).and_then(|()| self.folder.remove_record()),
+                    other => other.map(drop),
+                }
+            }
+            // Another process is at work, and closes the log after this one. After a failed sync the log stays.
+            Err(error) if matches!(error.kind(), ErrorKind::Locked | ErrorKind::Reopen) => Ok(()),
+            Err(error) => Err(error),
+        };
+        drop(writer);
+        drop(visit);
+        self.depart();
+        closed
+    }
+}

@@ -1,0 +1,77 @@
+//! Moving a shared log into redb, in a turn: when its section is full, and when nothing was appended for a while.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::super::bell::Rung;
+use super::super::checkpoint::{MUCH, refuse_full};
+use super::super::log::Log;
+use super::super::writer::{Stage, Writer};
+use crate::engine::opening::context::Context;
+use crate::engine::redb_file::Handle;
+use crate::error::{ErrorKind, Result};
+
+impl Log {
+    /// Moves a log whose section is full, so that the next write begins another one.
+    pub(in crate::engine::wal) fn rotate(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+        let Stage::Open(open) = &writer.stage else { return Ok(()) };
+        if open.was_filled_soon() {
+            self.lengths.lengthen();
+        }
+        self.lengths.fit(open.longest);
+        self.move_all(writer, handle, context)?;
+        (writer.commits, writer.last_past) = (self.commits_before, None);
+        Ok(())
+    }
+
+    /// Moves everything after a rest, if there is enough of it, unless another process is at work.
+    pub(in crate::engine::wal) fn rest_shared(
+        self: &Arc<Self>,
+        handle: &Handle,
+        context: &Context,
+        rung: Rung,
+    ) -> Result<()> {
+        if rung == Rung::Full || rung == Rung::Rest && self.bytes_in_memory() < MUCH || self.has_failed() {
+            return Ok(());
+        }
+        let _visit = self.visit();
+        let mut writer = self.lock();
+        // Once, without waiting.
+        let now = Instant::now();
+        let arrived = now.checked_sub(context.lock_timeout).unwrap_or(now);
+        match self.take_turn(&mut writer, handle, context, arrived) {
+            Err(error) if error.kind() == ErrorKind::Locked => Ok(()),
+            taken => taken.and_then(|()| self.move_all(&mut writer, handle, context)),
+        }
+    }
+
+    /// Runs work while redb has everything, and no process writes.
+    ///
+    /// # Errors
+    ///
+    /// As moving the log, and every error of the work.
+    #[cfg(feature = "transfer")]
+    pub(in crate::engine::wal) fn without<R>(
+        self: &Arc<Self>,
+        handle: &Handle,
+        context: &Context,
+        work: impl FnOnce() -> Result<R>,
+    ) -> Result<R> {
+        let _visit = self.visit();
+        let mut writer = self.lock();
+        self.take_turn(&mut writer, handle, context, Instant::now())?;
+        self.move_all(&mut writer, handle, context)?;
+        work()
+    }
+
+    fn move_all(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+        if !matches!(writer.stage, Stage::Open(_)) {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        refuse_full(context.place.path(), self.rows_of_writer(handle, writer)?.overlay())?;
+        self.empty(writer, handle, context)?;
+        self.note_checkpoint(context.clock.now(), begun.elapsed());
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! The part of a log that several processes share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+use super::super::folder::{FindRecord, LogFolder};
+use super::super::maps::SectionMap;
+use super::super::writer::{OpenSection, Stage, Writer};
+use super::bytes::TurnBytes;
+use super::record::{End, Record, RecordFile, State};
+use crate::engine::commit::locks::Mutex;
+use crate::engine::redb_file::StorageBackend;
+use crate::engine::session::process::Process;
+use crate::error::Result;
+
+/// A log has one section only where several processes share it: names change as seldom as possible.
+pub(super) const ONLY: u64 = 1;
+
+/// A log that several processes share, as one of them has it.
+#[derive(Debug)]
+pub(in crate::engine::wal) struct Turns {
+    pub(super) process: Process,
+    /// None for a process that only reads.
+    pub(super) own: Option<OwnTurns>,
+    /// Held for moments only, behind the write lock.
+    pub(super) followed: Mutex<Followed>,
+    /// The callers between their arrival and their answer.
+    pub(super) inside: AtomicUsize,
+}
+
+/// The part of a process that takes turns.
+#[derive(Debug)]
+pub(super) struct OwnTurns {
+    pub(super) bytes: TurnBytes,
+    pub(super) record: RecordFile,
+    /// How often the record was written, and how many commits it counts.
+    pub(super) written: Mutex<(u64, u64)>,
+}
+
+/// How far this process has read the log.
+#[derive(Debug)]
+pub(super) struct Followed {
+    /// This process has the turn: the write lock says how far the log is, and nobody else changes it.
+    pub(super) is_in_turn: bool,
+    pub(super) end: End,
+    pub(super) section: Option<FollowedSection>,
+}
+
+/// The section that the log consists of.
+#[derive(Clone, Debug)]
+pub(super) struct FollowedSection {
+    pub(super) file: Arc<dyn StorageBackend>,
+    pub(super) length: u64,
+    pub(super) map: Arc<SectionMap>,
+    pub(super) longest: u64,
+    pub(super) begun: Instant,
+}
+
+impl OwnTurns {
+    /// Tells the other processes how far the log is.
+    pub(super) fn tell(&self, state: State, end: End) -> Result<()> {
+        let mut written = self.written.lock();
+        written.0 += 1;
+        let record = Record { state, sequence: written.0, file: self.record.number, commits: written.1, end };
+        self.record.write(&record)
+    }
+}
+
+impl Turns {
+    pub(super) fn new(own: Option<OwnTurns>) -> Self {
+        let followed = Followed { is_in_turn: false, end: End::without_log(0), section: None };
+        Self { process: Process::current(), own, followed: Mutex::new(followed), inside: AtomicUsize::new(0) }
+    }
+
+    /// Those of a process that only reads.
+    pub(in crate::engine::wal) fn of_reader() -> Self {
+        Self::new(None)
+    }
+
+    /// The newest record; none where a process only reads, and no other one has the log.
+    pub(super) fn record(&self, folder: &dyn LogFolder) -> Result<Option<Record>> {
+        match &self.own {
+            Some(own) => own.record.read().map(Some),
+            // The file may be another one since.
+            None => match folder.record(FindRecord::Existing)? {
+                Some(file) => match file.find()? {
+                    Some(record) => Ok(Some(record)),
+                    // Half of it was written.
+                    None => file.read().map(Some).or(Ok(None)),
+                },
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+impl Writer {
+    /// How far the log is.
+    pub(in crate::engine::wal) fn end(&self) -> End {
+        match &self.stage {
+            Stage::Open(open) => End { id: Some(open.id), number: self.number, place: open.place, crc: open.crc },
+            Stage::Ended(ended) => End::begin(ended.id, self.number, ended.crc),
+            Stage::Empty | Stage::Recovered(_) => End::without_log(self.number),
+        }
+    }
+
+    /// The section that is appended to.
+    pub(super) fn section(&self) -> Option<FollowedSection> {
+        let Stage::Open(open) = &self.stage else { return None };
+        let OpenSection { file, length, map, longest, begun, .. } = open;
+        let (file, map) = (file.clone(), map.clone());
+        Some(FollowedSection { file, length: *length, map, longest: *longest, begun: *begun })
+    }
+
+    /// Goes on where other processes have come to.
+    pub(super) fn go_on_at(&mut self, end: End, section: Option<FollowedSection>) {
+        self.number = end.number;
+        self.stage = match (end.id, section) {
+            (Some(id), Some(FollowedSection { file, length, map, longest, begun })) => {
+                let End { place, crc, .. } = end;
+                Stage::Open(OpenSection { id, section: ONLY, file, length, place, crc, map, longest, begun })
+            }
+            _ => Stage::Empty,
+        };
+    }
+}

@@ -1,0 +1,196 @@
+//! Taking a turn at the log, and giving it up.
+//!
+//! W14: only who has the turn appends, changes names of files, or commits to redb. A process keeps it for its callers
+//! who are inside, and gives it up behind their sync, or when it was long and another process waits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::super::log::{Log, OpenedLog};
+use super::super::past::begin_write;
+use super::super::recover::{Files, settle};
+use super::super::writer::{Stage, Writer};
+use super::record::{End, State};
+use super::shared::OwnTurns;
+use crate::engine::commit::locks::{MutexGuard, yield_now};
+use crate::engine::opening::context::Context;
+use crate::engine::redb_file::{Handle, locked};
+use crate::error::{Error, Result};
+
+/// The length of a turn: after it, other processes go first.
+const TURN: Duration = Duration::from_millis(5);
+
+/// A caller at the log, until it is answered. The last one gives the turn up.
+pub(crate) struct LogVisit {
+    log: Arc<Log>,
+}
+
+impl Drop for LogVisit {
+    fn drop(&mut self) {
+        let Some(turns) = &self.log.turns else { return };
+        // W12: the turn of a forked child is its parent's.
+        if !turns.process.has_forked() && turns.inside.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.log.leave();
+        }
+    }
+}
+
+impl Log {
+    /// Comes to the log, to write.
+    pub(crate) fn visit(self: &Arc<Self>) -> LogVisit {
+        if let Some(turns) = &self.turns {
+            turns.inside.fetch_add(1, Ordering::SeqCst);
+        }
+        LogVisit { log: self.clone() }
+    }
+
+    fn own_turns(&self) -> Option<&OwnTurns> {
+        self.turns.as_ref().and_then(|turns| turns.own.as_ref())
+    }
+
+    /// Makes sure that this process has the turn, where several share the log, and has read what was written before it.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` when another process has had it all the time since the caller arrived; `Reopen` after a failed sync;
+    /// every error of the disk.
+    pub(crate) fn take_turn(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
+        let Some(own) = self.own_turns() else { return Ok(()) };
+        self.refuse_failed()?;
+        if let Some(begun) = writer.turn {
+            if begun.elapsed() < TURN || !context.writer_line.somebody_waits() {
+                return Ok(());
+            }
+            // Its own callers wait for the same sync.
+            self.wait_for_seen(writer.number)?;
+            self.end_turn(writer);
+            self.refuse_failed()?;
+        }
+        context.place.refuse_moved()?;
+        if context.place.leads_elsewhere() {
+            return Err(Error::conflict("this process has another root since it opened the store; open it again"));
+        }
+        let streak = writer.streak.at_the_next_write();
+        let mut waiting = context.writer_line.wait_behind_others(streak);
+        loop {
+            let is_late = arrived.elapsed() >= context.lock_timeout;
+            if (is_late || waiting.is_next()) && own.bytes.try_take()? {
+                break;
+            }
+            if is_late {
+                return Err(locked(context.lock_timeout));
+            }
+            waiting.a_moment();
+        }
+        drop(waiting);
+        writer.turn = Some(Instant::now());
+        self.arrive(own, writer, handle, context).inspect_err(|_| self.abandon_turn(writer))
+    }
+
+    /// Goes on where the turn before has ended.
+    fn arrive(&self, own: &OwnTurns, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+        let Some(turns) = &self.turns else { return Ok(()) };
+        let record = own.record.read()?;
+        *own.written.lock() = (record.sequence, record.commits);
+        let mut end = record.end;
+        if record.state == State::Held {
+            end = End::without_log(self.take_over(handle, context)?.max(end.number));
+            self.count_commit();
+        }
+        let mut followed = turns.followed.lock();
+        // W17: no entry behind the end of a turn is read; there is none.
+        self.catch_up(&mut followed, &end, handle)?;
+        if followed.end != end {
+            return Err(Error::damaged("the log is not where the process before has left it; open the store again"));
+        }
+        // W15: before the first change of a turn.
+        own.tell(State::Held, end)?;
+        followed.is_in_turn = true;
+        let section = followed.section.clone();
+        let mut appended = self.appended.lock();
+        appended.file = section.as_ref().map(|section| section.file.clone());
+        appended.end = end;
+        drop((appended, followed));
+        writer.go_on_at(end, section);
+        Ok(())
+    }
+
+    /// W16: ends the turn of a process that died in it or has failed. Its entries may not be on the disk, so nothing is
+    /// appended behind them: those that fit go into redb, which carries their rows, and the next log has another id.
+    /// Gives the newest number.
+    fn take_over(&self, handle: &Handle, context: &Context) -> Result<u64> {
+        let begin = || begin_write(handle, context);
+        let (wal, found, _) = settle(handle, &*self.folder, Files::Remove, false, &begin)?;
+        match found {
+            OpenedLog::Unsaved { error: Some(error), .. } => {
+                Err(error.context("the log of a process that ended in its turn cannot be moved into the file"))
+            }
+            _ => {
+                tracing::info!("the turn of a process that did not end it was ended");
+                Ok(wal.map_or(0, |wal| wal.number))
+            }
+        }
+    }
+
+    /// Gives the turn up unless somebody is inside.
+    fn leave(&self) {
+        let Some(turns) = &self.turns else { return };
+        // A caller who is inside does it later.
+        while turns.inside.load(Ordering::SeqCst) == 0 {
+            if let Some(mut writer) = self.try_lock() {
+                if turns.inside.load(Ordering::SeqCst) == 0 {
+                    self.end_turn(&mut writer);
+                }
+                return;
+            }
+            yield_now();
+        }
+    }
+
+    /// W15: ends the turn, once all of it is on the disk.
+    fn end_turn(&self, writer: &mut Writer) {
+        let (Some(turns), Some(own), Some(begun)) = (&self.turns, self.own_turns(), writer.turn) else { return };
+        if self.has_failed() || self.wait(writer.number).is_err() {
+            return self.abandon_turn(writer);
+        }
+        let end = writer.end();
+        if let Err(error) = own.tell(State::Free, end) {
+            drop(self.failed(error));
+            return self.abandon_turn(writer);
+        }
+        let mut followed = turns.followed.lock();
+        (followed.end, followed.section, followed.is_in_turn) = (end, writer.section(), false);
+        drop(followed);
+        writer.turn = None;
+        writer.streak.wrote_since(begun);
+        own.bytes.give_up();
+    }
+
+    /// W19: lets go of a turn that has failed. The record says on that it has not ended, and its views begin anew at
+    /// what the others see.
+    fn abandon_turn(&self, writer: &mut Writer) {
+        let (Some(turns), Some(own)) = (&self.turns, self.own_turns()) else { return };
+        let mut followed = turns.followed.lock();
+        self.forget_sections(&mut followed, 0);
+        followed.is_in_turn = false;
+        drop(followed);
+        writer.turn = None;
+        writer.stage = Stage::Empty;
+        own.bytes.give_up();
+    }
+
+    /// Lets go of the turn and of the store: this process writes no more to the log.
+    pub(crate) fn depart(&self) {
+        if let Some(own) = self.own_turns() {
+            own.bytes.give_up();
+            own.bytes.leave();
+        }
+    }
+}
