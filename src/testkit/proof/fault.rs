@@ -46,6 +46,7 @@ impl Attempt<'_> {
             Err(error) => assert_clear(&error),
             Ok(mut fleet) => {
                 acknowledged = self.take_step(&mut fleet, fault);
+                self.work_on(&fleet);
                 told = fleet.acknowledged.iter().map(|told| (told.caller, told.number)).collect();
             }
         }
@@ -96,6 +97,17 @@ impl Attempt<'_> {
             assert_clear(&error);
         }
         failed.is_none()
+    }
+
+    /// Another process over the same log goes on, or says clearly why not. It writes nothing that the model knows.
+    fn work_on(&self, fleet: &Fleet) {
+        let Some((_, other)) = &fleet.other else { return };
+        if let Err(error) = other.write(|tx| tx.queue().expire(1)).and_then(|_| Model::read(other)) {
+            assert_clear(&error);
+        }
+        if let Err(error) = other.close() {
+            assert_clear(&error);
+        }
     }
 
     /// Whatever is still read is right.

@@ -49,11 +49,28 @@ fn whatever_operation_fails_nothing_acknowledged_is_lost_and_nothing_is_half_don
     );
 }
 
+#[test]
+fn whatever_fails_of_two_processes_over_one_log_nothing_is_lost_and_the_other_one_goes_on() {
+    let (seed, taken) = (seed(), AtomicU64::new(0));
+    let mut struck = Struck::new();
+    for seed in seed..seed + 2 * scale() {
+        let sweep = || sweep_of(seed, &taken, STEPS / 2 * scale(), Mode::of_two);
+        let done = std::panic::catch_unwind(sweep).unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}"));
+        done.into_iter().for_each(|(what, count)| *struck.entry(what).or_default() += count);
+    }
+    println!("{struck:?}");
+    assert!(struck.values().sum::<u64>() > 100, "{struck:?}");
+}
+
 /// Takes the steps of a run one by one, each once for every operation in it that can fail.
 fn sweep(seed: u64, taken: &AtomicU64, most: u64) -> Struck {
+    sweep_of(seed, taken, most, Mode::of)
+}
+
+fn sweep_of(seed: u64, taken: &AtomicU64, most: u64, mode: fn(usize) -> Mode) -> Struck {
     let folder = tempfile::tempdir().unwrap();
     let mut choices = Choices::seeded(seed);
-    let mode = Mode { long: false, ..Mode::of(choices.below(8)) };
+    let mode = Mode { long: false, ..mode(choices.below(8)) };
     let run = Run::record(folder.path(), mode, STEPS_OF_RUN, &mut choices);
     let mut struck = Struck::new();
     for marks in run.marks.windows(2).filter(|marks| marks[1].shape != Shape::Reopened) {

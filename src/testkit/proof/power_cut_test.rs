@@ -52,9 +52,26 @@ fn after_a_power_cut_every_acknowledged_commit_is_there_and_every_other_whole_or
     println!("{:?} runs={runs} seconds={}", total.lock(), begun.elapsed().as_secs());
 }
 
+#[test]
+fn after_a_power_cut_of_two_processes_over_one_log_every_acknowledged_commit_is_there_too() {
+    let (seed, images, mut total) = (seed(), IMAGES / 4 * scale(), CutCounts::default());
+    for seed in seed.. {
+        let cut = || cut_of(seed, Mode::of_two);
+        total.add(&std::panic::catch_unwind(cut).unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}")));
+        if total.images() >= images {
+            break;
+        }
+    }
+    println!("{total:?}");
+}
+
 fn cut(seed: u64) -> CutCounts {
+    cut_of(seed, Mode::of)
+}
+
+fn cut_of(seed: u64, mode: fn(usize) -> Mode) -> CutCounts {
     let folder = tempfile::tempdir().unwrap();
     let mut choices = Choices::seeded(seed);
-    let run = Run::record(folder.path(), Mode::of(choices.below(8)), STEPS, &mut choices);
+    let run = Run::record(folder.path(), mode(choices.below(8)), STEPS, &mut choices);
     run.cut_everywhere(3, 4, &mut choices)
 }

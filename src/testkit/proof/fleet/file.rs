@@ -74,7 +74,7 @@ impl Fleet {
     pub(super) fn kill(&mut self) -> Result<Acted> {
         let mut now = self.now();
         let session = self.store.session();
-        self.die();
+        self.die_alone();
         (self.file, self.store) = open(&self.disk, &self.path, &self.clock, self.mode)?;
         self.store.begin_session()?;
         now.tasks.values_mut().filter(|task| task.1.is_some() && task.1 == session).for_each(return_task);

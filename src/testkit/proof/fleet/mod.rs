@@ -62,6 +62,12 @@ impl Mode {
         let log = sharing == Sharing::Exclusive && number % 8 != 5;
         Self { sharing, history: number % 4 == 3, long: number % 8 == 4, log }
     }
+
+    /// Two processes over one log.
+    #[cfg(test)]
+    pub(crate) fn of_two(number: usize) -> Self {
+        Self { sharing: Sharing::SharedLog, history: number % 4 == 3, long: number % 8 == 4, log: true }
+    }
 }
 
 /// The scope of a restore.
@@ -119,6 +125,8 @@ pub(crate) struct Fleet {
     mode: Mode,
     pub(crate) known: Known,
     pub(crate) acknowledged: Vec<Acknowledged>,
+    /// Another process that shares the log. The two change places.
+    pub(crate) other: Option<(DiskFile, Store)>,
 }
 
 /// A clock that goes on by a little whenever it is looked at, so that no two commits have the same time.
@@ -192,7 +200,25 @@ impl Fleet {
         let clock = Ticking::new(known.time);
         let (file, store) = open(disk, folder, &clock, mode)?;
         let (disk, path) = (disk.clone(), folder.to_path_buf());
-        Ok(Self { disk, file, path, store, clock, mode, known, acknowledged: Vec::new() })
+        let mut fleet = Self { disk, file, path, store, clock, mode, known, acknowledged: Vec::new(), other: None };
+        fleet.open_other()?;
+        Ok(fleet)
+    }
+
+    /// Opens the store in another process, where two share a log.
+    pub(crate) fn open_other(&mut self) -> Result<()> {
+        if self.mode.sharing == Sharing::SharedLog && self.other.is_none() {
+            self.other = Some(open(&self.disk, &self.path, &self.clock, self.mode)?);
+        }
+        Ok(())
+    }
+
+    /// Goes on in the other process, which must be there.
+    fn change_places(&mut self) {
+        if let Some((file, store)) = &mut self.other {
+            std::mem::swap(&mut self.file, file);
+            std::mem::swap(&mut self.store, store);
+        }
     }
 
     /// Begins a session as whoever opens a store does: on a full disk, later.
@@ -216,6 +242,9 @@ impl Fleet {
     /// Takes one step.
     pub(crate) fn act(&mut self, choices: &mut Choices) -> Result<Acted> {
         self.clock.sleep(Duration::from_millis(1));
+        if self.other.is_some() && choices.once_in(2) {
+            self.change_places();
+        }
         match choices.below(32) {
             0..=5 => self.change_values(choices),
             6 => self.fail_on_purpose(),
@@ -296,6 +325,15 @@ impl Fleet {
 
     /// Cuts the store off from its disk, and lets go of it.
     pub(crate) fn die(&self) {
+        self.die_alone();
+        if let Some((file, store)) = &self.other {
+            file.cut_off();
+            drop::<Result<()>>(store.close());
+        }
+    }
+
+    /// The same, while the other process lives on.
+    pub(crate) fn die_alone(&self) {
         self.file.cut_off();
         drop::<Result<()>>(self.store.close());
     }
