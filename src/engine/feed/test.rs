@@ -158,6 +158,46 @@ fn a_replica_that_takes_the_feed_is_the_store_whatever_way_commits_went_and_what
     }
 }
 
+#[test]
+fn a_replica_that_takes_the_feed_of_two_processes_over_one_log_is_the_store() {
+    for seed in 0..8 {
+        let mut choices = Choices::seeded(seed);
+        let disk = Disk::default();
+        let options = || options().sharing(Sharing::SharedLog).tends_log(false).first_section(SHORT);
+        let mut hives = [(); 2].map(|()| open_with(&disk, options(), None).unwrap());
+        hives[0].store.begin_feed(0).unwrap();
+        let mut replica = Replica::default();
+        replica.base(&hives[1].store);
+        let mut logged = 0;
+        for step in 0..250 {
+            let at = choices.below(2);
+            let store = &hives[at].store;
+            match choices.below(25) {
+                0 => store.lay_log_down().unwrap(),
+                // One dies, or closes the store, and comes again.
+                1 => {
+                    if choices.once_in(2) {
+                        store.close_file().unwrap();
+                    }
+                    hives[at].cut_off();
+                    hives[at] = open_with(&disk, options(), None).unwrap();
+                }
+                2..4 => ship(store, replica.sequence),
+                4..10 => drop(replica.follow(store, choices.below(8))),
+                _ => change(store, &mut choices, step).unwrap(),
+            }
+            logged += usize::from(hives[at].store.log_status().unwrap().in_use);
+            if choices.once_in(10) {
+                let store = &hives[choices.below(2)].store;
+                assert!(replica.follow(store, 1000));
+                replica.is_the_store(store);
+            }
+        }
+        assert_eq!(replica.bases, 1, "nothing was lost on the way");
+        assert!(hives.iter().all(Hive::is_sound) && logged > 100, "{logged}");
+    }
+}
+
 pub(super) fn shared() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
     let options = Store::options().sharing(Sharing::Shared).session(false).reserve(false);
