@@ -25,13 +25,21 @@ use crate::state::queue::{ClaimOptions, NewTask};
 struct Shared {
     folder: tempfile::TempDir,
     at: ReplicaLocation,
+    sharing: Sharing,
 }
+
+/// The ways in which several processes have a store.
+const BOTH: [Sharing; 2] = [Sharing::Shared, Sharing::SharedLog];
 
 impl Shared {
     fn new() -> Self {
+        Self::by(Sharing::Shared)
+    }
+
+    fn by(sharing: Sharing) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = ReplicaLocation(Location::Directory(folder.path().join("replica")));
-        let shared = Self { folder, at };
+        let shared = Self { folder, at, sharing };
         let store = shared.open();
         put(&store, 1).unwrap();
         store.init_replica(&shared.at, &InitReplicaOptions::default()).unwrap();
@@ -45,7 +53,7 @@ impl Shared {
 
     /// One more process, as far as the file is concerned.
     fn open(&self) -> Store {
-        open(&self.path("h.redb"))
+        Store::options().sharing(self.sharing).reserve(false).open(self.path("h.redb")).unwrap()
     }
 
     /// A copy of the newest moment in the replica.
@@ -99,7 +107,11 @@ fn wait_for_refusal(store: &Store) -> crate::Error {
 
 #[test]
 fn whatever_another_process_commits_is_shipped_by_the_one_that_ships() {
-    let shared = Shared::new();
+    BOTH.into_iter().for_each(what_another_commits_is_shipped);
+}
+
+fn what_another_commits_is_shipped(sharing: Sharing) {
+    let shared = Shared::by(sharing);
     let store = shared.open();
     let replicator = replicate(&store, &shared.at).unwrap();
     let (bot, value) = (BotId::new("ant").unwrap(), json!("x".repeat(3 << 20)));
@@ -146,7 +158,11 @@ fn whatever_another_process_commits_is_shipped_by_the_one_that_ships() {
 
 #[test]
 fn one_process_ships_a_store_and_the_next_one_begins_a_term_once_it_has_ended() {
-    let shared = Shared::new();
+    BOTH.into_iter().for_each(the_next_one_begins_a_term);
+}
+
+fn the_next_one_begins_a_term(sharing: Sharing) {
+    let shared = Shared::by(sharing);
     let (one, two) = (shared.open(), shared.open());
     let first = replicate(&one, &shared.at).unwrap();
     let refused = two.replicate(&shared.at, super::options::ReplicateOptions::default(), Duration::ZERO).unwrap_err();
@@ -216,7 +232,11 @@ fn a_killed_process_whose_store_went_on_and_kept_nothing_for_it_is_followed_by_a
 
 #[test]
 fn an_overtaken_file_is_locked_for_every_process_and_for_every_later_one() {
-    let shared = Shared::new();
+    BOTH.into_iter().for_each(an_overtaken_file_is_locked);
+}
+
+fn an_overtaken_file_is_locked(sharing: Sharing) {
+    let shared = Shared::by(sharing);
     let (store, other) = (shared.open(), shared.open());
     let replicator = replicate(&store, &shared.at).unwrap();
     put(&other, 2).unwrap();
@@ -236,7 +256,7 @@ fn an_overtaken_file_is_locked_for_every_process_and_for_every_later_one() {
     drop(replicator);
     store.close().unwrap();
     other.close().unwrap();
-    for sharing in [Sharing::Shared, Sharing::Exclusive] {
+    for sharing in [Sharing::Shared, Sharing::SharedLog, Sharing::Exclusive] {
         let later = Store::options().sharing(sharing).reserve(false).open(shared.path("h.redb")).unwrap();
         assert_eq!(put(&later, 8).unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(replicate(&later, &shared.at).unwrap_err().kind(), ErrorKind::Conflict);
@@ -248,7 +268,7 @@ fn an_overtaken_file_is_locked_for_every_process_and_for_every_later_one() {
 
 #[test]
 fn an_end_that_finds_the_replica_taken_over_locks_the_file_too() {
-    let shared = Shared::new();
+    let shared = Shared::by(Sharing::SharedLog);
     let store = shared.open();
     let options = super::options::ReplicateOptions { interval: Duration::from_secs(3600), ..Default::default() };
     let replicator = store.replicate(&shared.at, options, Duration::from_secs(20)).unwrap();
