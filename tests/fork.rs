@@ -35,6 +35,8 @@ fn a_child_does_what_it_is_told() {
         "lives on" => forks_a_child_that_lives_on(path),
         "within a write" => forks_within_a_write(path, Sharing::Shared),
         "within a write, alone" => forks_within_a_write(path, Sharing::Exclusive),
+        "both write, over one log" => both_write(path, Sharing::SharedLog),
+        "within a write, over one log" => forks_within_a_write(path, Sharing::SharedLog),
         task => panic!("no such task: {task}"),
     }
 }
@@ -94,7 +96,7 @@ fn both_write(path: &Path, sharing: Sharing) {
                 std::mem::forget(runtime);
             }
             drop((view, scheduler, store));
-            if sharing == Sharing::Shared {
+            if sharing != Sharing::Exclusive {
                 let own = Store::open(path).unwrap();
                 (1..PUTS).for_each(|number| put(&own, "child", number).unwrap());
                 own.close().unwrap();
@@ -244,18 +246,20 @@ fn assert_sound(path: &Path) {
 
 #[test]
 fn a_forked_child_is_told_to_open_the_store_itself_and_both_lose_nothing() {
-    let hive = fixture();
-    wait(spawn("both write", &hive.path, 0));
-    let store = Store::open(&hive.path).unwrap();
-    let numbers = store.view().unwrap();
-    assert_eq!(numbers.collection::<usize>("numbers").unwrap().list().map(Result::unwrap).count(), 2 * PUTS - 1);
-    store.close().unwrap();
-    assert_sound(&hive.path);
+    for task in ["both write", "both write, over one log"] {
+        let hive = fixture();
+        wait(spawn(task, &hive.path, 0));
+        let store = Store::open(&hive.path).unwrap();
+        let numbers = store.view().unwrap();
+        assert_eq!(numbers.collection::<usize>("numbers").unwrap().list().map(Result::unwrap).count(), 2 * PUTS - 1);
+        store.close().unwrap();
+        assert_sound(&hive.path);
+    }
 }
 
 #[test]
 fn a_fork_within_a_write_hangs_neither_and_the_parent_commits() {
-    for task in ["within a write", "within a write, alone"] {
+    for task in ["within a write", "within a write, alone", "within a write, over one log"] {
         let hive = fixture();
         wait(spawn(task, &hive.path, 0));
         assert_sound(&hive.path);

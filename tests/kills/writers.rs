@@ -19,11 +19,20 @@ const KILLS: usize = 100;
 const KILLS_OF_STORE: usize = 20;
 const THREADS: usize = 8;
 const PROCESSES: usize = 3;
+/// Stops of the processes, times the scale.
+#[cfg(unix)]
+const STOPS: usize = 40;
+/// The task of a process that shares a log with others.
+const OVER_ONE_LOG: &str = "over one log";
 
 /// One process of writers, until it is killed.
 pub fn write(told: &Told) {
-    let sharing = if told.task == "alone" { Sharing::Exclusive } else { Sharing::Shared };
-    let threads = if told.task == "together" { 2 } else { THREADS };
+    let sharing = match told.task.as_str() {
+        "alone" => Sharing::Exclusive,
+        OVER_ONE_LOG => Sharing::SharedLog,
+        _ => Sharing::Shared,
+    };
+    let threads = if ["together", OVER_ONE_LOG].contains(&told.task.as_str()) { 2 } else { THREADS };
     let store = Store::options().sharing(sharing).open(&told.store).unwrap();
     let log = Log::of(&told.store);
     std::fs::write(ready(&told.store, told.number), b"").unwrap();
@@ -179,21 +188,63 @@ fn a_process_of_eight_threads_that_is_killed_loses_nothing_that_it_was_told_is_d
 
 #[test]
 fn processes_that_share_a_store_and_are_killed_one_by_one_lose_nothing_either() {
+    kill_one_by_one("together", KILLS);
+}
+
+#[test]
+fn processes_that_share_a_log_and_are_killed_one_by_one_lose_nothing_either() {
+    kill_one_by_one(OVER_ONE_LOG, KILLS / 2);
+}
+
+/// One that is stopped keeps the others waiting at most until it goes on, or is killed.
+#[cfg(unix)]
+#[test]
+fn processes_that_share_a_log_and_are_stopped_and_killed_lose_nothing_either() {
+    use rustix::process::{Pid, Signal, kill_process};
+
     let (mut numbers, mut acknowledged) = (Numbers::seeded(), 0);
-    for _ in 0..(KILLS * scale()).div_ceil(KILLS_OF_STORE) {
+    for _ in 0..scale() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("h.redb");
         let mut children = Children(BTreeMap::new());
-        (0..PROCESSES).for_each(|number| children.start("together", &path, number));
-        for _ in 0..KILLS_OF_STORE - PROCESSES {
+        (0..PROCESSES).for_each(|number| children.start(OVER_ONE_LOG, &path, number));
+        for _ in 0..STOPS {
             numbers.pause();
             let number = numbers.below(PROCESSES as u64) as usize;
-            children.kill(number);
-            children.start("together", &path, number);
+            let pid = Pid::from_child(&children.0[&number]);
+            kill_process(pid, Signal::STOP).unwrap();
+            numbers.pause();
+            match numbers.below(3) {
+                0 => {
+                    children.kill(number);
+                    children.start(OVER_ONE_LOG, &path, number);
+                }
+                _ => kill_process(pid, Signal::CONT).unwrap(),
+            }
         }
         numbers.pause();
         (0..PROCESSES).for_each(|number| children.kill(number));
         acknowledged += verify(&path);
     }
-    println!("kills={} acknowledged={acknowledged} lost=0", (KILLS * scale()).next_multiple_of(KILLS_OF_STORE));
+    println!("stops={} acknowledged={acknowledged} lost=0", STOPS * scale());
+}
+
+fn kill_one_by_one(task: &str, kills: usize) {
+    let (mut numbers, mut acknowledged) = (Numbers::seeded(), 0);
+    for _ in 0..(kills * scale()).div_ceil(KILLS_OF_STORE) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let mut children = Children(BTreeMap::new());
+        (0..PROCESSES).for_each(|number| children.start(task, &path, number));
+        for _ in 0..KILLS_OF_STORE - PROCESSES {
+            numbers.pause();
+            let number = numbers.below(PROCESSES as u64) as usize;
+            children.kill(number);
+            children.start(task, &path, number);
+        }
+        numbers.pause();
+        (0..PROCESSES).for_each(|number| children.kill(number));
+        acknowledged += verify(&path);
+    }
+    println!("kills={} acknowledged={acknowledged} lost=0", (kills * scale()).next_multiple_of(KILLS_OF_STORE));
 }
