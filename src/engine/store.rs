@@ -230,7 +230,10 @@ impl Store {
     pub(crate) fn waiting(&self, name: &[u8]) -> Result<Waiter> {
         self.refuse_forked()?;
         let others = match self.inner.gate.log().filter(|log| log.is_shared()) {
-            Some(log) => Others::counted(move || log.commits_of_all()),
+            Some(_) => {
+                let inner = Arc::downgrade(&self.inner);
+                Others::counted(move || inner.upgrade()?.gate.log()?.commits_of_all())
+            }
             None if self.is_shared() => Others::in_file(self.path()),
             None => Others::None,
         };

@@ -67,6 +67,13 @@ impl LogSlot {
         }
     }
 
+    /// Leaves a log that other processes share.
+    pub(crate) fn depart(&self) {
+        if let Some(log) = self.get() {
+            log.depart();
+        }
+    }
+
     /// Moves the log into redb before the file is closed.
     pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
         match self.get() {

@@ -85,6 +85,8 @@ impl Logged<'_> {
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<(R, Option<Wakes>)> {
         let arrived = Instant::now();
+        // W18: what is seen of a shared log is on the disk.
+        let is_soft = manner.is_soft() && !self.log.is_shared();
         let visit = self.log.visit();
         let mut writer = self.log.lock();
         self.log.take_turn(&mut writer, self.handle, self.context, arrived)?;
@@ -118,7 +120,7 @@ impl Logged<'_> {
                 transaction.into_iter().for_each(discard);
                 drop(writer);
                 // W5: what was seen is durable before anybody is answered.
-                let waited = if manner.is_soft() { Ok(()) } else { self.log.wait_for_seen(seen) };
+                let waited = if is_soft { Ok(()) } else { self.log.wait_for_seen(seen) };
                 return match failed {
                     Failed::Panicked(panic) => resume_unwind(panic),
                     Failed::Returned(error) => waited.and(Err(error)),
@@ -129,10 +131,10 @@ impl Logged<'_> {
         let (result, written, has_events) = committed?;
         match &written {
             // W5: the caller chose to be answered behind the entry, and nothing in it must wait for the disk.
-            Some((number, _, false)) if manner.is_soft() => self.log.answer(*number)?,
+            Some((number, _, false)) if is_soft => self.log.answer(*number)?,
             // W5: the sync of its own entry covers everything that it saw, as entries are synced in order.
             Some((number, ..)) => self.log.wait(*number)?,
-            None if manner.is_soft() => {}
+            None if is_soft => {}
             // W5: a result without changes contains what was seen, too.
             None => self.log.wait_for_seen(seen)?,
         }

@@ -116,6 +116,11 @@ impl Commits {
         });
     }
 
+    /// Forgets which commit is the newest, as their count may begin anew.
+    pub(crate) fn forget_newest(&self) {
+        self.state.lock().newest = None;
+    }
+
     /// Wakes all waiting callers after a change that is no commit.
     pub(crate) fn look_again(&self) {
         self.wake_by(|_| Some(Wakes::everybody()));

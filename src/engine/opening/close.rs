@@ -39,7 +39,11 @@ impl Store {
                 let emptied = self.inner.gate.log_slot().close(&handle, self.inner.context());
                 emptied.and(handle.close())
             }
-            Content::Lost | Content::Closed => Ok(()),
+            Content::Lost => {
+                self.inner.gate.log_slot().depart();
+                Ok(())
+            }
+            Content::Closed => Ok(()),
         });
         self.inner.gate.log_slot().end();
         self.inner.closing.lock().clear();

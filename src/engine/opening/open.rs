@@ -114,8 +114,7 @@ fn open_with_log(path: &Path, options: &Options) -> Result<TakenUp> {
         let message = format!("{} is shared by processes with a log; open it again to join them", path.display());
         return Err(Error::new(ErrorKind::Locked, message));
     }
-    let is_shared = options.read_only && is_lived_in(path)?;
-    while options.read_only && !is_shared && handle.reads_the_file() && recover::is_in_use(&handle)? {
+    while options.read_only && !is_lived_in(path)? && handle.reads_the_file() && recover::is_in_use(&handle)? {
         handle.close()?;
         if in_use(path)? {
             if begun.elapsed() >= options.lock_timeout {

@@ -28,7 +28,10 @@ use crate::engine::store::{Inner, Opener, Store};
 #[cfg(any(fuzzing, test))]
 use crate::engine::wal::{Joining, LogFolder, LogNews, recover};
 use crate::engine::wal::{Mover, TakenUp, is_lived_in};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long a store that is opened again stands in line for the turn at a shared log.
+const IN_LINE: Duration = Duration::from_secs(1);
 
 /// Opens the file and its log once more, or the file alone.
 type Openers = (Opener, Box<dyn Fn() -> Result<Handle> + Send + Sync>);
@@ -44,10 +47,24 @@ impl Options {
             return Err(Error::invalid("one-phase commits need exclusive sharing: several processes cannot use them"));
         }
         let in_use = in_use(path).unwrap_or(false);
-        let (opened, own_name) = open::open(path, &self)?;
+        let (opened, own_name) = match open::open(path, &self) {
+            // Another process has begun to share a log meanwhile.
+            Err(error)
+                if error.kind() == ErrorKind::Locked
+                    && self.sharing == Sharing::Shared
+                    && !self.read_only
+                    && is_lived_in(path).unwrap_or(false) =>
+            {
+                self.sharing = Sharing::SharedLog;
+                open::open(path, &self)?
+            }
+            opened => opened?,
+        };
         let others_unseen = in_use && SessionLocks::look(&own_name).is_ok_and(|locks| locks.is_none());
         // A caller that opens it again waits by itself, while nothing else has to.
-        let options = self.clone().lock_timeout(Duration::ZERO);
+        // In line for a shared log, since a busy process gives the turn to those only who stand there.
+        let in_line = if self.sharing == Sharing::SharedLog { self.lock_timeout.min(IN_LINE) } else { Duration::ZERO };
+        let options = self.clone().lock_timeout(in_line);
         let (alone, name) = (options.clone(), own_name.clone());
         let opener = move |path: &Path| open::open_again(path, &options);
         let anew = move || open::open_without_log(&name, &alone);

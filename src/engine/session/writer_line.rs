@@ -90,8 +90,13 @@ impl WriterLine {
     }
 
     /// Whether another process is in a line that moves; no if that is unknown.
-    pub(crate) fn somebody_waits(&self) -> bool {
+    fn somebody_waits(&self) -> bool {
         self.session_locks().is_some_and(|locks| !self.stands_still() && locks.somebody_waits())
+    }
+
+    /// Whether another process may be in a line that moves, also where that is unknown.
+    pub(crate) fn may_be_waited_for(&self) -> bool {
+        self.session_locks().is_none() || self.somebody_waits()
     }
 
     /// Leaves redb's lock free for a moment if it is unknown whether another process waits for it.

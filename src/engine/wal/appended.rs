@@ -14,6 +14,8 @@ pub(super) struct Appended {
     pub(super) file: Option<Arc<dyn StorageBackend>>,
     /// The place of the newest entry.
     pub(super) end: End,
+    /// How many commits all processes have made up to there.
+    pub(super) commits: u64,
     /// Everything up to this number is on the disk (W6: it never goes back).
     pub(super) durable: u64,
     /// One thread syncs at a time.
@@ -25,6 +27,6 @@ pub(super) struct Appended {
 impl Appended {
     pub(super) fn new(number: u64) -> Self {
         let end = End::without_log(number);
-        Self { newest: number, file: None, end, durable: number, is_syncing: false, failure: None }
+        Self { newest: number, file: None, end, commits: 0, durable: number, is_syncing: false, failure: None }
     }
 }

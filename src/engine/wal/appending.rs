@@ -33,6 +33,7 @@ impl Log {
         let number = writer.number + 1;
         let half = open.length / 2;
         let was_emptier = open.place < half;
+        self.count_commit();
         let bytes = self.put(open, number, EntryKind::Commit, &rows)?;
         if was_emptier && open.place >= half {
             // The next section is made while there is room in this one.
@@ -43,7 +44,6 @@ impl Log {
         let entry = entry::decode(&bytes).ok_or_else(|| Error::damaged("an entry does not read as it was written"));
         entry.and_then(|entry| open.map.apply(&entry)).map_err(|error| self.failed(error))?;
         self.bell.note_append();
-        self.count_commit();
         Ok(Some(number))
     }
 
@@ -92,8 +92,9 @@ impl Log {
         open.file.write(open.place, &bytes).map_err(|error| self.failed(error.into()))?;
         open.place += bytes.len() as u64;
         open.crc = crc;
+        let commits = self.counted();
         let mut appended = self.appended.lock();
-        appended.newest = number;
+        (appended.newest, appended.commits) = (number, commits);
         appended.end = End { id: Some(open.id), number, place: open.place, crc: open.crc };
         appended.file = Some(open.file.clone());
         Ok(bytes)
@@ -120,13 +121,14 @@ impl Log {
                 continue;
             }
             // W5: the sync begins after everything up to `newest` was written.
-            let (newest, end, Some(file)) = (appended.newest, appended.end, appended.file.clone()) else {
+            let (end, commits) = (appended.end, appended.commits);
+            let (newest, Some(file)) = (appended.newest, appended.file.clone()) else {
                 return Err(uncertain(Error::damaged("nothing was appended to the log")));
             };
             appended.is_syncing = true;
             drop(appended);
             // W18: the other processes are told before anybody is answered.
-            let synced = file.sync_data().map_err(Error::from).and_then(|()| self.tell(end));
+            let synced = file.sync_data().map_err(Error::from).and_then(|()| self.tell(end, commits));
             match synced {
                 // W8: earlier sections were synced before this one began, so one file is enough.
                 Ok(()) => self.publish(newest),

@@ -190,7 +190,15 @@ impl Log {
 ///
 /// `Full` then.
 pub(super) fn refuse_full(path: &Path, overlay: &Overlay) -> Result<()> {
-    let bytes = overlay.maps().iter().map(|map| map.bytes() as u64).sum::<u64>();
+    refuse_less(path, overlay.maps().iter().map(|map| map.bytes() as u64).sum())
+}
+
+/// The same for so many bytes of rows.
+///
+/// # Errors
+///
+/// `Full` then.
+pub(super) fn refuse_less(path: &Path, bytes: u64) -> Result<()> {
     let needed = bytes.saturating_add(ROOM_OF_REDB);
     match reserve::free_space(path) {
         Some(free) if free < needed => {

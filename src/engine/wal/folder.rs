@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::turns::RecordFile;
+use super::turns::{RecordFile, is_lived_in};
 use crate::engine::opening::reserve;
 use crate::engine::redb_file::{FileId, OwnFile, StorageBackend};
 use crate::error::{Error, ErrorKind, Result};
@@ -35,7 +35,10 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
     }
 
     /// The file of the store, opened once more for the locks on its bytes.
-    fn locks(&self) -> Result<Box<dyn StorageBackend>>;
+    fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)>;
+
+    /// Whether processes share the log.
+    fn is_lived_in(&self) -> Result<bool>;
 
     /// The file of the record of a log that several processes share; none when it is not there.
     fn record(&self, find: FindRecord) -> Result<Option<RecordFile>>;
@@ -168,8 +171,14 @@ impl LogFolder for FolderOfStore {
         self.opened(section, files::open_to_write)
     }
 
-    fn locks(&self) -> Result<Box<dyn StorageBackend>> {
-        Ok(Box::new(OwnFile::write(&self.store)?))
+    fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)> {
+        let file = OwnFile::write(&self.store)?;
+        let id = file.id();
+        Ok((Box::new(file), id))
+    }
+
+    fn is_lived_in(&self) -> Result<bool> {
+        is_lived_in(&self.store)
     }
 
     fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {

@@ -55,6 +55,7 @@ impl Inner {
     /// Gives the file that was just opened its log.
     pub(crate) fn set_log(&self, log: Option<Log>) {
         let tends = self.tends_log && !self.context.only_looks;
+        self.gate.commits().forget_newest();
         self.gate.log_slot().set(log, tends.then_some(&self.mover));
     }
 

@@ -17,7 +17,7 @@ use crate::engine::feed::{Told, outbox};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;
-use crate::engine::redb_file::{Handle, Transaction};
+use crate::engine::redb_file::{Handle, Transaction, locked};
 use crate::engine::rows::WriteRows;
 use crate::engine::session::writer_line::Streak;
 use crate::error::{ErrorKind, Result};
@@ -98,7 +98,7 @@ impl Log {
             self.bell.ring_full();
         }
         self.count_commit();
-        self.tell(writer.end()).map_err(|error| self.failed(error))
+        self.tell(writer.end(), self.counted()).map_err(|error| self.failed(error))
     }
 
     /// Moves everything into redb, and leaves redb's file alone. After a failed sync the log stays, for the next
@@ -145,7 +145,7 @@ impl Log {
         if !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok() {
             drop(clear_or_say(&*self.folder, Some(emptied.id)));
         }
-        self.tell(writer.end()).map_err(|error| self.failed(error))
+        self.tell(writer.end(), self.counted()).map_err(|error| self.failed(error))
     }
 }
 
@@ -153,9 +153,12 @@ impl Log {
 /// there is no limit to the wait.
 pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
     // W14: who has the turn goes before those who wait for it.
+    let begun = Instant::now();
     while context.shared {
         match context.try_begin_write(handle)? {
             Some(transaction) => return Ok(transaction),
+            // A copy or a check has redb's lock without the turn.
+            None if begun.elapsed() >= context.lock_timeout => return Err(locked(context.lock_timeout)),
             None => std::thread::sleep(A_MOMENT),
         }
     }

@@ -12,7 +12,7 @@ use super::leftovers::{clear_or_say, load};
 use super::log::OpenedLog;
 use super::maps::{Overlay, SectionMap};
 use super::past::apply;
-use super::row::Wal;
+use super::row::{Wal, write_shared_format};
 use super::search::{Damage, UnsavedRows, find};
 use super::turns::{Joining, Turns};
 use crate::engine::feed::outbox;
@@ -38,6 +38,17 @@ pub(super) enum Files {
     Remove,
     /// They stay: the path may belong to another store now.
     Keep,
+}
+
+/// Why the log of a file is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settle {
+    /// The file is only looked at.
+    Look,
+    Open,
+    /// A process may have been killed in a commit, which reads do not show until the next one. So a commit is made in any
+    /// case.
+    TakeOver,
 }
 
 /// A log that an opening took up, and those that it set aside.
@@ -93,14 +104,17 @@ pub(super) fn settle(
     handle: &Handle,
     folder: &dyn LogFolder,
     files: Files,
-    only_looks: bool,
+    why: Settle,
     begin: &dyn Fn() -> Result<Transaction>,
 ) -> Result<(Option<Wal>, OpenedLog, LogNews)> {
     let before = row(handle)?;
-    let Some(wal) = before.filter(|wal| wal.in_use) else { return Ok((before, OpenedLog::Empty, LogNews::default())) };
+    let in_use = before.filter(|wal| wal.in_use);
     let mut news = LogNews::default();
+    if in_use.is_none() && why != Settle::TakeOver {
+        return Ok((before, OpenedLog::Empty, news));
+    }
     // A reader changes no file: it reads the rows of the log from memory.
-    if only_looks {
+    if let (Settle::Look, Some(wal)) = (why, in_use) {
         let UnsavedRows { maps, number } = find(folder, &wal, is_fed(handle)?, Damage::Refused)?;
         return Ok((before, OpenedLog::Unsaved { maps, number, error: None, is_durable: false }, news));
     }
@@ -109,6 +123,19 @@ pub(super) fn settle(
     let mut rows = WriteRows::of(&transaction);
     let wal = match Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())? {
         Some(wal) if wal.in_use => wal,
+        // W16: also a commit that reads do not show yet is the newest from here on.
+        other if why == Settle::TakeOver => {
+            let written = write_shared_format(&mut rows);
+            drop(rows);
+            match written {
+                Ok(()) => transaction.commit()?,
+                Err(error) => {
+                    drop(transaction.abort());
+                    return Err(error);
+                }
+            }
+            return Ok((other, OpenedLog::Empty, news));
+        }
         other => {
             drop(rows);
             transaction.abort()?;
@@ -243,11 +270,20 @@ pub(in crate::engine) fn take_up(
 ) -> Result<TakenUp> {
     let files = if is_in_place(&handle) { Files::Remove } else { Files::Keep };
     let begin = || handle.begin_alone(options.lock_timeout, options.is_alone());
+    if joining.as_ref().is_some_and(|joining| joining.is_of_another_file(&handle)) {
+        let message = "another file came to the path of the store while it was opened; try again";
+        return Err(Error::new(ErrorKind::Moved, message));
+    }
+    let why = match (&joining, options.read_only) {
+        (Some(_), _) => Settle::TakeOver,
+        (None, true) => Settle::Look,
+        (None, false) => Settle::Open,
+    };
     let joins = joining.as_ref().is_some_and(|joining| !joining.is_first());
     let (wal, found, mut news) = match joins || options.follows_log {
         // The log is that of other processes.
         true => (row(&handle)?, OpenedLog::Empty, LogNews::default()),
-        false => settle(&handle, &*folder, files, options.read_only, &begin)?,
+        false => settle(&handle, &*folder, files, why, &begin)?,
     };
     if options.follows_log {
         let log = super::Log::new(folder, None, OpenedLog::Empty, false, options).with_turns(Turns::of_reader());

@@ -81,6 +81,11 @@ pub(super) fn raise_shared_format(rows: &mut WriteRows<'_>) -> Result<bool> {
     Ok(rows.get(Table::Meta, meta::FORMAT)? != before)
 }
 
+/// Writes that version in any case, so that the transaction has something to commit.
+pub(super) fn write_shared_format(rows: &mut WriteRows<'_>) -> Result<()> {
+    meta::put(rows, meta::FORMAT, &SHARED_FORMAT.to_be_bytes())
+}
+
 /// The newest number of the log that redb has, from its row; 0 where there never was one.
 pub(crate) fn row_number(bytes: Option<&[u8]>) -> Result<u64> {
     Ok(Wal::read(bytes)?.map_or(0, |wal| wal.number))

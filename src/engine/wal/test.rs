@@ -12,7 +12,7 @@ use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::meta;
 use crate::engine::options::{Options, Sharing};
 use crate::engine::records::{KeyRange, Records};
-use crate::engine::redb_file::StorageBackend;
+use crate::engine::redb_file::{FileId, StorageBackend};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;
@@ -203,8 +203,12 @@ impl LogFolder for HeldFolder {
         self.folder.open_to_write(section)
     }
 
-    fn locks(&self) -> Result<Box<dyn StorageBackend>> {
+    fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)> {
         self.folder.locks()
+    }
+
+    fn is_lived_in(&self) -> Result<bool> {
+        self.folder.is_lived_in()
     }
 
     fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {

@@ -13,7 +13,7 @@ use super::turns::RecordFile;
 use crate::engine::feed::Fed;
 use crate::engine::options::{Sharing, VerifyOnOpen};
 use crate::engine::records::Records;
-use crate::engine::redb_file::StorageBackend;
+use crate::engine::redb_file::{FileId, StorageBackend};
 use crate::engine::repair::{RepairOutcome, repair};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -102,8 +102,12 @@ impl LogFolder for Stubborn {
         self.folder.open(section)
     }
 
-    fn locks(&self) -> Result<Box<dyn StorageBackend>> {
+    fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)> {
         self.folder.locks()
+    }
+
+    fn is_lived_in(&self) -> Result<bool> {
+        self.folder.is_lived_in()
     }
 
     fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::choices::Choices;
 use super::image::Image;
-use crate::engine::redb_file::{BackendError, StorageBackend};
+use crate::engine::redb_file::{BackendError, FileId, StorageBackend};
 use crate::engine::wal::{FindRecord, LogFolder, RecordFile};
 use crate::error::Error;
 
@@ -513,8 +513,12 @@ impl LogFolder for DiskFolder {
         Ok(Some(Box::new(self.0.disk.handle(file, self.0.cut_off.clone()))))
     }
 
-    fn locks(&self) -> Result<Box<dyn StorageBackend>, Error> {
-        Ok(Box::new(self.0.clone()))
+    fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>), Error> {
+        Ok((Box::new(self.0.clone()), None))
+    }
+
+    fn is_lived_in(&self) -> Result<bool, Error> {
+        Ok(false)
     }
 
     fn record(&self, find: FindRecord) -> Result<Option<RecordFile>, Error> {

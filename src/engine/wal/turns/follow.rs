@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::folder::LogFolder;
 use super::super::id::LogId;
@@ -11,7 +11,7 @@ use super::super::maps::{Overlay, SectionMap};
 use super::super::reader::{Tail, read};
 use super::super::row::Wal;
 use super::super::section;
-use super::record::End;
+use super::record::{End, Record, unreadable};
 use super::shared::{Followed, FollowedSection, ONLY, Turns};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
@@ -21,6 +21,9 @@ use crate::error::{Error, Result};
 
 /// How often the base is taken again because the log of the one before has just gone.
 const TRIES: usize = 100;
+
+/// Between two looks at a record that is still to be made.
+const A_MOMENT: Duration = Duration::from_millis(10);
 
 /// How a change to another log went.
 enum Change {
@@ -38,12 +41,24 @@ impl Log {
     pub(in crate::engine::wal) fn rows_of_all(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
         let mut followed = turns.followed.lock();
         if !followed.is_in_turn
-            && let Some(record) = turns.record(&*self.folder)?
+            && let Some(record) = self.newest_record(turns)?
         {
             self.catch_up(&mut followed, &record.end, handle)?;
         }
         // Under the lock: no section is let go of before the base was taken.
         self.rows_up_to(handle, |head| head.answered)
+    }
+
+    /// The newest record; none where no process has the log. One that opens the store just now is still to make it.
+    fn newest_record(&self, turns: &Turns) -> Result<Option<Record>> {
+        for _ in 0..TRIES {
+            let record = turns.record(&*self.folder)?;
+            if record.is_some() || !self.folder.is_lived_in()? {
+                return Ok(record);
+            }
+            std::thread::sleep(A_MOMENT);
+        }
+        Err(unreadable())
     }
 
     /// W17: reads up to the end that was told, and no further.

@@ -12,7 +12,7 @@ use super::record::{End, Record, State};
 use super::shared::{OwnTurns, Turns};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::opening::context::Context;
-use crate::engine::redb_file::{Handle, locked};
+use crate::engine::redb_file::{FileId, Handle, locked};
 use crate::engine::rows::WriteRows;
 use crate::engine::session::writer_line::WriterLine;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +25,8 @@ const CLOSING: Duration = Duration::from_secs(2);
 pub(crate) struct Joining {
     /// None once it has joined.
     bytes: Option<TurnBytes>,
+    /// The file whose bytes are locked.
+    id: Option<FileId>,
     is_first: bool,
 }
 
@@ -41,20 +43,21 @@ impl Joining {
         timeout: Duration,
         is_otherwise_used: impl Fn() -> Result<bool>,
     ) -> Result<Self> {
-        let (bytes, begun) = (TurnBytes::over(folder.locks()?), Instant::now());
+        let (file, id) = folder.locks()?;
+        let (bytes, begun, mut used_since) = (TurnBytes::over(file), Instant::now(), None);
         // In line: processes that write back to back leave the turn to nobody else.
         let mut waiting = line.wait();
         loop {
             if bytes.try_take()? {
                 let joining = Self::in_turn(&bytes, &is_otherwise_used);
                 match joining {
-                    Ok(Some(is_first)) => return Ok(Self { bytes: Some(bytes), is_first }),
+                    Ok(Some(is_first)) => return Ok(Self { bytes: Some(bytes), id, is_first }),
                     done => {
                         bytes.give_up();
                         done?;
                     }
                 }
-                if begun.elapsed() >= timeout.min(CLOSING) {
+                if used_since.get_or_insert_with(Instant::now).elapsed() >= timeout.min(CLOSING) {
                     let message =
                         "another process has the store open without a shared log; close it, or open it in the same way";
                     return Err(Error::new(ErrorKind::Locked, message));
@@ -74,6 +77,11 @@ impl Joining {
         }
         bytes.come()?;
         Ok(Some(is_first))
+    }
+
+    /// Whether the path has come to lead to another file since its bytes were locked.
+    pub(in crate::engine::wal) fn is_of_another_file(&self, handle: &Handle) -> bool {
+        self.id.zip(handle.id()).is_some_and(|(locked, opened)| locked != opened)
     }
 
     /// W20: whether no other process has the log. Then the record says nothing, and the log is taken up as it is on
@@ -138,11 +146,15 @@ impl Log {
         let Some(own) = self.turns.as_ref().and_then(|turns| turns.own.as_ref()) else { return Ok(()) };
         let visit = self.visit();
         let mut writer = self.lock();
-        let closed = match self.take_turn(&mut writer, handle, context, Instant::now()) {
+        let closed = match self.take_turn_anywhere(&mut writer, handle, context, Instant::now()) {
             Ok(()) => {
                 own.bytes.leave();
                 match own.bytes.has_others() {
-                    Ok(false) => self.empty(&mut writer, handle, context).and_then(|()| self.folder.remove_record()),
+                    Ok(false) => self.empty(&mut writer, handle, context).and_then(|()| {
+                        // The names beside the path may be those of another store.
+                        let is_in_place = !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok();
+                        if is_in_place { self.folder.remove_record() } else { Ok(()) }
+                    }),
                     other => other.map(drop),
                 }
             }

@@ -59,10 +59,10 @@ pub(super) struct FollowedSection {
 
 impl OwnTurns {
     /// Tells the other processes how far the log is.
-    pub(super) fn tell(&self, state: State, end: End) -> Result<()> {
+    pub(super) fn tell(&self, state: State, end: End, commits: u64) -> Result<()> {
         let mut written = self.written.lock();
         written.0 += 1;
-        let record = Record { state, sequence: written.0, file: self.record.number, commits: written.1, end };
+        let record = Record { state, sequence: written.0, file: self.record.number, commits, end };
         self.record.write(&record)
     }
 }

@@ -26,11 +26,16 @@ impl Log {
     }
 
     /// W18: names the end before anybody is answered, and before own readers see it.
-    pub(in crate::engine::wal) fn tell(&self, end: End) -> Result<()> {
+    pub(in crate::engine::wal) fn tell(&self, end: End, commits: u64) -> Result<()> {
         match self.turns.as_ref().and_then(|turns| turns.own.as_ref()) {
-            Some(own) => own.tell(State::Held, end),
+            Some(own) => own.tell(State::Held, end, commits),
             None => Ok(()),
         }
+    }
+
+    /// How many commits were counted.
+    pub(in crate::engine::wal) fn counted(&self) -> u64 {
+        self.turns.as_ref().and_then(|turns| turns.own.as_ref()).map_or(0, |own| own.written.lock().1)
     }
 
     /// Counts a commit, for callers of other processes that wait for one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::options::{Options, Sharing};
+use crate::engine::options::{Durability, Options, Sharing};
 use crate::engine::records::Records;
 use crate::engine::store::Store;
 use crate::engine::wal::folder::{FindRecord, LogFolder};
@@ -269,4 +269,58 @@ fn a_view_whose_tables_are_of_the_next_log_shows_them() {
     let rows = two.store.inner.slot.with(|handle| log.rows_up_to(handle, |head| head.answered)).unwrap();
     assert!(!log.head.lock().maps.is_empty() && rows.overlay().is_empty());
     assert_eq!(two.get("begun"), Some(5));
+}
+
+#[test]
+fn a_process_that_dies_at_any_operation_leaves_the_other_one_a_log_that_goes_on() {
+    let mut deaths = 0;
+    for kind in [Operation::Write, Operation::SetLen, Operation::Sync] {
+        for nth in 1.. {
+            let disk = Disk::default();
+            let (one, two) = (open(&disk), open(&disk));
+            two.put("b", 0).unwrap();
+            disk.fail(Fault { kind, nth, for_ever: true, errno: EIO, short: false, forgets: false });
+            let mut acknowledged = None;
+            let mut steps = (0..9).map(|number| match number {
+                5 => one.store.load(|tx| tx.put(C, b"a", &5_u64.to_be_bytes())).map(|()| number),
+                7 => one.store.lay_log_down().and_then(|()| one.put("a", number)).map(|()| number),
+                _ => one.put("a", number).map(|()| number),
+            });
+            steps.by_ref().map_while(Result::ok).for_each(|number| acknowledged = Some(number));
+            one.cut_off();
+            let has_struck = disk.mend();
+            (1..5).for_each(|number| two.put("b", number).unwrap_or_else(|error| panic!("{error} {kind:?} {nth}")));
+            let found = two.get("a");
+            let next = acknowledged.map_or(0, |number| number + 1);
+            assert!(found == acknowledged || found == Some(next), "{kind:?} {nth} {acknowledged:?} {found:?}");
+            let cut = after_cut(&disk, nth as u64);
+            assert_eq!((cut.get("a"), cut.get("b")), (found, Some(4)), "{kind:?} {nth}");
+            assert!(cut.is_sound() && two.is_sound());
+            deaths += usize::from(has_struck);
+            if !has_struck {
+                break;
+            }
+        }
+    }
+    assert!(deaths > 60, "{deaths}");
+}
+
+#[test]
+fn a_write_for_the_system_waits_for_the_disk_and_so_does_a_look() {
+    let (disk, hold) = (Disk::default(), Arc::<Hold>::default());
+    let one = open_with(&disk, options(), Some(&hold)).unwrap();
+    (0..3).for_each(|number| one.put("a", number).unwrap());
+    let soft = one.store.with_durability(Durability::System);
+    hold.set(true);
+    std::thread::scope(|scope| {
+        let _release = Release(&hold);
+        let writer = scope.spawn(|| soft.write(|tx| tx.put(C, b"a", &9_u64.to_be_bytes())));
+        hold.wait_for_a_sync();
+        let looks = scope.spawn(|| soft.write(|tx| Ok(tx.get(C, b"a")?.map(|bytes| bytes[7]))));
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!writer.is_finished() && !looks.is_finished());
+        hold.set(false);
+        writer.join().unwrap().unwrap();
+        assert_eq!(looks.join().unwrap().unwrap(), Some(9));
+    });
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::super::checkpoint::refuse_less;
+use super::super::leftovers;
 use super::super::log::{Log, OpenedLog};
 use super::super::past::begin_write;
-use super::super::recover::{Files, settle};
+use super::super::recover::{Files, Settle, is_in_use, settle};
 use super::super::writer::{Stage, Writer};
 use super::record::{End, State};
-use super::shared::OwnTurns;
+use super::shared::{ONLY, OwnTurns};
 use crate::engine::commit::locks::{MutexGuard, yield_now};
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::{Handle, locked};
@@ -62,20 +64,33 @@ impl Log {
         context: &Context,
         arrived: Instant,
     ) -> Result<()> {
+        if self.is_shared() && writer.turn.is_none() {
+            context.place.refuse_moved()?;
+            if context.place.leads_elsewhere() {
+                return Err(Error::conflict("this process has another root since it opened the store; open it again"));
+            }
+        }
+        self.take_turn_anywhere(writer, handle, context, arrived)
+    }
+
+    /// The same of a file that may have lost its name, for a close: it gets its log all the same.
+    pub(super) fn take_turn_anywhere(
+        &self,
+        writer: &mut MutexGuard<'_, Writer>,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
         let Some(own) = self.own_turns() else { return Ok(()) };
         self.refuse_failed()?;
         if let Some(begun) = writer.turn {
-            if begun.elapsed() < TURN || !context.writer_line.somebody_waits() {
+            if begun.elapsed() < TURN || !context.writer_line.may_be_waited_for() {
                 return Ok(());
             }
             // Its own callers wait for the same sync.
             self.wait_for_seen(writer.number)?;
             self.end_turn(writer);
             self.refuse_failed()?;
-        }
-        context.place.refuse_moved()?;
-        if context.place.leads_elsewhere() {
-            return Err(Error::conflict("this process has another root since it opened the store; open it again"));
         }
         let streak = writer.streak.at_the_next_write();
         let mut waiting = context.writer_line.wait_behind_others(streak);
@@ -107,16 +122,16 @@ impl Log {
         let mut followed = turns.followed.lock();
         // W17: no entry behind the end of a turn is read; there is none.
         self.catch_up(&mut followed, &end, handle)?;
-        if followed.end != end {
+        if followed.end != end || end.id.is_none() && is_in_use(handle)? {
             return Err(Error::damaged("the log is not where the process before has left it; open the store again"));
         }
         // W15: before the first change of a turn.
-        own.tell(State::Held, end)?;
+        own.tell(State::Held, end, self.counted())?;
         followed.is_in_turn = true;
         let section = followed.section.clone();
         let mut appended = self.appended.lock();
         appended.file = section.as_ref().map(|section| section.file.clone());
-        appended.end = end;
+        (appended.end, appended.commits) = (end, self.counted());
         drop((appended, followed));
         writer.go_on_at(end, section);
         Ok(())
@@ -126,8 +141,12 @@ impl Log {
     /// appended behind them: those that fit go into redb, which carries their rows, and the next log has another id.
     /// Gives the newest number.
     fn take_over(&self, handle: &Handle, context: &Context) -> Result<u64> {
+        // After a failed write, redb refuses all further work, also reading.
+        refuse_less(context.place.path(), leftovers::length(&*self.folder, ONLY)?)?;
+        let is_in_place = !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok();
+        let files = if is_in_place { Files::Remove } else { Files::Keep };
         let begin = || begin_write(handle, context);
-        let (wal, found, _) = settle(handle, &*self.folder, Files::Remove, false, &begin)?;
+        let (wal, found, _) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin)?;
         match found {
             OpenedLog::Unsaved { error: Some(error), .. } => {
                 Err(error.context("the log of a process that ended in its turn cannot be moved into the file"))
@@ -161,7 +180,7 @@ impl Log {
             return self.abandon_turn(writer);
         }
         let end = writer.end();
-        if let Err(error) = own.tell(State::Free, end) {
+        if let Err(error) = own.tell(State::Free, end, self.counted()) {
             drop(self.failed(error));
             return self.abandon_turn(writer);
         }
