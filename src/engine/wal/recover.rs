@@ -46,8 +46,8 @@ pub(super) enum Settle {
     /// The file is only looked at.
     Look,
     Open,
-    /// A process may have been killed in a commit, which reads do not show until the next one. So a commit is made in any
-    /// case.
+    /// A process may have been killed in a commit, which reads do not show until the next one. So a commit is made in
+    /// any case.
     TakeOver,
 }
 
