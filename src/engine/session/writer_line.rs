@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_micros(200);
 const PATIENCE: Duration = Duration::from_millis(50);
 /// For this long after a line was stalled, no process joins it.
 const STANDS_STILL: Duration = Duration::from_secs(1);
+/// How long a lock stays free after a long turn while the line does not say who is next.
+const LEAVE: Duration = Duration::from_millis(1);
 /// How long redb's lock stays free after a turn if no file of sessions tells whether somebody waits.
 const LEAVE_BLINDLY: Duration = Duration::from_micros(100);
 
@@ -94,9 +96,17 @@ impl WriterLine {
         self.session_locks().is_some_and(|locks| !self.stands_still() && locks.somebody_waits())
     }
 
-    /// Whether another process may be in a line that moves, also where that is unknown.
+    /// Whether another process may be in the line, also where that is unknown, and also while the line stands still: a
+    /// turn of several threads has no other end.
     pub(crate) fn may_be_waited_for(&self) -> bool {
-        self.session_locks().is_none() || self.somebody_waits()
+        self.session_locks().is_none_or(SessionLocks::somebody_waits)
+    }
+
+    /// Leaves a lock free for a moment where the line does not say who is next.
+    pub(crate) fn leave_to_others(&self) {
+        if self.session_locks().is_none() || self.stands_still() {
+            sleep(LEAVE);
+        }
     }
 
     /// Leaves redb's lock free for a moment if it is unknown whether another process waits for it.

@@ -91,6 +91,7 @@ impl Log {
             self.wait_for_seen(writer.number)?;
             self.end_turn(writer);
             self.refuse_failed()?;
+            context.writer_line.leave_to_others();
         }
         let streak = writer.streak.at_the_next_write();
         let mut waiting = context.writer_line.wait_behind_others(streak);
