@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use super::fence_test::fence;
+use super::shipping::AwaitedShipping;
 use crate::engine::commit::Outcome;
 use crate::engine::options::{Durability, Sharing};
 use crate::engine::records::Records;
@@ -52,6 +53,13 @@ impl Hive {
         self.store.write(|tx| tx.get(C, b"key")).unwrap()
     }
 
+    /// Begins to ship, and gives the calls of those who begin to wait.
+    fn ships(&self) -> (AwaitedShipping, Receiver<()>) {
+        let (shipping, (wakes, woken)) = (self.store.begin_shipping(NEVER), channel());
+        shipping.wake_by(Arc::new(move || wakes.send(()).unwrap_or_default()));
+        (shipping, woken)
+    }
+
     /// Does something on another thread that waits.
     fn begin<R: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<R> + Send + 'static) -> Waiting<R> {
         let (tell, told) = channel();
@@ -59,6 +67,11 @@ impl Hive {
         std::thread::spawn(move || drop(tell.send(work(&store))));
         Waiting(told)
     }
+}
+
+/// Returns once so many more wait.
+fn wait_for(woken: &Receiver<()>, many: usize) {
+    (0..many).for_each(|_| woken.recv_timeout(LONGEST).unwrap());
 }
 
 struct Waiting<R>(Receiver<Result<R>>);
@@ -77,12 +90,10 @@ impl<R> Waiting<R> {
 fn a_write_is_answered_once_the_replica_has_it_and_wakes_whoever_ships() {
     for sharing in [Sharing::Shared, Sharing::Exclusive] {
         let hive = hive(sharing);
-        let shipping = hive.store.begin_shipping(NEVER);
-        let (wakes, woken) = channel();
-        shipping.wake_by(Arc::new(move || wakes.send(()).unwrap_or_default()));
+        let (_shipping, woken) = hive.ships();
         for value in 1..6 {
             let write = hive.begin(move |store| put(store, value));
-            woken.recv_timeout(LONGEST).unwrap();
+            wait_for(&woken, 1);
             write.assert_waits();
             hive.ship();
             write.answer().unwrap();
@@ -94,14 +105,16 @@ fn a_write_is_answered_once_the_replica_has_it_and_wakes_whoever_ships() {
 #[test]
 fn work_alone_waits_too_and_so_does_whoever_only_saw_or_failed() {
     let hive = hive(Sharing::Exclusive);
-    let _shipping = hive.store.begin_shipping(NEVER);
+    let (_shipping, woken) = hive.ships();
     let alone = hive.begin(|store| store.alone(|tx| tx.put(C, b"key", b"alone").map(Outcome::Commit)));
+    wait_for(&woken, 1);
     alone.assert_waits();
     hive.ship();
     alone.answer().unwrap();
     put(&hive.store, 7).unwrap();
     let looks = hive.begin(|store| store.write(|tx| tx.get(C, b"key")));
     let fails = hive.begin(|store| store.write(|_| Err::<(), _>(Error::invalid("seen"))));
+    wait_for(&woken, 2);
     looks.assert_waits();
     fails.assert_waits();
     hive.ship();
@@ -157,8 +170,9 @@ fn a_replica_that_is_away_for_longer_than_a_write_waits_is_known_before_anything
 fn the_end_of_shipping_a_fence_and_a_close_wake_all_who_wait() {
     for closes in [false, true] {
         let hive = hive(Sharing::Exclusive);
-        let _shipping = hive.store.begin_shipping(NEVER);
+        let (_shipping, woken) = hive.ships();
         let waiting: Vec<_> = (0..4).map(|value| hive.begin(move |store| put(store, value))).collect();
+        wait_for(&woken, 4);
         waiting.iter().for_each(Waiting::assert_waits);
         if closes {
             hive.store.close_file().unwrap();
@@ -170,8 +184,9 @@ fn the_end_of_shipping_a_fence_and_a_close_wake_all_who_wait() {
         }
     }
     let hive = hive(Sharing::Exclusive);
-    let shipping = hive.store.begin_shipping(NEVER);
+    let (shipping, woken) = hive.ships();
     let waiting: Vec<_> = (0..4).map(|value| hive.begin(move |store| put(store, value))).collect();
+    wait_for(&woken, 4);
     waiting.iter().for_each(Waiting::assert_waits);
     drop(shipping);
     for write in waiting {
@@ -182,9 +197,9 @@ fn the_end_of_shipping_a_fence_and_a_close_wake_all_who_wait() {
 #[test]
 fn a_write_that_the_replica_has_is_answered_although_the_process_is_fenced_then() {
     let hive = hive(Sharing::Exclusive);
-    let shipping = hive.store.begin_shipping(NEVER);
+    let (shipping, woken) = hive.ships();
     let write = hive.begin(|store| put(store, 1));
-    write.assert_waits();
+    wait_for(&woken, 1);
     hive.ship();
     hive.store.fence(&fence()).unwrap();
     drop(shipping);
@@ -195,10 +210,10 @@ fn a_write_that_the_replica_has_is_answered_although_the_process_is_fenced_then(
 #[test]
 fn an_older_moment_and_one_of_another_feed_answer_nobody() {
     let hive = hive(Sharing::Exclusive);
-    let _shipping = hive.store.begin_shipping(NEVER);
+    let (_shipping, woken) = hive.ships();
     let status = hive.store.feed_status().unwrap().unwrap();
     let write = hive.begin(|store| put(store, 1));
-    write.assert_waits();
+    wait_for(&woken, 1);
     hive.store.note_replicated(status.id, status.sequence);
     hive.store.note_replicated(status.id ^ 1, u64::MAX);
     write.assert_waits();
@@ -209,22 +224,21 @@ fn an_older_moment_and_one_of_another_feed_answer_nobody() {
 #[test]
 fn writers_that_come_back_are_waited_for_a_moment() {
     let hive = hive(Sharing::Exclusive);
-    let shipping = hive.store.begin_shipping(NEVER);
-    let (wakes, woken) = channel();
-    shipping.wake_by(Arc::new(move || wakes.send(()).unwrap_or_default()));
+    let (shipping, woken) = hive.ships();
     // Nobody waits, so nobody is waited for.
     shipping.gather(NEVER);
     let writes: Vec<_> = (0..3).map(|value| hive.begin(move |store| put(store, value))).collect();
-    (0..3).for_each(|_| woken.recv_timeout(LONGEST).unwrap());
+    wait_for(&woken, 3);
     hive.ship();
     writes.into_iter().for_each(|write| write.answer().unwrap());
     let again: Vec<_> = (0..3).map(|value| hive.begin(move |store| put(store, value))).collect();
-    woken.recv_timeout(LONGEST).unwrap();
+    wait_for(&woken, 1);
     shipping.gather(NEVER);
     hive.ship();
     again.into_iter().for_each(|write| write.answer().unwrap());
+    wait_for(&woken, 2);
     let one = hive.begin(|store| put(store, 9));
-    one.assert_waits();
+    wait_for(&woken, 1);
     shipping.gather(A_MOMENT);
     hive.ship();
     one.answer().unwrap();
