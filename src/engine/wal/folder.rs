@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::turns::{RecordFile, is_lived_in};
+use super::turns::{SharedPageFile, is_lived_in};
 use crate::engine::opening::reserve;
 use crate::engine::redb_file::{FileId, OwnFile, StorageBackend};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,9 +14,9 @@ use crate::files::{self, Replace, Rights};
 /// A store begins with it.
 const STORE: &[u8] = b"redb";
 
-/// Whether the file of the record may be made.
+/// Whether the file of the shared page may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FindRecord {
+pub(crate) enum FindSharedPage {
     Existing,
     Make,
 }
@@ -40,11 +40,11 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
     /// Whether processes share the log.
     fn is_lived_in(&self) -> Result<bool>;
 
-    /// The file of the record of a log that several processes share; none when it is not there.
-    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>>;
+    /// The file of the shared page of a log that several processes share; none when it is not there.
+    fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>>;
 
     /// Takes the name of that file away.
-    fn remove_record(&self) -> Result<()>;
+    fn remove_shared_page(&self) -> Result<()>;
 
     /// Makes a section of this length, which begins with a head and has zeros behind it, syncs it, and names it. It
     /// replaces none.
@@ -181,25 +181,25 @@ impl LogFolder for FolderOfStore {
         is_lived_in(&self.store)
     }
 
-    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {
+    fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
         let path = self.path_of_record();
         let opened = match find {
-            FindRecord::Make => files::open_or_create(&path, Rights::beside(&self.store)),
+            FindSharedPage::Make => files::open_or_create(&path, Rights::beside(&self.store)),
             // A process that only reads may not write to it.
-            FindRecord::Existing => files::open_to_write(&path).or_else(|_| files::open(&path)),
+            FindSharedPage::Existing => files::open_to_write(&path).or_else(|_| files::open(&path)),
         };
         match opened {
             Ok(file) => {
                 let file = OwnFile::of(file)?;
                 let number = file.id().map_or(0, FileId::number);
-                Ok(Some(RecordFile { file: Box::new(file), number }))
+                Ok(Some(SharedPageFile { file: Box::new(file), number }))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(files::failed(&path, error)),
         }
     }
 
-    fn remove_record(&self) -> Result<()> {
+    fn remove_shared_page(&self) -> Result<()> {
         self.remove_at(&self.path_of_record())
     }
 

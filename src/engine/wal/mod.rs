@@ -61,7 +61,7 @@ mod writer;
 pub(crate) use self::behind::BehindDamage;
 pub(crate) use self::checkpoint::{Checkpointer, Mover};
 #[cfg(any(fuzzing, test))]
-pub(crate) use self::folder::FindRecord;
+pub(crate) use self::folder::FindSharedPage;
 pub(crate) use self::folder::FolderOfStore;
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 pub(crate) use self::folder::LogFolder;
@@ -75,7 +75,7 @@ pub(crate) use self::recover::{LogIs, LogNews, TakenUp};
 pub(crate) use self::row::row_number;
 pub use self::status::LogStatus;
 #[cfg(any(fuzzing, test))]
-pub(crate) use self::turns::RecordFile;
+pub(crate) use self::turns::SharedPageFile;
 pub(crate) use self::turns::{Joining, is_lived_in};
 pub(crate) use self::way::Road;
 pub(crate) use self::write_set::{Stack, WriteSet};

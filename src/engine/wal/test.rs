@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::folder::{FindRecord, LogFolder};
-use super::turns::RecordFile;
+use super::folder::{FindSharedPage, LogFolder};
+use super::turns::SharedPageFile;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::meta;
 use crate::engine::options::{Options, Sharing};
@@ -211,12 +211,12 @@ impl LogFolder for HeldFolder {
         self.folder.is_lived_in()
     }
 
-    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {
-        self.folder.record(find)
+    fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
+        self.folder.shared_page(find)
     }
 
-    fn remove_record(&self) -> Result<()> {
-        self.folder.remove_record()
+    fn remove_shared_page(&self) -> Result<()> {
+        self.folder.remove_shared_page()
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {

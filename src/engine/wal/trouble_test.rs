@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::LogIs;
-use super::folder::{FindRecord, LogFolder};
+use super::folder::{FindSharedPage, LogFolder};
 use super::test::{
     C, Hive, SHORT, get_of, killed, logging, open, open_with, options, section_file, sections, to_files,
 };
-use super::turns::RecordFile;
+use super::turns::SharedPageFile;
 use crate::engine::feed::Fed;
 use crate::engine::options::{Sharing, VerifyOnOpen};
 use crate::engine::records::Records;
@@ -110,12 +110,12 @@ impl LogFolder for Stubborn {
         self.folder.is_lived_in()
     }
 
-    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>> {
-        self.folder.record(find)
+    fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
+        self.folder.shared_page(find)
     }
 
-    fn remove_record(&self) -> Result<()> {
-        self.folder.remove_record()
+    fn remove_shared_page(&self) -> Result<()> {
+        self.folder.remove_shared_page()
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {

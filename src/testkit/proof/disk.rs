@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use super::choices::Choices;
 use super::image::Image;
 use crate::engine::redb_file::{BackendError, FileId, StorageBackend};
-use crate::engine::wal::{FindRecord, LogFolder, RecordFile};
+use crate::engine::wal::{FindSharedPage, LogFolder, SharedPageFile};
 use crate::error::Error;
 
 /// The number of a file; a name may come to mean another.
@@ -178,8 +178,8 @@ struct DiskState {
     locks: Vec<Lock>,
     /// So many handles there have been.
     files: usize,
-    /// The record of a log that several processes share.
-    record: Option<Arc<Mutex<Vec<u8>>>>,
+    /// The shared page of a log that several processes share.
+    shared_page: Option<Arc<Mutex<Vec<u8>>>>,
 }
 
 /// A range of bytes that a handle has locked, both ends included.
@@ -521,20 +521,20 @@ impl LogFolder for DiskFolder {
         Ok(false)
     }
 
-    fn record(&self, find: FindRecord) -> Result<Option<RecordFile>, Error> {
+    fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>, Error> {
         let mut state = self.0.state()?;
-        let record = match find {
-            FindRecord::Existing => state.record.clone(),
-            FindRecord::Make => Some(state.record.get_or_insert_default().clone()),
+        let page = match find {
+            FindSharedPage::Existing => state.shared_page.clone(),
+            FindSharedPage::Make => Some(state.shared_page.get_or_insert_default().clone()),
         };
-        Ok(record.map(|memory| {
+        Ok(page.map(|memory| {
             let file = MemoryFile { memory, cut_off: self.0.cut_off.clone() };
-            RecordFile { file: Box::new(file), number: 0 }
+            SharedPageFile { file: Box::new(file), number: 0 }
         }))
     }
 
-    fn remove_record(&self) -> Result<(), Error> {
-        self.0.state()?.record = None;
+    fn remove_shared_page(&self) -> Result<(), Error> {
+        self.0.state()?.shared_page = None;
         Ok(())
     }
 

@@ -11,8 +11,8 @@ use super::super::maps::{Overlay, SectionMap};
 use super::super::reader::{Tail, read};
 use super::super::row::Wal;
 use super::super::section;
-use super::record::{End, Record, unreadable};
 use super::shared::{Followed, FollowedSection, ONLY, Turns};
+use super::shared_page::{End, SharedPage, unreadable};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// How often the base is taken again because the log of the one before has just gone.
 const TRIES: usize = 100;
 
-/// Between two looks at a record that is still to be made.
+/// Between two looks at a shared page that is still to be made.
 const A_MOMENT: Duration = Duration::from_millis(10);
 
 /// How a change to another log went.
@@ -41,20 +41,21 @@ impl Log {
     pub(in crate::engine::wal) fn rows_of_all(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
         let mut followed = turns.followed.lock();
         if !followed.is_in_turn
-            && let Some(record) = self.newest_record(turns)?
+            && let Some(page) = self.newest_shared_page(turns)?
         {
-            self.catch_up(&mut followed, &record.end, handle)?;
+            self.catch_up(&mut followed, &page.end, handle)?;
         }
         // Under the lock: no section is let go of before the base was taken.
         self.rows_up_to(handle, |head| head.answered)
     }
 
-    /// The newest record; none where no process has the log. One that opens the store just now is still to make it.
-    fn newest_record(&self, turns: &Turns) -> Result<Option<Record>> {
+    /// The newest shared page; none where no process has the log. One that opens the store just now is still to make
+    /// it.
+    fn newest_shared_page(&self, turns: &Turns) -> Result<Option<SharedPage>> {
         for _ in 0..TRIES {
-            let record = turns.record(&*self.folder)?;
-            if record.is_some() || !self.folder.is_lived_in()? {
-                return Ok(record);
+            let page = turns.shared_page(&*self.folder)?;
+            if page.is_some() || !self.folder.is_lived_in()? {
+                return Ok(page);
             }
             std::thread::sleep(A_MOMENT);
         }
@@ -63,7 +64,7 @@ impl Log {
 
     /// W17: reads up to the end that was told, and no further.
     pub(super) fn catch_up(&self, followed: &mut Followed, end: &End, handle: &Handle) -> Result<()> {
-        // An older record, as a torn one leaves it.
+        // An older shared page, as a torn one leaves it.
         if end.number < followed.end.number {
             return Ok(());
         }
@@ -92,7 +93,7 @@ impl Log {
     /// Begins to read another log, from where redb leads into it.
     fn change_log(&self, followed: &mut Followed, id: LogId, handle: &Handle) -> Result<Change> {
         let base = ReadRows::new(handle.begin_read()?, Overlay::none());
-        // W20: the base was taken behind the record, so a log that it does not lead into is over.
+        // W20: the base was taken behind the shared page, so a log that it does not lead into is over.
         let wal = match Wal::read(base.get(Table::Meta, meta::WAL)?.as_deref())? {
             Some(wal) if wal.in_use && wal.id == id => wal,
             _ => return Ok(Change::Over),

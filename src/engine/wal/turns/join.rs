@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::folder::{FindRecord, LogFolder};
+use super::super::folder::{FindSharedPage, LogFolder};
 use super::super::log::Log;
 use super::super::row::raise_shared_format;
 use super::bytes::TurnBytes;
-use super::record::{End, Record, State};
 use super::shared::{OwnTurns, Turns};
+use super::shared_page::{End, SharedPage, State};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::{FileId, Handle, locked};
@@ -84,30 +84,30 @@ impl Joining {
         self.id.zip(handle.id()).is_some_and(|(locked, opened)| locked != opened)
     }
 
-    /// W20: whether no other process has the log. Then the record says nothing, and the log is taken up as it is on
-    /// the disk.
+    /// W20: whether no other process has the log. Then the shared page says nothing, and the log is taken up as it is
+    /// on the disk.
     pub(in crate::engine::wal) fn is_first(&self) -> bool {
         self.is_first
     }
 
-    /// Ends the opening. The first one makes the record, at a number that redb has reached without a log.
+    /// Ends the opening. The first one makes the shared page, at a number that redb has reached without a log.
     pub(in crate::engine::wal) fn end(mut self, folder: &dyn LogFolder, handle: &Handle, number: u64) -> Result<Turns> {
-        let record = match self.is_first {
+        let page = match self.is_first {
             true => {
                 raise_format(handle)?;
-                let file = folder.record(FindRecord::Make)?.ok_or_else(super::record::unreadable)?;
+                let file = folder.shared_page(FindSharedPage::Make)?.ok_or_else(super::shared_page::unreadable)?;
                 let (sequence, commits) = file.find()?.map_or((1, 0), |old| (old.sequence + 1, old.commits + 1));
                 file.empty()?;
                 let end = End::without_log(number);
-                file.write(&Record { state: State::Free, sequence, file: file.number, commits, end })?;
+                file.write(&SharedPage { state: State::Free, sequence, file: file.number, commits, end })?;
                 file
             }
-            false => folder.record(FindRecord::Existing)?.ok_or_else(super::record::unreadable)?,
+            false => folder.shared_page(FindSharedPage::Existing)?.ok_or_else(super::shared_page::unreadable)?,
         };
-        record.read()?;
-        let bytes = self.bytes.take().ok_or_else(super::record::unreadable)?;
+        page.read()?;
+        let bytes = self.bytes.take().ok_or_else(super::shared_page::unreadable)?;
         bytes.give_up();
-        Ok(Turns::new(Some(OwnTurns { bytes, record, written: Mutex::new((0, 0)) })))
+        Ok(Turns::new(Some(OwnTurns { bytes, page, written: Mutex::new((0, 0)) })))
     }
 }
 
@@ -153,7 +153,7 @@ impl Log {
                     Ok(false) => self.empty(&mut writer, handle, context).and_then(|()| {
                         // The names beside the path may be those of another store.
                         let is_in_place = !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok();
-                        if is_in_place { self.folder.remove_record() } else { Ok(()) }
+                        if is_in_place { self.folder.remove_shared_page() } else { Ok(()) }
                     }),
                     other => other.map(drop),
                 }

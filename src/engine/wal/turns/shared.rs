@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-use super::super::folder::{FindRecord, LogFolder};
+use super::super::folder::{FindSharedPage, LogFolder};
 use super::super::maps::SectionMap;
 use super::super::writer::{OpenSection, Stage, Writer};
 use super::bytes::TurnBytes;
-use super::record::{End, Record, RecordFile, State};
+use super::shared_page::{End, SharedPage, SharedPageFile, State};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::session::process::Process;
@@ -33,8 +33,8 @@ pub(in crate::engine::wal) struct Turns {
 #[derive(Debug)]
 pub(super) struct OwnTurns {
     pub(super) bytes: TurnBytes,
-    pub(super) record: RecordFile,
-    /// How often the record was written, and how many commits it counts.
+    pub(super) page: SharedPageFile,
+    /// How often the shared page was written, and how many commits it counts.
     pub(super) written: Mutex<(u64, u64)>,
 }
 
@@ -62,8 +62,8 @@ impl OwnTurns {
     pub(super) fn tell(&self, state: State, end: End, commits: u64) -> Result<()> {
         let mut written = self.written.lock();
         written.0 += 1;
-        let record = Record { state, sequence: written.0, file: self.record.number, commits, end };
-        self.record.write(&record)
+        let page = SharedPage { state, sequence: written.0, file: self.page.number, commits, end };
+        self.page.write(&page)
     }
 }
 
@@ -78,14 +78,14 @@ impl Turns {
         Self::new(None)
     }
 
-    /// The newest record; none where a process only reads, and no other one has the log.
-    pub(super) fn record(&self, folder: &dyn LogFolder) -> Result<Option<Record>> {
+    /// The newest shared page; none where a process only reads, and no other one has the log.
+    pub(super) fn shared_page(&self, folder: &dyn LogFolder) -> Result<Option<SharedPage>> {
         match &self.own {
-            Some(own) => own.record.read().map(Some),
+            Some(own) => own.page.read().map(Some),
             // The file may be another one since.
-            None => match folder.record(FindRecord::Existing)? {
+            None => match folder.shared_page(FindSharedPage::Existing)? {
                 Some(file) => match file.find()? {
-                    Some(record) => Ok(Some(record)),
+                    Some(page) => Ok(Some(page)),
                     // Half of it was written.
                     None => file.read().map(Some).or(Ok(None)),
                 },

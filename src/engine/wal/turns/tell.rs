@@ -3,8 +3,8 @@
 use super::super::id::LogId;
 use super::super::log::Log;
 use super::super::section;
-use super::record::{End, State};
 use super::shared::ONLY;
+use super::shared_page::{End, State};
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Result;
 
@@ -21,8 +21,8 @@ impl Log {
 
     /// How many commits all processes have made; none where that is unknown.
     pub(crate) fn commits_of_all(&self) -> Option<u64> {
-        let record = self.turns.as_ref()?.record(&*self.folder).ok()?;
-        Some(record.map_or(0, |record| record.commits))
+        let page = self.turns.as_ref()?.shared_page(&*self.folder).ok()?;
+        Some(page.map_or(0, |page| page.commits))
     }
 
     /// W18: names the end before anybody is answered, and before own readers see it.

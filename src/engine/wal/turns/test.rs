@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::options::{Durability, Options, Sharing};
 use crate::engine::records::Records;
 use crate::engine::store::Store;
-use crate::engine::wal::folder::{FindRecord, LogFolder};
+use crate::engine::wal::folder::{FindSharedPage, LogFolder};
 use crate::engine::wal::test::{C, Hive, Hold, SHORT, open_with};
 use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;
@@ -79,7 +79,7 @@ fn each_process_sees_at_once_what_any_was_told_is_done_over_many_logs() {
     assert!(disk.seen().sections().next().is_some(), "one process still has the log");
     three.store.close_file().unwrap();
     assert!(disk.seen().sections().next().is_none(), "the last one leaves the file alone");
-    assert!(disk.file().folder().record(FindRecord::Existing).unwrap().is_none());
+    assert!(disk.file().folder().shared_page(FindSharedPage::Existing).unwrap().is_none());
     assert_eq!(open(&disk).get("a"), Some(1199));
 }
 
@@ -214,13 +214,13 @@ fn a_view_within_a_closure_and_other_threads_wait_for_nobody() {
 }
 
 #[test]
-fn the_first_process_takes_the_log_up_as_it_is_on_the_disk_whatever_a_record_says() {
+fn the_first_process_takes_the_log_up_as_it_is_on_the_disk_whatever_a_shared_page_says() {
     let (disk, one, two) = two();
     one.put("a", 1).unwrap();
     [one, two].into_iter().for_each(|hive| drop(hive.kill()));
-    let record = disk.file().folder().record(FindRecord::Existing).unwrap().unwrap();
+    let page = disk.file().folder().shared_page(FindSharedPage::Existing).unwrap().unwrap();
     let mut bytes = vec![0; 256];
-    record.file.read(0, &mut bytes).unwrap();
+    page.file.read(0, &mut bytes).unwrap();
     let again = open(&disk);
     assert_eq!((again.get("a"), again.get("begun")), (Some(1), Some(2)));
     assert!(disk.seen().sections().next().is_none(), "its rows are in the file");
@@ -229,9 +229,9 @@ fn the_first_process_takes_the_log_up_as_it_is_on_the_disk_whatever_a_record_say
 }
 
 #[test]
-fn a_process_does_not_join_without_the_record_of_those_that_live() {
+fn a_process_does_not_join_without_the_shared_page_of_those_that_live() {
     let (disk, one, two) = two();
-    disk.file().folder().remove_record().unwrap();
+    disk.file().folder().remove_shared_page().unwrap();
     let refused = open_with(&disk, options(), None).map(drop).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
     one.put("a", 1).unwrap();
@@ -261,7 +261,7 @@ fn a_log_that_was_moved_after_a_rest_is_followed_by_the_other_process() {
 fn a_view_whose_tables_are_of_the_next_log_shows_them() {
     let (_disk, one, two) = two();
     assert_eq!(two.get("begun"), Some(2));
-    // Between its look at the record and its tables, another process moves the log and begins the next one.
+    // Between its look at the shared page and its tables, another process moves the log and begins the next one.
     one.store.lay_log_down().unwrap();
     (3..6).for_each(|number| one.put("begun", number).unwrap());
     assert!(one.store.log_status().unwrap().in_use);

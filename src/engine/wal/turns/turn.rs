@@ -13,8 +13,8 @@ use super::super::log::{Log, OpenedLog};
 use super::super::past::begin_write;
 use super::super::recover::{Files, Settle, is_in_use, settle};
 use super::super::writer::{Stage, Writer};
-use super::record::{End, State};
 use super::shared::{ONLY, OwnTurns};
+use super::shared_page::{End, State};
 use crate::engine::commit::locks::{MutexGuard, yield_now};
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::{Handle, locked};
@@ -113,10 +113,10 @@ impl Log {
     /// Goes on where the turn before has ended.
     fn arrive(&self, own: &OwnTurns, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
         let Some(turns) = &self.turns else { return Ok(()) };
-        let record = own.record.read()?;
-        *own.written.lock() = (record.sequence, record.commits);
-        let mut end = record.end;
-        if record.state == State::Held {
+        let page = own.page.read()?;
+        *own.written.lock() = (page.sequence, page.commits);
+        let mut end = page.end;
+        if page.state == State::Held {
             end = End::without_log(self.take_over(handle, context)?.max(end.number));
             self.count_commit();
         }
@@ -193,8 +193,8 @@ impl Log {
         own.bytes.give_up();
     }
 
-    /// W19: lets go of a turn that has failed. The record says on that it has not ended, and its views begin anew at
-    /// what the others see.
+    /// W19: lets go of a turn that has failed. The shared page says on that it has not ended, and its views begin anew
+    /// at what the others see.
     fn abandon_turn(&self, writer: &mut Writer) {
         let (Some(turns), Some(own)) = (&self.turns, self.own_turns()) else { return };
         let mut followed = turns.followed.lock();

@@ -20,7 +20,7 @@ use crate::{OrphansOptions, OrphansReport, Result};
 #[command(after_help = "\
 Examples:
   hivekeep replica orphans s3://backups/hive --of old/hive.redb
-  hivekeep replica orphans s3://backups/hive --of old/hive.redb --apply && hivekeep undo")]
+  hivekeep replica orphans s3://backups/hive --of old/hive.redb --apply")]
 pub(super) struct Orphans {
     #[command(flatten)]
     from: Source,

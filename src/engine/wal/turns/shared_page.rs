@@ -1,5 +1,5 @@
-//! The record: how far the log has come, as the processes that share it tell it one another. It is never synced, and
-//! means something only while one of them lives.
+//! The shared page: how far the log has come, as the processes that share it tell it one another. It is never synced,
+//! and means something only while one of them lives.
 //!
 //! It lies in a file of its own in two copies, which are written in turn; a reader takes the newer one that is whole.
 
@@ -52,9 +52,9 @@ pub(super) enum State {
     Held = 1,
 }
 
-/// The content of the record.
+/// The content of the shared page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub(super) struct SharedPage {
     pub(super) state: State,
     /// Counts the times that it was written.
     pub(super) sequence: u64,
@@ -66,7 +66,7 @@ pub(super) struct Record {
     pub(super) end: End,
 }
 
-impl Record {
+impl SharedPage {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
@@ -93,57 +93,57 @@ impl Record {
         let id = (*bytes.get(13)? == 1).then_some(LogId(*bytes.get(56..)?.first_chunk()?));
         let crc = u32::from_le_bytes(*bytes.get(72..)?.first_chunk()?);
         let end = End { id, number: number(40)?, place: number(48)?, crc };
-        let record = Self { state, sequence: number(16)?, file: number(24)?, commits: number(32)?, end };
-        (record.encode() == bytes.get(..COPY)?).then_some(record)
+        let page = Self { state, sequence: number(16)?, file: number(24)?, commits: number(32)?, end };
+        (page.encode() == bytes.get(..COPY)?).then_some(page)
     }
 }
 
-/// The file of the record.
+/// The file of the shared page.
 #[derive(Debug)]
-pub(crate) struct RecordFile {
+pub(crate) struct SharedPageFile {
     pub(crate) file: Box<dyn StorageBackend>,
     /// Which file it is; 0 where the system does not tell.
     pub(crate) number: u64,
 }
 
-impl RecordFile {
-    /// Makes it a file with room for a record, and without one.
+impl SharedPageFile {
+    /// Makes it a file with room for a shared page, and without one.
     pub(super) fn empty(&self) -> Result<()> {
         self.file.set_len(2 * COPY as u64)?;
         Ok(self.file.write(0, &[0; 2 * COPY])?)
     }
 
-    /// The newest record; none in a file that has none, or a copy of one.
-    pub(super) fn find(&self) -> Result<Option<Record>> {
+    /// The newest shared page; none in a file that has none, or a copy of one.
+    pub(super) fn find(&self) -> Result<Option<SharedPage>> {
         if self.file.len()? < 2 * COPY as u64 {
             return Ok(None);
         }
         let mut bytes = [0; 2 * COPY];
         self.file.read(0, &mut bytes)?;
         let (first, second) = bytes.split_at(COPY);
-        let copies = [first, second].into_iter().filter_map(Record::decode);
-        Ok(copies.max_by_key(|record| record.sequence).filter(|record| record.file == self.number))
+        let copies = [first, second].into_iter().filter_map(SharedPage::decode);
+        Ok(copies.max_by_key(|page| page.sequence).filter(|page| page.file == self.number))
     }
 
-    /// The newest record. A torn one is read again.
+    /// The newest shared page. A torn one is read again.
     ///
     /// # Errors
     ///
     /// `Locked` when there is none, so that nobody knows how far the log is.
-    pub(super) fn read(&self) -> Result<Record> {
+    pub(super) fn read(&self) -> Result<SharedPage> {
         for _ in 0..LOOKS {
-            if let Some(record) = self.find()? {
-                return Ok(record);
+            if let Some(page) = self.find()? {
+                return Ok(page);
             }
             std::thread::yield_now();
         }
         Err(unreadable())
     }
 
-    /// Writes a record over the older copy.
-    pub(super) fn write(&self, record: &Record) -> Result<()> {
-        let at = (record.sequence % 2) * COPY as u64;
-        Ok(self.file.write(at, &record.encode())?)
+    /// Writes a shared page over the older copy.
+    pub(super) fn write(&self, page: &SharedPage) -> Result<()> {
+        let at = (page.sequence % 2) * COPY as u64;
+        Ok(self.file.write(at, &page.encode())?)
     }
 }
 
@@ -160,47 +160,47 @@ mod tests {
     use crate::engine::format::digest::hex;
     use crate::testkit::proof::disk::Disk;
 
-    fn record(sequence: u64) -> Record {
+    fn shared_page(sequence: u64) -> SharedPage {
         let end = End { id: Some(LogId([7; 16])), number: 9, place: 300, crc: 0x0102_0304 };
-        Record { state: State::Held, sequence, file: 5, commits: 6, end }
+        SharedPage { state: State::Held, sequence, file: 5, commits: 6, end }
     }
 
-    fn file() -> RecordFile {
-        let file = RecordFile { file: Box::new(Disk::default().file()), number: 5 };
+    fn file() -> SharedPageFile {
+        let file = SharedPageFile { file: Box::new(Disk::default().file()), number: 5 };
         file.empty().unwrap();
         file
     }
 
     #[test]
-    fn the_bytes_of_a_record_are_those_of_the_format_and_no_others_are_one() {
-        let bytes = record(3).encode();
+    fn the_bytes_of_a_shared_page_are_those_of_the_format_and_no_others_are_one() {
+        let bytes = shared_page(3).encode();
         let expected = "686976657475726e01000000010100000300000000000000050000000000000006000000000000000900000000000000\
                         2c0100000000000007070707070707070707070707070707040302010000000";
         assert!(hex(&bytes).starts_with(expected), "{}", hex(&bytes));
-        assert_eq!(Record::decode(&bytes), Some(record(3)));
+        assert_eq!(SharedPage::decode(&bytes), Some(shared_page(3)));
         for at in 0..bytes.len() {
             let mut wrong = bytes.clone();
             wrong[at] ^= 1;
-            assert_eq!(Record::decode(&wrong), None, "at={at}");
-            assert_eq!(Record::decode(&bytes[..at]), None, "at={at}");
+            assert_eq!(SharedPage::decode(&wrong), None, "at={at}");
+            assert_eq!(SharedPage::decode(&bytes[..at]), None, "at={at}");
         }
-        let without = Record { end: End::without_log(4), state: State::Free, ..record(8) };
-        assert_eq!(Record::decode(&without.encode()), Some(without));
+        let without = SharedPage { end: End::without_log(4), state: State::Free, ..shared_page(8) };
+        assert_eq!(SharedPage::decode(&without.encode()), Some(without));
     }
 
     #[test]
-    fn the_newer_of_two_records_counts_and_a_torn_one_leaves_the_one_before() {
+    fn the_newer_of_two_copies_counts_and_a_torn_one_leaves_the_one_before() {
         let file = file();
         assert_eq!(file.find().unwrap(), None);
         assert_eq!(file.read().unwrap_err().kind(), ErrorKind::Locked);
         for sequence in 1..6 {
-            file.write(&record(sequence)).unwrap();
-            assert_eq!(file.read().unwrap(), record(sequence));
+            file.write(&shared_page(sequence)).unwrap();
+            assert_eq!(file.read().unwrap(), shared_page(sequence));
         }
         // The sixth is written to its middle.
-        file.file.write(0, &record(6).encode()[..40]).unwrap();
-        assert_eq!(file.read().unwrap(), record(5));
-        let copy = RecordFile { number: 6, ..file };
-        assert_eq!(copy.find().unwrap(), None, "a copy of the file is no record");
+        file.file.write(0, &shared_page(6).encode()[..40]).unwrap();
+        assert_eq!(file.read().unwrap(), shared_page(5));
+        let copy = SharedPageFile { number: 6, ..file };
+        assert_eq!(copy.find().unwrap(), None, "a copy of the file is no shared page");
     }
 }
