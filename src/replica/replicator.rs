@@ -338,6 +338,12 @@ impl Work {
                 if matches!(step, Ok(None)) {
                     return Err(shipper.fenced().await);
                 }
+                // Behind such a claim nothing is collected any more. A term that begins now makes it void.
+                if matches!(step, Ok(Some(CollectStep::Blocked))) {
+                    shipper.release().await?;
+                    let message = "a later term was claimed and given up; this process begins a new one";
+                    return Err(Error::new(ErrorKind::Io, message));
+                }
                 let is_idle = !matches!(step, Ok(Some(CollectStep::Decided | CollectStep::Deleted(_))));
                 collect_at = Instant::now() + if is_idle { COLLECT_EVERY } else { Duration::ZERO };
                 // The commits are safe, so this is no failure of shipping.
