@@ -68,7 +68,7 @@ impl ByHand {
         let (own, remote) = (open().await?, open().await?);
         let source = Source::open(store.clone(), own.store(), own.description())?;
         let shipper = Shipper::open(own, source).await?;
-        Ok(Self { folder: folder, store, clock, shipper, remote })
+        Ok(Self { folder, store, clock, shipper, remote })
     }
 
     /// A day with two commits, and a base of it.

@@ -127,7 +127,7 @@ pub(crate) fn check_pages(path: &Path) -> Result<()> {
     refuse_maze(path)?;
     let mut builder = Builder::new();
     builder.set_cache_size(16 << 20).set_concurrency_mode(ConcurrencyMode::MultiWriter);
-    let file = OwnFile::write(path).map_err(|error| Error::from(error).context(path.display()))?;
+    let file = OwnFile::write(path).map_err(|error| error.context(path.display()))?;
     RedbGuard::fresh().run(|| {
         let sound = builder.create_with_backend(file)?.check_integrity()?;
         let repaired = || Error::damaged("the pages of the file were damaged; redb has repaired them");

@@ -149,20 +149,21 @@ impl Log {
     }
 }
 
-/// A write transaction of redb, once another thread of this process has ended its own. Nobody else can have one, so
-/// there is no limit to the wait.
+/// A write transaction of redb, once another thread of this process has ended its own. Where one process has the store
+/// for itself, nobody else can have one, so there is no limit to the wait.
 pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
-    // W14: who has the turn goes before those who wait for it.
     let begun = Instant::now();
-    while context.shared {
-        match context.try_begin_write(handle)? {
-            Some(transaction) => return Ok(transaction),
-            // A copy or a check has redb's lock without the turn.
-            None if begun.elapsed() >= context.lock_timeout => return Err(locked(context.lock_timeout)),
-            None => std::thread::sleep(A_MOMENT),
-        }
-    }
     loop {
+        // W14: who has the turn goes before those who wait for it.
+        if context.shared {
+            match context.try_begin_write(handle)? {
+                Some(transaction) => return Ok(transaction),
+                // A copy or a check has redb's lock without the turn.
+                None if begun.elapsed() >= context.lock_timeout => return Err(locked(context.lock_timeout)),
+                None => std::thread::sleep(A_MOMENT),
+            }
+            continue;
+        }
         match context.begin_write(handle, Instant::now(), Streak::default(), &|| ()) {
             Err(error) if error.kind() == ErrorKind::Locked => std::thread::sleep(A_MOMENT),
             begun => return begun,

@@ -13,7 +13,7 @@ use super::turns::SharedPageFile;
 use crate::engine::feed::Fed;
 use crate::engine::options::{Sharing, VerifyOnOpen};
 use crate::engine::records::Records;
-use crate::engine::redb_file::{FileId, StorageBackend};
+use crate::engine::redb_file::{FileId, Handle, StorageBackend};
 use crate::engine::repair::{RepairOutcome, repair};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -229,7 +229,11 @@ fn a_log_that_another_process_took_up_while_the_file_was_closed_does_not_go_on()
         let disk = Disk::default();
         let hive = if has_log { logging() } else { open(&disk) };
         hive.put("a", 1).unwrap();
-        hive.store.inner.slot.with(|handle| Ok(handle.guard().set_spent())).unwrap();
+        let spend = |handle: &Handle| {
+            handle.guard().set_spent();
+            Ok(())
+        };
+        hive.store.inner.slot.with(spend).unwrap();
         let unreadable =
             Fault { kind: Operation::Read, nth: 1, for_ever: true, errno: EIO, short: false, forgets: false };
         hive.disk.fail(unreadable);

@@ -191,7 +191,8 @@ fn with_a_history_of_every_commit_the_return_of_claims_is_a_commit_of_it() {
 
 #[test]
 fn the_event_of_an_acknowledged_crash_says_how_it_came_and_who_did_it() {
-    let ends: [(&str, fn(&Store)); 3] = [
+    type End = fn(&Store);
+    let ends: [(&str, End); 3] = [
         ("person", |store| assert_eq!(store.clone().acting_as("cli:7").acknowledge_crashes().unwrap(), 1)),
         ("shutdown_mark", |store| assert!(store.mark_shutdown().is_ok())),
         ("clean_end", |store| store.clone().close().unwrap()),
