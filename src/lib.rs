@@ -294,6 +294,7 @@ pub use replica::orphans::report::{Orphan, OrphanCounts, OrphanFate, OrphansOpti
 pub use replica::replicator::Replicator;
 #[cfg(feature = "replica")]
 pub use replica::restore::{RestoreReplicaOptions, RestoredReplica};
+#[cfg(feature = "replica")]
 pub use replica::shipping_status::ReplicationStatus;
 #[cfg(feature = "replica")]
 pub use replica::standby::{ReplicaStandby, StandbyChange, StandbyLease, StandbyProgress};

@@ -117,7 +117,7 @@ fn all_tasks_of_a_filter_are_cancelled_and_requeued_behind_a_point() {
     for (typed, said) in [
         (&["queue", "cancel"][..], "name a task, or the tasks by a filter"),
         (&["queue", "cancel", "other", "--state", "ready"], "name one task, a filter, or --all, not several of them"),
-        (&["queue", "cancel", "other", "--dry-run"], "--dry-run works with a filter only"),
+        (&["queue", "cancel", "other", "--dry-run"], "--dry-run works with a filter or --all only"),
         (&["queue", "requeue", "--state", "done"], "a requeue is for tasks that are failed, dead, cancelled"),
     ] {
         assert!(hive.refused(typed, 2).starts_with(said), "{typed:?}");

@@ -76,8 +76,10 @@ pub(in crate::engine) use self::lease::WriteLease;
 pub(crate) use self::leave::LEAP;
 #[cfg(feature = "replica")]
 pub(crate) use self::leave::{Numbers, Resumed};
+#[cfg(any(test, feature = "replica"))]
+pub(crate) use self::of_store::Fed;
 #[cfg(feature = "replica")]
-pub(crate) use self::of_store::{Fed, FedCommit};
+pub(crate) use self::of_store::FedCommit;
 #[cfg(feature = "transfer")]
 pub(crate) use self::overtaken::Fence;
 #[cfg(feature = "replica")]

@@ -15,6 +15,7 @@ pub(crate) const FIRST_FORMAT: u64 = 1;
 /// The version of a store that has, or has had, a log.
 pub(crate) const LOGGED_FORMAT: u64 = 2;
 /// The version of a store that has, or has had, a feed, a fence, or the row of a standby.
+#[cfg(any(test, feature = "replica"))]
 pub(crate) const FED_FORMAT: u64 = 3;
 /// The version of a file whose log several processes share, or have shared.
 pub(crate) const SHARED_FORMAT: u64 = 4;

@@ -40,6 +40,7 @@ pub(crate) struct Log {
     /// The damage in redb's pages that keeps the rows which an opening found in memory.
     pub(super) damage: Option<Arc<Error>>,
     /// Whether the rows which an opening found may be in the cache of the system only.
+    #[cfg_attr(not(any(test, feature = "replica")), expect(dead_code, reason = "only a feed asks"))]
     pub(super) is_found_unsynced: bool,
     /// Whether entries stay in memory beside their rows, for the feed.
     pub(super) keeps_entries: AtomicBool,

@@ -48,12 +48,14 @@ pub(crate) enum AutoBackup {
     /// The interval since the last one has not passed.
     NotDue {
         /// When it will have passed.
+        #[cfg_attr(not(feature = "cli"), expect(dead_code, reason = "only a service tells it"))]
         until: Timestamp,
     },
     /// Nothing has changed since the newest point.
     Unchanged,
 }
 
+#[cfg(feature = "cli")]
 impl AutoBackup {
     /// The point, or the reason that none was made.
     pub(crate) fn or_reason(self) -> Result<Point, String> {
