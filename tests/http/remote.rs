@@ -467,6 +467,8 @@ fn without_numbers(out: &str) -> String {
             false => text.push(c),
         }
     }
+    // Beside a service, which has the store open, pages are verified only when that is asked for.
+    let text = text.replace(", # points and all pages verified", " and # points verified");
     ["KiB", "MiB", "GiB"].iter().fold(text, |text, unit| text.replace(unit, "B"))
 }
 
