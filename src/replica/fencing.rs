@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::opened::OpenReplica;
 use super::overtaken::Overtaken;
-use super::replicator::{FIRST_PAUSE, LONGEST_PAUSE, Work};
+use super::replicator::{FIRST_PAUSE, LAST, LONGEST_PAUSE, Work};
 use super::runtime::{block_on, stopped_for};
 use super::terms::chain::newest_open;
 use crate::clock::as_stored;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::recovery::upkeep::background::Stop;
 
 /// The longest pause before it is asked again whether another process goes on with the history.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Work {
     /// Keeps every process from writing to the file: another one goes on with its history. One that has ended the term
@@ -51,14 +51,14 @@ impl Work {
     }
 
     /// Waits until another process has opened a term behind that one, and gives its number. None once the thread is
-    /// stopped.
+    /// stopped, and there still is none: programs without the replica may write to the file from then on.
     fn opened_behind(&self, term: u64, stop: &Stop) -> Option<u64> {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut is_last) = (FIRST_PAUSE, false);
         loop {
             let newest = block_on(async {
                 tokio::select! {
                     newest = self.newest_opened() => newest,
-                    () = stopped_for(stop, Duration::ZERO) => Ok(None),
+                    () = stopped_for(stop, LAST) => Ok(None),
                 }
             });
             match newest {
@@ -69,9 +69,10 @@ impl Work {
                 }
                 Err(error) => tracing::warn!(%error, "whether another process has the history is asked again"),
             }
-            if stop.pause(pause) || self.store.is_closed() {
+            if is_last || self.store.is_closed() {
                 return None;
             }
+            is_last = stop.pause(pause);
             pause = (pause * 2).min(ASK_AGAIN);
         }
     }

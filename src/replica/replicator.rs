@@ -48,7 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// An object of a base for so long: nobody is told meanwhile that the bucket is away.
 const BASE_PATIENCE: Duration = Duration::from_secs(20);
 /// A stop waits so long for the rest to be shipped.
-const LAST: Duration = Duration::from_secs(5);
+pub(super) const LAST: Duration = Duration::from_secs(5);
 /// The bounds of the interval.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(24 * 60 * 60));
 

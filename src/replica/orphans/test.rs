@@ -715,6 +715,45 @@ fn a_task_is_taken_with_the_end_that_its_bot_gave_it_and_never_runs_a_second_tim
             &["! queue/t: it is done here"],
             Some(Done),
         ),
+        (
+            "undone and cancelled there",
+            &|s| (push_t(s), done_by_ant(s)).1,
+            &|s| {
+                s.write(|tx| tx.queue().leave_out(b"t")).unwrap();
+                (push_t(s), cancel_t(s)).1
+            },
+            &nothing,
+            &["! queue/t: it is done here"],
+            Some(Done),
+        ),
+        (
+            "done there, cancelled here",
+            &nothing,
+            &|s| (push_t(s), done_by_ant(s)).1,
+            &|s| (push_t(s), cancel_t(s)).1,
+            &["! queue/t: it has ended otherwise here"],
+            Some(Cancelled),
+        ),
+        (
+            "done there, cancelled and purged here",
+            &push_t,
+            &done_by_ant,
+            &|s| (cancel_t(s), purge(s)).1,
+            &["! queue/t: it has ended otherwise here"],
+            None,
+        ),
+        (
+            "another task of the name there",
+            &push_t,
+            &|s| {
+                (cancel_t(s), purge(s)).1;
+                let new = NewTask::new("t").id(id("t")).enqueued_at(crate::testkit::checked_store::time(9));
+                s.write(|tx| tx.queue().enqueue(new)).unwrap();
+            },
+            &nothing,
+            &["! queue/t: the file has another task of this name"],
+            Some(Ready),
+        ),
         ("done in the file alone", &nothing, &|s| (push_t(s), done_by_ant(s)).1, &push_t, &["+ queue/t"], Some(Done)),
         (
             "done there and begun here",

@@ -29,6 +29,7 @@ pub(crate) enum OrphanTask {
 use OrphanTask::{AlreadyThere, Conflict, Take, Unchanged};
 
 const BEGUN_HERE: &str = "it was begun again here";
+const ENDED_OTHERWISE: &str = "it has ended otherwise here";
 
 /// A task before both went apart, and as the file has it; none: it is not there.
 pub(crate) type TaskBefore<'t> = Option<&'t Task>;
@@ -53,6 +54,7 @@ pub(crate) fn judge_orphan(
             Some(remembered) if remembered.finished_at < old.enqueued_at => {
                 Conflict("the store was done with another task of this name")
             }
+            Some(remembered) if is_done_there_alone(old, remembered.state) => Conflict(ENDED_OTHERWISE),
             Some(_) => AlreadyThere,
             None => judge_key(&queue, before, old)?,
         },
@@ -61,10 +63,16 @@ pub(crate) fn judge_orphan(
         // Finished tasks are removed by each store for itself.
         (Some(base), None, Some(_)) if base.state.is_finished() => Unchanged,
         (Some(_), None, Some(_)) => Conflict("it is not in the file any more, and how it ended there is not known"),
+        (Some(base), Some(old), _) if (base.enqueued_at, &base.depends_on) != (old.enqueued_at, &old.depends_on) => {
+            Conflict("the file has another task of this name")
+        }
         (Some(base), Some(old), _) if !is_change(base, old) => Unchanged,
         (Some(base), Some(_), None) if base.state.is_finished() => Conflict("it was removed here"),
-        (Some(_), Some(_), None) if remembered.is_some() => AlreadyThere,
-        (Some(_), Some(_), None) => Conflict("it is not in the store any more, and how it ended there is not known"),
+        (Some(_), Some(old), None) => match remembered {
+            Some(remembered) if is_done_there_alone(old, remembered.state) => Conflict(ENDED_OTHERWISE),
+            Some(_) => AlreadyThere,
+            None => Conflict("it is not in the store any more, and how it ended there is not known"),
+        },
         (Some(base), Some(old), Some(new)) => judge_change(base, old, new),
         (None, None, _) => Unchanged,
     })
@@ -75,8 +83,11 @@ fn judge_same(old: &Task, new: &Task) -> OrphanTask {
     if !is_same_work(old, new) {
         return Conflict("the store has another task of this name");
     }
-    if old.state != TaskState::Done || new.state.is_finished() {
+    if old.state != TaskState::Done || is_done_alike(old, new) {
         return AlreadyThere;
+    }
+    if new.state.is_finished() {
+        return Conflict(ENDED_OTHERWISE);
     }
     match new.holder.is_none() && new.attempts == 0 && new.last_error.is_none() {
         true => Take,
@@ -89,10 +100,20 @@ fn judge_key(queue: &Queue<&dyn Records>, before: &dyn Records, old: &Task) -> R
     let Some(other) = queue.other_with_key_of(old)? else { return Ok(Take) };
     let is_older = Queue::of(before).stored(&other)?.is_some();
     let other = queue.stored(&other)?.filter(|other| !is_older && other.payload == old.payload);
-    Ok(match other.is_some_and(|other| old.state != TaskState::Done || other.state.is_finished()) {
+    Ok(match other.is_some_and(|other| old.state != TaskState::Done || is_done_alike(old, &other)) {
         true => AlreadyThere,
         false => Conflict("the store has another task with its idempotency key"),
     })
+}
+
+/// Whether a task is done in both, with the same result.
+fn is_done_alike(old: &Task, new: &Task) -> bool {
+    new.state == old.state && new.result == old.result
+}
+
+/// Whether a task is done in the file, and ended otherwise in the store, which was done with it in that state.
+fn is_done_there_alone(old: &Task, remembered: TaskState) -> bool {
+    old.state == TaskState::Done && remembered != TaskState::Done
 }
 
 /// Whether the task of a file is the one of the store, whatever became of it. A due time of a schedule is the same work
@@ -141,23 +162,22 @@ fn described(task: &Task) -> Task {
 
 /// A change of a task that all three have.
 fn judge_change(base: &Task, old: &Task, new: &Task) -> OrphanTask {
-    let is_done_alike = new.state == old.state && new.result == old.result;
-    let is_same_end = !has_ended_otherwise(base, old) || old.state.is_finished() && is_done_alike;
+    let is_same_end = !has_ended_otherwise(base, old) || old.state.is_finished() && is_done_alike(old, new);
     if is_same_end && described(new) == described(old) {
         return AlreadyThere;
     }
     if !old.state.is_finished() && !new.state.is_finished() && base.state.is_finished() {
         return AlreadyThere;
     }
-    // An undo there does not make it run a second time.
-    if new.state == TaskState::Done && !old.state.is_finished() {
+    // An undo there does not make it run a second time, whatever became of it since.
+    if new.state == TaskState::Done && old.state != TaskState::Done {
         return Conflict("it is done here");
     }
     if old.state == TaskState::Dead && !base.state.is_finished() {
         return Conflict("its attempts have ended there");
     }
     if new.state.is_finished() && base != new {
-        return Conflict("it has ended otherwise here");
+        return Conflict(ENDED_OTHERWISE);
     }
     if described(new) != described(base) {
         return Conflict("it was changed here too");
