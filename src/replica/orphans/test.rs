@@ -746,7 +746,8 @@ fn a_task_is_taken_with_the_end_that_its_bot_gave_it_and_never_runs_a_second_tim
             "another task of the name there",
             &push_t,
             &|s| {
-                (cancel_t(s), purge(s)).1;
+                cancel_t(s);
+                purge(s);
                 let new = NewTask::new("t").id(id("t")).enqueued_at(crate::testkit::checked_store::time(9));
                 s.write(|tx| tx.queue().enqueue(new)).unwrap();
             },
