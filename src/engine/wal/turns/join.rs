@@ -72,11 +72,14 @@ impl Joining {
     /// Comes to the log, and says whether this process is the first; none while another one uses the store otherwise.
     fn in_turn(bytes: &TurnBytes, is_otherwise_used: &impl Fn() -> Result<bool>) -> Result<Option<bool>> {
         let is_first = !bytes.has_others()?;
-        if is_first && is_otherwise_used()? {
-            return Ok(None);
-        }
+        // Before the look: a process that opens the store otherwise looks for this byte behind its own lock, so of two
+        // that come at once at least one sees the other.
         bytes.come()?;
-        Ok(Some(is_first))
+        let is_otherwise_used = if is_first { is_otherwise_used() } else { Ok(false) };
+        if !matches!(is_otherwise_used, Ok(false)) {
+            bytes.leave();
+        }
+        Ok((!is_otherwise_used?).then_some(is_first))
     }
 
     /// Whether the path has come to lead to another file since its bytes were locked.
