@@ -49,11 +49,11 @@ impl Log {
     /// Commits such a transaction (W7). From here on the only answers are success and `Uncertain`.
     pub(crate) fn commit_past(&self, writer: &mut Writer, transaction: Transaction, context: &Context) -> Result<()> {
         // A shared log ends with each such commit, once what it has told is no more ahead of redb.
-        let ended = match self.is_shared() {
+        let ended = self.refuse_failed().and_then(|()| match self.is_shared() {
             true => self.wait_for_seen(writer.number),
             false => self.end_section(writer),
-        };
-        if let Err(error) = self.refuse_failed().and(ended) {
+        });
+        if let Err(error) = ended {
             drop(transaction.abort());
             return Err(error);
         }
