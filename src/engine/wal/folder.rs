@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::turns::{SharedPageFile, is_lived_in};
+use super::turns::SharedPageFile;
 use crate::engine::opening::reserve;
 use crate::engine::redb_file::{FileId, OwnFile, StorageBackend};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,9 +36,6 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
 
     /// The file of the store, opened once more for the locks on its bytes.
     fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)>;
-
-    /// Whether processes share the log.
-    fn is_lived_in(&self) -> Result<bool>;
 
     /// The file of the shared page of a log that several processes share; none when it is not there.
     fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>>;
@@ -177,16 +174,15 @@ impl LogFolder for FolderOfStore {
         Ok((Box::new(file), id))
     }
 
-    fn is_lived_in(&self) -> Result<bool> {
-        is_lived_in(&self.store)
-    }
-
     fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
         let path = self.path_of_record();
         let opened = match find {
             FindSharedPage::Make => files::open_or_create(&path, Rights::beside(&self.store)),
             // A process that only reads may not write to it.
-            FindSharedPage::Existing => files::open_to_write(&path).or_else(|_| files::open(&path)),
+            FindSharedPage::Existing => files::open_to_write(&path).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Err(error),
+                _ => files::open(&path),
+            }),
         };
         match opened {
             Ok(file) => {

@@ -207,10 +207,6 @@ impl LogFolder for HeldFolder {
         self.folder.locks()
     }
 
-    fn is_lived_in(&self) -> Result<bool> {
-        self.folder.is_lived_in()
-    }
-
     fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
         self.folder.shared_page(find)
     }

@@ -106,10 +106,6 @@ impl LogFolder for Stubborn {
         self.folder.locks()
     }
 
-    fn is_lived_in(&self) -> Result<bool> {
-        self.folder.is_lived_in()
-    }
-
     fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
         self.folder.shared_page(find)
     }

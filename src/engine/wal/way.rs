@@ -148,14 +148,16 @@ impl Log {
         match made {
             Ok(Some(ended)) => {
                 // W10: until the store is opened again it is unknown which log is in use.
-                transaction.commit().map_err(|error| {
+                let not_committed = |error: Error| {
                     let message = format!("nothing was committed, and the store must be opened again: {error}");
                     drop(self.failed(error));
                     Error::new(ErrorKind::NotCommitted, message)
-                })?;
+                };
+                transaction.commit().map_err(not_committed)?;
                 writer.stage = Stage::Ended(ended);
                 self.begin_section(writer, ended);
-                Ok(())
+                // W20: a reader whose base leads into the log waits until it is told of it.
+                self.tell(writer.end(), self.counted()).map_err(not_committed)
             }
             other => {
                 transaction.abort()?;

@@ -517,10 +517,6 @@ impl LogFolder for DiskFolder {
         Ok((Box::new(self.0.clone()), None))
     }
 
-    fn is_lived_in(&self) -> Result<bool, Error> {
-        Ok(false)
-    }
-
     fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>, Error> {
         let mut state = self.0.state()?;
         let page = match find {

@@ -12,7 +12,7 @@ use super::super::reader::{Tail, read};
 use super::super::row::Wal;
 use super::super::section;
 use super::shared::{Followed, FollowedSection, ONLY, Turns};
-use super::shared_page::{End, SharedPage, unreadable};
+use super::shared_page::{End, unreadable};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
@@ -40,24 +40,31 @@ impl Log {
     /// no lock that is held across a closure or a sync.
     pub(in crate::engine::wal) fn rows_of_all(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
         let mut followed = turns.followed.lock();
-        if !followed.is_in_turn
-            && let Some(page) = self.newest_shared_page(turns)?
-        {
-            self.catch_up(&mut followed, &page.end, handle)?;
+        match &turns.own {
+            Some(own) if !followed.is_in_turn => self.catch_up(&mut followed, &own.page.read()?.end, handle)?,
+            Some(_) => {}
+            None => self.follow(turns, &mut followed, handle)?,
         }
         // Under the lock: no section is let go of before the base was taken.
         self.rows_up_to(handle, |head| head.answered)
     }
 
-    /// The newest shared page; none where no process has the log. One that opens the store just now is still to make
-    /// it.
-    fn newest_shared_page(&self, turns: &Turns) -> Result<Option<SharedPage>> {
+    /// The same for a process that only reads. It looks for a shared page only while its base says that a log is in
+    /// use: otherwise everything that anybody was told before is in the base.
+    fn follow(&self, turns: &Turns, followed: &mut Followed, handle: &Handle) -> Result<()> {
         for _ in 0..TRIES {
-            let page = turns.shared_page(&*self.folder)?;
-            if page.is_some() || !self.folder.is_lived_in()? {
-                return Ok(page);
+            let base = ReadRows::new(handle.begin_read()?, Overlay::none());
+            let Some(wal) = Wal::read(base.get(Table::Meta, meta::WAL)?.as_deref())?.filter(|wal| wal.in_use) else {
+                if followed.end.id.is_some() {
+                    self.forget_sections(followed, 0);
+                }
+                return Ok(());
+            };
+            match turns.shared_page(&*self.folder)?.filter(|page| page.end.id == Some(wal.id)) {
+                Some(page) => return self.catch_up(followed, &page.end, handle),
+                // The log has just begun or gone, or the page is of an earlier one.
+                None => std::thread::sleep(A_MOMENT),
             }
-            std::thread::sleep(A_MOMENT);
         }
         Err(unreadable())
     }
