@@ -36,10 +36,15 @@ pub(crate) fn newest(folder: &Path, exports: &[Export]) -> Option<(PathBuf, Meta
         |file: &Path| exports.iter().find(|export| export.file == file).is_some_and(|export| !export.complete);
     let in_folder = fs::read_dir(folder).into_iter().flatten().filter_map(Result::<_, std::io::Error>::ok);
     let in_folder = in_folder.filter(|file| is_archive(&file.file_name().to_string_lossy())).map(|file| file.path());
-    let exported = exports.iter().filter(|export| export.file.is_absolute()).map(|export| export.file.clone());
-    let whole = in_folder.chain(exported).filter(|file| !is_part(file));
-    let there = whole.filter_map(|file| fs::metadata(&file).ok().map(|metadata| (file, metadata)));
-    there.filter(|(_, metadata)| metadata.is_file()).max_by_key(|(_, metadata)| metadata.modified().ok())
+    let there = |file: PathBuf| {
+        let metadata = fs::metadata(&file).ok().filter(Metadata::is_file)?;
+        Some((file, metadata))
+    };
+    let in_folder = in_folder.filter(|file| !is_part(file)).filter_map(there);
+    let exported = exports.iter().filter(|export| export.file.is_absolute() && !is_part(&export.file));
+    // The newest event comes first, so the files of the others need no look.
+    let exported = exported.map(|export| export.file.clone()).find_map(there);
+    in_folder.chain(exported).max_by_key(|(_, metadata)| metadata.modified().ok())
 }
 
 /// An archive that was made of the store, from its event.

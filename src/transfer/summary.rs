@@ -97,7 +97,9 @@ impl OutsideCopy {
         let (last, changed_since) = store.outside()?.map(|outside| (outside.last, outside.changed_since)).unzip();
         let automatic = last.as_ref().map(|last| Path::new(&last.file));
         let folder = archives::folder_of(store, &std::path::absolute(store.path())?)?;
-        let newest = archives::newest(&folder, &Export::all(&store.view()?)?).map(|(file, _)| file);
+        // An event that is damaged hides no archive in the folder.
+        let exports = Export::all(&store.view()?).unwrap_or_default();
+        let newest = archives::newest(&folder, &exports).map(|(file, _)| file);
         let exported = newest.filter(|newest| Some(newest.as_path()) != automatic);
         let file = exported.as_deref().or(automatic);
         let same_file_system = file.and_then(|file| archives::same_file_system(file, store.path()));
@@ -197,15 +199,20 @@ impl Store {
     /// # Ok::<(), hivekeep::Error>(())
     /// ```
     pub fn summary(&self) -> Result<Summary> {
+        self.summary_with(ReplicaState::of(self, &self.view()?)?)
+    }
+
+    /// The same beside a replica, as the process that ships the store sees it.
+    pub(crate) fn summary_with(&self, replica: Option<ReplicaState>) -> Result<Summary> {
         let view = self.view()?;
         let points = view.all_points()?;
-        let replica = ReplicaState::of(self, &view)?;
         let total = points.iter().filter(|point| point.is_listed()).count() as u64;
         Ok(Summary {
             store: std::path::absolute(self.path())?,
             file_bytes: std::fs::metadata(self.path())?.len(),
             collections: view.collections()?,
-            documents: view.documents().list().try_fold(0, |count: u64, id| id.map(|_| count.saturating_add(1)))?,
+            // One that is damaged hides no other number.
+            documents: view.documents().list().map_while(Result::ok).count() as u64,
             tasks: view.queue().counts()?,
             // One that is damaged hides no other number.
             schedules: ScheduleTotals::of(&view, self.clock().now()).unwrap_or_default(),
@@ -281,4 +288,24 @@ fn live_weight(view: &View) -> Result<Weight> {
     let all = view.collections()?.into_values().chain([pieces]);
     Ok(all
         .fold(Weight::default(), |sum, stats| Weight { rows: sum.rows + stats.count, bytes: sum.bytes + stats.bytes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::schema::{CollectionId, Table};
+    use crate::state::page::Page;
+
+    #[test]
+    fn a_damaged_event_or_document_hides_no_other_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("h.redb")).unwrap();
+        store.write(|tx| tx.config().put("a", &serde_json::json!(1))).unwrap();
+        store.write(|tx| tx.put_row(Table::Events, &[0xff; 8], b"")).unwrap();
+        store.write(|tx| tx.put(CollectionId::DOCUMENTS, b"\xff", b"")).unwrap();
+        let view = store.view().unwrap();
+        assert!(view.events().list(Page::newest(9)).is_err() && view.documents().list().any(|id| id.is_err()));
+        let summary = store.summary().unwrap();
+        assert_eq!((summary.count("config"), summary.documents, summary.archive.last.is_none()), (1, 0, true));
+    }
 }

@@ -16,7 +16,7 @@ use crate::face::http::shapes::{self, STATS};
 use crate::face::wire::field::FieldType::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
 use crate::face::wire::field::{Field, Shape, TEXTS, nullable, optional, required};
 use crate::service::instance::Instance;
-use crate::{Error, Kind, OutsideCopy, Point, Policy, Result, Selector, Store, Summary};
+use crate::{Error, Kind, Point, Policy, Result, Selector, Store};
 
 const POINT_TOTALS: Shape = Shape {
     name: "PointTotals",
@@ -237,12 +237,8 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
 ];
 
 async fn status(app: App) -> Answer {
-    let answer = |instance: &Instance, store: &Store| {
-        let replica = instance.replica()?;
-        let archive = OutsideCopy::beside(store, replica.as_ref())?;
-        let summary = Summary { archive, replica, ..store.summary()? };
-        Ok(Json(json!(summary)).into_response())
-    };
+    let answer =
+        |instance: &Instance, store: &Store| Ok(Json(json!(store.summary_with(instance.replica()?)?)).into_response());
     app.look_through(answer).await
 }
 
