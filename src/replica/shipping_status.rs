@@ -33,7 +33,7 @@ pub struct ReplicationStatus {
 
 impl ReplicationStatus {
     /// The state of shipping before any term was opened.
-    pub(super) fn begin(location: String) -> Self {
+    pub(crate) fn begin(location: String) -> Self {
         Self {
             location,
             term: None,

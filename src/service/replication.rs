@@ -21,6 +21,7 @@ use crate::replica::heal::HealOptions;
 use crate::replica::options::ReplicateOptions;
 #[cfg(feature = "replica")]
 use crate::replica::replicator::Replicator;
+#[cfg(feature = "replica")]
 use crate::replica::shipping_status::ReplicationStatus;
 #[cfg(feature = "replica")]
 use crate::transfer::replica_state::ReplicaShipping;
@@ -329,18 +330,8 @@ mod tests {
     #[test]
     fn the_service_is_ready_unless_the_replica_is_late_damaged_or_taken_over() {
         let [then, now] = [100, 120].map(|seconds| Timestamp::from_second(seconds).unwrap());
-        let well = ReplicationStatus {
-            location: "there".into(),
-            term: Some(1),
-            sequence: 1,
-            complete_at: Some(then),
-            read_back_at: None,
-            read_back_error: None,
-            error: None,
-            lease_left_ms: None,
-            fenced: false,
-            watch: ReplicaWatch::default(),
-        };
+        let begun = ReplicationStatus::begin("there".into());
+        let well = ReplicationStatus { term: Some(1), sequence: 1, complete_at: Some(then), ..begun };
         let why = || Some("why".to_owned());
         let watch = |finding, drill_error| ReplicaWatch { finding, drill_error, ..ReplicaWatch::default() };
         let is_ready = |status: &ReplicationStatus| verdict(status, now, LATE_AFTER).0;
