@@ -111,11 +111,9 @@ fn by_policy(context: &mut Context, dry_run: bool) -> Result<Exit> {
         })?,
     };
     let count = judged.iter().filter(|(_, verdict)| !verdict.keep).count() as u64;
-    if judged.is_empty() && !context.out.is_json() {
-        tell(context, count, dry_run);
-        return Ok(Exit::Done);
+    if !judged.is_empty() || context.out.is_json() {
+        context.out.list(judged.into_iter().rev().map(|(point, verdict)| Ok(Judged::new(point, &verdict))))?;
     }
-    context.out.list(judged.into_iter().rev().map(|(point, verdict)| Ok(Judged::new(point, &verdict))))?;
     tell(context, count, dry_run);
     Ok(Exit::Done)
 }

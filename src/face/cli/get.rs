@@ -143,7 +143,7 @@ impl List<'_> {
         let mut count = 0;
         out.list(records.inspect(|_| count += 1))?;
         if out.shown_max() == Some(count) && self.filter.has_no_number() {
-            out.message(format_args!("these are the newest {count}; to see more: --newest N, or a pipe"));
+            out.message(format_args!("at most the newest {count} are shown; to see others: --newest N, or a pipe"));
         }
         Ok(())
     }

@@ -28,13 +28,13 @@ pub(super) fn json(text: &str) -> Result<Value> {
         let hint = "a string needs quotes, such as '\"hello\"'";
         return json::parse(text.as_bytes()).map_err(|error| error.context(format_args!("invalid JSON; {hint}")));
     }
-    json::parse(&not_empty(standard_input()?)?)
+    json::parse(&not_empty(standard_input()?, "standard input")?)
 }
 
-/// Refuses standard input without anything.
-fn not_empty(bytes: Vec<u8>) -> Result<Vec<u8>> {
+/// Refuses an input without anything.
+fn not_empty(bytes: Vec<u8>, input: &str) -> Result<Vec<u8>> {
     if bytes.trim_ascii().is_empty() {
-        return Err(Error::invalid("standard input is empty; write JSON to it"));
+        return Err(Error::invalid(format!("{input} is empty; write JSON to it")));
     }
     Ok(bytes)
 }
@@ -52,9 +52,7 @@ pub(super) fn json_file(path: &Path) -> Result<Value> {
     if is_standard_input(path) {
         return json("-");
     }
-    let bytes = files::read(path, LONGEST)?;
-    let empty = || Error::invalid("the file is empty; write JSON to it");
-    let parsed = if bytes.trim_ascii().is_empty() { Err(empty()) } else { json::parse(&bytes) };
+    let parsed = not_empty(files::read(path, LONGEST)?, "the file").and_then(|bytes| json::parse(&bytes));
     parsed.map_err(|error| error.context(path.display()))
 }
 

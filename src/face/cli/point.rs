@@ -138,7 +138,8 @@ impl List {
         context.out.know_ids(&target)?;
         let mut points = target.points(self.all, self.sizes)?.peekable();
         if points.peek().is_none() {
-            let hidden = if self.all { 0 } else { target.points(true, false)?.count() };
+            let count = |count: usize, point: Result<_>| point.map(|_| count.saturating_add(1));
+            let hidden = if self.all { 0 } else { target.points(true, false)?.try_fold(0, count)? };
             context.out.message(none_listed(hidden));
             return if context.out.is_json() {
                 context.out.json(&[(); 0]).map(|()| Exit::Done)

@@ -66,7 +66,9 @@ async fn check_asked(State(app): State<App>, request: Request, next: Next) -> An
     let route = route_of(&request);
     let (mut parts, body) = request.into_parts();
     if let Some(route) = route.filter(|route| !recovery::has(route)) {
-        Query::from_request_parts(&mut parts, &app).await?.refuse_unknown(route)?;
+        if parts.uri.query().is_some() {
+            Query::from_request_parts(&mut parts, &app).await?.refuse_unknown(route)?;
+        }
         Condition::of(&parts.headers).refuse_unless_taken(route)?;
     }
     Ok(next.run(Request::from_parts(parts, body)).await)
