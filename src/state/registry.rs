@@ -104,7 +104,7 @@ impl Bot {
     /// ```
     pub fn from_fields(id: BotId, fields: Map<String, Value>) -> Result<Self> {
         let invalid = |source: serde_json::Error| Error::invalid(format!("invalid bot: {source}")).with_source(source);
-        let Value::Object(mut whole) = serde_json::to_value(Self::new(id.clone())).map_err(invalid)? else {
+        let Value::Object(whole) = serde_json::to_value(Self::new(id.clone())).map_err(invalid)? else {
             return Err(Error::damaged("a bot cannot be shown as JSON"));
         };
         if let Some(name) = fields.keys().find(|name| !whole.contains_key(*name)) {
@@ -114,18 +114,25 @@ impl Bot {
                 name.escape_debug()
             )));
         }
-        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+        let given: Vec<_> = fields.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        let read = |given: &[(String, Value)]| {
+            let mut whole = whole.clone();
+            whole.extend(given.iter().cloned());
+            serde_json::from_value::<Self>(Value::Object(whole))
+        };
+        let bot = read(&given).map_err(|source| {
             // Each by itself, so that the error can name it.
-            let before = whole.insert(name.clone(), value);
-            if let Err(source) = serde_json::from_value::<Self>(Value::Object(whole.clone())) {
-                let value = whole.remove(&name).unwrap_or(before.unwrap_or_default());
-                let takes = accepted(&name);
-                return Err(
-                    Error::invalid(format!("invalid bot: {name} must be {takes}: {name}={value}")).with_source(source)
-                );
+            let refused = |field| read(std::slice::from_ref(field)).err().map(|source| (field, source));
+            match given.iter().find_map(refused) {
+                Some(((name, value), source)) => {
+                    let mut shown = value.to_string();
+                    limits::shorten(&mut shown, limits::SHORT_BYTES);
+                    let message = format!("invalid bot: {name} must be {}: {name}={shown}", accepted(name));
+                    Error::invalid(message).with_source(source)
+                }
+                None => invalid(source),
             }
-        }
-        let bot: Self = serde_json::from_value(Value::Object(whole)).map_err(invalid)?;
+        })?;
         if bot.id != id {
             return Err(Error::invalid(format!(
                 "the fields name another id; leave id out or make them equal: bot={id} id={}",
