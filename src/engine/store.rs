@@ -309,7 +309,7 @@ impl Store {
         let handle = slot.handle_mut()?;
         // W14: until it has ended, no other process appends or commits.
         let log = self.inner.gate.log();
-        let _visit = log.as_ref().map(Log::visit);
+        let _visit = log.as_deref().and_then(Log::visit);
         let mut writer = log.as_ref().map(|log| log.lock());
         if let (Some(log), Some(writer)) = (&log, &mut writer) {
             log.take_turn(writer, handle, &self.inner.context, Instant::now())?;

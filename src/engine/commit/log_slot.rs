@@ -1,4 +1,4 @@
-//! The write-ahead log of an open store, in a store that one process has for itself.
+//! The write-ahead log of an open store, in a store that one process has for itself, or whose processes share one.
 
 use std::mem;
 use std::sync::Arc;

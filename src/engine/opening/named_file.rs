@@ -52,6 +52,11 @@ impl NamedFile {
         self.id.zip(now).is_some_and(|(own, now)| own != now) && !self.leads_elsewhere()
     }
 
+    /// Whether the files beside the path are those of this file, as far as that can be told.
+    pub(crate) fn is_in_place(&self) -> bool {
+        !self.leads_elsewhere() && self.refuse_moved().is_ok()
+    }
+
     /// Refuses writes to a file that is no longer at its path.
     ///
     /// # Errors

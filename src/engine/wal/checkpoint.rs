@@ -38,7 +38,7 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::checkpoint`].
-    fn rest_if_much(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+    fn rest_if_much(&self, handle: &Handle, context: &Context) -> Result<()> {
         let has_ended = self.head.lock().maps.iter().any(|map| map.ended().is_some());
         match self.bytes_in_memory() < MUCH {
             true if has_ended => self.checkpoint(handle, context),
@@ -53,7 +53,7 @@ impl Log {
     /// # Errors
     ///
     /// As redb has them. After a commit that failed nobody knows whether the log is in use, so the log has failed too.
-    pub(crate) fn lay_down(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+    pub(crate) fn lay_down(&self, handle: &Handle, context: &Context) -> Result<()> {
         if self.turns.is_some() {
             return self.rest_shared(handle, context, Rung::LongRest);
         }
@@ -77,7 +77,7 @@ impl Log {
     /// # Errors
     ///
     /// As [`Log::checkpoint`].
-    pub(crate) fn rest(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+    pub(crate) fn rest(&self, handle: &Handle, context: &Context) -> Result<()> {
         if self.turns.is_some() {
             return self.rest_shared(handle, context, Rung::LongRest);
         }
@@ -107,7 +107,7 @@ impl Log {
     /// A section that has ended before the next one was named cannot tell that the next one is missing.
     fn make_next_before_an_end(&self, context: &Context) {
         let id = self.head.lock().id;
-        if let Some(id) = id.filter(|_| !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok())
+        if let Some(id) = id.filter(|_| context.place.is_in_place())
             && let Err(error) = self.make_next(id)
         {
             tracing::debug!(%error, "no section could be made ahead");
@@ -242,7 +242,7 @@ impl Mover {
     /// # Errors
     ///
     /// As [`Log::checkpoint`]. Then the file is open again, if it can be.
-    pub(super) fn move_log(&self, log: &Arc<Log>, rung: Rung) -> Result<()> {
+    pub(super) fn move_log(&self, log: &Log, rung: Rung) -> Result<()> {
         let moved = self.slot.with(|handle| match rung {
             _ if log.bell.is_stopped() => Ok(()),
             _ if log.turns.is_some() => log.rest_shared(handle, &self.context, rung),
@@ -259,7 +259,7 @@ impl Mover {
     /// # Errors
     ///
     /// As [`Log::checkpoint`].
-    pub(crate) fn move_full(&self, log: &Arc<Log>) -> Result<()> {
+    pub(crate) fn move_full(&self, log: &Log) -> Result<()> {
         self.move_log(log, Rung::Full)
     }
 

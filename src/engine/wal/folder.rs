@@ -114,7 +114,7 @@ impl FolderOfStore {
     }
 
     /// The file by which processes tell one another how far the log is.
-    fn path_of_record(&self) -> PathBuf {
+    fn path_of_shared_page(&self) -> PathBuf {
         files::beside(&self.store, ".turns")
     }
 
@@ -175,7 +175,7 @@ impl LogFolder for FolderOfStore {
     }
 
     fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
-        let path = self.path_of_record();
+        let path = self.path_of_shared_page();
         let opened = match find {
             FindSharedPage::Make => files::open_or_create(&path, Rights::beside(&self.store)),
             // A process that only reads may not write to it.
@@ -196,7 +196,7 @@ impl LogFolder for FolderOfStore {
     }
 
     fn remove_shared_page(&self) -> Result<()> {
-        self.remove_at(&self.path_of_record())
+        self.remove_at(&self.path_of_shared_page())
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {

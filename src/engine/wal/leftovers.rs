@@ -4,11 +4,16 @@ use super::entry;
 use super::folder::LogFolder;
 use super::id::LogId;
 use super::section::{self, Head};
+use crate::engine::redb_file::StorageBackend;
 use crate::error::Result;
 
 /// The head of a section; none when it has none.
 pub(super) fn head(folder: &dyn LogFolder, section: u64) -> Result<Option<Head>> {
-    let Some(file) = folder.open(section)? else { return Ok(None) };
+    folder.open(section)?.map_or(Ok(None), |file| head_of(&*file))
+}
+
+/// The head of a section's open file.
+pub(super) fn head_of(file: &dyn StorageBackend) -> Result<Option<Head>> {
     if file.len()? < section::HEAD {
         return Ok(None);
     }

@@ -1,4 +1,5 @@
-//! The open log of a store that one process has for itself: what readers see of it, and what redb has of it.
+//! The open log of a store that one process has for itself, or that several share: what readers see of it, and what
+//! redb has of it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

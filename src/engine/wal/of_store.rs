@@ -11,7 +11,7 @@ use crate::engine::store::{Inner, Store};
 use crate::error::Result;
 
 impl Store {
-    /// The write-ahead log; none where commits go into the file of the store, as where several processes share it.
+    /// The write-ahead log; none where commits go into the file of the store, as with `Sharing::Shared`.
     pub fn log_status(&self) -> Option<LogStatus> {
         self.inner.gate.log().filter(|log| !log.only_follows()).map(|log| log.status(&self.inner.context))
     }

@@ -3,7 +3,6 @@
 //! Large work goes past the log: the section is ended, and one transaction of redb has the rows
 //! of memory and those of the work.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -86,7 +85,7 @@ impl Log {
         if let Some(wal) = wal {
             writer.number = wal.number;
             self.covered(wal.section, wal.in_use, wal.number);
-            // Redb has taken the rows that an opening could not move, so their files go.
+            // Redb has everything: the rows that an opening could not move, or those of a shared log. So the files go.
             if !wal.in_use {
                 writer.stage = Stage::Empty;
                 *self.files.lock() = Files::default();
@@ -107,7 +106,7 @@ impl Log {
     /// # Errors
     ///
     /// As redb has them: then the log stays as well.
-    pub(crate) fn close(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
+    pub(crate) fn close(&self, handle: &Handle, context: &Context) -> Result<()> {
         if self.turns.is_some() {
             return self.close_shared(handle, context);
         }
@@ -142,7 +141,7 @@ impl Log {
         self.covered(u64::MAX, false, emptied.number);
         *self.files.lock() = Files::default();
         // The file has everything, whatever its name is; the names beside the path may be those of another.
-        if !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok() {
+        if context.place.is_in_place() {
             drop(clear_or_say(&*self.folder, Some(emptied.id)));
         }
         self.tell(writer.end(), self.counted()).map_err(|error| self.failed(error))

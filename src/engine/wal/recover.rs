@@ -94,8 +94,8 @@ pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
     Ok(row(handle)?.is_some_and(|wal| wal.in_use))
 }
 
-/// Moves the log of a store that nobody else has open into redb, where one is in use. Gives the row of the log, and
-/// what redb had no room for: then the handle is used no more.
+/// Moves the log of a store that nobody else has open, or whose turn this process has, into redb, where one is in use.
+/// Gives the row of the log, and what redb had no room for: then the handle is used no more.
 ///
 /// # Errors
 ///
@@ -258,8 +258,8 @@ pub(in crate::engine) fn rows_for_repair(
 }
 
 /// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has
-/// for itself gets a log. `anew` opens the file again when redb could not take it. Names change only while
-/// `is_in_place` says that the file of the handle is the one at the path.
+/// for itself, or whose processes share a log, gets one. `anew` opens the file again when redb could not take it. Names
+/// change only while `is_in_place` says that the file of the handle is the one at the path.
 pub(in crate::engine) fn take_up(
     handle: Handle,
     folder: Box<dyn LogFolder>,

@@ -118,7 +118,7 @@ pub(super) fn get_of(store: &Store, key: &str) -> Option<Vec<u8>> {
     store.view().unwrap().get(C, key.as_bytes()).unwrap()
 }
 
-/// Holds syncs of sections until it is told not to.
+/// Holds syncs of sections, or refuses to change the files beside a store, until it is told not to.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Hold {
     state: Mutex<Held>,
@@ -129,6 +129,7 @@ pub(in crate::engine) struct Hold {
 struct Held {
     holds: bool,
     waiting: usize,
+    refuses: bool,
 }
 
 impl Hold {
@@ -141,6 +142,17 @@ impl Hold {
         let mut state = self.state.lock();
         while state.waiting == 0 {
             self.changed.wait(&mut state);
+        }
+    }
+
+    pub(super) fn refuse(&self, refuses: bool) {
+        self.state.lock().refuses = refuses;
+    }
+
+    fn refused(&self) -> Result<()> {
+        match self.state.lock().refuses {
+            true => Err(Error::new(ErrorKind::Io, "on purpose")),
+            false => Ok(()),
         }
     }
 
@@ -200,6 +212,7 @@ impl LogFolder for HeldFolder {
     }
 
     fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
+        self.hold.refused()?;
         self.folder.open_to_write(section)
     }
 
@@ -216,6 +229,7 @@ impl LogFolder for HeldFolder {
     }
 
     fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {
+        self.hold.refused()?;
         let file = self.folder.make(section, head, length)?;
         Ok(Box::new(HeldFile { file, hold: self.hold.clone() }))
     }
@@ -225,6 +239,7 @@ impl LogFolder for HeldFolder {
     }
 
     fn remove(&self, section: u64) -> Result<()> {
+        self.hold.refused()?;
         self.folder.remove(section)
     }
 
@@ -233,6 +248,7 @@ impl LogFolder for HeldFolder {
     }
 
     fn sync(&self) -> Result<()> {
+        self.hold.refused()?;
         self.folder.sync()
     }
 

@@ -2,22 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::LogIs;
-use super::folder::{FindSharedPage, LogFolder};
 use super::test::{
-    C, Hive, SHORT, get_of, killed, logging, open, open_with, options, section_file, sections, to_files,
+    C, Hive, Hold, SHORT, get_of, killed, logging, open, open_with, options, section_file, sections, to_files,
 };
-use super::turns::SharedPageFile;
 use crate::engine::feed::Fed;
 use crate::engine::options::{Sharing, VerifyOnOpen};
 use crate::engine::records::Records;
-use crate::engine::redb_file::{FileId, Handle, StorageBackend};
+use crate::engine::redb_file::Handle;
 use crate::engine::repair::{RepairOutcome, repair};
 use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
-use crate::testkit::proof::disk::{Disk, DiskFile, EIO, Fault, Operation, Request};
+use crate::error::{ErrorKind, Result};
+use crate::testkit::proof::disk::{Disk, EIO, Fault, Operation, Request};
 
 fn put(store: &Store, key: &str, number: u64) -> Result<()> {
     store.write(|tx| tx.put(C, key.as_bytes(), &number.to_be_bytes()))
@@ -72,132 +69,50 @@ fn a_rest_moves_the_newest_section_too_when_there_were_several() {
     assert_eq!((hive.get("a"), hive.get("b")), (Some(1), Some(2)));
 }
 
-/// A folder whose names cannot be changed for a while.
-#[derive(Debug)]
-struct Stubborn {
-    folder: Box<dyn LogFolder>,
-    refuses: Arc<AtomicBool>,
-}
-
-impl Stubborn {
-    fn refuse(&self) -> Result<()> {
-        match self.refuses.load(Ordering::Relaxed) {
-            true => Err(Error::new(ErrorKind::Io, "on purpose")),
-            false => Ok(()),
-        }
-    }
-}
-
-impl LogFolder for Stubborn {
-    fn sections(&self) -> Result<Vec<u64>> {
-        self.folder.sections()
-    }
-
-    fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
-        self.folder.open(section)
-    }
-
-    fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
-        self.refuse()?;
-        self.folder.open(section)
-    }
-
-    fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)> {
-        self.folder.locks()
-    }
-
-    fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>> {
-        self.folder.shared_page(find)
-    }
-
-    fn remove_shared_page(&self) -> Result<()> {
-        self.folder.remove_shared_page()
-    }
-
-    fn make(&self, section: u64, head: &[u8], length: u64) -> Result<Box<dyn StorageBackend>> {
-        self.refuse()?;
-        self.folder.make(section, head, length)
-    }
-
-    fn clear_unfinished(&self) -> Result<()> {
-        self.folder.clear_unfinished()
-    }
-
-    fn remove(&self, section: u64) -> Result<()> {
-        self.refuse()?;
-        self.folder.remove(section)
-    }
-
-    fn set_aside(&self, section: u64) -> Result<String> {
-        self.folder.set_aside(section)
-    }
-
-    fn sync(&self) -> Result<()> {
-        self.refuse()?;
-        self.folder.sync()
-    }
-
-    fn name(&self, section: u64) -> String {
-        self.folder.name(section)
-    }
-}
-
-/// A store over a file of a disk, whose folder may be stubborn.
-fn open_stubborn(file: &DiskFile, refuses: &Arc<AtomicBool>, first_section: u64) -> Store {
-    let (storage, beside, stubborn) = (file.clone(), file.clone(), refuses.clone());
-    let log = move || -> Option<Box<dyn LogFolder>> {
-        Some(Box::new(Stubborn { folder: Box::new(beside.folder()), refuses: stubborn.clone() }))
-    };
-    let options = options().tends_log(false).first_section(first_section);
-    options.open_over(move || storage.clone(), log, Path::new("h.redb"), &[]).unwrap()
-}
-
 #[test]
 fn what_an_opening_could_put_nowhere_is_read_and_no_replica_is_told_of_an_older_moment() {
-    let (disk, refuses) = (Disk::default(), Arc::<AtomicBool>::default());
-    let file = disk.file();
-    let store = open_stubborn(&file, &refuses, 1 << 20);
+    let hold = Arc::<Hold>::default();
+    let options = options().tends_log(false).first_section(1 << 20);
+    let hive = open_with(&Disk::default(), options.clone(), Some(&hold)).unwrap();
+    let store = &hive.store;
     store.begin_feed(0).unwrap();
-    (0..5).for_each(|round| put(&store, "a", round).unwrap());
+    (0..5).for_each(|round| put(store, "a", round).unwrap());
     let value = vec![7; 9_000];
     (0..40_u64).for_each(|key| store.write(|tx| tx.put(C, &key.to_be_bytes(), &value)).unwrap());
     let newest = store.feed_status().unwrap().unwrap().sequence;
-    file.cut_off();
-    drop(store);
+    let disk = hive.kill();
     // Neither redb has room for the rows, nor can their sections be written again.
     disk.leave_room(0);
-    refuses.store(true, Ordering::Relaxed);
-    let store = open_stubborn(&disk.file(), &refuses, 1 << 20);
+    hold.refuse(true);
+    let hive = open_with(&disk, options, Some(&hold)).unwrap();
+    let store = &hive.store;
     assert!(store.log_waits());
-    assert_eq!(number(&store, "a"), Some(4));
+    assert_eq!(number(store, "a"), Some(4));
     assert_eq!(store.feed_after(newest, 1).unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(store.dump().map(drop).unwrap_err().kind(), ErrorKind::Io);
     disk.leave_room(5_000);
-    refuses.store(false, Ordering::Relaxed);
+    hold.refuse(false);
     store.reopen().unwrap();
-    put(&store, "a", 5).unwrap();
+    put(store, "a", 5).unwrap();
     assert!(matches!(store.feed_after(newest, 1).unwrap(), Fed::Commits(commits) if commits.len() == 1));
 }
 
 #[test]
 fn a_store_goes_on_while_names_beside_it_cannot_be_changed() {
-    let (disk, refuses) = (Disk::default(), Arc::<AtomicBool>::default());
-    let file = disk.file();
-    let store = open_stubborn(&file, &refuses, SHORT);
-    (0..5).for_each(|round| put(&store, "a", round).unwrap());
+    let hold = Arc::<Hold>::default();
+    let hive = open_with(&Disk::default(), options().tends_log(false).first_section(SHORT), Some(&hold)).unwrap();
+    (0..5).for_each(|round| hive.put("a", round).unwrap());
     // The file is opened anew behind a failure, and nothing can be removed.
-    refuses.store(true, Ordering::Relaxed);
-    store.fail_for_test();
-    store.reopen().unwrap();
-    (5..9).for_each(|round| put(&store, "a", round).unwrap());
-    assert_eq!(number(&store, "a"), Some(8));
-    refuses.store(false, Ordering::Relaxed);
-    store.fail_for_test();
-    store.reopen().unwrap();
-    (9..20).for_each(|round| put(&store, "a", round).unwrap());
-    file.cut_off();
-    drop(store);
-    let hive = open(&disk);
+    hold.refuse(true);
+    hive.store.fail_for_test();
+    hive.store.reopen().unwrap();
+    (5..9).for_each(|round| hive.put("a", round).unwrap());
+    assert_eq!(hive.get("a"), Some(8));
+    hold.refuse(false);
+    hive.store.fail_for_test();
+    hive.store.reopen().unwrap();
+    (9..20).for_each(|round| hive.put("a", round).unwrap());
+    let hive = open(&hive.kill());
     assert_eq!(hive.get("a"), Some(19));
     assert!(sections(&hive.disk.seen()).is_empty());
 }

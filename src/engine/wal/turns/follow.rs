@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::super::folder::LogFolder;
 use super::super::id::LogId;
+use super::super::leftovers;
 use super::super::log::Log;
 use super::super::maps::{Overlay, SectionMap};
 use super::super::reader::{Tail, read};
 use super::super::row::Wal;
 use super::super::section;
-use super::shared::{Followed, FollowedSection, ONLY, Turns};
+use super::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
 use super::shared_page::{End, unreadable};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
@@ -43,25 +44,29 @@ impl Log {
         match &turns.own {
             Some(own) if !followed.is_in_turn => self.catch_up(&mut followed, &own.page.read()?.end, handle)?,
             Some(_) => {}
-            None => self.follow(turns, &mut followed, handle)?,
+            None => {
+                if let Some(base) = self.follow(&mut followed, handle)? {
+                    return Ok(base);
+                }
+            }
         }
         // Under the lock: no section is let go of before the base was taken.
         self.rows_up_to(handle, |head| head.answered)
     }
 
     /// The same for a process that only reads. It looks for a shared page only while its base says that a log is in
-    /// use: otherwise everything that anybody was told before is in the base.
-    fn follow(&self, turns: &Turns, followed: &mut Followed, handle: &Handle) -> Result<()> {
+    /// use: otherwise everything that anybody was told before is in the base, which it gives.
+    fn follow(&self, followed: &mut Followed, handle: &Handle) -> Result<Option<ReadRows>> {
         for _ in 0..TRIES {
             let base = ReadRows::new(handle.begin_read()?, Overlay::none());
             let Some(wal) = Wal::read(base.get(Table::Meta, meta::WAL)?.as_deref())?.filter(|wal| wal.in_use) else {
                 if followed.end.id.is_some() {
                     self.forget_sections(followed, 0);
                 }
-                return Ok(());
+                return Ok(Some(base));
             };
-            match turns.shared_page(&*self.folder)?.filter(|page| page.end.id == Some(wal.id)) {
-                Some(page) => return self.catch_up(followed, &page.end, handle),
+            match shared_page_of_others(&*self.folder)?.filter(|page| page.end.id == Some(wal.id)) {
+                Some(page) => return self.catch_up(followed, &page.end, handle).map(|()| None),
                 // The log has just begun or gone, or the page is of an earlier one.
                 None => std::thread::sleep(A_MOMENT),
             }
@@ -107,7 +112,8 @@ impl Log {
         };
         let is_fed = base.get(Table::Meta, meta::FEED)?.is_some();
         let Some(file) = self.open_section()? else { return Ok(Change::Gone) };
-        let Some(length) = Self::length_of(&*file, id)? else { return Ok(Change::Gone) };
+        let head = leftovers::head_of(&*file)?.filter(|head| head.id == id && head.section == ONLY);
+        let Some(length) = head.map(|head| head.length) else { return Ok(Change::Gone) };
         self.keeps_entries.store(is_fed, Ordering::Relaxed);
         let map = Arc::new(SectionMap::new(ONLY, is_fed));
         let mut head = self.head.lock();

@@ -1,7 +1,6 @@
 //! Opening a store whose log several processes share, and closing it. Both happen in a turn, so that two processes
 //! never do it at once.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::folder::{FindSharedPage, LogFolder};
@@ -145,8 +144,8 @@ impl Log {
     /// # Errors
     ///
     /// As redb has them: then the log stays, for the next opening.
-    pub(in crate::engine::wal) fn close_shared(self: &Arc<Self>, handle: &Handle, context: &Context) -> Result<()> {
-        let Some(own) = self.turns.as_ref().and_then(|turns| turns.own.as_ref()) else { return Ok(()) };
+    pub(in crate::engine::wal) fn close_shared(&self, handle: &Handle, context: &Context) -> Result<()> {
+        let Some(own) = self.own_turns() else { return Ok(()) };
         let visit = self.visit();
         let mut writer = self.lock();
         let closed = match self.take_turn_anywhere(&mut writer, handle, context, Instant::now()) {
@@ -155,8 +154,7 @@ impl Log {
                 match own.bytes.has_others() {
                     Ok(false) => self.empty(&mut writer, handle, context).and_then(|()| {
                         // The names beside the path may be those of another store.
-                        let is_in_place = !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok();
-                        if is_in_place { self.folder.remove_shared_page() } else { Ok(()) }
+                        if context.place.is_in_place() { self.folder.remove_shared_page() } else { Ok(()) }
                     }),
                     other => other.map(drop),
                 }

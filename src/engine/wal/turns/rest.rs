@@ -1,6 +1,5 @@
 //! Moving a shared log into redb, in a turn: when its section is full, and when nothing was appended for a while.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::bell::Rung;
@@ -25,12 +24,7 @@ impl Log {
     }
 
     /// Moves everything after a rest, if there is enough of it, unless another process is at work.
-    pub(in crate::engine::wal) fn rest_shared(
-        self: &Arc<Self>,
-        handle: &Handle,
-        context: &Context,
-        rung: Rung,
-    ) -> Result<()> {
+    pub(in crate::engine::wal) fn rest_shared(&self, handle: &Handle, context: &Context, rung: Rung) -> Result<()> {
         if rung == Rung::Full || rung == Rung::Rest && self.bytes_in_memory() < MUCH || self.has_failed() {
             return Ok(());
         }
@@ -52,7 +46,7 @@ impl Log {
     /// As moving the log, and every error of the work.
     #[cfg(feature = "transfer")]
     pub(in crate::engine::wal) fn without<R>(
-        self: &Arc<Self>,
+        &self,
         handle: &Handle,
         context: &Context,
         work: impl FnOnce() -> Result<R>,

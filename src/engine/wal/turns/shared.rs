@@ -77,22 +77,14 @@ impl Turns {
     pub(in crate::engine::wal) fn of_reader() -> Self {
         Self::new(None)
     }
+}
 
-    /// The newest shared page; none where a process only reads, and no other one has the log.
-    pub(super) fn shared_page(&self, folder: &dyn LogFolder) -> Result<Option<SharedPage>> {
-        match &self.own {
-            Some(own) => own.page.read().map(Some),
-            // The file may be another one since.
-            None => match folder.shared_page(FindSharedPage::Existing)? {
-                Some(file) => match file.find()? {
-                    Some(page) => Ok(Some(page)),
-                    // Half of it was written.
-                    None => file.read().map(Some).or(Ok(None)),
-                },
-                None => Ok(None),
-            },
-        }
-    }
+/// The newest shared page, for a process that only reads; none where no other one has the log.
+pub(super) fn shared_page_of_others(folder: &dyn LogFolder) -> Result<Option<SharedPage>> {
+    // The file may be another one since.
+    let Some(file) = folder.shared_page(FindSharedPage::Existing)? else { return Ok(None) };
+    // Half of it may have been written.
+    Ok(file.find()?.or_else(|| file.read().ok()))
 }
 
 impl Writer {

@@ -3,7 +3,6 @@
 //! W14: only who has the turn appends, changes names of files, or commits to redb. A process keeps it for its callers
 //! who are inside, and gives it up behind their sync, or when it was long and another process waits.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use super::super::log::{Log, OpenedLog};
 use super::super::past::begin_write;
 use super::super::recover::{Files, Settle, is_in_use, settle};
 use super::super::writer::{Stage, Writer};
-use super::shared::{ONLY, OwnTurns};
+use super::shared::{ONLY, OwnTurns, Turns};
 use super::shared_page::{End, State};
 use crate::engine::commit::locks::{MutexGuard, yield_now};
 use crate::engine::opening::context::Context;
@@ -24,31 +23,26 @@ use crate::error::{Error, Result};
 const TURN: Duration = Duration::from_millis(5);
 
 /// A caller at the log, until it is answered. The last one gives the turn up.
-pub(crate) struct LogVisit {
-    log: Arc<Log>,
+pub(crate) struct LogVisit<'l> {
+    log: &'l Log,
+    turns: &'l Turns,
 }
 
-impl Drop for LogVisit {
+impl Drop for LogVisit<'_> {
     fn drop(&mut self) {
-        let Some(turns) = &self.log.turns else { return };
         // W12: the turn of a forked child is its parent's.
-        if !turns.process.has_forked() && turns.inside.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if !self.turns.process.has_forked() && self.turns.inside.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.log.leave();
         }
     }
 }
 
 impl Log {
-    /// Comes to the log, to write.
-    pub(crate) fn visit(self: &Arc<Self>) -> LogVisit {
-        if let Some(turns) = &self.turns {
-            turns.inside.fetch_add(1, Ordering::SeqCst);
-        }
-        LogVisit { log: self.clone() }
-    }
-
-    fn own_turns(&self) -> Option<&OwnTurns> {
-        self.turns.as_ref().and_then(|turns| turns.own.as_ref())
+    /// Comes to the log, to write; nothing where nobody shares it.
+    pub(crate) fn visit(&self) -> Option<LogVisit<'_>> {
+        let turns = self.turns.as_ref()?;
+        turns.inside.fetch_add(1, Ordering::SeqCst);
+        Some(LogVisit { log: self, turns })
     }
 
     /// Makes sure that this process has the turn, where several share the log, and has read what was written before it.
@@ -144,7 +138,7 @@ impl Log {
     fn take_over(&self, handle: &Handle, context: &Context) -> Result<u64> {
         // After a failed write, redb refuses all further work, also reading.
         refuse_less(context.place.path(), leftovers::length(&*self.folder, ONLY)?)?;
-        let is_in_place = !context.place.leads_elsewhere() && context.place.refuse_moved().is_ok();
+        let is_in_place = context.place.is_in_place();
         let files = if is_in_place { Files::Remove } else { Files::Keep };
         let begin = || begin_write(handle, context);
         let (wal, found, _) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin)?;
