@@ -72,11 +72,12 @@
 //! 2. `engine`: versioned records in one redb file. It knows keys and bytes, points and segments.
 //! 3. `state`: the meaning of records: bots, tasks, messages, documents.
 //! 4. `recovery`: points, restores, differences, backups, retention, sessions.
-//! 5. `transfer`: the adoption of state from other programs, archives outside the file, and the diagnosis whether the
+//! 5. `worker`: the loop of a bot that claims tasks and does them.
+//! 6. `transfer`: the adoption of state from other programs, archives outside the file, and the diagnosis whether the
 //!    state could be recovered.
-//! 6. `replica`: the store off the machine, in a directory or in the cloud.
-//! 7. `service`: the store together with the threads that run beside it in a service.
-//! 8. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here,
+//! 7. `replica`: the store off the machine, in a directory or in the cloud.
+//! 8. `service`: the store together with the threads that run beside it in a service.
+//! 9. `face`: the command line, HTTP, and the library for async programs. It imports only what is public here,
 //!    `service`, `files` and the preparation of documents; `tests/layers.rs` says why.
 //!
 //! # Where each verb is written

@@ -6,7 +6,7 @@
 //! * [`bulk_worker`]: bulk changes of tasks, which outlive a request
 //! * [`refusals`]: requests that were refused, gathered for the audit trail
 //! * [`keyring`]: the keys of the store in memory, and when they were used
-//! * [`free_space`]: the space that the disk needs before a point is made
+//! * [`free_space`]: the space that the disk needs before a point is made (`engine::reserve` asks the system)
 //! * [`check_jobs`]: checks that run for a while; [`health`]: whether the service does its work
 //! * [`steward`]: reacts to failures; [`webhook`]: the URL that it notifies
 //! * [`replication`]: the replica of the store

@@ -5,8 +5,8 @@
 //!   end: a point of the commit if every commit is kept, the common rows, the name of the file, the sync
 //! * `logged`: a write of a store that has a log; `log_slot`: that log; `work`: the work of a
 //!   transaction without its result
-//! * `sink`: hears of events before and after their commit, for the event log; `wakeups`: wakes those who wait for a
-//!   commit
+//! * `sink`: for the event log: it hears of a transaction's events before its sync, and again after it; `wakeups`:
+//!   wakes those who wait for a commit
 //! * `failures`: the errors of a commit that failed
 //! * `reentrancy`: a write inside of a write is refused
 //! * `locks`: the locks that writers queue at

@@ -6,7 +6,8 @@
 //! commit by another process of a shared store is in it too. It is off until it is begun.
 //!
 //! * `row`: the row `feed` of `meta`, and the names of the rows that stay in their store
-//! * `changed_keys`: the keys that a transaction of redb has changed; `outbox`: what becomes of them at its commit
+//! * `changed_keys`: the keys that a transaction of redb has changed, noted while the feed is on; `outbox`: what
+//!   becomes of them at its commit
 //! * `kept`: the feed of a damaged file
 //! * `told`: how far the replica is, as this process was told; and whether it may go on writing
 //! * `awaited`: the writes that wait until the replica has them; `shipping`: their verbs, and those of whoever ships

@@ -1,6 +1,9 @@
-//! The write-ahead log of a store that one process has for itself: a commit is one entry, durable after one sync, and
-//! moves into redb later. The option is `Sharing::Exclusive`. The first two commits and large ones go straight into
-//! redb.
+//! The write-ahead log of a store that one process has for itself, or whose processes share one: a commit is one entry,
+//! durable after one sync, and moves into redb later. The options are `Sharing::Exclusive` and `Sharing::SharedLog`.
+//! The first two commits and large ones go straight into redb.
+//!
+//! A write goes through `log` (its lock), `turns` if several processes share it, `way`, the closure over a `write_set`,
+//! and `appending`, which encodes an `entry`, writes it, adds it to `maps` and waits for the sync.
 //!
 //! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: the entries of a file that fit
 //! * `row`: the row of `meta` that says up to where redb has the log

@@ -5,7 +5,8 @@
 //!
 //! A put goes through them in this order:
 //!
-//! * `index_rows`: those that follow from the row that is `found`, and from the new one
+//! * `index_rows`: those that follow from the row that is `found`, and from the new one, in the collections that have
+//!   an index (`state::INDEXES`); in the others nothing is looked for, and `replace` reads the row that it overwrites
 //! * `long_values`: the value in one piece or in several
 //! * `versions`: the frame of each, the pre-image that a point needs, and the digest of the collection
 //! * here again: `replace`, the one place where a row changes, on [`rows`](crate::engine::rows)

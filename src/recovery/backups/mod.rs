@@ -2,7 +2,9 @@
 //! know them. A backup of live state is a row, not a copy. For a document, `seal` stores the document too.
 //!
 //! * `backup`: a backup as it is stored, and its kind
-//! * `seal`: lists backups, and seals their point
+//! * `seal`: lists backups. It puts the document of a new one, waits for its checksum, writes its row, and seals its
+//!   point by `history::seal`; `verbs` then reads the row back and appends event and audit entry, all in one
+//!   transaction
 //! * `content`: the content of a backup; size and checksum of live state (`documents::prepared` has those of a
 //!   document)
 //! * `verbs`: the verbs of `Store`

@@ -5,10 +5,12 @@
 //! * `options`, `plan`: options, plan and report. `planning` makes the plan: `scope` finds the point and the
 //!   part of the state; `diff` gives what differs, without what the point has lost (`points::lost`);
 //!   `touched` and `finished` count it
-//! * `apply`: the transaction. `safety` seals its safety point, `writes` puts back earlier frames by the pre-images
-//!   since the point; then `apply` compares the digests of whole collections, mends documents, lets `queue::leases`
-//!   void claims, ends a bulk change, settles schedules, refuses second tasks, and appends the event. A restore that
-//!   changes nothing is aborted. `events::failures` writes its event, and that of a failure
+//! * `apply`: the transaction. It calls, in this order: `expect`; `safety`, which seals the safety point; `writes`,
+//!   which puts back earlier frames by the pre-images since the point and compares the digests of whole collections;
+//!   `documents::mend`; `queue::leases`, which voids claims; the end of a bulk change; `schedules`; `writes` again,
+//!   which refuses second tasks with one idempotency key; and `events::event`. A restore that changes nothing is
+//!   aborted. The event of such a one, and of one that failed, is written by `events::failures` in a transaction of its
+//!   own
 //! * `undo`: plans the undo by `planning`; `apply` asks here whether it would overwrite later work
 //! * `expect`: refuses a plan if the caller expects a state and that state has changed
 //! * `finished`: tasks that finished after the point

@@ -13,7 +13,8 @@
 //! * `orphans`: the tasks of a file that was overtaken
 //! * [`damage`] skips damaged tasks; [`check`] verifies the invariants
 //!
-//! A claim over HTTP or by `claim_wait` passes [`wait`], also when it waits for nothing; a closure begins at [`claim`];
+//! A claim over HTTP or by `claim_wait` passes [`wait`], also when it waits for nothing: its first look writes at once;
+//! only when there is no task it takes a place in `commit::wakeups`. A closure begins at [`claim`];
 //! [`leases`] and [`waiting`], which make due tasks ready; the registry and [`why`], for the limit of the bot; the
 //! lanes, or [`order`] with aging; [`obstacle`]; and `save` here, which writes task, assignment and counts.
 //! [`undelivered`] keeps the claims until they arrive, and [`kept_claims`] those of a session until it ends;

@@ -3,6 +3,8 @@
 //! * [`backup`], [`restore`], [`point`], [`history`], [`status`], [`shutdown`]: one each, or what belongs together
 //! * [`shape`]: how backups and points look where they are shown: [`history`], [`status`], the details of a point
 //! * here: the table of them
+//!
+//! Those that make a point ask `rates`, then `app` for a change, and `service::instance`, which checks the free space.
 
 mod backup;
 mod history;
