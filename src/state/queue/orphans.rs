@@ -12,7 +12,7 @@ use crate::state::ids::TaskId;
 use crate::state::queue::Queue;
 use crate::state::queue::leases::{LEASE_ENDED, claim_lost};
 use crate::state::queue::task::{Holder, Task, TaskState};
-use crate::state::queue::waiting::TaskIs;
+use crate::state::queue::waiting::{TaskIs, found_waiting_for};
 
 /// The fate of a task that differs in the file from its state before both went apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,18 +275,11 @@ impl WaitingOrphans {
     }
 
     fn waits_for_itself(&self, queue: &Queue<&dyn Records>, id: &TaskId) -> Result<bool> {
-        let (mut seen, mut rest) = (BTreeSet::new(), vec![id.clone()]);
-        while let Some(next) = rest.pop() {
-            let waits = match self.0.get(&next) {
-                Some(waits) => waits.clone(),
-                None => queue.depends_on_unless_done(&next)?,
-            };
-            if waits.contains(id) {
-                return Ok(true);
-            }
-            rest.extend(waits.into_iter().filter(|other| seen.insert(other.clone())));
-        }
-        Ok(false)
+        let waits = |task: &TaskId| match self.0.get(task) {
+            Some(waits) => Ok(waits.clone()),
+            None => queue.depends_on_unless_done(task),
+        };
+        Ok(found_waiting_for(id, vec![id.clone()], waits)?.is_some())
     }
 }
 

@@ -96,6 +96,23 @@ impl<R: Records> Queue<R> {
     }
 }
 
+/// A task that waits for `id`, searched from these on; none if none of them does, nor of those that they wait for.
+pub(super) fn found_waiting_for(
+    id: &TaskId,
+    mut rest: Vec<TaskId>,
+    waits_for: impl Fn(&TaskId) -> Result<BTreeSet<TaskId>>,
+) -> Result<Option<TaskId>> {
+    let mut seen = BTreeSet::new();
+    while let Some(next) = rest.pop() {
+        let waits = waits_for(&next)?;
+        if waits.contains(id) {
+            return Ok(Some(next));
+        }
+        rest.extend(waits.into_iter().filter(|other| seen.insert(other.clone())));
+    }
+    Ok(None)
+}
+
 /// The refusal of a task that depends on itself through another one.
 pub(super) fn waits_for_itself(id: &TaskId, other: &TaskId) -> Error {
     Error::invalid(format!("the task would wait for itself: task={id} through={other}"))
@@ -109,16 +126,11 @@ impl Queue<&mut WriteTx<'_>> {
         if task.state != TaskState::Ready || task.waiting_for.is_empty() || !self.is_waited_for(&task.id)? {
             return Ok(());
         }
-        let mut seen = BTreeSet::new();
-        let mut rest: Vec<TaskId> = task.waiting_for.iter().cloned().collect();
-        while let Some(other) = rest.pop() {
-            let waits_for = self.depends_on_unless_done(&other)?;
-            if waits_for.contains(&task.id) {
-                return Err(waits_for_itself(&task.id, &other));
-            }
-            rest.extend(waits_for.into_iter().filter(|id| seen.insert(id.clone())));
+        let rest = task.waiting_for.iter().cloned().collect();
+        match found_waiting_for(&task.id, rest, |other| self.depends_on_unless_done(other))? {
+            Some(other) => Err(waits_for_itself(&task.id, &other)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The first tasks found that wait for each other in a circle with some of `new`, which are enqueued already: each
