@@ -32,7 +32,7 @@ pub(super) struct Standby {
     /// The file of the copy, which is made if there is none
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
-    /// The time between two looks
+    /// The time between two looks; half of it while something new comes
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1s")]
     every: Duration,
     /// End once the copy has everything
@@ -65,7 +65,7 @@ impl Standby {
         if self.promote {
             refuse_unwritable(&standby, context)?;
         }
-        let (mut told, mut tries) = (None, Tries::default());
+        let (mut told, mut tries, mut idle) = (None, Tries::default(), 0_u32);
         loop {
             let step = standby.step().and_then(|progress| match self.promote {
                 true => standby.lease().map(|lease| (progress, lease)),
@@ -99,16 +99,24 @@ impl Standby {
                 Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) => {}
                 Ok((progress, _)) => {
                     tell(context, &progress)?;
+                    idle = 0;
                     // There may be more already.
                     continue;
                 }
                 Err(error) if !self.once && tries.may_help(&error) => tries.tell(&error, context),
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(self.every);
+            std::thread::sleep(self.pause(idle));
+            idle = idle.saturating_add(1);
         }
         standby.close()?;
         Ok(Exit::Done)
+    }
+
+    /// The pause behind so many looks in a row that found nothing. A writer ships every second, so its next object is
+    /// not far.
+    fn pause(&self, idle: u32) -> Duration {
+        if idle < SOON { self.every / 2 } else { self.every }
     }
 
     /// Opens the copy once the bucket answers.
@@ -123,6 +131,8 @@ impl Standby {
     }
 }
 
+/// So many looks behind something new come after half the time.
+const SOON: u32 = 3;
 /// A failure that lasts is said again after this.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
