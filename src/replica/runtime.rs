@@ -3,11 +3,46 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::error::Result;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::upkeep::background::Stop;
 
 /// Between two looks whether a thread is to stop.
 const A_MOMENT: Duration = Duration::from_millis(100);
+
+/// A runtime on the thread of its caller. A folder that hangs keeps its thread, and nobody who drops this.
+pub(super) struct OwnRuntime(Option<Runtime>);
+
+impl OwnRuntime {
+    /// # Errors
+    ///
+    /// `Io` when the system has no more descriptors.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self(Some(Builder::new_current_thread().enable_all().build()?)))
+    }
+
+    /// Runs async work to its end on this thread.
+    ///
+    /// # Errors
+    ///
+    /// Every error of the work.
+    pub(super) fn block_on<R>(&self, work: impl Future<Output = Result<R>>) -> Result<R> {
+        match &self.0 {
+            Some(runtime) => runtime.block_on(work),
+            // Only the drop takes it.
+            None => Err(Error::new(ErrorKind::Io, "the runtime has ended")),
+        }
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
 
 /// Runs async work to its end on this thread, in a runtime of its own.
 ///
@@ -15,11 +50,7 @@ const A_MOMENT: Duration = Duration::from_millis(100);
 ///
 /// `Io` when the system has no more descriptors; every error of the work.
 pub(crate) fn block_on<R>(work: impl Future<Output = Result<R>>) -> Result<R> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let done = runtime.block_on(work);
-    // A folder that hangs keeps its thread, and nobody else.
-    runtime.shutdown_background();
-    done
+    OwnRuntime::new()?.block_on(work)
 }
 
 /// Ends once a thread was to stop for so long.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::runtime::{Builder, Runtime};
 
 use super::follower::{Follower, FollowerStep};
 use super::location::ReplicaLocation;
 use super::position::CopyPosition;
 use super::restore::Copier;
+use super::runtime::OwnRuntime;
 use super::take_over::{TakeOverOptions, TakenOver};
 use crate::engine::store::Store;
 use crate::error::Result;
@@ -48,7 +48,7 @@ use crate::state::INDEXES;
 pub struct ReplicaStandby {
     // Before the runtime, in which its requests run.
     follower: Follower,
-    runtime: Runtime,
+    runtime: OwnRuntime,
 }
 
 /// How far a standby is after a step.
@@ -96,7 +96,7 @@ impl ReplicaStandby {
     /// `Conflict` when the file is no copy, or one of another replica; `Locked` when another standby follows with it;
     /// as [`Store::restore_replica`], and as opening a store.
     pub fn open(from: &ReplicaLocation, path: impl AsRef<Path>, identity: Option<&str>) -> Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = OwnRuntime::new()?;
         let follower = runtime.block_on(async {
             let copier = Copier::open(from, identity).await?;
             Follower::open(copier, path.as_ref(), Store::options()).await
