@@ -1,22 +1,31 @@
-//! Commits over a bucket that loses requests and answers, stores and says 503, and says 409 and stores nothing.
+//! Commits over a bucket that loses requests and answers, stores and says 503, and says 409 and stores nothing; and
+//! starts that die before their answer.
 //!
 //! `HIVEKEEP_TEST_SCALE=100 HIVEKEEP_TEST_SEED=S` ships 10,000 commits, from the seed S on.
 
+use std::fs;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::poll;
 
 use super::bench_test::rows;
 use super::bucket::Bucket;
 use super::cipher::Identities;
 use super::faulty_test::Faulty;
-use super::gated_test::{LONG, begin_replica, numbers, put, setting, shipper};
+use super::gated_test::{Fleet, LONG, begin_replica, numbers, put, setting, shipper};
 use super::moment::ReplicaMoment;
 use super::opened::OpenReplica;
 use super::outgoing::ShipOutcome;
 use super::restore::Copier;
 use super::runtime::block_on;
+use super::ship::Shipper;
+use super::take_over::TakeOverOptions;
 use super::verify::verify;
 use crate::clock::{Clock, ManualClock};
-use crate::error::Result;
+use crate::engine::store::Store;
+use crate::error::{ErrorKind, Result};
 use crate::testkit::checked_store::time;
 
 /// So many commits, times the scale.
@@ -60,4 +69,54 @@ async fn ship(commits: u64, seed: u64) -> Result<()> {
     assert_eq!(numbers(&copy), (0..number).collect::<Vec<_>>());
     assert!(rows(&copy) == rows(&store), "the copy has other rows");
     Ok(())
+}
+
+#[test]
+fn a_restored_file_goes_on_behind_starts_that_died_at_any_request_and_no_copy_of_it_does() {
+    block_on(die_at_every_request()).unwrap();
+}
+
+async fn die_at_every_request() -> Result<()> {
+    let (fleet, store) = Fleet::begin().await?;
+    let door = fleet.world.door();
+    let mut writer = fleet.shipper(&door, &store).await?;
+    put(&store, 0)?;
+    let _shipped = writer.step().await?;
+    let path = fleet.path("restored.redb");
+    fleet.copier(&door).await?.restore(&path, &ReplicaMoment::Newest).await?;
+    Store::take_over_replica(&path, &TakeOverOptions::default())?;
+    let mut copies = Vec::new();
+    let (restored, mut shipper) = loop {
+        let store = fleet.open(&path)?;
+        if let Some(shipper) = start_that_dies(&fleet, &store, copies.len() as u64).await {
+            break (store, shipper?);
+        }
+        store.close()?;
+        let copy = fleet.path(&format!("copy-{}.redb", copies.len()));
+        fs::copy(&path, &copy).unwrap();
+        copies.push(copy);
+    };
+    assert!(copies.len() > 8, "{copies:?}");
+    put(&restored, 1)?;
+    assert_eq!(shipper.step().await?, ShipOutcome::Done);
+    for copy in copies {
+        let refused = fleet.shipper(&door, &fleet.open(&copy)?).await.map(drop).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    }
+    put(&restored, 2)?;
+    assert_eq!(shipper.step().await?, ShipOutcome::Done);
+    Ok(())
+}
+
+/// A start that dies behind so many requests; none if it died.
+async fn start_that_dies(fleet: &Fleet, store: &Store, left: u64) -> Option<Result<Shipper>> {
+    let door = fleet.world.door().taking_turns(Some(left));
+    let mut start = pin!(fleet.shipper(&door, store));
+    loop {
+        match poll!(&mut start) {
+            Poll::Ready(done) => return Some(done),
+            Poll::Pending if door.is_dead() => return None,
+            Poll::Pending => tokio::task::yield_now().await,
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::objects::layout::{ObjectHash, StoreId};
-use super::objects::name::{ReplicaSlot, Term};
-use super::terms::remote::ReplicaPosition;
+use super::objects::layout::{Nonce, ObjectHash, StoreId};
+use super::objects::name::{ObjectName, ReplicaSlot, Term};
+use super::terms::remote::{Remote, ReplicaPosition};
 use crate::engine::digest::Stats;
 use crate::engine::feed::States;
 use crate::engine::keys::CollectionId;
@@ -34,6 +34,9 @@ pub(crate) struct ShippedTo {
     /// The lease of that term in milliseconds, if it has one: the store is not written to without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lease_ms: Option<u64>,
+    /// The opening of a term behind a restore, which is about to be sent. It may be there although nobody was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) opening: Option<(Term, Nonce)>,
     /// The object that was sent to the slot. It may be there although nobody was told.
     pub(crate) pending: Option<PendingObject>,
     /// The newest base: its time, its bytes, and those that a reader of the log behind it needs.
@@ -68,6 +71,7 @@ impl ShippedTo {
             description: None,
             key: None,
             lease_ms: None,
+            opening: None,
             pending: None,
             base_made: position.time,
             base_bytes: 0,
@@ -100,6 +104,23 @@ impl ShippedTo {
     /// The state at its commit.
     pub(crate) fn states(&self) -> States {
         States::new(self.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)))
+    }
+
+    /// The place and the state behind the object that was sent to the slot, if the replica has that object.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica.
+    pub(super) async fn behind_pending(&self, remote: &impl Remote) -> Result<Option<(ReplicaPosition, States)>> {
+        let Some(pending) = &self.pending else { return Ok(None) };
+        let found = remote.get(ObjectName::Log(self.slot)).await?;
+        if found.is_none_or(|found| found.hash != pending.hash) {
+            return Ok(None);
+        }
+        let states = States::new(pending.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)));
+        let (slot, previous, digest) = (self.slot.next()?, pending.hash, ObjectHash(states.digest()));
+        let (sequence, time) = (pending.sequence, pending.time);
+        Ok(Some((ReplicaPosition { slot, previous, sequence, states: digest, time }, states)))
     }
 
     /// The place behind the last object that the replica has.

@@ -6,13 +6,13 @@ use jiff::Timestamp;
 
 use super::cipher::TermKey;
 use super::objects::commits::ShippedCommit;
+use super::objects::kinds::LogOpen;
 use super::objects::layout::{ObjectHash, StoreId};
-use super::objects::name::{ObjectName, Term};
+use super::objects::name::Term;
 use super::shipped::{PendingObject, ShippedTo, collections_of};
 use super::terms::lease::Lease;
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::engine::feed::{Fed, States};
-use crate::engine::keys::CollectionId;
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
 
@@ -136,20 +136,15 @@ impl Source {
     ///
     /// The errors of the replica and of the store.
     pub(crate) async fn settle_pending(&mut self, remote: &impl Remote) -> Result<()> {
-        let Some((at, pending)) = self.at.as_ref().and_then(|at| Some((at.position(), at.pending.clone()?))) else {
-            return Ok(());
-        };
+        let Some(at) = self.at.as_ref().filter(|at| at.pending.is_some()) else { return Ok(()) };
         let newest = self.store.feed_status()?.map_or(0, |status| status.sequence);
-        let found = remote.get(ObjectName::Log(at.slot)).await?;
-        if pending.sequence > newest || found.is_none_or(|found| found.hash != pending.hash) {
-            return Ok(());
+        match at.behind_pending(remote).await?.filter(|(position, _)| position.sequence <= newest) {
+            Some((position, states)) => {
+                self.expect(position.sequence, states);
+                self.set_position(position)
+            }
+            None => Ok(()),
         }
-        let states = States::new(pending.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)));
-        let digest = ObjectHash(states.digest());
-        self.expect(pending.sequence, states);
-        let (slot, previous) = (at.slot.next()?, pending.hash);
-        let (sequence, time) = (pending.sequence, pending.time);
-        self.set_position(ReplicaPosition { slot, previous, sequence, states: digest, time })
     }
 
     /// The key of the newest term of this store.
@@ -273,6 +268,20 @@ impl Local for Source {
         self.next.replace(Some((position.sequence, states)));
         self.set_position(ReplicaPosition { states: digest, ..position })?;
         Ok((Fit::Fits, digest))
+    }
+
+    /// On the disk, as the answer may be lost. Without a restore, the opening of a term gives nothing up, so any file
+    /// of the history may go on behind it.
+    fn note_opening(&mut self, open: &LogOpen) -> Result<()> {
+        if !open.restore {
+            return Ok(());
+        }
+        self.note(|at| at.opening = Some((open.term, open.nonce)))?;
+        self.store.write_shipped()
+    }
+
+    fn has_noted(&self, open: &LogOpen) -> bool {
+        self.at.as_ref().is_some_and(|at| at.opening == Some((open.term, open.nonce)))
     }
 
     /// The tail stays in the file, which is put away as a whole.

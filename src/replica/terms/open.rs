@@ -178,6 +178,7 @@ async fn begin(remote: &impl Remote, local: &mut impl Local, me: Term, lease: Op
 /// Writes the opening. Only now may this process commit.
 async fn opened(remote: &impl Remote, local: &mut impl Local, open: LogOpen, at: ReplicaPosition) -> Result<OpenedAs> {
     let term = open.term;
+    local.note_opening(&open)?;
     let object = remote.prepare(ObjectName::Log(ReplicaSlot::opening(term)), Object::Open(open), b"")?;
     let begun = remote.boot_time();
     match settle(remote, &object).await? {
@@ -307,6 +308,10 @@ pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest
     let mut is_own = true;
     for step in chain::path(remote, newest, at.slot.term).await?.iter().filter(|step| step.term > at.slot.term) {
         let is_same = step.open.restore && step.open.sequence == at.sequence;
+        // When this state opened it, all terms below were judged.
+        if is_own && is_same && local.has_noted(&step.open) {
+            return Ok(true);
+        }
         is_own = is_own && is_same && is_of_this_file(remote, step.term).await?;
         // At its own sequence another copy of it was taken over already.
         if step.open.sequence < at.sequence || is_same && !is_own {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::error::{Error, Result};
 use crate::replica::bucket::{Creation, ListPage};
 use crate::replica::objects::commits::ShippedCommit;
-use crate::replica::objects::kinds::TermClaim;
+use crate::replica::objects::kinds::{LogOpen, TermClaim};
 use crate::replica::objects::layout::{Nonce, ObjectHash, StoreId};
 use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::{Object, StoredObject};
@@ -106,6 +106,14 @@ pub(crate) trait Local {
     /// Moves the position over commits, which follow it. A commit that is the next one of the tail is there already;
     /// any other one is applied, and the tail from there on is kept aside. The result has the position's new digest.
     fn apply(&mut self, commits: &[ShippedCommit], position: ReplicaPosition) -> Result<(Fit, ObjectHash)>;
+    /// Notes the opening of a term that is about to be sent, so that a later process of this state knows it.
+    fn note_opening(&mut self, _open: &LogOpen) -> Result<()> {
+        Ok(())
+    }
+    /// Whether an opening is the one that was noted last.
+    fn has_noted(&self, _open: &LogOpen) -> bool {
+        false
+    }
     /// Keeps the whole tail aside, where a person finds it.
     fn keep_aside(&mut self) -> Result<Fit>;
     /// Begins anew with the newest base on the chain that ends in this term. The part of the own state that the replica
