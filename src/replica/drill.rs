@@ -177,10 +177,14 @@ async fn compare_apart(path: &Path, states: [u8; 32]) -> Result<u64> {
     told.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Io, "the copy could not be compared: the thread panicked")))
 }
 
+/// A file that stays as it is, with what its log has.
+pub(super) fn look(path: &Path) -> Result<Store> {
+    Store::options().create(false).read_only(true).session(false).reserve(false).open(path)
+}
+
 /// Reads every record of the copy, and compares the state with that of the source. Returns how many there are.
 pub(super) fn compare(path: &Path, states: [u8; 32], is_stopped: impl Fn() -> bool + Sync) -> Result<u64> {
-    let options = Store::options().create(false).session(false).reserve(false).read_only(true);
-    let store = options.open(path)?;
+    let store = look(path)?;
     let report = store.verify_all(|_, _| match is_stopped() {
         true => Err(Error::conflict("the drill was stopped")),
         false => Ok(()),

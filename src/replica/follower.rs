@@ -15,7 +15,7 @@ use super::position::CopyPosition;
 use super::prefetch::Prefetch;
 use super::probe::try_write;
 use super::restore::{Copier, CopyDraft, LOG_AT_ONCE};
-use super::status::ReplicaCommit;
+use super::status::{ReplicaCommit, commit_of};
 use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
 use super::terms::chain::{floors, opened};
 use super::terms::follow::{Followed, follow};
@@ -349,14 +349,8 @@ async fn given_up(remote: &impl Remote, term: Term, sequence: u64) -> Option<Rep
     let newest = async || -> Result<Option<ReplicaCommit>> {
         let Some(end) = opened(remote, term).await?.and_then(|opened| opened.open.parent) else { return Ok(None) };
         let Some(index) = end.index.checked_sub(1) else { return Ok(None) };
-        let name = ObjectName::Log(ReplicaSlot { index, ..end });
-        let (sequence, time) = match remote.get(name).await?.map(|found| found.object) {
-            Some(Object::Batch(batch)) => (batch.last, batch.time),
-            Some(Object::Gap(gap)) => (gap.last, gap.time),
-            Some(Object::Open(open)) => (open.sequence, open.time),
-            _ => return Ok(None),
-        };
-        Ok(Some(ReplicaCommit { sequence, time, object: name.to_string() }))
+        let slot = ReplicaSlot { index, ..end };
+        Ok(remote.get(ObjectName::Log(slot)).await?.and_then(|found| commit_of(&found.object, slot)))
     };
     let newest = newest().await.unwrap_or_else(|error| {
         // The term is open, and the copy must not lose that.

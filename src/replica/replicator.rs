@@ -213,8 +213,8 @@ impl Work {
             wakes.wake();
             beside.notify_one();
         }));
+        self.awaited.note_reached(false);
         loop {
-            self.awaited.note_reached(false);
             let shipped = block_on(async {
                 tokio::select! {
                     done = self.ship(stop, &awaited) => done,

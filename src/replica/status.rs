@@ -170,10 +170,11 @@ async fn end_of(remote: &OpenReplica, from: ReplicaSlot) -> Result<(Option<Repli
 }
 
 /// The last commit of an object of the log.
-fn commit_of(object: &Object, slot: ReplicaSlot) -> Option<ReplicaCommit> {
+pub(super) fn commit_of(object: &Object, slot: ReplicaSlot) -> Option<ReplicaCommit> {
     match object {
         Object::Batch(batch) => Some(commit(batch.last, batch.time, slot)),
         Object::Gap(gap) => Some(commit(gap.last, gap.time, slot)),
+        Object::Open(open) => Some(commit(open.sequence, open.time, slot)),
         _ => None,
     }
 }

@@ -594,7 +594,7 @@ fn what_only_an_overtaken_file_has_is_listed_and_taken_into_the_store_that_goes_
     hive.ok(&["put", "config", "colour", "\"red\""]);
     hive.ok(&["replica", "init", "there"]);
     // Nobody ships this any more.
-    hive.ok(&["put", "config", "tail", "1"]);
+    ["0", "1"].map(|value| hive.ok(&["put", "config", "tail", value]));
     let orphans = ["--store", "new.redb", "replica", "orphans", "there", "--of", "h.redb"];
     let with = |more: &[&str]| hive.run(&[&orphans[..], more].concat());
     hive.ok(&["replica", "restore", "there", "--to", "new.redb"]);
@@ -607,6 +607,7 @@ fn what_only_an_overtaken_file_has_is_listed_and_taken_into_the_store_that_goes_
         let listed = with(more).with(0).out;
         assert!(listed.starts_with("the file and the replica part after commit "), "{listed}");
         assert!(listed.contains("  config: take 1, already there 0, in conflict 0\n+ config/tail\n"), "{listed}");
+        assert!(listed.contains("the file keeps for itself: 2 audit entries"), "{listed}");
         assert_eq!(get(), before);
     }
     with(&["--dry-run"]).with(2);

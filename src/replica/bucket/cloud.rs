@@ -135,7 +135,7 @@ impl Cloud {
         folder: Folder,
         after: Option<&ObjectName>,
         each: &mut Each<'_>,
-    ) -> Result<Result<(), Failure>> {
+    ) -> Result<(), Failure> {
         let folder = self.path(&folder.to_string());
         let mut stream = match after {
             Some(after) => self.store().list_with_offset(Some(&folder), &self.path(&after.to_string())),
@@ -144,19 +144,19 @@ impl Cloud {
         let below = if self.prefix.as_ref().is_empty() { 0 } else { self.prefix.as_ref().len() + 1 };
         while let Some(found) = match timeout(self.silence, stream.next()).await {
             Ok(found) => found,
-            Err(_) => return Ok(Err(Failure::late(&self.shown))),
+            Err(_) => return Err(Failure::late(&self.shown)),
         } {
             match found {
                 Ok(found) => {
                     let name = found.location.as_ref().get(below..).unwrap_or_default();
-                    if each(name, &|| found.size)?.is_break() {
-                        return Ok(Ok(()));
+                    if each(name, &|| found.size).is_break() {
+                        return Ok(());
                     }
                 }
-                Err(error) => return Ok(Err(self.failed(error))),
+                Err(error) => return Err(self.failed(error)),
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Deletes an object, if it is there.

@@ -112,7 +112,7 @@ impl Directory {
             } else if let Some(name) = path.strip_prefix(&self.root).ok().and_then(Path::to_str) {
                 // A file that was deleted meanwhile has no length any more.
                 let length = || entry.metadata().map_or(0, |metadata| metadata.len());
-                each(&name.replace(std::path::MAIN_SEPARATOR, "/"), &length)?
+                each(&name.replace(std::path::MAIN_SEPARATOR, "/"), &length)
             } else {
                 ControlFlow::Continue(())
             };

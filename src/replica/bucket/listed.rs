@@ -12,7 +12,7 @@ pub(super) const NAMES_MAX: usize = 2_000_000;
 pub(super) const PAGE_MAX: usize = 200_000;
 
 /// Gets each name of a list, with a way to its length. Says whether the further ones are needed.
-pub(super) type Each<'a> = dyn FnMut(&str, &dyn Fn() -> u64) -> Result<ControlFlow<()>> + 'a;
+pub(super) type Each<'a> = dyn FnMut(&str, &dyn Fn() -> u64) -> ControlFlow<()> + 'a;
 
 /// The first names of a list, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -275,7 +275,7 @@ impl Bucket {
                     let mut names = Listed::unordered(wanted);
                     let mut add = |text: &str, length: &dyn Fn() -> u64| {
                         progress.step();
-                        Ok(names.add(text, length))
+                        names.add(text, length)
                     };
                     directory.list(wanted.folder, &mut add)?;
                     Ok(names.page())
@@ -286,8 +286,8 @@ impl Bucket {
         let mut pauses = self.pauses();
         loop {
             let mut names = Listed::new(wanted);
-            let mut add = |text: &str, length: &dyn Fn() -> u64| Ok(names.add(text, length));
-            match cloud.list(wanted.folder, wanted.after.as_ref(), &mut add).await? {
+            let mut add = |text: &str, length: &dyn Fn() -> u64| names.add(text, length);
+            match cloud.list(wanted.folder, wanted.after.as_ref(), &mut add).await {
                 Ok(()) => return Ok(names.page()),
                 Err(failure) => pauses.pause(lasting(failure, &cloud.shown)?).await?,
             }

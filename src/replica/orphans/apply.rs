@@ -175,28 +175,20 @@ impl WriteTx<'_> {
 
     /// The records that an undo takes back; the safety point adds those that followed.
     fn scope_of(&mut self, taken: &[Taken]) -> Result<Scope> {
-        let mut scope = Scope::default();
+        let (mut scope, is_alone) = (Scope::default(), taken.len() <= UNDONE_ALONE);
         for one in taken {
             let id = self.collection_here(one)?;
-            scope.collections.push(id);
             match id {
+                _ if !is_alone => scope.collections.push(id),
                 CollectionId::DOCUMENTS => scope.prefixes.push(id.row_key(&one.key)),
                 _ => scope.rows.push(id.row_key(&one.key)),
             }
         }
-        if taken.len() > UNDONE_ALONE {
-            (scope.rows, scope.prefixes) = (Vec::new(), Vec::new());
-            if scope.collections.contains(&CollectionId::QUEUE) {
-                scope.collections.push(CollectionId::ASSIGNMENTS);
-            }
-        } else if taken.is_empty() {
-            return Ok(scope);
+        if scope.collections.contains(&CollectionId::QUEUE) {
+            scope.collections.push(CollectionId::ASSIGNMENTS);
         }
         scope.collections.sort_unstable();
         scope.collections.dedup();
-        if !scope.is_whole() {
-            scope.collections.clear();
-        }
         Ok(scope)
     }
 }

@@ -7,19 +7,18 @@
 use std::collections::VecDeque;
 
 use crate::engine::feed::{Fed, FedCommit, States};
-use crate::engine::keys::CollectionId;
 use crate::engine::store::Store;
 use crate::error::{Error, Result};
 use crate::replica::bases::newest_opened;
 use crate::replica::objects::commits::ShippedCommit;
 use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{ObjectName, ReplicaSlot, Term};
-use crate::replica::objects::object::Object;
 use crate::replica::opened::OpenReplica;
 use crate::replica::prefetch::Prefetch;
 use crate::replica::restore::{LOG_AT_ONCE, no_base};
 use crate::replica::shipped::ShippedTo;
 use crate::replica::shipped_here::refuse_older;
+use crate::replica::status::commit_of;
 use crate::replica::terms::chain::{OpenedTerm, path};
 use crate::replica::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::replica::terms::walk::{Walked, walk};
@@ -99,16 +98,9 @@ struct Own<'f> {
 impl<'f> Own<'f> {
     /// The newest place of which the file knows that the replica has it.
     async fn begin(remote: &OpenReplica, file: &'f Store, at: &ShippedTo, newest: u64) -> Result<Self> {
-        let (mut states, mut place) = (at.states(), at.position());
         // A file without its log does not have the commits of that object.
-        if let Some(pending) = at.pending.as_ref().filter(|pending| pending.sequence <= newest)
-            && remote.get(ObjectName::Log(at.slot)).await?.is_some_and(|found| found.hash == pending.hash)
-        {
-            states = States::new(pending.collections.iter().map(|(id, stats)| (CollectionId(*id), *stats)));
-            let (slot, previous, digest) = (at.slot.next()?, pending.hash, ObjectHash(states.digest()));
-            let (sequence, time) = (pending.sequence, pending.time);
-            place = ReplicaPosition { slot, previous, sequence, states: digest, time };
-        }
+        let behind = at.behind_pending(remote).await?.filter(|(place, _)| place.sequence <= newest);
+        let (place, states) = behind.unwrap_or_else(|| (at.position(), at.states()));
         let common = place.sequence;
         Ok(Self { file, newest, at: place, next: VecDeque::new(), common, states, is_apart: false })
     }
@@ -195,12 +187,8 @@ async fn gave_up(remote: &OpenReplica, step: &OpenedTerm) -> Result<bool> {
 /// The last commit that the log of a term has before its seal; none if the object is not there any more.
 async fn last_before(remote: &OpenReplica, seal: ReplicaSlot) -> Result<Option<u64>> {
     let slot = ReplicaSlot { index: seal.index.saturating_sub(1), ..seal };
-    Ok(remote.get(ObjectName::Log(slot)).await?.and_then(|stored| match stored.object {
-        Object::Batch(batch) => Some(batch.last),
-        Object::Gap(gap) => Some(gap.last),
-        Object::Open(open) => Some(open.sequence),
-        _ => None,
-    }))
+    let found = remote.get(ObjectName::Log(slot)).await?;
+    Ok(found.and_then(|found| commit_of(&found.object, slot)).map(|commit| commit.sequence))
 }
 
 fn other_history(slot: ReplicaSlot) -> Error {

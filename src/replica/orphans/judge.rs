@@ -12,7 +12,7 @@ use crate::engine::records::{KeyRange, Records, scan, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::view::View;
 use crate::error::{Error, Result};
-use crate::recovery::diff::ChangeKind;
+use crate::recovery::diff::{ChangeKind, kind};
 use crate::recovery::points::names::names;
 use crate::state::chat::Message;
 use crate::state::documents::DocumentId;
@@ -86,7 +86,7 @@ impl Compared<'_> {
             CollectionId::CHAT => self.messages(sides, &mut in_collection),
             CollectionId::DOCUMENTS => documents(sides, &mut in_collection),
             _ => each_row(name, sides, &mut |key, values| {
-                let fate = three_way(values[0] == values[1], values[1] == values[2], values[0] == values[2]);
+                let fate = three_way(values);
                 in_collection.note(key, kind_of(values), fate)
             }),
         }
@@ -134,7 +134,7 @@ impl Compared<'_> {
             [None, None, _] => Ok(()),
             [Some(_), _, _] => {
                 last = key.to_vec();
-                let fate = three_way(values[0] == values[1], values[1] == values[2], values[0] == values[2]);
+                let fate = three_way(values);
                 // Only a new one can be appended.
                 let is_changed = fate == OrphanTask::Take && values[1].is_some();
                 let fate = if is_changed { OrphanTask::Conflict("a message never changes") } else { fate };
@@ -168,7 +168,7 @@ fn documents(sides: [Side<'_>; 3], found: &mut InCollection<'_>) -> Result<()> {
         let Some((id, hashers)) = document else { return Ok(()) };
         let hashes = hashers.map(|hasher| hasher.map(|hasher| *hasher.finalize().as_bytes()));
         let values = hashes.each_ref().map(|hash| hash.as_ref().map(|hash| hash.as_slice()));
-        let fate = three_way(values[0] == values[1], values[1] == values[2], values[0] == values[2]);
+        let fate = three_way(values);
         found.note(&id.to_key(), kind_of(values), fate)
     };
     each_row(name, sides, &mut |key, values| {
@@ -190,21 +190,20 @@ fn documents(sides: [Side<'_>; 3], found: &mut InCollection<'_>) -> Result<()> {
 }
 
 /// The rule for a record: what only the file has changed is taken.
-fn three_way(is_unchanged: bool, is_there: bool, is_unchanged_here: bool) -> OrphanTask {
-    match (is_unchanged, is_there, is_unchanged_here) {
-        (true, ..) => OrphanTask::Unchanged,
-        (_, true, _) => OrphanTask::AlreadyThere,
-        (_, _, true) => OrphanTask::Take,
-        _ => OrphanTask::Conflict(BOTH_CHANGED),
+fn three_way([base, file, here]: Values<'_>) -> OrphanTask {
+    if base == file {
+        OrphanTask::Unchanged
+    } else if file == here {
+        OrphanTask::AlreadyThere
+    } else if base == here {
+        OrphanTask::Take
+    } else {
+        OrphanTask::Conflict(BOTH_CHANGED)
     }
 }
 
-fn kind_of(values: Values<'_>) -> ChangeKind {
-    match values {
-        [None, ..] => ChangeKind::Added,
-        [_, None, _] => ChangeKind::Removed,
-        _ => ChangeKind::Changed,
-    }
+fn kind_of([base, file, _]: Values<'_>) -> ChangeKind {
+    kind(base.is_some(), file.is_some())
 }
 
 /// The hash of a message without its number.

@@ -12,7 +12,7 @@ use super::sides::Sides;
 use crate::clock::show_time;
 use crate::engine::point::PointId;
 use crate::recovery::diff::ChangeKind;
-use crate::text::{OneLine, counted};
+use crate::text::{OneLine, counted_as};
 
 /// So many records are listed; the others are counted.
 pub(super) const LISTED: usize = 1_000;
@@ -172,9 +172,13 @@ impl fmt::Display for OrphansPlan {
         }
         write_found(f, &self.collections, &self.orphans, self.not_listed)?;
         let Self { audit_entries_left, events_left, points_left, .. } = *self;
-        let left =
-            [(audit_entries_left, "audit entry"), (events_left, "event"), (points_left, "restore point")].into_iter();
-        let left: Vec<_> = left.filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)).collect();
+        let left = [
+            (audit_entries_left, "audit entry", "audit entries"),
+            (events_left, "event", "events"),
+            (points_left, "restore point", "restore points"),
+        ];
+        let left = left.into_iter().filter(|(count, ..)| *count > 0);
+        let left: Vec<_> = left.map(|(count, one, many)| counted_as(count, one, many)).collect();
         if !left.is_empty() {
             writeln!(f, "the file keeps for itself: {}", left.join(", "))?;
         }

@@ -1,6 +1,6 @@
 //! The state before a file and its replica went apart, and the file, both opened to be read.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::fork::{self, Fork};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::folder_of;
-use crate::replica::drill::refuse_full;
+use crate::replica::drill::{look, refuse_full};
 use crate::replica::moment::ReplicaMoment;
 use crate::replica::objects::name::Term;
 use crate::replica::restore::Copier;
@@ -21,7 +21,6 @@ use crate::transfer::drill::scratch::{Scratch, remove_left};
 pub(super) struct Sides {
     pub(super) base: Store,
     pub(super) file: Store,
-    pub(super) path: PathBuf,
     /// The last commit that both histories have, and when it was shipped.
     pub(super) fork: Fork,
     pub(super) time: Timestamp,
@@ -54,19 +53,14 @@ impl Sides {
             return Err(Error::damaged(format!("{message}: sequence={}", fork.sequence)));
         }
         let base = look(&scratch.store())?;
-        Ok(Self { base, file, path: path.to_path_buf(), fork, time: restored.position.time, _scratch: scratch })
+        Ok(Self { base, file, fork, time: restored.position.time, _scratch: scratch })
     }
 }
 
 impl std::fmt::Debug for Sides {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sides").field("path", &self.path).field("fork", &self.fork).finish_non_exhaustive()
+        f.debug_struct("Sides").field("fork", &self.fork).finish_non_exhaustive()
     }
-}
-
-/// A file that stays as it is, with what its log has.
-fn look(path: &Path) -> Result<Store> {
-    Store::options().create(false).read_only(true).session(false).reserve(false).open(path)
 }
 
 fn refuse_own(store: &Store, path: &Path) -> Result<()> {

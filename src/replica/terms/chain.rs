@@ -90,11 +90,22 @@ pub(super) async fn must_be_claimed(remote: &impl Remote, term: Term, passed: &m
         return Ok(());
     }
     let name = ObjectName::Term(term);
+    match exists(remote, name).await? {
+        true => Ok(()),
+        false => Err(Error::damaged(format!("an object of the replica is missing: object={name}"))),
+    }
+}
+
+/// Whether an object is there. Nothing in it is needed, so a damaged one is.
+///
+/// # Errors
+///
+/// The errors of the replica.
+pub(super) async fn exists(remote: &impl Remote, name: ObjectName) -> Result<bool> {
     match remote.get(name).await {
-        Ok(None) => Err(Error::damaged(format!("an object of the replica is missing: object={name}"))),
-        // It is there, and nothing in it is needed.
-        Err(error) if error.kind() != ErrorKind::Damaged => Err(error),
-        Ok(Some(_)) | Err(_) => Ok(()),
+        Ok(found) => Ok(found.is_some()),
+        Err(error) if error.kind() == ErrorKind::Damaged => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

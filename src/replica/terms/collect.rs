@@ -321,22 +321,20 @@ impl Collector {
 impl OldObjects {
     /// Deletes the next ones. Says how many.
     async fn delete_some(&mut self, remote: &impl Deletes) -> Result<usize> {
-        let from = self.names.len().saturating_sub(DELETED_AT_ONCE);
-        let some = self.names.get(from..).unwrap_or_default();
-        let of_log = some.iter().rev().take_while(|name| slot_of(name).is_some()).count();
+        let mut some: Vec<_> = self.names.iter().rev().take(DELETED_AT_ONCE).copied().collect();
         // Those of a base go one after another, and behind all of the log.
-        let count = if of_log > 0 { of_log } else { some.len() };
-        let some: Vec<_> = some.iter().rev().take(count).copied().collect();
+        let of_log = some.iter().take_while(|name| slot_of(name).is_some()).count();
         if of_log > 0 {
+            some.truncate(of_log);
             remote.delete_all(&some).await?;
-            self.names.truncate(self.names.len() - count);
+            self.names.truncate(self.names.len() - of_log);
         } else {
-            for name in some {
-                remote.delete(name).await?;
+            for name in &some {
+                remote.delete(*name).await?;
                 self.names.pop();
             }
         }
-        Ok(count)
+        Ok(some.len())
     }
 }
 

@@ -1,7 +1,8 @@
 //! The end of the log of a term, found with few requests however long it is.
 
+use super::chain::exists;
 use super::remote::Remote;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::replica::objects::name::{Folder, INDEX_MAX, ObjectName, ReplicaSlot};
 
 /// A slot from which the end of a term is found by gets, one after another.
@@ -50,10 +51,5 @@ async fn is_there(remote: &impl Remote, from: ReplicaSlot, step: u64) -> Result<
     if slot.index > INDEX_MAX {
         return Ok(None);
     }
-    match remote.get(ObjectName::Log(slot)).await {
-        Ok(None) => Ok(None),
-        // It is there, and nothing in it is needed.
-        Err(error) if error.kind() != ErrorKind::Damaged => Err(error),
-        Ok(Some(_)) | Err(_) => Ok(Some(slot)),
-    }
+    Ok(exists(remote, ObjectName::Log(slot)).await?.then_some(slot))
 }
