@@ -58,6 +58,8 @@ pub(crate) struct DiskContent {
     files: BTreeMap<FileNumber, Image>,
     /// The sections of the log.
     names: BTreeMap<u64, FileNumber>,
+    /// Whether a failed sync has forgotten some of their names, so that one that was removed may be there again.
+    forgot_names: bool,
 }
 
 impl DiskContent {
@@ -369,7 +371,9 @@ impl DiskState {
             let (forgotten, pending): (Vec<_>, _) = pending.into_iter().partition(|earlier| earlier.is_ended_by(&sync));
             let choices = &mut Choices::seeded(forgotten.len() as u64);
             let durable = std::mem::take(&mut self.synced.durable);
+            let forgets_names = forgotten.iter().any(|request| matches!(request, Request::Name(..)));
             self.synced.durable = survivor(&Synced { durable, pending: forgotten }, choices);
+            self.synced.durable.forgot_names |= forgets_names;
             self.synced.pending = pending;
         }
         Err(io::Error::from_raw_os_error(fault.errno))
@@ -576,7 +580,11 @@ impl LogFolder for DiskFolder {
     }
 
     fn set_aside(&self, section: u64) -> Result<String, Error> {
-        panic!("a section of another log is on the disk: section={section}")
+        let mut state = self.0.state()?;
+        // Redb had all of its rows before it was removed.
+        assert!(state.seen.forgot_names, "a section of another log is on the disk: section={section}");
+        state.do_now(Request::Name(section, None));
+        Ok(format!("section {section} aside"))
     }
 
     fn sync(&self) -> Result<(), Error> {

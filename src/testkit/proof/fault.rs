@@ -1,5 +1,7 @@
 //! One operation of the disk fails while a step is taken, and the power may go then.
 
+#[cfg(test)]
+use std::panic;
 use std::path::Path;
 
 use serde_json::json;
@@ -29,7 +31,12 @@ impl Attempt<'_> {
     pub(crate) fn every_nth(&self, kind: Operation, for_ever: bool, forgets: bool) -> u64 {
         for nth in 1.. {
             let fault = fault(kind, nth, for_ever, forgets);
-            if !self.survives(fault) {
+            let survived = panic::catch_unwind(panic::AssertUnwindSafe(|| self.survives(fault)));
+            let struck = survived.unwrap_or_else(|cause| {
+                eprintln!("failed: step={} mode={:?} {fault:?}", self.after.name, self.mode);
+                panic::resume_unwind(cause)
+            });
+            if !struck {
                 return nth as u64 - 1;
             }
         }
