@@ -40,7 +40,7 @@ fn every_commit_is_there_once_and_in_order_and_nobody_is_fenced_for_nothing() {
 async fn ship(commits: u64, seed: u64) -> Result<()> {
     let folder = tempfile::tempdir().unwrap();
     let clock = ManualClock::new(time(0));
-    let options = || crate::Store::options().reserve(false).clock(clock.clone());
+    let options = || Store::options().reserve(false).clock(clock.clone());
     let store = options().sharing(crate::Sharing::Exclusive).open(folder.path().join("h.redb"))?;
     let objects = Arc::new(Faulty::unreliable(seed));
     begin_replica(&store, objects.clone(), &clock).await?;
