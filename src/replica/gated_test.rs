@@ -116,7 +116,7 @@ impl Door {
         self
     }
 
-    /// One whose machine takes turns with others, and dies after so many requests, if at all.
+    /// One whose machine takes turns with others, and dies after so many requests and answers of creations, if at all.
     pub(super) fn taking_turns(self, left: Option<u64>) -> Self {
         (self.own.lock().yields, self.own.lock().left) = (true, left);
         self
@@ -198,7 +198,12 @@ impl ObjectStore for Door {
         self.pass().await?;
         let is_held = std::mem::take(&mut self.own.lock().holds);
         if !is_held {
-            return self.world.0.objects.put_opts(path, payload, options).await;
+            let done = self.world.0.objects.put_opts(path, payload, options).await;
+            // It may die before it hears of it.
+            if self.own.lock().left.is_some() {
+                self.pass().await?;
+            }
+            return done;
         }
         self.world.0.state.lock().held = Some((path.clone(), payload, options));
         self.own.lock().sleeps = true;
