@@ -6,6 +6,8 @@ use crate::engine::wal::LayerPage;
 
 /// How many rows over a base are read at a time, at least: all of them may say that something is deleted.
 const LEAST: usize = 4;
+/// So many deletions are remembered as a gap. The tests have few.
+const GAP: usize = if cfg!(test) { 2 } else { 32 };
 /// No more rows are read of each at a time.
 const MOST: usize = 1024;
 
@@ -18,12 +20,14 @@ pub(super) struct Merging {
     bytes_left: usize,
     /// How many are read at a time.
     step: usize,
+    /// How many deletions lie before the first row.
+    passed: usize,
 }
 
 impl Merging {
     pub(super) fn new(range: &KeyRange, limit: usize, bytes: usize) -> Self {
         let rest = (limit > 0).then(|| range.clone());
-        Self { rows: Vec::new(), rest, limit, bytes_left: bytes, step: LEAST }
+        Self { rows: Vec::new(), rest, limit, bytes_left: bytes, step: LEAST, passed: 0 }
     }
 
     /// How much of [`Merging::rest`] to read next over the base; none at the end.
@@ -87,16 +91,23 @@ impl Merging {
             if !is_known(&row.0) {
                 break;
             }
-            if let (key, Some(value)) = row {
-                let row = (key, value.to_vec());
-                self.bytes_left = self.bytes_left.saturating_sub(length(&row));
-                self.rows.push(row);
-                if self.rows.len() >= self.limit || self.bytes_left == 0 {
-                    return;
-                }
+            let (key, Some(value)) = row else {
+                self.passed += usize::from(self.rows.is_empty());
+                continue;
+            };
+            let row = (key, value.to_vec());
+            self.bytes_left = self.bytes_left.saturating_sub(length(&row));
+            self.rows.push(row);
+            if self.rows.len() >= self.limit || self.bytes_left == 0 {
+                return;
             }
         }
         self.rest = horizon.map(|horizon| rest.after(&horizon));
+    }
+
+    /// Whether so many deletions lie before the first row that the next reader is to begin behind them.
+    pub(super) fn is_behind_a_gap(&self) -> bool {
+        self.passed >= GAP
     }
 
     pub(super) fn into_rows(self) -> Vec<Row> {

@@ -1,6 +1,6 @@
 //! Collecting rows of a range: copies of them, or batches of them where they lie.
 
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 
 use super::merging::Merging;
 use super::paging::BatchSize;
@@ -26,14 +26,27 @@ impl<B: Tables, L: Layer> Rows<B, L> {
         if !self.base.guard().read(|| Ok(self.layer.touches(table)))? {
             return self.collect_from_base(table, range, limit, bytes);
         }
-        let mut merging = Merging::new(range, limit, bytes);
+        let begin = gap_begin(range);
+        let behind = match begin {
+            Some(key) => self.base.guard().read(|| Ok(self.layer.behind_gap(table, key)))?,
+            None => None,
+        };
+        let shorter = behind.map(|end| range.clone().from(&end));
+        let mut merging = Merging::new(shorter.as_ref().unwrap_or(range), limit, bytes);
         while let Some(mut wanted) = merging.wanted() {
             let over = self.base.guard().read(|| Ok(self.layer.page(table, merging.rest(), wanted.rows)))?;
             wanted.rows = merging.wanted_below(&over);
             let below = self.collect_from_base(table, merging.rest(), wanted.rows, wanted.bytes)?;
             merging.take(over, below, wanted);
         }
-        Ok(merging.into_rows())
+        let is_behind_a_gap = merging.is_behind_a_gap();
+        let rows = merging.into_rows();
+        if let Some(begin) = begin.filter(|_| is_behind_a_gap)
+            && let Some(end) = rows.first().map(|(key, _)| &**key).or_else(|| gap_end(range))
+        {
+            self.layer.note_gap(table, begin, end);
+        }
+        Ok(rows)
     }
 
     fn collect_from_base(&self, table: Table, range: &KeyRange, limit: usize, bytes: usize) -> Result<Vec<Row>> {
@@ -95,6 +108,22 @@ impl<B: Tables, L: Layer> Rows<B, L> {
                 return Ok(());
             }
         }
+    }
+}
+
+/// The key at which a gap at the beginning of a range would begin.
+fn gap_begin(range: &KeyRange) -> Option<&[u8]> {
+    match &range.start {
+        Bound::Included(key) if !range.backward => Some(key),
+        _ => None,
+    }
+}
+
+/// The end of the gap that is a whole range.
+fn gap_end(range: &KeyRange) -> Option<&[u8]> {
+    match &range.end {
+        Bound::Excluded(key) => Some(key),
+        _ => None,
     }
 }
 

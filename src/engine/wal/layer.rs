@@ -25,6 +25,14 @@ pub(crate) trait Layer {
 
     /// How many rows more than below a table has.
     fn more(&self, table: Table) -> i64;
+
+    /// Where to begin reading from a key on, if it is known that neither this layer nor what is below has a row before.
+    fn behind_gap(&self, _table: Table, _key: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Remembers that neither this layer nor what is below has a row from one key on and before another.
+    fn note_gap(&self, _table: Table, _start: &[u8], _end: &[u8]) {}
 }
 
 /// The first rows of a layer in a range.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::entry::Entry;
+use super::gaps::Gaps;
 use super::id::LogId;
 use super::layer::{Bytes, Layer, LayerPage, Value, merged, page_of};
 use crate::engine::format::row_change::RowChange;
@@ -32,6 +33,9 @@ struct Content {
     /// rows.
     more: [Vec<(u64, i64)>; Table::COUNT],
     bytes: usize,
+    gaps: Gaps,
+    /// For each table, the newest number with which a key got a value.
+    newest_value: [u64; Table::COUNT],
     /// The number and the rows of each entry, if they are kept.
     entries: Vec<(u64, Bytes)>,
     /// The number and CRC of the entry with which the section ended.
@@ -66,6 +70,10 @@ impl Versions {
 impl Content {
     fn put(&mut self, number: u64, change: &RowChange<'_>) {
         let value = change.value.map(Bytes::from);
+        if value.is_some() {
+            self.newest_value[change.table as usize] = number;
+            self.gaps.close(change.table, change.key);
+        }
         self.bytes += change.key.len() + change.value.map_or(0, <[u8]>::len) + ROW_OVERHEAD;
         // One way down the tree: most rows of a queue are new.
         match self.tables[change.table as usize].entry(Bytes::from(change.key)) {
@@ -263,6 +271,21 @@ impl Layer for Overlay {
 
     fn more(&self, table: Table) -> i64 {
         self.maps.iter().map(|map| map.more_at(self.number, table)).sum()
+    }
+
+    fn behind_gap(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+        let content = self.maps.last()?.content.read();
+        content.gaps.end_of(self.number, table, key).map(<[u8]>::to_vec)
+    }
+
+    /// In the newest section, which every later value goes through. A reader of an earlier number may not know of one.
+    fn note_gap(&self, table: Table, start: &[u8], end: &[u8]) {
+        // Redb gets rows of `meta` without the log.
+        let Some(newest) = self.maps.last().filter(|_| table != Table::Meta) else { return };
+        let mut content = newest.content.write();
+        if content.newest_value[table as usize] <= self.number {
+            content.gaps.note(self.number, table, start, end);
+        }
     }
 }
 

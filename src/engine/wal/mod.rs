@@ -7,7 +7,8 @@
 //!
 //! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: the entries of a file that fit
 //! * `row`: the row of `meta` that says up to where redb has the log
-//! * `layer`: rows that lie over others; `maps`: those of entries that redb does not have, by number
+//! * `layer`: rows that lie over others; `maps`: those of entries that redb does not have, by number;
+//!   `gaps`: ranges in which there is none
 //! * `write_set`: those that a closure has written
 //! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
 //! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
@@ -33,6 +34,7 @@ mod files;
 mod folder;
 #[cfg(test)]
 mod found_test;
+mod gaps;
 mod id;
 mod kept;
 mod layer;

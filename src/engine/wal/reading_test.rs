@@ -31,6 +31,7 @@ fn rows_of_the_log_and_of_the_file_are_read_as_one_in_both_directions() {
         let mut choices = Choices::seeded(seed);
         let hive = logging();
         let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut earlier = Vec::new();
         hive.store.write(|tx| tx.remove(C, b"first").and(tx.remove(C, b"second")).map(drop)).unwrap();
         for step in 0..120_u64 {
             let key = |choices: &mut Choices| (choices.below(60) as u16).to_be_bytes().to_vec();
@@ -57,6 +58,12 @@ fn rows_of_the_log_and_of_the_file_are_read_as_one_in_both_directions() {
             }
             assert_reads(&hive.store.view().unwrap(), &model, &mut choices);
             assert_eq!(hive.store.view().unwrap().stored().count(Table::Live).unwrap(), model.len() as u64);
+            if choices.once_in(6) {
+                earlier.push((hive.store.view().unwrap(), model.clone()));
+            }
+            if let Some((view, then)) = earlier.get(choices.below(20)) {
+                assert_reads(view, then, &mut choices);
+            }
         }
         assert!(hive.is_sound());
     }

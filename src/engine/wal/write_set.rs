@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ops::Bound;
 
 use super::layer::{Bytes, Layer, LayerPage, Value, merged, page_of};
 use super::maps::{Overlay, ROW_OVERHEAD};
@@ -61,6 +62,12 @@ impl WriteSet {
         Ok(is_there)
     }
 
+    /// Whether the closure has written nothing from one key on and before another.
+    fn has_none(&self, table: Table, start: &[u8], end: &[u8]) -> bool {
+        let inside = (Bound::Included(start), Bound::Excluded(end));
+        start >= end || self.tables[table as usize].range::<[u8], _>(inside).next().is_none()
+    }
+
     /// About how much memory the rows take. Overwritten values count too.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -107,5 +114,16 @@ impl Layer for Stack<'_> {
 
     fn more(&self, table: Table) -> i64 {
         self.own.more[table as usize] + self.below.more(table)
+    }
+
+    fn behind_gap(&self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+        self.below.behind_gap(table, key).filter(|end| self.own.has_none(table, key, end))
+    }
+
+    fn note_gap(&self, table: Table, start: &[u8], end: &[u8]) {
+        // A deletion of the closure's own may never be committed.
+        if self.own.has_none(table, start, end) {
+            self.below.note_gap(table, start, end);
+        }
     }
 }
