@@ -114,6 +114,7 @@ pub(crate) fn unpack(name: &ObjectName, bytes: &Bytes) -> Result<Unpacked> {
     }
     let end = bytes.len().checked_sub(CHECK_LEN).ok_or_else(|| damaged("an object of the replica is cut off"))?;
     let (content, line) = (bytes.slice(..end), bytes.slice(end..));
+    // O1: the check covers the name, so an object that the bucket cut, flipped or swapped is refused.
     let hash = check(name, &content);
     if line.strip_suffix(b"\n") != Some(hash.to_string().as_bytes()) {
         return Err(damaged("an object of the replica differs from the written one, or has the name of another"));

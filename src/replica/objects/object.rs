@@ -67,6 +67,7 @@ impl StoredObject {
     /// `NewerFormat`.
     pub(crate) fn read(name: ObjectName, bytes: Bytes, store: StoreId) -> Result<Self> {
         let read = Self::read_any(name, bytes)?;
+        // O3: objects of another replica in the same folder are whole, and must not be mixed with these.
         if read.object.store() != store {
             let other = read.object.store();
             return Err(Error::conflict(format!(
@@ -111,7 +112,7 @@ impl StoredObject {
         Ok(Self { name, object, hash: unpacked.hash, bytes, head: unpacked.head, body: unpacked.body })
     }
 
-    /// Whether it is the same object, as its writer recognizes it.
+    /// O4: whether it is the same object. Two processes may write equal fields at one time, but no equal nonce.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.object.kind() == other.object.kind() && self.object.nonce() == other.object.nonce()
     }
@@ -190,7 +191,7 @@ impl Object {
         }
     }
 
-    /// Whether an object with this head may have that name, and its numbers fit together.
+    /// O3: whether an object with this head may have that name, and its numbers fit together.
     fn belongs_to(&self, name: &ObjectName) -> bool {
         let body = |bytes: u64| bytes <= BODY_MAX as u64;
         match (self, *name) {

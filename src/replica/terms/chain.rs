@@ -173,6 +173,7 @@ pub(crate) async fn path(remote: &impl Remote, newest: Term, down: Term) -> Resu
 /// overtaken may have made a base that is not, because a restore gave up its last commits.
 pub(crate) fn is_on(path: &[OpenedTerm], base: &BaseManifest) -> bool {
     let term = base.base.slot.term;
+    // L8: a term that opened on an earlier commit gave up the state of this base.
     let later = path.iter().filter(|step| step.term > term);
     let is_in = path.first().is_some_and(|newest| term <= newest.term);
     is_in && later.into_iter().all(|later| base.sequence <= later.open.sequence)

@@ -190,6 +190,7 @@ impl Collector {
             else {
                 continue;
             };
+            // L8 and L10: a base that a restore gave up begins no history, so it is no floor.
             if !chain::is_on(&path, &base) {
                 continue;
             }
@@ -224,6 +225,7 @@ impl Collector {
         // The clock may have been ahead when the floor was announced, and be right by now.
         let old = self.old_base(remote).await?.map(|base| base.base.slot);
         let held = if broken!(NoSecondLook) { None } else { self.look_at_holds(remote, waited).await? };
+        // L10: a restore that reads keeps the floor down. L9: what was not announced is never decided.
         let floor = held.map_or(announced, |held| held.min(announced));
         let floor = (old >= Some(announced)).then_some(floor);
         let go = floor_object(remote, number, floor);

@@ -28,6 +28,7 @@ pub(crate) fn prepare_hold(remote: &impl Remote, from: ReplicaSlot) -> Result<St
 /// The errors of the replica; `Forbidden` for credentials that may only read.
 pub(crate) async fn place_hold(remote: &impl Remote, hold: &StoredObject, from: ReplicaSlot) -> Result<bool> {
     settle(remote, hold).await?;
+    // L10: only after the hold, so a collection that is not seen here will see the hold at its second look.
     let floors = chain::floors(remote).await?;
     let decided = floors.decided.into_iter();
     let mut all = decided.chain(floors.undecided.into_iter().map(|(_, floor)| floor));

@@ -109,6 +109,7 @@ pub(crate) async fn open_term(
         term: me,
         nonce: remote.nonce(),
         time: crate::clock::as_stored(remote.now()),
+        // L4 and L6: the seal and the commit behind which it goes on, also if the seal ends a longer log.
         parent: Some(ReplicaSlot { term, index: end.index }),
         sequence: at.sequence,
         states: at.states,
@@ -175,7 +176,7 @@ async fn begin(remote: &impl Remote, local: &mut impl Local, me: Term, lease: Op
     opened(remote, local, open, at).await
 }
 
-/// Writes the opening. Only now may this process commit.
+/// Writes the opening. Only now may this process commit (L2).
 async fn opened(remote: &impl Remote, local: &mut impl Local, open: LogOpen, at: ReplicaPosition) -> Result<OpenedAs> {
     let term = open.term;
     local.note_opening(&open)?;
@@ -205,6 +206,7 @@ async fn claim(remote: &impl Remote) -> Result<(Option<Term>, Term)> {
             key: remote.wrapped_key(term)?,
         };
         let object = remote.prepare(ObjectName::Term(term), Object::Claim(claim), b"")?;
+        // L1: a name has one creator, so no other process ever writes this term.
         if let Settled::Own = settle(remote, &object).await? {
             return Ok((newest, term));
         }
@@ -234,6 +236,7 @@ async fn seal_dead(remote: &impl Remote, newest: Option<Term>, me: Term) -> Resu
     let (mut next, mut passed) = (newest, 0);
     while let Some(term) = next {
         let mut found = chain::opening(remote, term).await?;
+        // L3: a claim that died is void before the term below is sealed, or its process could open behind the seal.
         if found.is_none() && !broken!(DeadClaimantsAreLeft) {
             chain::must_be_claimed(remote, term, &mut passed).await?;
             found = match settle(remote, &seal(remote, ReplicaSlot::opening(term), me)?).await? {
@@ -284,6 +287,7 @@ async fn seal_parent(
                 }
             }
         };
+        // L3: a later claimant goes on behind its own seal, so this process stops.
         if let Object::Seal(seal) = stored.object {
             return Ok((seal.by <= me).then(|| SealedEnd::of(&seal, remote)));
         }

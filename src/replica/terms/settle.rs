@@ -27,6 +27,7 @@ pub(crate) async fn settle(remote: &impl Remote, object: &StoredObject) -> Resul
             Creation::Created => return Ok(Settled::Own),
             Creation::Exists if broken!(ExistsIsSuccess) => return Ok(Settled::Own),
             Creation::Exists => match remote.get(object.name).await? {
+                // O4: the name alone does not say who won it.
                 Some(found) if found.is(object) => return own(object, &found),
                 Some(found) => return Ok(Settled::Other(Box::new(found))),
                 None => Error::new(ErrorKind::Io, format!("the bucket answers with conflicts: object={}", object.name)),

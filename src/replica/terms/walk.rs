@@ -58,12 +58,13 @@ pub(crate) async fn walk(
     }
     for (number, step) in up.iter().enumerate() {
         let later = up.get(number + 1..).unwrap_or_default();
-        // Commits behind it were given up by a restore.
+        // L4: commits behind it were given up by a restore, also in the middle of a batch.
         let cut = later.iter().map(|later| later.open.sequence).min().unwrap_or(u64::MAX);
         let cut = if broken!(OpenNamesTheSlotOnly) { u64::MAX } else { cut };
         let stop = later.first().map_or(end, |next| next.open.parent.map(|parent| parent.index));
         if number > 0 {
             let open = &step.open;
+            // L6: a term goes on from one state. Another state of the same number is another history.
             if at.sequence != open.sequence.min(cut) || open.sequence <= cut && at.states != open.states {
                 return Ok(Walked::Lost);
             }
@@ -103,7 +104,7 @@ pub(crate) async fn walk(
     Ok(Walked::End)
 }
 
-/// Over the border into a term. Behind a restore the numbers leap, and no tail from before it fits.
+/// Over the border into a term. L6: behind a restore no tail from before it goes on, also if its numbers would fit.
 pub(super) fn enter(local: &mut impl Local, step: &OpenedTerm) -> Result<Fit> {
     if step.open.restore && !broken!(OldTailsFitBehindARestore) && local.keep_aside()? == Fit::Apart {
         return Ok(Fit::Apart);
@@ -141,13 +142,16 @@ async fn pass_batch(
     until: Option<Until>,
 ) -> Result<Passed> {
     let at = local.position().ok_or_else(no_position)?;
+    // L5: it goes on behind the object before. An earlier `after` is fine: the state already has the first commits.
     if batch.previous != at.previous || batch.after > at.sequence {
         return Ok(Passed::Lost);
     }
     let all = commits_of(remote, stored, batch).await?;
+    // L4: commits behind the cut were given up.
     let counts = |commit: &&ShippedCommit| commit.sequence > at.sequence && commit.sequence <= cut;
     let is_before = |commit: &&ShippedCommit| match until {
         None => true,
+        // L5: its commits were made before its time, so a batch of this time or earlier has none that is later.
         Some(Until::Time(time)) => batch.time <= time,
         Some(Until::Sequence(sequence)) => commit.sequence <= sequence,
     };
@@ -157,7 +161,9 @@ async fn pass_batch(
         _ => all.iter().filter(counts).count() > taken.len(),
     };
     let last = taken.last().map_or(at.sequence, |commit| commit.sequence);
+    // Half a batch leaves the position before it: the rest of its commits counts from there.
     let is_whole = last >= batch.last && !is_later;
+    // L5: a later batch of which nothing was taken says nothing about the time of this state.
     let time = if is_later && taken.is_empty() { at.time } else { batch.time };
     let (slot, previous) = if is_whole { (at.slot.next()?, stored.hash) } else { (at.slot, at.previous) };
     let to = ReplicaPosition { slot, previous, sequence: last, states: at.states, time };
@@ -174,7 +180,7 @@ async fn pass_batch(
     Ok(if is_later { Passed::Later } else { Passed::Over })
 }
 
-/// A state that came from the base behind a gap goes on there.
+/// L7: only a state that came from the base of a gap goes on there, as the commits in between are nowhere.
 fn pass_gap(local: &mut impl Local, stored: &StoredObject, gap: &LogGap) -> Result<Passed> {
     let at = local.position().ok_or_else(no_position)?;
     if gap.previous != at.previous || gap.last != at.sequence || gap.states != at.states {

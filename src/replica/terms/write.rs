@@ -83,6 +83,7 @@ impl TermWriter {
         let at = self.position(local)?;
         let body = commits::encode(commits)?;
         let last = commits.last().map_or(at.sequence, |commit| commit.sequence);
+        // L5: a reader trusts that nothing is left out between two batches, and that times ascend.
         let batch = LogBatch {
             store: remote.store(),
             slot: at.slot,
@@ -177,6 +178,7 @@ impl TermWriter {
     pub(crate) async fn ship(&mut self, remote: &impl Remote, local: &mut impl Local) -> Result<Shipped> {
         let now = remote.boot_time();
         let Some(pending) = &mut self.pending else { return Ok(Shipped::Acknowledged(now)) };
+        // L2: each try sends the prepared bytes. Behind a try that arrived, others would be those of another process.
         let begun = *pending.begun.get_or_insert(now);
         let settled = settle(remote, &pending.object).await?;
         let is_seal = matches!(pending.object.object, Object::Seal(_));
@@ -192,6 +194,7 @@ impl TermWriter {
                 Ok(Shipped::Acknowledged(begun))
             }
             Settled::Other(_) => {
+                // L3: only a seal of a later term takes this name. A commit from now on would be in this file alone.
                 self.state = WriterState::Over;
                 // The whole tail, not only the batch in flight. A state that cannot take it
                 // back is put away by its owner.
