@@ -101,9 +101,9 @@ fn a_vague_word_is_seen_at_every_beginning_of_a_sentence() {
 }
 
 /// Folders whose files the pages name, those of `src` without `src/` too.
-const FOLDERS: [&str; 14] = [
-    "src", "tests", "benches", "examples", "docs", "fuzz", "json", "files", "engine", "state", "recovery", "transfer",
-    "service", "face",
+const FOLDERS: [&str; 15] = [
+    "src", "tests", "benches", "examples", "docs", "fuzz", "json", "files", "engine", "state", "recovery", "replica",
+    "transfer", "service", "face",
 ];
 
 /// Paths of this project in code spans, such as `engine/rows`.
@@ -120,9 +120,8 @@ fn paths(page: &str) -> Vec<&str> {
 fn every_file_that_a_page_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut seen, mut missing) = (0, Vec::new());
-    for page in
-        files(&root.join("docs"), ".md").into_iter().chain([root.join("README.md"), root.join("src/engine/FORMAT.md")])
-    {
+    let others = ["README.md", "src/engine/FORMAT.md", "src/replica/FORMAT.md"].map(|page| root.join(page));
+    for page in files(&root.join("docs"), ".md").into_iter().chain(others) {
         for path in paths(&fs::read_to_string(&page).unwrap()) {
             let places = [root.join(path), root.join("src").join(path), root.join("src").join(format!("{path}.rs"))];
             seen += 1;
@@ -185,43 +184,75 @@ fn the_names_of_a_contents_page_are_those_before_its_colons() {
     assert_eq!(spans(page).collect::<Vec<_>>(), ["attic", "a_b", "c", "d", "e", "f"]);
 }
 
-/// The numbers of invariants in a text that may be cited, such as `S2`: a letter of FORMAT.md and digits, as a word.
-fn cited(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|one: char| !(one.is_ascii_alphanumeric() || one == '_'));
-    words.filter(|word| {
-        let (letter, number) = word.split_at_checked(1).unwrap_or_default();
-        "ADFRSTVWX".contains(letter) && !number.is_empty() && number.len() < 3 && number.parse::<u8>().is_ok()
-    })
+/// A page that states invariants, and the sources that keep them.
+struct Invariants {
+    page: &'static str,
+    /// The letters of their numbers.
+    letters: &'static str,
+    folders: &'static [&'static str],
+    /// A letter that stands for something else too, so comments need not cite it.
+    shared: Option<char>,
+}
+
+const ALL_INVARIANTS: [Invariants; 2] = [
+    Invariants {
+        page: "src/engine/FORMAT.md",
+        letters: "ADFRSTVWX",
+        folders: &["engine", "state", "recovery", "transfer", "service"],
+        // Priorities of tasks have the names of invariants of purged tasks.
+        shared: Some('P'),
+    },
+    Invariants { page: "src/replica/FORMAT.md", letters: "LO", folders: &["replica"], shared: None },
+];
+
+impl Invariants {
+    /// The numbers that the page states. One that is not in use is kept free.
+    fn stated(&self) -> Vec<String> {
+        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(self.page)).unwrap();
+        let stated = page.lines().filter(|line| line.starts_with("* **") && !line.ends_with("*(not in use)*"));
+        let numbers = stated.filter_map(|line| line[4..].split_once(".**").map(|(number, _)| number.to_owned()));
+        numbers.collect()
+    }
+
+    /// The numbers in a text that may be cited, such as `S2`: a letter of the page and digits, as a word.
+    fn cited<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> {
+        let words = text.split(|one: char| !(one.is_ascii_alphanumeric() || one == '_'));
+        words.filter(|word| {
+            let (letter, number) = word.split_at_checked(1).unwrap_or_default();
+            self.letters.contains(letter) && !number.is_empty() && number.len() < 3 && number.parse::<u8>().is_ok()
+        })
+    }
 }
 
 #[test]
-fn comments_cite_every_invariant_of_the_format_and_no_other() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let format = fs::read_to_string(root.join("src/engine/FORMAT.md")).unwrap();
-    // Its number is kept free.
-    let stated = format.lines().filter(|line| line.starts_with("* **") && !line.ends_with("*(not in use)*"));
-    let stated: Vec<_> = stated.filter_map(|line| line[4..].split_once(".**").map(|(number, _)| number)).collect();
-    assert!(stated.len() > 30, "only {stated:?} were found");
-    let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
-    let folders = ["engine", "state", "recovery", "transfer", "service"];
-    for path in folders.map(|folder| files(&root.join("src").join(folder), ".rs")).concat() {
-        let source = fs::read_to_string(&path).unwrap();
-        let comments = source.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
-        for (at, number) in comments.flat_map(|(at, line)| cited(line).map(move |number| (at, number))) {
-            match stated.contains(&number) {
-                true => drop(seen.insert(number.to_owned())),
-                false => wrong.push(format!("{}:{}: {number}", path.display(), at + 1)),
+fn comments_cite_every_invariant_of_the_formats_and_no_other() {
+    for invariants in ALL_INVARIANTS {
+        let (root, stated) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), invariants.stated());
+        assert!(stated.len() >= 16, "only {stated:?} were found in {}", invariants.page);
+        let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
+        for path in invariants.folders.iter().flat_map(|folder| files(&root.join(folder), ".rs")) {
+            let source = fs::read_to_string(&path).unwrap();
+            let comments = source.lines().enumerate().filter(|(_, line)| line.trim_start().starts_with("//"));
+            for (at, number) in comments.flat_map(|(at, line)| invariants.cited(line).map(move |number| (at, number))) {
+                // A rule is kept in the code, and not in a test of it.
+                let is_kept = !is_of_tests(path.file_stem().unwrap().to_str().unwrap());
+                match stated.iter().any(|stated| stated == number) {
+                    true => drop(is_kept.then(|| seen.insert(number.to_owned()))),
+                    false => wrong.push(format!("{}:{}: {number}", path.display(), at + 1)),
+                }
             }
         }
+        assert!(wrong.is_empty(), "{} has no such invariant:\n{}", invariants.page, wrong.join("\n"));
+        let is_silent = |number: &&String| !number.starts_with(|letter| Some(letter) == invariants.shared);
+        let silent: Vec<_> = stated.iter().filter(is_silent).filter(|number| !seen.contains(*number)).collect();
+        assert!(silent.is_empty(), "no comment says where these of {} are kept: {silent:?}", invariants.page);
     }
-    assert!(wrong.is_empty(), "FORMAT.md has no such invariant:\n{}", wrong.join("\n"));
-    // Priorities of tasks have the names of invariants of purged tasks.
-    let silent: Vec<_> = stated.iter().filter(|number| !number.starts_with('P') && !seen.contains(**number)).collect();
-    assert!(silent.is_empty(), "no comment says where these are kept: {silent:?}");
 }
 
 #[test]
 fn a_cited_invariant_is_seen_as_a_word_of_its_own() {
-    assert_eq!(cited("// S2 and S7: kept (W10), not s2.").collect::<Vec<_>>(), ["S2", "S7", "W10"]);
-    assert_eq!(cited("// S, S123, T_1, XS1, P0, SHA256 and 2 S").count(), 0);
+    let [engine, replica] = ALL_INVARIANTS;
+    assert_eq!(engine.cited("// S2 and S7: kept (W10), not s2.").collect::<Vec<_>>(), ["S2", "S7", "W10"]);
+    assert_eq!(engine.cited("// S, S123, T_1, XS1, P0, SHA256 and 2 S").count(), 0);
+    assert_eq!(replica.cited("// L12: over S3 (O2).").collect::<Vec<_>>(), ["L12", "O2"]);
 }
