@@ -7,7 +7,8 @@
 //! * [`automatic`] makes them from time to time: [`last`] is the store's record of them, [`folder`] their place, and
 //!   [`retention`] decides which are kept
 //! * [`manifest`] and [`layout`] are shared by writer and reader; [`progress`] counts for both
-//! * [`pack`], [`seal`], [`hashed`] and [`draft`] are the file: compressed, encrypted, hashed, named at the end
+//! * [`pack`], [`seal`], [`hashed`] and [`draft`] are the file: compressed, encrypted, hashed, named at the end;
+//!   [`unreadable`] tells damage from a failure of the system
 
 mod apply;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod record;
 mod retention;
 mod seal;
 mod source;
+mod unreadable;
 mod valid;
 mod write;
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::hashed::Hashed;
 use super::seal::{Keys, Seal, Sealed};
+use super::unreadable::unreadable;
 use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// Fixed, so that the same point results in the same bytes.
@@ -154,14 +155,6 @@ impl Read for Unpacker {
             Self::Gzip(decoder) => decoder.read(to),
             Self::Zstd(decoder) => decoder.read(to),
         }
-    }
-}
-
-/// Keeps an error of the operating system. Every other error of the reader is about the bytes.
-pub(super) fn unreadable(error: &io::Error) -> Error {
-    match error.raw_os_error() {
-        Some(code) => io::Error::from_raw_os_error(code).into(),
-        None => Error::damaged(format!("the archive is damaged or truncated: {error}")),
     }
 }
 

@@ -218,7 +218,7 @@ fn refused(error: age::DecryptError) -> Error {
         InvalidHeader | InvalidMac => {
             Error::damaged("the header of the encrypted archive is damaged").with_source(error)
         }
-        Io(source) => super::pack::unreadable(&source),
+        Io(source) => super::unreadable::unreadable(&source),
         other => Error::invalid(format!("the archive cannot be decrypted: {other}")).with_source(other),
     }
 }
