@@ -41,10 +41,14 @@ fn a_circle_is_seen_in_every_form_of_an_import() {
         "use crate::{clock, engine::{a, b::{X, x::Y}}};",
         "pub(crate) use super::b::x;",
         "fn f() { crate::engine::b::X::f() }",
+        "fn f() { super::b::x::f() }",
     ] {
         assert_eq!(imports("engine/a", source), BTreeSet::from([names("engine/b/x")]), "{source}");
     }
-    assert_eq!(imports("engine/b/x", "use super::super::a::A;"), BTreeSet::from([names("engine/a")]));
+    for source in ["use super::super::a::A;", "fn f() { super::super::a::f() }", "const A: super::super::a::A = 1;"] {
+        assert_eq!(imports("engine/b/x", source), BTreeSet::from([names("engine/a")]), "{source}");
+    }
+    assert_eq!(imports("engine/b/x", "fn f() { super::super::super::super::f() }"), BTreeSet::new());
     assert_eq!(imports("engine/b/x", "use super::other;"), BTreeSet::from([names("engine/b")]));
     let source = "pub(in crate::engine::b) fn f() {}\n#[cfg(test)]\nmod tests {\nuse crate::engine::a::A;\n}";
     assert_eq!(imports("engine/a", &production(source)), BTreeSet::new());
@@ -112,12 +116,22 @@ fn targets(own: &Module, source: &str, exports: &BTreeMap<Module, Module>, all: 
     let is_page = all.iter().any(|file| file.len() > own.len() && file.starts_with(own));
     let own_use = statements(source).filter(|(is_public, _)| !(is_page && *is_public));
     let statements = own_use.flat_map(|(_, path)| expand(path));
-    let inline = source.split("crate::").skip(1).map(|path| {
-        let end = path.find(|character: char| !character.is_alphanumeric() && !"_:".contains(character));
-        parts(&format!("crate::{}", &path[..end.unwrap_or(path.len())]))
-    });
-    let found = statements.chain(inline).filter_map(|path| file_of(absolute(own, &path, all)?, exports, all));
+    let found = statements.chain(inline(source)).filter_map(|path| file_of(absolute(own, &path, all)?, exports, all));
     found.filter(|file| file != own).collect()
+}
+
+/// The paths that stand in the code, where no `use` names them.
+fn inline(source: &str) -> impl Iterator<Item = Module> {
+    let starts = ["crate::", "super::"].into_iter().flat_map(|start| source.match_indices(start));
+    // The next `super` of a chain begins no path.
+    let starts = starts.filter(|(at, _)| !source[..*at].ends_with("super::"));
+    let paths = starts.map(|(at, _)| {
+        let path = &source[at..];
+        let end = path.find(|character: char| !character.is_alphanumeric() && !"_:".contains(character));
+        parts(&path[..end.unwrap_or(path.len())])
+    });
+    // A list behind `super::` is of a statement.
+    paths.filter(|path| path.last().is_some_and(|last| last != "super"))
 }
 
 /// The file in which a name is written.
@@ -182,7 +196,8 @@ fn absolute(own: &Module, path: &[String], all: &BTreeSet<Module>) -> Option<Mod
     match path.first()?.as_str() {
         "crate" => Some(path[1..].to_vec()),
         "self" => Some([own, &path[1..]].concat()),
-        "super" => Some([&own[..own.len() - ups], &path[ups..]].concat()),
+        // Within a module of a file, `super` may name the file.
+        "super" => Some([&own[..own.len().checked_sub(ups)?], &path[ups..]].concat()),
         first => {
             let child = [&own[..], &[first.to_owned()]].concat();
             let is_below = own.is_empty() || all.contains(&child);
