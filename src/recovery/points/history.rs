@@ -17,6 +17,7 @@ use crate::engine::store::{Inner, Store};
 use crate::engine::view::View;
 use crate::error::{ErrorKind, Result};
 use crate::recovery::points::point::epoch_of;
+use crate::recovery::upkeep::background::Background;
 
 /// The interval of the thread. It is small against any useful window.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -31,8 +32,8 @@ const COMMITS_PER_READ: usize = 256;
 pub(crate) fn keep(store: &Store, window: Duration) -> Result<()> {
     store.remember_window(window)?;
     let inner = Arc::downgrade(&store.inner);
-    let thread = std::thread::Builder::new().name("hivekeep-history".into());
-    thread.spawn(move || run(&inner))?;
+    // The thread itself may drop the last clone of the store, so no owner can wait for its end.
+    Background::start("hivekeep-history", move |_| run(&inner))?.detach();
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::engine::process::Process;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A running thread. To drop it stops the thread and waits for its end.
+/// A running thread. To drop it stops the thread and waits for its end, unless it was detached.
 #[derive(Debug)]
 pub(crate) struct Background {
     process: Process,
@@ -54,6 +54,11 @@ impl Background {
         Ok(Self { process: Process::current(), stop, thread: Some(thread) })
     }
 
+    /// Lets the thread go on until its work ends by itself. A panic is still logged.
+    pub(crate) fn detach(mut self) {
+        drop(self.thread.take());
+    }
+
     /// Refuses if the work has ended without being stopped.
     ///
     /// # Errors
@@ -86,11 +91,10 @@ impl Drop for Background {
             mem::forget(self.thread.take());
             return;
         }
+        let Some(thread) = self.thread.take() else { return };
         self.stop.asked.lock().stop = true;
         self.stop.told.notify_all();
-        if let Some(thread) = self.thread.take() {
-            let _told = thread.join();
-        }
+        let _told = thread.join();
     }
 }
 
@@ -173,5 +177,18 @@ mod tests {
         waiting.recv().unwrap();
         drop(background.unwrap());
         assert!(ended.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_thread_that_was_detached_goes_on() {
+        let (begins, begun) = std::sync::mpsc::channel::<()>();
+        let (ends, ended) = std::sync::mpsc::channel();
+        let background = Background::start("test", move |stop| {
+            let _told = begun.recv();
+            ends.send(stop.pause(Duration::ZERO)).unwrap();
+        });
+        background.unwrap().detach();
+        drop(begins);
+        assert_eq!(ended.recv(), Ok(false), "it was not asked to stop");
     }
 }
