@@ -63,7 +63,7 @@ const CHECKPOINT: Shape = Shape {
 
 pub(super) const LOG: Shape = Shape {
     name: "LogStatus",
-    about: "the write-ahead log of a store that one process has for itself",
+    about: "the write-ahead log of a store that one process has for itself, or whose processes share one",
     base: None,
     fields: &[
         required("in_use", Flag, "whether commits are in it that the file of the store may not have yet"),
