@@ -1,7 +1,5 @@
 //! `/api/assignments`, `/api/chat`, `/api/audit`, `/api/config` and `/api/events`: the rest of the live state, and what
 //! happened to it.
-//!
-//! The file is long because half of it is the table of routes, which stays beside its handlers.
 
 use axum::Json;
 use axum::body::Body;
