@@ -35,7 +35,7 @@ mod prepared;
 mod put;
 mod rows;
 #[cfg(test)]
-mod tests;
+mod test;
 
 pub(crate) use check::check_documents;
 pub(crate) use mend::{mend_documents, mend_documents_within};
