@@ -369,7 +369,7 @@ fn only_the_module_for_files_makes_names_and_opens_files() {
     let mut found = Vec::new();
     for path in files(&root) {
         let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
-        let is_for_tests = name.ends_with("test.rs") || name.ends_with("tests.rs");
+        let is_for_tests = name.ends_with("test.rs");
         if is_for_tests || ["files/", "testkit/"].iter().any(|apart| name.starts_with(apart)) {
             continue;
         }

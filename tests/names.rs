@@ -76,7 +76,7 @@ fn no_sentence_begins_with_a_vague_word() {
         .flat_map(|folder| [".rs", ".md", ".py", ".pyi"].map(|ending| files(&root.join(folder), ending)).concat());
     // This file has examples of such sentences.
     let all = all.filter(|path| !path.ends_with("tests/names.rs"));
-    for path in all.chain([root.join("README.md"), root.join("CHANGELOG.md")]) {
+    for path in all.chain(["README.md", "CHANGELOG.md", "Cargo.toml"].map(|page| root.join(page))) {
         let text = fs::read_to_string(&path).unwrap();
         let lines = text.lines().enumerate().filter(|(_, line)| begins_vaguely(line));
         found.extend(lines.map(|(at, line)| format!("{}:{}: {}", path.display(), at + 1, line.trim())));
@@ -145,9 +145,17 @@ fn listed(page: &str) -> impl Iterator<Item = &str> {
     page.lines().filter_map(|line| line.strip_prefix("* ")?.split_once(": ")).flat_map(|(names, _)| spans(names))
 }
 
-/// Whether a module holds tests alone.
+/// Whether a file holds tests alone.
 fn is_of_tests(name: &str) -> bool {
-    name == "tests" || name == "test" || name.ends_with("_test")
+    name == "test" || name.ends_with("_test")
+}
+
+#[test]
+fn a_file_of_tests_is_named_test_or_ends_so() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let wrong = files(&root, "tests.rs");
+    assert!(wrong.is_empty(), "name them test.rs or NAME_test.rs: {wrong:?}");
+    assert!(files(&root, "test.rs").len() > 50, "the tests are not found");
 }
 
 /// One file for each verb, and the page says so.

@@ -71,7 +71,7 @@ fn graph() -> Graph {
     for path in files(&root) {
         let name = path.strip_prefix(&root).unwrap();
         let module = module(name);
-        let is_test = module.last().is_some_and(|name| name.ends_with("test") || name.ends_with("tests"));
+        let is_test = module.last().is_some_and(|name| name.ends_with("test"));
         if !is_test && !FREE.contains(&module[0].as_str()) {
             let production = production(&code(&fs::read_to_string(&path).unwrap()));
             let is_contents = name.ends_with("mod.rs") && is_contents_page(&production);
