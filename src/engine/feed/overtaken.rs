@@ -26,8 +26,8 @@ impl Stored for Fence {
 impl Fence {
     /// The error of every write.
     pub(crate) fn refusal(&self) -> Error {
-        let message = "another machine has the history of this store, so nothing is written to this file any more; its last \
-                       commits may be in this file alone";
+        let message = "another machine has the history of this store, so this file refuses writes; its last commits may \
+                       exist only in this file";
         let (replica, at) = (self.replica.escape_debug(), self.at);
         let term = self.by_term.map(|term| format!(" by_term={term}")).unwrap_or_default();
         Error::conflict(format!("{message}: replica={replica}{term} since={at}")).with_hint(Hint::TakeBack)
