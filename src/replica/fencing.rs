@@ -32,7 +32,7 @@ impl Work {
         self.tell_fenced(error);
         let mut pause = FIRST_PAUSE;
         while let Err(error) = &written {
-            tracing::error!(%error, "that another machine has the history could not be written to the file; it is tried again");
+            tracing::error!(%error, "cannot mark the file as overtaken; retrying");
             if stop.pause(pause) || self.store.is_closed() {
                 return;
             }
@@ -67,7 +67,7 @@ impl Work {
                         return Some(newest);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "whether another process has the history is asked again"),
+                Err(error) => tracing::warn!(%error, "cannot tell whether another process has taken over; retrying"),
             }
             if is_last || self.store.is_closed() {
                 return None;

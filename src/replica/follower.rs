@@ -354,7 +354,7 @@ async fn given_up(remote: &impl Remote, term: Term, sequence: u64) -> Option<Rep
     };
     let newest = newest().await.unwrap_or_else(|error| {
         // The term is open, and the copy must not lose that.
-        tracing::warn!(%error, "how much the replica gives up could not be read");
+        tracing::warn!(%error, "cannot read how many commits the replica discards");
         None
     });
     newest.filter(|newest| newest.sequence > sequence)

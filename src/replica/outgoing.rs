@@ -183,7 +183,7 @@ impl Outgoing {
         match store.write_shipped() {
             // A commit on a full disk needs the replica the most.
             Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted) => {
-                tracing::warn!(%error, "how far the replica is could not be written down");
+                tracing::warn!(%error, "cannot store the replica's position");
                 store.alone(|_| Ok(Outcome::Abort(())))?;
             }
             written => written?,

@@ -55,8 +55,8 @@ impl Overtaken {
                            nothing any more; if the other one was interrupted, start this one anew";
             return Error::conflict(format!("{message}: term={term}")).with_source(self);
         }
-        let message = "another process has taken the replica over, so this one writes nothing any more; its last commits are \
-                       in this file alone";
+        let message = "another process has taken the replica over, so this process refuses writes; its last commits \
+                       exist only in this file";
         self.cause(format!("{message}: term={term}"))
     }
 

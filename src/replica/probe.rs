@@ -154,7 +154,7 @@ fn refused(lie: Lie, bucket: &Bucket) -> Error {
     let bucket = bucket.shown();
     let told = match lie {
         Lie::SeveralCreated { created } => {
-            format!("the bucket tells {created} of {WRITERS} writers of one object that each created it")
+            format!("the bucket confirmed one object's creation to {created} of {WRITERS} writers")
         }
         Lie::CreatedAgain => "the bucket creates an object again that exists".to_owned(),
         Lie::OtherBytes => "the bucket has other bytes than it said that it had stored".to_owned(),
@@ -211,8 +211,8 @@ mod tests {
     #[test]
     fn a_bucket_that_lies_is_refused_and_the_message_says_how_it_lies() {
         for (lies, told) in [
-            (Lies { overwrites: true, ..Lies::default() }, "tells 16 of 16 writers"),
-            (Lies { loses_races: true, ..Lies::default() }, "writers of one object that each created it"),
+            (Lies { overwrites: true, ..Lies::default() }, "creation to 16 of 16 writers"),
+            (Lies { loses_races: true, ..Lies::default() }, "confirmed one object's creation to"),
             (Lies { creates_again: true, ..Lies::default() }, "creates an object again"),
             (Lies { loses: true, ..Lies::default() }, "lost an object"),
             (Lies { flips: true, ..Lies::default() }, "other bytes"),

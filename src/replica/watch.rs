@@ -290,7 +290,7 @@ impl Watch {
         let written = self.store.note_replica(&next, event);
         self.is_unwritten.store(written.is_err(), Ordering::Relaxed);
         if let Err(error) = written {
-            tracing::warn!(%error, "what is known of the replica could not be stored");
+            tracing::warn!(%error, "cannot store the replica's check results");
         }
     }
 

@@ -599,7 +599,7 @@ fn what_only_an_overtaken_file_has_is_listed_and_taken_into_the_store_that_goes_
     let with = |more: &[&str]| hive.run(&[&orphans[..], more].concat());
     hive.ok(&["replica", "restore", "there", "--to", "new.redb"]);
     let early = with(&[]).with(1).err;
-    assert!(early.contains("no other machine goes on"), "{early}");
+    assert!(early.contains("no other machine has taken over"), "{early}");
     hive.ok(&["replica", "promote", "there", "--to", "new.redb"]);
     let get = || hive.ok(&["--store", "new.redb", "get", "config"]);
     let before = get();

@@ -45,8 +45,7 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
         && let Some(endpoint) = endpoint.filter(|endpoint| endpoint.starts_with("http://"))
     {
         return Err(Error::invalid(format!(
-            "a bucket on another machine is not asked without TLS; use https, or add allow-http to the location: \
-             endpoint={} bucket={shown}",
+            "a remote bucket requires TLS; use https, or add allow-http to the location: endpoint={} bucket={shown}",
             endpoint.escape_debug()
         )));
     }

@@ -208,13 +208,12 @@ fn in_no_replica() -> Error {
 
 fn not_apart() -> Error {
     Error::conflict(
-        "no other machine goes on with the history of the file: ship it, and what it has becomes part of the replica; \
-         if another store has taken over, ship that one first",
+        "no other machine has taken over; ship this file. If another store has taken over, ship that store first",
     )
 }
 
 fn not_kept(sequence: u64) -> Error {
-    let message = "the file does not keep its commits behind the last one that it knows to be in the replica, so nothing \
-                   tells where both went apart; compare the file with the store";
+    let message = "the file no longer keeps its unshipped commits, so the fork cannot be found; compare the file with the \
+                   store";
     Error::conflict(format!("{message}: sequence={sequence}"))
 }

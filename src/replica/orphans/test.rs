@@ -794,7 +794,7 @@ fn a_task_is_taken_with_the_end_that_its_bot_gave_it_and_never_runs_a_second_tim
                 s.write(|tx| tx.queue().enqueue(new)).unwrap();
             },
             &nothing,
-            &["! queue/t: the store was done with another task of this name"],
+            &["! queue/t: the store finished an earlier task with this id"],
             None,
         ),
         (

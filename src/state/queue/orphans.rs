@@ -52,7 +52,7 @@ pub(crate) fn judge_orphan(
         (None, Some(old), None) => match remembered {
             // The name was that of an earlier task, too.
             Some(remembered) if remembered.finished_at < old.enqueued_at => {
-                Conflict("the store was done with another task of this name")
+                Conflict("the store finished an earlier task with this id")
             }
             Some(remembered) if is_done_there_alone(old, remembered.state) => Conflict(ENDED_OTHERWISE),
             Some(_) => AlreadyThere,
