@@ -218,7 +218,7 @@ fn conditions_hold_for_every_change_of_a_value_that_has_an_etag_and_are_refused_
         ("POST", "/api/queue"),
     ] {
         let said = service.ask(method, path, "If-Match: *\r\n", r#"{"port": 2, "payload": 1}"#).refused(412);
-        assert!(said.starts_with("this has no ETag"), "{said}");
+        assert!(said.starts_with("this resource has no ETag"), "{said}");
     }
     assert_eq!(service.get("/api/registry/BOT-1").ok()["port"], 1);
 }

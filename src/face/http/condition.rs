@@ -52,7 +52,7 @@ impl Condition {
 
     /// Refuses one about something without an `ETag`.
     pub(super) fn refuse_any(&self) -> Result<(), Problem> {
-        let detail = "this has no ETag, so If-Match and If-None-Match cannot be kept, and nothing was changed";
+        let detail = "this resource has no ETag; remove If-Match and If-None-Match";
         if self.is_set() { Err(refused(detail)) } else { Ok(()) }
     }
 

@@ -120,14 +120,14 @@ fn drill_of(gauges: &mut Gauges, drill: &LastDrill) {
 fn replica_of(gauges: &mut Gauges, replica: &ReplicaState, now: Timestamp) {
     if let Some(copy) = &replica.copy {
         if let Some(at) = copy.time {
-            let about = "The time of the newest object of the replica of which this copy has anything.";
+            let about = "Time of the newest replica object applied to this copy.";
             gauges.time("copy_timestamp_seconds", about, at);
         }
         gauges.one("copy_followed", "1 while a standby keeps this copy up to date.", of_bool(copy.is_followed));
         return;
     }
     if let Some(lag) = replica.lag(now) {
-        let about = "Time for which the replica has not had everything; a few intervals at most while all is well.";
+        let about = "Time since the replica was last complete; a few intervals at most while all is well.";
         gauges.one("replica_lag_seconds", about, lag.as_secs_f64());
     }
     if let Some(waiting) = &replica.waiting {

@@ -64,7 +64,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         query: &[],
         takes: Takes::Nothing,
         gives: Gives::Fields(&[
-            required("state", Text, "another text once a record, point, event or audit entry was added or changed"),
+            required("state", Text, "opaque token; changes with any record, point, event or audit entry"),
             required("timestamp", Time, "time of the store's clock"),
             required("tasks", Map(&Number), "number of tasks by state"),
             required("bots", Number, "number of registered bots"),
