@@ -41,7 +41,7 @@ fn a_replica_is_made_looked_at_verified_and_restored_into_a_new_file() {
     assert!(said.contains(": hivekeep replica take-over copy.redb --as-new-store\n"), "{said}");
     let moment = format!("sequence {}", status["newest"]["sequence"]);
     let said = hive.run(&["replica", "restore", "there", "--to", "then.redb", "--at", &moment]).with(0).err;
-    assert!(said.contains("gives up all behind commit") && !said.contains("promote"), "{said}");
+    assert!(said.contains("discard all commits after") && !said.contains("promote"), "{said}");
     let said = hive.run(&["replica", "take-over", "then.redb"]).with(0).err;
     assert!(said.contains("gives up all that it has behind commit"), "{said}");
     assert_eq!(hive.ok(&["--store", "copy.redb", "get", "config", "colour"]).trim(), "\"red\"");

@@ -101,8 +101,8 @@ fn promote(
 fn tell_wait(lease: Option<Duration>, again: &str, context: &mut Context) {
     if let Some(lease) = lease.map(duration::exact) {
         context.out.message(format_args!(
-            "waiting for the end of the lease of the store before, at most {lease}; that one has ended, and writes \
-             nothing from now on: if this is interrupted, run {again}, or start that one anew"
+            "waiting for the previous writer's lease, at most {lease}; that writer has ended, and writes nothing from \
+             now on: if this is interrupted, run {again}, or start that writer again"
         ));
     }
 }
@@ -121,7 +121,7 @@ fn tell_how_to_ship(path: &Path, to: &ReplicaLocation, lease: Option<Duration>, 
 
 fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
     let claims = counted(taken.claims_returned, "claimed task");
-    context.out.message(format_args!("{} is a store that is written to; ready again: {claims}", path.display()));
+    context.out.message(format_args!("{} now accepts writes; {claims} returned to ready", path.display()));
 }
 
 impl Restore {
@@ -165,10 +165,10 @@ impl Restore {
         context.out.message("it refuses writes");
         match self.at {
             ReplicaMoment::Newest => {
-                context.out.message(format_args!("to go on with it, with all that is shipped until then: {next}"));
+                context.out.message(format_args!("to continue from it, with all that is shipped until then: {next}"));
             }
             _ => context.out.message(format_args!(
-                "to go on with it, while the replica gives up all behind commit {sequence} of {time}: {next}"
+                "to continue from it and discard all commits after {sequence} of {time}: {next}"
             )),
         }
         context.out.message(format_args!("or as a store of its own: hivekeep replica take-over {to} --as-new-store"));

@@ -82,7 +82,7 @@ impl Standby {
             }
             match step {
                 Ok((_, Some(lease))) if lease.is_over => {
-                    context.out.message("the store that writes has given no sign for the time of its lease");
+                    context.out.message("the writer did not renew its lease; promoting");
                     match standby.promote(&how) {
                         Ok(taken) => {
                             return tell_promoted(context, &self.from.location, &self.to, &taken, Some(lease.length));
@@ -163,7 +163,7 @@ impl Tries {
     fn tell(&mut self, error: &Error, context: &mut Context) {
         let text = error.to_string();
         if !self.said.as_ref().is_some_and(|(said, at)| *said == text && at.elapsed() < SAY_AGAIN) {
-            context.out.message(format_args!("it is tried again: {text}"));
+            context.out.message(format_args!("retrying: {text}"));
             self.said = Some((text, Instant::now()));
         }
     }
@@ -173,7 +173,7 @@ impl Tries {
 fn refuse_unwritable(standby: &ReplicaStandby, context: &mut Context) -> Result<()> {
     match standby.try_write() {
         Err(error) if error.kind() == ErrorKind::Io => {
-            context.out.message(format_args!("whether the replica can be written to is not known: {error}"));
+            context.out.message(format_args!("cannot verify write access to the replica: {error}"));
             Ok(())
         }
         tried => tried,

@@ -143,7 +143,7 @@ with_rules! { settings {
     replica: String = "HIVEKEEP_REPLICA", "LOCATION";
     /// The interval of shipping: the most that the loss of the machine costs [default: 1s]
     replica_interval: Span = "HIVEKEEP_REPLICA_INTERVAL", "TIME";
-    /// The time whose every moment can be restored from the replica [default: 7d]
+    /// How long the replica keeps history [default: 7d]
     replica_keep: Span = "HIVEKEEP_REPLICA_KEEP", "TIME";
     /// Restore a random moment of the replica beside the store this often, compare it and remove it, or off [default:
     /// 7d]

@@ -172,10 +172,10 @@ impl Target {
                 loop {
                     let answer = client.ask(&Ask::post(&["api", "queue", "purge"], body.clone()))?;
                     let purged = answer["purged"].as_u64();
-                    let purged = purged.ok_or_else(|| client.not_understood("an answer has no purged"))?;
+                    let purged = purged.ok_or_else(|| client.not_understood("the response lacks the field purged"))?;
                     all += usize::try_from(purged).unwrap_or_default();
                     match answer["more"] == true {
-                        true if purged == 0 => return Err(client.not_understood("a purge of nothing goes on")),
+                        true if purged == 0 => return Err(client.not_understood("the purge makes no progress")),
                         true => {}
                         false => return Ok(all),
                     }
