@@ -23,7 +23,7 @@ fn a_point_is_made_listed_shown_held_and_forgotten() {
     assert_eq!(hive.json(&["point", "hold", "latest"])["held"], true);
     assert_eq!(
         hive.refused(&["point", "forget", id], 1),
-        format!("that point is held; release it first: point={id}\nhint: hivekeep point release POINT")
+        format!("the point is held; release it first: point={id}\nhint: hivekeep point release POINT")
     );
     hive.ok(&["point", "release", id]);
     assert_eq!(hive.run(&["point", "forget", id, "--dry-run"]).with(0).err, "would forget 1 restore point\n");

@@ -151,7 +151,7 @@ fn check_by(way: Way, view: &View, progress: &(dyn Fn(u64, u64) -> Result<()> + 
 
 /// Ends a check of which only a clean result is trusted.
 fn not_believed() -> Error {
-    Error::damaged("what was found in the pages is looked for through redb")
+    Error::damaged("a finding in the pages is checked again through redb")
 }
 
 impl Sums {

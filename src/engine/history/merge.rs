@@ -83,7 +83,7 @@ impl Store {
             if let Some(manifest) = view.manifest(*epoch)?
                 && manifest.held
             {
-                let message = format!("that point is held; release it first: point={}", manifest.id);
+                let message = format!("the point is held; release it first: point={}", manifest.id);
                 return Err(Error::conflict(message).with_hint(Hint::ReleasePoint));
             }
         }
@@ -98,7 +98,7 @@ impl WriteTx<'_> {
         if let Some(bytes) = self.row(Table::Points, &key)? {
             let manifest: crate::engine::format::point::Manifest = crate::engine::format::codec::decode(&bytes)?;
             if manifest.held {
-                return Err(Error::conflict(format!("that point is held; release it first: id={}", manifest.id)));
+                return Err(Error::conflict(format!("the point is held; release it first: id={}", manifest.id)));
             }
             // D3: the name goes with the manifest.
             self.remove_row(Table::Points, &key)?;

@@ -133,6 +133,6 @@ impl std::fmt::Debug for View {
 
 /// The error for a point that retention has removed.
 pub(crate) fn gone(epoch: Epoch) -> Error {
-    let message = format!("that point is no longer retained; choose another: epoch={epoch}");
+    let message = format!("the point is no longer retained; choose another: epoch={epoch}");
     Error::new(ErrorKind::Gone, message).with_hint(Hint::ListPoints)
 }

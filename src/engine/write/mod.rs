@@ -272,7 +272,9 @@ impl<'a> WriteTx<'a> {
     /// `Invalid` when the name is that of a built-in collection.
     pub(crate) fn user_collection(&mut self, name: &str) -> Result<CollectionId> {
         if CollectionId::built_in(name).is_some() {
-            return Err(Error::invalid(format!("that name is a built-in collection's; choose another: name={name}")));
+            return Err(Error::invalid(format!(
+                "the name belongs to a built-in collection; choose another: name={name}"
+            )));
         }
         if let Some(id) = self.collection_id(name)? {
             return Ok(id);

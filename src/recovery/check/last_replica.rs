@@ -72,7 +72,7 @@ pub struct LastReplicaDrill {
 
 impl Stored for ReplicaWatch {
     const VERSION: u8 = 1;
-    const WHAT: &'static str = "what is known of the replica";
+    const WHAT: &'static str = "the check results of the replica";
 }
 
 impl ReplicaWatch {
@@ -89,7 +89,7 @@ impl ReplicaWatch {
 }
 
 impl Store {
-    /// Stores what is known of the replica, with an event if something happened.
+    /// Stores the check results of the replica, with an event if something happened.
     ///
     /// # Errors
     ///
