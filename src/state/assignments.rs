@@ -67,7 +67,7 @@ impl View {
     }
 }
 
-#[expect(private_bounds, reason = "what assignments are read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind assignments")]
 impl<R: Records> Assignments<R> {
     /// The assignment of that task to that bot.
     ///

@@ -187,7 +187,7 @@ impl<T: Serialize + DeserializeOwned> Collection<T, &mut WriteTx<'_>> {
         check_key(key)?;
         if self.name == SCHEDULES {
             return Err(Error::invalid(format!(
-                "that collection holds the schedules; add a schedule, or use another collection: collection={}",
+                "the collection holds the schedules; add a schedule, or use another collection: collection={}",
                 self.name
             )));
         }
@@ -307,7 +307,7 @@ pub(crate) fn check_collection_name(name: &str) -> Result<()> {
     }
     let mut taken = CollectionId::BUILT_IN.iter().map(|(name, _)| *name).chain(RESERVED);
     if taken.any(|taken| taken == name) {
-        return Err(Error::invalid(format!("that name is a built-in collection's; choose another: name={name}")));
+        return Err(Error::invalid(format!("the name belongs to a built-in collection; choose another: name={name}")));
     }
     Ok(())
 }
@@ -449,7 +449,7 @@ mod tests {
         }
         for name in ["registry", "queue", "assignments", "chat", "config", "documents", "audit", "events"] {
             let message = test.store.write(|tx| tx.collection(name)?.put("k", &1)).unwrap_err().to_string();
-            assert_eq!(message, format!("that name is a built-in collection's; choose another: name={name}"));
+            assert_eq!(message, format!("the name belongs to a built-in collection; choose another: name={name}"));
         }
     }
 

@@ -202,7 +202,7 @@ impl View {
     }
 }
 
-#[expect(private_bounds, reason = "what a registry is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a registry")]
 impl<R: Records> Registry<R> {
     /// The bot with that id.
     ///

@@ -73,7 +73,7 @@ fn a_wrong_schedule_is_refused_and_the_message_says_what_to_do() {
     let hive = Hive::new();
     let add = |more: &[&str]| hive.refused(&[&["schedule", "add", "a"], more].concat(), 2);
     for (more, message) in [
-        (&["--cron", "0 0 30 2 *", "--", "1"][..], "that day never comes"),
+        (&["--cron", "0 0 30 2 *", "--", "1"][..], "the day never comes"),
         (&["--cron", "* * *", "--", "1"], "a cron expression has five fields"),
         (&["--cron", "0 3 * * *", "--time-zone", "Europe/Wien", "--", "1"], "there is no such time zone"),
         (&["--every", "500ms", "--", "1"], "the interval of a schedule is too short"),
@@ -102,7 +102,7 @@ fn a_wrong_schedule_is_refused_and_the_message_says_what_to_do() {
         hive.refused(&["schedule", verb, "b"], 13);
     }
     let said = hive.refused(&["put", "schedules", "a", "1"], 2);
-    assert!(said.contains("that collection holds the schedules"), "{said}");
+    assert!(said.contains("the collection holds the schedules"), "{said}");
 }
 
 #[test]

@@ -161,7 +161,7 @@ impl View {
     }
 }
 
-#[expect(private_bounds, reason = "what a handle reads from is the engine's business")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind documents")]
 impl<R: Records> Documents<R> {
     /// The document, with object order and numbers as they were handed over.
     ///

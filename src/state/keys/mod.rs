@@ -144,7 +144,7 @@ impl Keys<&mut WriteTx<'_>> {
     pub fn add(&mut self, new: NewKey) -> Result<KeySecret> {
         let bot = new.bot()?;
         if RESERVED.contains(&new.name.as_str()) {
-            return Err(Error::invalid(format!("that name is reserved; choose another one: name={}", new.name)));
+            return Err(Error::invalid(format!("the name is reserved; choose another one: name={}", new.name)));
         }
         if self.read(&new.name)?.is_some_and(|key| key.revoked_at.is_none()) {
             let name = &new.name;
@@ -171,7 +171,7 @@ impl Keys<&mut WriteTx<'_>> {
     pub fn rotate(&mut self, name: &KeyName, keep_old: Duration) -> Result<KeySecret> {
         let mut key = self.read(name)?.ok_or_else(|| unknown(name))?;
         if key.revoked_at.is_some() {
-            return Err(Error::conflict(format!("that key was revoked; add it again: key={name}")));
+            return Err(Error::conflict(format!("the key was revoked; add it again: key={name}")));
         }
         let now = as_stored(self.records.now());
         let secret = KeySecret::new(name);
@@ -242,7 +242,7 @@ impl WriteTx<'_> {
         if key.as_ref().is_some_and(is_valid) {
             return Ok(());
         }
-        let message = format!("that key is no longer valid; ask an admin for another one: key={name}");
+        let message = format!("the key is no longer valid; ask an admin for another one: key={name}");
         Err(Error::new(ErrorKind::Forbidden, message))
     }
 }

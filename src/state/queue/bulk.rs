@@ -146,7 +146,7 @@ impl BulkProgress {
     }
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// A bulk change at its start.
     ///

@@ -296,7 +296,7 @@ impl Queue<&mut WriteTx<'_>> {
     }
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// Refuses the name of an unknown bot if the name is not allowed for new ids.
     pub(super) fn refuse_unfit(&self, bot: &BotId) -> Result<()> {

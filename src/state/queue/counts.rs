@@ -147,7 +147,7 @@ pub(super) struct Changing {
     counts: Option<TaskCounts>,
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The number of tasks in each state.
     ///

@@ -50,7 +50,7 @@ impl PassedOver {
     }
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The task that an index row names. It must be in the state of the row. Its assignment is read too, so that a
     /// change of the task does not stop half-way.

@@ -275,7 +275,7 @@ impl Queue<&mut WriteTx<'_>> {
     }
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The task with that idempotency key.
     fn known(&self, key: Option<&str>) -> Result<Option<Task>> {

@@ -24,7 +24,7 @@ pub(super) fn claim_lost(why: &str, bot: &BotId, attempt: u32) -> String {
     format!("{why}: bot={bot} attempt={attempt}")
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The tasks that `bot` has claimed.
     ///

@@ -85,7 +85,7 @@ fn resumed(source: &Source, range: KeyRange, cursor: Option<&str>) -> Result<Key
     range.resume(cursor, |key| matches!(source, Source::Index(_)) || is_id(key))
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// Every task, in order of their ids.
     ///

@@ -95,7 +95,7 @@ pub(crate) fn was_finished<R: Records>(records: R, id: &TaskId) -> Result<bool> 
     Ok(remembered.is_some_and(|remembered| remembered.state.is_finished() && remembered.state != TaskState::Cancelled))
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The memory of a purged task, always of the present. If the task is in the queue again, its state there counts.
     ///

@@ -133,7 +133,7 @@ impl View {
     }
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The task with that id.
     ///

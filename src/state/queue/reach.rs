@@ -25,7 +25,7 @@ struct RegisteredBots {
     are_all: bool,
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     fn registered<'f>(&self, fleet: &'f Fleet) -> Result<&'f RegisteredBots> {
         if let Some(known) = fleet.0.get() {

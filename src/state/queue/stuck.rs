@@ -19,7 +19,7 @@ const DEPENDENCIES: usize = 10_000;
 /// A dependency that nobody has enqueued within this time is reported as stuck.
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The dependencies that a task waits for, with their states.
     pub(super) fn dependencies(&self, task: &Task) -> Result<Vec<Obstacle>> {

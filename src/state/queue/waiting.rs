@@ -28,7 +28,7 @@ impl TaskIs {
     }
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// The tasks of `ids` that are not done, and were not done when they were purged.
     pub(super) fn not_done(&self, ids: &BTreeSet<TaskId>) -> Result<BTreeSet<TaskId>> {

@@ -118,7 +118,7 @@ impl Why {
     }
 }
 
-#[expect(private_bounds, reason = "what a queue is read from is the crate's own matter")]
+#[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]
 impl<R: Records> Queue<R> {
     /// Explains why a task is not claimed, or which bots may claim it, by the rule and the order of claims with these
     /// options.

@@ -155,7 +155,7 @@ impl FromStr for Cron {
         };
         if cron.days_from(Date::constant(2001, 1, 1)).next().is_none() {
             let shown = printable(&cron.text);
-            return Err(Error::invalid(format!("that day never comes; name another month or day: cron={shown}")));
+            return Err(Error::invalid(format!("the day never comes; name another month or day: cron={shown}")));
         }
         Ok(cron)
     }
@@ -278,7 +278,7 @@ mod tests {
             ("1,,2 * * * *", "minute"),
             ("+1 * * * *", "part=+1"),
             ("*5 * * * *", "part=*5"),
-            ("0 0 30 2 *", "that day never comes; name another month or day: cron=0 0 30 2 *"),
+            ("0 0 30 2 *", "the day never comes; name another month or day: cron=0 0 30 2 *"),
             ("0 0 31 4,6,9,11 *", "never comes"),
             ("@reboot", "five fields"),
         ] {
