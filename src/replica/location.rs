@@ -149,7 +149,7 @@ impl FromStr for Location {
         let is_name =
             |text: &str, marks: &str| text.chars().all(|one| one.is_ascii_alphanumeric() || marks.contains(one));
         if bucket.is_empty() || bucket.len() > BUCKET_MAX || !is_name(bucket, "-_.") {
-            return Err(Error::invalid(format!("that is no name of a bucket: bucket={}", bucket.escape_debug())));
+            return Err(Error::invalid(format!("the bucket has no valid name: bucket={}", bucket.escape_debug())));
         }
         let prefix = prefix.trim_matches('/');
         let is_prefix = |part: &str| !["", ".", ".."].contains(&part) && is_name(part, PREFIX_MARKS);
