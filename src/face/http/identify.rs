@@ -97,8 +97,8 @@ fn by_session(app: &App, ring: &KeyRing, caller: &Caller, request: &Asked<'_>) -
 fn holder(app: &App, ring: &KeyRing, text: &str) -> Result<KeyHolder, Problem> {
     ring.holder(text, app.now()).map_err(|why| {
         unauthorized(match why {
-            NoHolder::Unknown => "that is no valid key; show one in a header: Authorization: Bearer KEY",
-            NoHolder::Expired => "that key has expired; ask an admin for another one: hivekeep key add",
+            NoHolder::Unknown => "the key is not valid; show a valid one in a header: Authorization: Bearer KEY",
+            NoHolder::Expired => "the key has expired; ask an admin for another one: hivekeep key add",
         })
     })
 }

@@ -91,7 +91,7 @@ fn log_of(gauges: &mut Gauges, log: &LogStatus) {
     if let Some(last) = log.last_checkpoint {
         let about = "When a part of the write-ahead log was moved into the store's file.";
         gauges.time("wal_last_checkpoint_timestamp_seconds", about, last.at);
-        gauges.one("wal_last_checkpoint_seconds", "How long that took.", last.took_ms as f64 / 1e3);
+        gauges.one("wal_last_checkpoint_seconds", "Time that this took.", last.took_ms as f64 / 1e3);
     }
     let about = "1 while the write-ahead log cannot be moved into the store's file.";
     gauges.one("wal_checkpoint_failing", about, of_bool(log.failing.is_some()));
@@ -200,12 +200,7 @@ fn service_of(app: &App, text: &mut String) {
         line(text, "hivekeep_failures_total", &labels, instance.steward().failures(work));
     }
     if let Some(log) = instance.store().sink().get() {
-        head(
-            text,
-            "hivekeep_event_log_failures_total",
-            "counter",
-            "How often events could not be written to their log.",
-        );
+        head(text, "hivekeep_event_log_failures_total", "counter", "Number of failures to write events to their log.");
         line(text, "hivekeep_event_log_failures_total", "", log.state().failures);
     }
     let kept = instance.keeper().state();
@@ -214,7 +209,7 @@ fn service_of(app: &App, text: &mut String) {
     let about = "Memory that long bodies and answers of requests take now.";
     head(text, "hivekeep_request_memory_bytes", "gauge", about);
     line(text, "hivekeep_request_memory_bytes", "", app.memory().used());
-    head(text, "hivekeep_reopens_total", "counter", "How often the file was opened again after a failure.");
+    head(text, "hivekeep_reopens_total", "counter", "Number of times that the file was opened again after a failure.");
     line(text, "hivekeep_reopens_total", "", kept.reopens);
     let about = "Damaged rows that checks got back from the replica.";
     head(text, "hivekeep_healed_rows_total", "counter", about);

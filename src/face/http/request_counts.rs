@@ -48,7 +48,7 @@ impl RequestCounts {
             }
         }
         let name = "hivekeep_http_request_duration_seconds";
-        head(text, name, "histogram", "How long answers took.");
+        head(text, name, "histogram", "Time that answers took.");
         for ((method, path), own) in counted.iter() {
             let labels = format!("method=\"{method}\",path=\"{path}\"");
             let mut sum = 0;

@@ -30,7 +30,7 @@ pub(super) const BOT: Shape = Shape {
         nullable("pid", Number, "process id"),
         nullable("repo", Text, "the repository that it works on"),
         required("specializations", TEXTS, "its capabilities"),
-        nullable("max_concurrent", Number, "how many tasks it may hold; three if null"),
+        nullable("max_concurrent", Number, "number of tasks that it may hold; three if null"),
         nullable("registered_at", Time, "time of registration"),
         nullable("last_heartbeat", Time, "time of the last heartbeat; always the current one, even as of a point"),
         required("attributes", Object, "additional fields"),
@@ -43,7 +43,7 @@ pub(super) const KEY: Shape = Shape {
     base: None,
     fields: &[
         required("name", Text, "its name"),
-        required("role", Word(|| Role::ALL.map(Role::as_str).to_vec()), "what its holder may do"),
+        required("role", Word(|| Role::ALL.map(Role::as_str).to_vec()), "the rights of its holder"),
         nullable("bot", Text, "the only bot that it acts as"),
         required("state", Word(|| KeyState::ALL.map(KeyState::as_str).to_vec()), "whether it is valid"),
         required("created_at", Time, "time at which it was added"),
@@ -77,7 +77,7 @@ pub(super) const LOG: Shape = Shape {
         required("bytes", Number, "their length"),
         required("memory_bytes", Number, "memory of the rows that the file of the store does not have yet"),
         nullable("last_checkpoint", Of(&CHECKPOINT), "the last time a part of it was moved into the file of the store"),
-        nullable("failing", Text, "why it cannot be moved there now; null while it can"),
+        nullable("failing", Text, "reason why it cannot be moved there now; null while it can"),
         required("views", Number, "open views of the process, each of which keeps the rows of its time in memory"),
         nullable("oldest_view", Time, "time at which the oldest of them began"),
     ],
@@ -85,7 +85,7 @@ pub(super) const LOG: Shape = Shape {
 
 pub(super) const ME: Shape = Shape {
     name: "Me",
-    about: "who asks, and what they may do",
+    about: "the caller and its rights",
     base: None,
     fields: &[
         nullable("key", Text, "the name of the key; null where the service asks for none"),
@@ -277,18 +277,18 @@ pub(super) const ENTRY: Shape = Shape {
         required("details", Any, "details of the action"),
         nullable("original", Text, "the text as the original program wrote it"),
         required("previous", Text, "hash of the previous entry"),
-        sometimes("asked_by", Of(&ASKED_BY), "who asked for the entry, as the store itself knows it"),
+        sometimes("asked_by", Of(&ASKED_BY), "the caller that asked for the entry, as the store itself knows it"),
     ],
 };
 
 pub(super) const ASKED_BY: Shape = Shape {
     name: "AskedBy",
-    about: "who asked for an audit entry; no client can set it",
+    about: "the caller that asked for an audit entry; no client can set it",
     base: None,
     fields: &[
         required("actor", Text, "a key, a user such as cli:1000, or a program; http where no key is asked for"),
         nullable("bot", Text, "the only bot that it acts as"),
-        nullable("address", Text, "where it asked from"),
+        nullable("address", Text, "the place that it asked from"),
         nullable("request_id", Text, "the id of its request"),
         required(
             "told",
@@ -604,11 +604,11 @@ pub(super) const BULK: Shape = Shape {
     base: None,
     fields: &[
         required("id", Text, "its id"),
-        required("action", Word(|| BulkAction::ALL.map(BulkAction::as_str).into()), "what is done with each task"),
-        required("filter", Of(&BULK_FILTER), "which tasks"),
+        required("action", Word(|| BulkAction::ALL.map(BulkAction::as_str).into()), "the action on each task"),
+        required("filter", Of(&BULK_FILTER), "the filter of the tasks"),
         required("state", Word(|| BulkState::ALL.map(BulkState::as_str).into()), "state of the job"),
         required("point", Text, "restore point before it, from which it can be undone"),
-        nullable("by", Text, "who began it"),
+        nullable("by", Text, "the actor that began it"),
         required("started_at", Time, "time at which it began"),
         nullable("ended_at", Time, "time at which it ended"),
         required("fits", Number, "number of tasks that it was about when it began"),

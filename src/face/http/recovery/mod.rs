@@ -174,7 +174,11 @@ pub(super) const ROUTES: &[Route] = &[
             nullable("latest_backup", Of(&shapes::BACKUP), "the newest backup"),
             nullable("latest_restore_point", Of(&shapes::RESTORE_POINT), "the newest of these points"),
             required("crash_detected", Flag, "whether there is an unacknowledged crash"),
-            nullable("crash_reason", Word(|| vec!["process_died", "stale_marker"]), "how the crash was detected"),
+            nullable(
+                "crash_reason",
+                Word(|| vec!["process_died", "stale_marker"]),
+                "the sign by which the crash was detected",
+            ),
             nullable("crash", Of(&shapes::CRASH), "the session that crashed"),
             required("backups_by_type", Map(&Number), "number of backups by type"),
             required("disk_usage_mb", Decimal, "total size of the backups in MiB"),

@@ -35,7 +35,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Requeue, cancel or purge all tasks that fit a filter, or all there are, as a job behind a new restore point (202); one job runs at a time",
         query: &[],
         takes: Takes::Fields(&[
-            required("action", Word(|| BulkAction::ALL.map(BulkAction::as_str).into()), "what is done with each task"),
+            required("action", Word(|| BulkAction::ALL.map(BulkAction::as_str).into()), "the action on each task"),
             optional("state", Text, "only tasks in this state; all states of the action unless set"),
             BOT_FILTER,
             CAN_FILTER,

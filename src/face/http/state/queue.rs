@@ -47,7 +47,7 @@ const MAX: Field = optional("max", Number, "maximum number of tasks; one unless 
 const MAX_CONCURRENT: Field = optional(
     "max_concurrent",
     Number,
-    "how many tasks the bot may hold; three unless set. The smaller of this and the limit of its registration applies",
+    "number of tasks that the bot may hold; three unless set. The smaller of this and the limit of its registration applies",
 );
 const CLAIMS: Field = required("claims", List(&Of(&CLAIM)), "the claimed tasks");
 const REASON: Field = sometimes(
@@ -126,7 +126,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             optional(
                 "wait_ms",
                 Number,
-                "how long to wait for the first; not at all unless set, a minute at most. When there is nothing to \
+                "time to wait for the first; no wait unless set, a minute at most. When there is nothing to \
                  claim and the limit of waiting claims is reached, the answer is 503 with Retry-After, at once",
             ),
         ]),
@@ -225,7 +225,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             optional(
                 "wait_ms",
                 Number,
-                "how long to wait for the first; not at all unless set, a minute at most. The task is completed before \
+                "time to wait for the first; no wait unless set, a minute at most. The task is completed before \
                  the wait",
             ),
         ]),

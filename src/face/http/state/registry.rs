@@ -57,7 +57,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
             optional("pid", Number, "process id"),
             optional("repo", Text, "the repository that it works on"),
             optional("specializations", TEXTS, "its capabilities"),
-            optional("max_concurrent", Number, "how many tasks it may hold; three unless set"),
+            optional("max_concurrent", Number, "number of tasks that it may hold; three unless set"),
             optional("registered_at", Time, "time of registration; the earlier one, or now, unless set"),
             optional("last_heartbeat", Time, "time of the last heartbeat; ignored if one is already known"),
             optional("attributes", JsonObject, "additional fields"),

@@ -123,7 +123,7 @@ const POLICY_SET: &[Field] = &[
 
 const MEMORY: Gives = Gives::Fields(&[
     required("count", Number, "number of purged tasks that are remembered"),
-    required("keep_ms", Number, "how long each is remembered after its purge, in milliseconds"),
+    required("keep_ms", Number, "time for which each is remembered after its purge, in milliseconds"),
     required("most", Number, "maximum number of them"),
 ]);
 
@@ -211,7 +211,7 @@ pub(in crate::face::http) const ROUTES: &[Route] = &[
         about: "Set the limits of the memory of purged tasks",
         query: &[],
         takes: Takes::Fields(&[
-            optional("keep_ms", Number, "how long each is remembered; as before unless set"),
+            optional("keep_ms", Number, "time for which each is remembered; as before unless set"),
             optional("most", Number, "maximum number of them; as before unless set"),
         ]),
         gives: MEMORY,
