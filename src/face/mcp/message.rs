@@ -20,7 +20,7 @@ pub(in crate::face) fn parsed(text: &[u8]) -> Result<Box<ClientJsonRpcMessage>, 
         refused(
             id,
             -32600,
-            "that is no message of JSON-RPC 2.0; it has jsonrpc, method, params, and an id if it wants an answer",
+            "this is no message of JSON-RPC 2.0; a message has jsonrpc, method, params, and an id if it wants an answer",
         )
     })
 }

@@ -44,7 +44,7 @@ pub(super) const TOOLS: &[Tool] = &[
             optional("status", Text, "the status that it reports"),
             optional("repo", Text, "the repository that it works on"),
             optional("specializations", List(&Text), "its capabilities, as tasks name them"),
-            optional("max_concurrent", Number, "how many tasks it may hold; three unless set"),
+            optional("max_concurrent", Number, "number of tasks that it may hold; three unless set"),
             optional("attributes", Object, "additional fields"),
         ],
         call: |call, fields| Box::pin(register(call, fields)),

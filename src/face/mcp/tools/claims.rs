@@ -30,11 +30,10 @@ const TOKEN: Field =
 const LEASE_MS: Field = optional(
     "lease_ms",
     Number,
-    "how long the task stays yours when nobody extends the lease; unless set five minutes, or 15 without a session; at \
+    "time for which the task stays yours when nobody extends the lease; unless set five minutes, or 15 without a session; at \
      most seven days",
 );
-const WAIT_MS: Field =
-    optional("wait_ms", Number, "how long to wait for a task; not at all unless set, at most 50,000");
+const WAIT_MS: Field = optional("wait_ms", Number, "time to wait for a task; no wait unless set, at most 50,000");
 const BOT: Field = optional("bot", Text, "the bot; the one that you act as unless set");
 
 pub(super) const TOOLS: &[Tool] = &[
@@ -45,7 +44,7 @@ pub(super) const TOOLS: &[Tool] = &[
                 complete, fail or release. If there is none, the answer says why; set wait_ms to wait for one.",
         needs: Role::Bot,
         effect: Effect::Adds,
-        takes: &[BOT, WAIT_MS, optional("max", Number, "how many tasks at most; one unless set, at most 10"), LEASE_MS],
+        takes: &[BOT, WAIT_MS, optional("max", Number, "number of tasks at most; one unless set, at most 10"), LEASE_MS],
         call: |call, fields| Box::pin(claim(call, fields)),
     },
     Tool {

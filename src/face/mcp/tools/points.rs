@@ -34,7 +34,7 @@ pub(super) const TOOLS: &[Tool] = &[
         needs: Role::Operator,
         effect: Effect::Adds,
         takes: &[
-            required("description", Text, "what it is for, as others will read it"),
+            required("description", Text, "its purpose, as others will read it"),
             optional("held", Flag, "whether no rule of retention may forget it"),
             optional("tags", Map(&Text), "tags by name"),
         ],

@@ -61,7 +61,7 @@ pub(super) const TOOLS: &[Tool] = &[
         about: "Explain why a task is not claimed, or which bots may claim it. With bot, explain it for that bot.",
         needs: Role::Reader,
         effect: Effect::Reads,
-        takes: &[required("task", Text, "id of the task"), optional("bot", Text, "why that bot does not get it")],
+        takes: &[required("task", Text, "id of the task"), optional("bot", Text, "reason why the bot does not get it")],
         call: |call, fields| Box::pin(why(call, fields)),
     },
 ];
