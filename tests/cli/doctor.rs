@@ -46,7 +46,7 @@ fn a_neglected_store_is_at_risk_and_each_line_has_advice() {
     }
     let text = hive.run(&["doctor"]).with(3).out;
     assert!(text.contains("warn  backup      there is no restore point\n                  -> make one: "), "{text}");
-    assert!(text.ends_with("\nyou would get back what is in the file; at risk: 4\n"), "{text}");
+    assert!(text.ends_with("\nyou would get back the content of the file; at risk: 4\n"), "{text}");
     assert!(!hive.path().with_file_name("h.redb.sessions").exists(), "looking leaves no trace");
 }
 

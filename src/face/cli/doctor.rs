@@ -92,7 +92,7 @@ fn show(out: &mut Output, Diagnosis { verdict: worst, lines, restorable_until }:
         Condition::Warn => {
             let what = match restorable_until {
                 Some(until) => format!("everything until {}, from the replica", show_time(*until)),
-                None => "what is in the file".to_owned(),
+                None => "the content of the file".to_owned(),
             };
             format!("you would get back {what}; at risk: {}", of(Condition::Warn))
         }

@@ -152,7 +152,7 @@ impl Client {
             let page = self.ask(&asked).and_then(|mut page| {
                 let items = page.get_mut(name).map(Value::take);
                 let (Some(Value::Array(items)), Some(behind)) = (items, page.get("next")) else {
-                    return Err(self.not_understood(&format!("a page has no {name}")));
+                    return Err(self.not_understood(&format!("a page lacks the field {name}")));
                 };
                 next = behind.as_str().map(|behind| Some(behind.to_owned()));
                 if next.is_some() && next.as_ref() == Some(&cursor) {

@@ -15,7 +15,7 @@ impl Target {
                 let mut body = asked(action, &tasks);
                 body["dry_run"] = true.into();
                 let plan = client.ask(&Ask::post(&["api", "bulk"], body).repeatable())?;
-                plan["fits"].as_u64().ok_or_else(|| client.not_understood("a plan has no fits"))
+                plan["fits"].as_u64().ok_or_else(|| client.not_understood("the plan lacks the field fits"))
             }
         }
     }
@@ -50,7 +50,7 @@ impl Target {
             Self::There(client) => {
                 let mut answer = client.ask(&Ask::get(&["api", "bulk"]))?;
                 let Value::Array(jobs) = answer["jobs"].take() else {
-                    return Err(client.not_understood("an answer has no jobs"));
+                    return Err(client.not_understood("the response lacks the field jobs"));
                 };
                 jobs.into_iter().map(|job| client.told(job)).collect()
             }

@@ -16,7 +16,7 @@ impl Target {
             Self::There(client) => {
                 let mut answer = client.ask(&Ask::get(&["api", "keys"]))?;
                 let Value::Array(keys) = answer["keys"].take() else {
-                    return Err(client.not_understood("an answer has no keys"));
+                    return Err(client.not_understood("the response lacks the field keys"));
                 };
                 keys.into_iter().map(|key| client.told(key)).collect()
             }
@@ -67,5 +67,5 @@ impl Target {
 
 fn secret(client: &Client, ask: &Ask) -> Result<String> {
     let answer = client.ask(ask)?;
-    answer["key"].as_str().map(str::to_owned).ok_or_else(|| client.not_understood("an answer has no key"))
+    answer["key"].as_str().map(str::to_owned).ok_or_else(|| client.not_understood("the response lacks the field key"))
 }

@@ -104,7 +104,7 @@ impl Target {
                 let points: Vec<_> = selectors.iter().map(ToString::to_string).collect();
                 let mut answer = client.ask(&Ask::post(&["api", "forget"], json!({"points": points})))?;
                 let Value::Array(points) = answer["points"].take() else {
-                    return Err(client.not_understood("an answer has no points"));
+                    return Err(client.not_understood("the response lacks the field points"));
                 };
                 points.into_iter().map(|point| client.told(point)).collect()
             }

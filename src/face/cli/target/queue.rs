@@ -73,7 +73,7 @@ impl Target {
                 let mut answer = client.ask(&Ask::post(&["api", "queue", "batch"], body))?;
                 match answer["tasks"].take() {
                     Value::Array(tasks) => Ok(tasks.into_iter().map(brief).collect()),
-                    _ => Err(client.not_understood("an answer has no tasks")),
+                    _ => Err(client.not_understood("the response lacks the field tasks")),
                 }
             }
         }
@@ -205,7 +205,7 @@ impl Target {
                 refuse(aging.is_some(), "--aging", AGING)?;
                 let why = client.ask(&Ask::get(&["api", "queue", id.as_str(), "why"]).with("bot", bot))?;
                 let text = why["text"].as_str().map(str::to_owned);
-                Ok((text.ok_or_else(|| client.not_understood("an answer has no text"))?, why))
+                Ok((text.ok_or_else(|| client.not_understood("the response lacks the field text"))?, why))
             }
         }
     }
@@ -266,7 +266,7 @@ fn claim_there(client: &Client, parts: &[&str], mut body: Value, wait: Duration)
 fn claims(client: &Client, answer: &mut Value) -> Result<Vec<Claim>> {
     match answer["claims"].take() {
         Value::Array(claims) => claims.into_iter().map(|claim| client.told(claim)).collect(),
-        _ => Err(client.not_understood("an answer has no claims")),
+        _ => Err(client.not_understood("the response lacks the field claims")),
     }
 }
 

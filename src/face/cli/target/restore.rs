@@ -109,6 +109,6 @@ fn planned(client: &Client, ask: Ask) -> Result<Planned> {
     let mut json = client.ask(&ask.repeatable())?;
     match json.as_object_mut().and_then(|members| members.shift_remove("text")) {
         Some(Value::String(text)) => Ok(Planned { text, json }),
-        _ => Err(client.not_understood("a plan has no text")),
+        _ => Err(client.not_understood("the plan lacks the field text")),
     }
 }

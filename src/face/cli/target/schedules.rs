@@ -84,6 +84,6 @@ fn verb(name: &ScheduleName, verb: &str) -> Ask {
 
 /// The schedule of an answer, whose payload keeps its numbers as they were written.
 fn schedule(client: &Client, answer: Value) -> Result<Schedule> {
-    let Value::Object(fields) = answer else { return Err(client.not_understood("a schedule is no object")) };
+    let Value::Object(fields) = answer else { return Err(client.not_understood("a schedule is not an object")) };
     Schedule::from_fields(fields).map_err(|error| client.not_understood(&error.to_string()))
 }

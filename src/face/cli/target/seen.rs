@@ -191,7 +191,7 @@ impl Seen<'_> {
                 Ok(Box::new(records.map(|record| {
                     let mut record = record?;
                     let key = record["key"].as_str().map(str::to_owned);
-                    let key = key.ok_or_else(|| client.not_understood("a record has no key"))?;
+                    let key = key.ok_or_else(|| client.not_understood("a record lacks the field key"))?;
                     Ok((key, record["value"].take()))
                 })))
             }
@@ -238,7 +238,7 @@ impl Seen<'_> {
                 let ask = Ask::get(&["api", "versions", collection, key]).with("limit", Some(limit));
                 let mut answer = client.ask(&ask)?;
                 let Value::Array(versions) = answer["versions"].take() else {
-                    return Err(client.not_understood("an answer has no versions"));
+                    return Err(client.not_understood("the response lacks the field versions"));
                 };
                 versions.into_iter().map(|version| client.told(version)).collect()
             }
@@ -285,7 +285,7 @@ pub(super) fn numbered<T: Told>(client: &Client, ask: Ask, name: &'static str, p
     let items = loop {
         let mut answer = client.ask(&ask.clone().with("cursor", cursor.as_ref()))?;
         let Value::Array(items) = answer[name].take() else {
-            return Err(client.not_understood(&format!("an answer has no {name}")));
+            return Err(client.not_understood(&format!("the response lacks the field {name}")));
         };
         // A service looks at so many entries for each answer; behind them there may be others that fit.
         match answer["next"].as_str() {

@@ -135,7 +135,9 @@ impl Target {
             Self::Here(store) => Ok(store.acknowledge_crashes()? as u64),
             Self::There(client) => {
                 let answer = client.ask(&Ask::post(&["api", "crash", "ack"], json!({})))?;
-                answer["acknowledged"].as_u64().ok_or_else(|| client.not_understood("an answer has no acknowledged"))
+                answer["acknowledged"]
+                    .as_u64()
+                    .ok_or_else(|| client.not_understood("the response lacks the field acknowledged"))
             }
         }
     }
