@@ -1,4 +1,5 @@
-//! Holds that the library speaks to every face: none of its messages names an option or a verb of the command line.
+//! Holds that the library speaks to every face: none of its messages names an option or a verb of the command line. And
+//! that a message begins with its subject.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -44,6 +45,57 @@ fn no_message_outside_of_the_face_names_an_option_or_a_verb_of_the_command_line(
     }
     assert!(wrong.is_empty(), "give the error a hint instead:\n{}", wrong.join("\n"));
     assert_eq!(allowed.len(), MAY.len(), "take the file that no longer names one from the list: {allowed:?}");
+}
+
+/// Words with which a subordinate clause begins.
+const CLAUSES: [&str; 5] = ["what", "who", "whether", "that", "how"];
+/// Calls that describe a field of an answer or of a request. A boolean is usually described with `whether`.
+const DESCRIBE: [&str; 3] = ["required", "optional", "nullable"];
+
+#[test]
+fn no_message_begins_with_a_subordinate_clause() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for path in files(&root) {
+        let module = module(path.strip_prefix(&root).unwrap());
+        let is_test = module.last().is_some_and(|name| name == "test" || name.ends_with("_test"));
+        if is_test || module[0] == TOOLS {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        let code = code(source.split("#[cfg(test)]\nmod tests").next().unwrap());
+        wrong.extend(begun_with_a_clause(&code).map(|text| format!("{}: {text}", path.display())));
+    }
+    assert!(wrong.is_empty(), "begin these with their subject:\n{}", wrong.join("\n"));
+}
+
+/// The beginnings of the texts that begin with a subordinate clause.
+fn begun_with_a_clause(code: &str) -> impl Iterator<Item = &str> {
+    let begun = CLAUSES.iter().flat_map(|word| {
+        let begin = format!("\"{word} ");
+        code.match_indices(&begin).map(|(at, _)| (*word, at)).collect::<Vec<_>>()
+    });
+    let wrong = begun.filter(|(word, at)| !(*word == "whether" && DESCRIBE.contains(&call_around(code, *at))));
+    wrong.map(|(_, at)| code[at..].lines().next().unwrap())
+}
+
+/// The name of the call whose argument stands there.
+fn call_around(code: &str, at: usize) -> &str {
+    let mut closed = 0;
+    let open = code[..at].char_indices().rev().find(|(_, one)| match one {
+        '(' if closed == 0 => true,
+        '(' => {
+            closed -= 1;
+            false
+        }
+        ')' => {
+            closed += 1;
+            false
+        }
+        _ => false,
+    });
+    let before = &code[..open.map_or(0, |(at, _)| at)];
+    before.rsplit(|one: char| !(one.is_alphanumeric() || one == '_')).next().unwrap_or_default()
 }
 
 /// Whether a line has two hyphens and a letter behind something that begins a word.
@@ -96,5 +148,23 @@ fn a_verb_is_seen_behind_the_name_of_the_program_and_behind_run() {
     }
     for line in ["\"hivekeep checks\"", "\"check the store\"", "\"overrun check\"", "\"run curl\"", "fn run (check)"] {
         assert!(!names_a_verb(line, &verbs), "{line}");
+    }
+}
+
+#[test]
+fn a_clause_at_the_beginning_is_seen_but_for_the_description_of_a_boolean() {
+    for code in [
+        "Error::invalid(\"that name is taken\")",
+        "warn!(%error, \"whether it ended is not known\")",
+        "f(required(\"a\", Flag, \"a flag\"), \"whether\", \"how long\")",
+        "const A: &str = \"what is known\";",
+        "required(\"a\", Text, \"who asks\")",
+    ] {
+        assert_eq!(begun_with_a_clause(code).count(), 1, "{code}");
+    }
+    for code in
+        ["optional(\"a\", f(1),\n    \"whether it ends\")", "f(\"somewhat late\", \"whose key\", \"this that\")"]
+    {
+        assert_eq!(begun_with_a_clause(code).count(), 0, "{code}");
     }
 }
