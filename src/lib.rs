@@ -300,6 +300,8 @@ pub use replica::shipping_status::ReplicationStatus;
 #[cfg(feature = "replica")]
 pub use replica::standby::{ReplicaStandby, StandbyChange, StandbyLease, StandbyProgress};
 #[cfg(feature = "replica")]
+pub use replica::standby_run::{StandbyEnd, StandbyEvent, StandbyOptions};
+#[cfg(feature = "replica")]
 pub use replica::status::{ReplicaBase, ReplicaCommit, ReplicaStatus, ReplicaTerm};
 #[cfg(feature = "replica")]
 pub use replica::take_over::{TakeOverOptions, TakenOver};

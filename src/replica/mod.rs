@@ -10,7 +10,7 @@
 //!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base
 //! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `refusals`: of
 //!   moments that are not there; `follower`: a copy that follows the log; `standby`: the same for blocking callers;
-//!   `take_over`: the end of a copy
+//!   `standby_run`: until it takes over; `take_over`: the end of a copy
 //! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `heal`: so do single
 //!   rows of a living store; `held`: the hold of a reader
 //! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
@@ -59,6 +59,7 @@ pub(crate) mod shipping_status;
 pub(crate) mod sought;
 pub(crate) mod source;
 pub(crate) mod standby;
+pub(crate) mod standby_run;
 pub(crate) mod status;
 pub(crate) mod take_over;
 pub(crate) mod terms;
