@@ -1,5 +1,6 @@
 //! A standby: a copy that follows a replica, and may promote itself.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use crate::duration;
 use crate::face::cli::context::{Context, user};
 use crate::face::cli::exit::Exit;
 use crate::{
-    Actor, Error, ErrorKind, ReplicaStandby, Result, StandbyChange, StandbyLease, StandbyProgress, TakeOverOptions,
-    show_time,
+    Actor, Error, ReplicaStandby, Result, StandbyChange, StandbyEnd, StandbyEvent, StandbyLease, StandbyOptions,
+    StandbyProgress, TakeOverOptions, show_time,
 };
 
 /// Keep a copy that follows the replica, until it is interrupted; other programs can read it meanwhile
@@ -50,137 +51,65 @@ pub(super) struct Standby {
 impl Standby {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let identity = self.from.identity()?;
-        if self.promote && ReplicaStandby::was_promoted(&self.to)? {
-            let to = self.to.display();
-            context.out.message(format_args!("{to} was promoted before; it is written to, and follows nobody"));
-            return Ok(Exit::Done);
-        }
-        let mut standby = ReplicaStandby::open(&self.from.location, &self.to, identity.as_deref())?;
-        let how = TakeOverOptions {
+        let promote = self.promote.then(|| TakeOverOptions {
             keep_claims: self.keep_claims,
-            if_silent: true,
             actor: Some(Actor::new(user())),
             ..Default::default()
-        };
-        if self.promote {
-            refuse_unwritable(&standby, context)?;
-        }
-        let (mut told, mut tries, mut idle) = (None, Tries::default(), 0_u32);
-        loop {
-            let step = standby.step().and_then(|progress| match self.promote {
-                true => standby.lease().map(|lease| (progress, lease)),
-                false => Ok((progress, None)),
-            });
-            if step.is_ok() {
-                tries.succeeded();
+        });
+        let options = StandbyOptions { every: self.every, once: self.once, promote };
+        let (from, to, mut last) = (&self.from.location, &self.to, LastFailure::default());
+        let ended = ReplicaStandby::run(from, to, identity.as_deref(), &options, |event| {
+            tell(context, event, &mut last).map(ControlFlow::Continue)
+        });
+        match ended? {
+            StandbyEnd::Stopped | StandbyEnd::Complete => Ok(Exit::Done),
+            StandbyEnd::Promoted { taken, lease } => tell_promoted(context, from, to, &taken, Some(lease)),
+            StandbyEnd::WasPromoted => {
+                let to = to.display();
+                context.out.message(format_args!("{to} was promoted before; it accepts writes, and follows nobody"));
+                Ok(Exit::Done)
             }
-            if let Ok((progress, lease)) = &step
-                && self.promote
-                && told.replace(progress.term) != Some(progress.term)
-            {
-                tell_lease(context, *lease);
-            }
-            match step {
-                Ok((_, Some(lease))) if lease.is_over => {
-                    context.out.message("the writer did not renew its lease; promoting");
-                    match standby.promote(&how) {
-                        Ok(taken) => {
-                            return tell_promoted(context, &self.from.location, &self.to, &taken, Some(lease.length));
-                        }
-                        // Another one may have been faster.
-                        Err(error) if error.kind() == ErrorKind::Conflict || tries.may_help(&error) => {
-                            tries.tell(&error, context);
-                        }
-                        Err(error) => return Err(error),
-                    }
-                    standby = self.open_again(identity.as_deref(), &mut tries, context)?;
-                }
-                Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) if self.once => break,
-                Ok((StandbyProgress { change: StandbyChange::Nothing, .. }, _)) => {}
-                Ok((progress, _)) => {
-                    tell(context, &progress)?;
-                    idle = 0;
-                    // There may be more already.
-                    continue;
-                }
-                Err(error) if !self.once && tries.may_help(&error) => tries.tell(&error, context),
-                Err(error) => return Err(error),
-            }
-            std::thread::sleep(self.pause(idle));
-            idle = idle.saturating_add(1);
-        }
-        standby.close()?;
-        Ok(Exit::Done)
-    }
-
-    /// The pause behind so many looks in a row that found nothing. A writer ships every second, so its next object is
-    /// not far.
-    fn pause(&self, idle: u32) -> Duration {
-        if idle < SOON { self.every / 2 } else { self.every }
-    }
-
-    /// Opens the copy once the bucket answers.
-    fn open_again(&self, identity: Option<&str>, tries: &mut Tries, context: &mut Context) -> Result<ReplicaStandby> {
-        loop {
-            match ReplicaStandby::open(&self.from.location, &self.to, identity) {
-                Err(error) if tries.may_help(&error) => tries.tell(&error, context),
-                opened => return opened,
-            }
-            std::thread::sleep(self.every);
         }
     }
 }
 
-/// So many looks behind something new come after half the time.
-const SOON: u32 = 3;
 /// A failure that lasts is said again after this.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
-/// The tries of a standby.
+/// The failure that was said last, and when.
 #[derive(Debug, Default)]
-struct Tries {
-    /// Whether one has succeeded: then the location and the credentials were right.
-    has_succeeded: bool,
-    /// The failure that was said last, and when.
-    said: Option<(String, Instant)>,
-}
+struct LastFailure(Option<(String, Instant)>);
 
-impl Tries {
-    fn succeeded(&mut self) {
-        (self.has_succeeded, self.said) = (true, None);
-    }
-
-    /// Whether a later try may succeed: a key that was exchanged, a clock that is set, a disk that was full.
-    fn may_help(&self, error: &Error) -> bool {
-        match error.kind() {
-            ErrorKind::Io => true,
-            ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Full => self.has_succeeded,
-            _ => false,
-        }
-    }
-
-    /// Says why it is tried again, unless that was said just now.
+impl LastFailure {
+    /// Says a failure, unless it was said just now.
     fn tell(&mut self, error: &Error, context: &mut Context) {
         let text = error.to_string();
-        if !self.said.as_ref().is_some_and(|(said, at)| *said == text && at.elapsed() < SAY_AGAIN) {
+        if !self.0.as_ref().is_some_and(|(said, at)| *said == text && at.elapsed() < SAY_AGAIN) {
             context.out.message(format_args!("retrying: {text}"));
-            self.said = Some((text, Instant::now()));
+            self.0 = Some((text, Instant::now()));
         }
     }
 }
 
-/// Refuses credentials that could not promote the copy, before that is needed.
-fn refuse_unwritable(standby: &ReplicaStandby, context: &mut Context) -> Result<()> {
-    match standby.try_write() {
-        Err(error) if error.kind() == ErrorKind::Io => {
+fn tell(context: &mut Context, event: StandbyEvent<'_>, last: &mut LastFailure) -> Result<()> {
+    match event {
+        StandbyEvent::Retrying(error) => {
+            last.tell(error, context);
+            return Ok(());
+        }
+        StandbyEvent::Unverified(error) => {
             context.out.message(format_args!("cannot verify write access to the replica: {error}"));
-            Ok(())
         }
-        tried => tried,
+        StandbyEvent::Promoting(_) => context.out.message("the writer did not renew its lease; promoting"),
+        StandbyEvent::Lease(lease) => tell_lease(context, lease),
+        StandbyEvent::Moved(progress) => tell_progress(context, &progress)?,
+        StandbyEvent::Idle => {}
     }
+    *last = LastFailure::default();
+    Ok(())
 }
 
-fn tell(context: &mut Context, progress: &StandbyProgress) -> Result<()> {
+fn tell_progress(context: &mut Context, progress: &StandbyProgress) -> Result<()> {
     if context.out.is_json() {
         context.out.json_line(&json!(progress))?;
     } else {
@@ -197,22 +126,5 @@ fn tell_lease(context: &mut Context, lease: Option<StandbyLease>) {
             "this copy is not promoted by itself: the store that writes has no lease; give it one with serve \
              --replica-lease",
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_standby_that_has_worked_tries_on_while_the_bucket_refuses_it_and_while_its_disk_is_full() {
-        let mut tries = Tries::default();
-        let of = |kind| Error::new(kind, "no");
-        let later = [ErrorKind::Forbidden, ErrorKind::NotFound, ErrorKind::Full];
-        assert!(tries.may_help(&of(ErrorKind::Io)));
-        assert!(!later.iter().any(|kind| tries.may_help(&of(*kind))), "a mistake at the start is told");
-        tries.succeeded();
-        assert!(later.iter().all(|kind| tries.may_help(&of(*kind))));
-        assert!(![ErrorKind::Damaged, ErrorKind::Conflict].iter().any(|kind| tries.may_help(&of(*kind))));
     }
 }
