@@ -85,7 +85,6 @@ impl CheckReport {
     }
 
     /// Adds a finding that explains the others, before them.
-    #[cfg(feature = "cli")]
     pub(crate) fn find_first(&mut self, finding: Finding) {
         self.found += 1;
         self.findings.insert(0, finding);

@@ -53,7 +53,6 @@ impl Store {
     }
 
     /// Stores the result if the folder is writable. A missing result only means that the next reader does not find it.
-    #[cfg(feature = "transfer")]
     pub(crate) fn note_check_if_possible(&self, report: &CheckReport) {
         if let Err(error) = self.note_check(report) {
             tracing::warn!(%error, "the result of the check could not be stored beside the store");
