@@ -11,7 +11,7 @@ use crate::face::cli::progress::Progress;
 #[cfg(feature = "replica")]
 use crate::face::cli::replica::Heal;
 use crate::text::{counted, show_bytes};
-use crate::{CheckReport, Error, ErrorKind, Finding, Hint, Result, Selector, VerifyOnOpen};
+use crate::{CheckReport, Error, Finding, Hint, Result, Selector, Store, VerifyOnOpen};
 
 /// Verify every record, every point and every digest; change no record
 ///
@@ -52,45 +52,20 @@ impl Check {
         }
         #[cfg(feature = "replica")]
         self.heal.run(context)?;
-        let options = context.options();
-        // A sample is quick. Verifying all pages when the file is opened is not, and would hide which rows a damaged
-        // page affects.
-        let joins = self.at.is_some() || self.sample.is_some();
-        let options =
-            if joins { options.read_only(true).verify_on_open(VerifyOnOpen::Never) } else { options.untouched() };
-        let (store, damaged) = match options.clone().open(&context.path) {
-            // Lists everything else that can still be read.
-            Err(error) if error.kind() == ErrorKind::Damaged && !joins => (
-                options.verify_on_open(VerifyOnOpen::Never).open(&context.path).map_err(|_| pages(&error))?,
-                Some(error),
-            ),
-            opened => (opened?, None),
-        };
         let bar = Progress::new(&context.out, "rows");
         let show = |done, of| bar.show(done, of);
-        let mut report = match (&self.at, self.sample) {
+        let report = match (&self.at, self.sample) {
             (Some(at), _) => {
+                let store = open_for_a_part(context)?;
                 context.tell_of_file(&store, at)?;
                 store.check_at_with(at, show)?
             }
-            (None, Some(part)) => store.check_sample_with(part, show)?,
-            (None, None) => store.check_with(show)?,
+            (None, Some(part)) => open_for_a_part(context)?.check_sample_with(part, show)?,
+            (None, None) => context.options().check_file(&context.path, self.pages, show)?,
         };
         drop(bar);
-        if let Some(error) = damaged {
-            report.find_first(Finding::new("pages", b"", error.to_string()));
-            report.pages = true;
-        }
-        if self.pages && !report.pages {
-            store.check_pages()?.into_iter().for_each(|finding| report.find(finding));
-            report.pages = true;
-        }
-        if self.at.is_none() && self.sample.is_none() {
-            store.note_check_if_possible(&report);
-        }
-        drop(store);
         let exit = shown(&mut context.out, &report)?;
-        if !joins && !report.pages {
+        if self.at.is_none() && self.sample.is_none() && !report.pages {
             context.out.message("the pages of the file were not verified, as another process has it open: --pages");
         }
         if exit == Exit::Damaged && !context.out.is_json() {
@@ -136,9 +111,10 @@ fn shown(out: &mut Output, report: &CheckReport) -> Result<Exit> {
     Ok(if report.is_sound() { Exit::Done } else { Exit::Damaged })
 }
 
-/// The error of a file that cannot be read any further.
-fn pages(error: &Error) -> Error {
-    Error::new(ErrorKind::Damaged, format!("{error}; see what can be kept with hivekeep repair --dry-run"))
+/// Opens the store beside others. A sample is quick. A verification of all pages at the opening is not, and would hide
+/// which rows a damaged page affects.
+fn open_for_a_part(context: &Context) -> Result<Store> {
+    context.options().read_only(true).verify_on_open(VerifyOnOpen::Never).open(&context.path)
 }
 
 /// Parses `10%` or `0.1`.
