@@ -1,12 +1,14 @@
 //! Requests that were refused, gathered to one audit entry a second for each actor, so that
-//! nobody can fill the audit trail.
+//! nobody can fill the audit trail; and wrong keys, as events.
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
+use serde_json::json;
 
 use crate::actor::Actor;
 use crate::engine::store::Store;
+use crate::recovery::events::event::EventKind;
 use crate::state::audit::Refusal;
 
 /// This many actors have an entry of their own in a second. The others share one.
@@ -43,6 +45,16 @@ impl Refusals {
         {
             tracing::warn!(%error, "refused requests could not be written into the audit trail");
         }
+    }
+}
+
+/// Appends the event of a client that has shown so many wrong keys for one name. A failure is logged: no request waits
+/// for it.
+pub(crate) fn note_wrong_keys(store: &Store, address: Option<&str>, key: Option<&str>, count: u32) {
+    tracing::warn!(address, key, count, "wrong keys were shown");
+    let details = json!({"address": address, "key": key, "count": count});
+    if let Err(error) = store.write(|tx| tx.events().append(EventKind::KeysRefused, details)) {
+        tracing::warn!(%error, "the event of wrong keys could not be written");
     }
 }
 

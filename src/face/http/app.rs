@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use jiff::Timestamp;
 use parking_lot::RwLock;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::face::http::access::Access;
@@ -28,7 +28,8 @@ use crate::face::http::tls::Tls;
 use crate::face::http::token::Token;
 use crate::service::instance::Instance;
 use crate::service::keyring::KeyRing;
-use crate::{BotId, Error, ErrorKind, EventKind, KeyName, Result, Store, Task};
+use crate::service::refusals::note_wrong_keys;
+use crate::{BotId, Error, ErrorKind, KeyName, Result, Store, Task};
 
 /// Maximum number of concurrent calls of the store; writers among them share their syncs.
 const CALLS_AT_ONCE: usize = 64;
@@ -226,14 +227,9 @@ impl App {
         let key = claimed.1.clone();
         let Some(count) = self.rates().was_wrong(claimed) else { return };
         let address = address.map(|address| address.to_string());
-        tracing::warn!(address, key, count, "wrong keys were shown");
-        let details = json!({"address": address, "key": key, "count": count});
         let instance = self.shared.instance.clone();
         tokio::task::spawn_blocking(move || {
-            let written = instance.store().write(|tx| tx.events().append(EventKind::KeysRefused, details));
-            if let Err(error) = written {
-                tracing::warn!(%error, "the event of wrong keys could not be written");
-            }
+            note_wrong_keys(instance.store(), address.as_deref(), key.as_deref(), count);
         });
     }
 

@@ -44,7 +44,12 @@ pub(super) const TOOLS: &[Tool] = &[
                 complete, fail or release. If there is none, the answer says why; set wait_ms to wait for one.",
         needs: Role::Bot,
         effect: Effect::Adds,
-        takes: &[BOT, WAIT_MS, optional("max", Number, "number of tasks at most; one unless set, at most 10"), LEASE_MS],
+        takes: &[
+            BOT,
+            WAIT_MS,
+            optional("max", Number, "number of tasks at most; one unless set, at most 10"),
+            LEASE_MS,
+        ],
         call: |call, fields| Box::pin(claim(call, fields)),
     },
     Tool {
