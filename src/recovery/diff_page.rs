@@ -10,9 +10,10 @@ use crate::engine::point::Scope;
 use crate::engine::records::foreign_cursor;
 use crate::engine::schema::{CollectionId, Place};
 use crate::engine::store::Store;
+use crate::engine::view::View;
 use crate::error::Result;
 use crate::recovery::diff::{Change, ChangeKind, Counts, change, kind, lost_at_both};
-use crate::recovery::points::names::names;
+use crate::recovery::points::names::{Names, names};
 use crate::recovery::points::selector::Selector;
 use crate::state::page::{PAGE_BYTES, weight_of};
 use crate::state::show::Show;
@@ -90,20 +91,14 @@ impl Store {
         let view = self.view()?;
         let (from, to) = (view.resolve(&from.into())?.epoch(), view.resolve(&to.into())?.epoch());
         let names = names(&view)?;
-        let only = filter.collection.as_deref().map(|name| names.of_record(name)).transpose()?;
-        let fits = |collection: CollectionId, key: &[u8]| {
-            only.is_none_or(|only| only == collection)
-                && filter.prefix.as_ref().is_none_or(|prefix| key.starts_with(prefix.as_bytes()))
-        };
-        let after_row = cursor.map(read_cursor).transpose()?;
+        let mut window = Window::new(filter, &names, cursor, limit)?;
         let past = |epoch| if epoch == Epoch::NOW { Ok(None) } else { self.view_at(epoch).map(Some) };
         let (old, new) = (past(from)?, past(to)?);
         let (mut old, mut new) = (Show::new(old.as_ref().unwrap_or(&view)), Show::new(new.as_ref().unwrap_or(&view)));
         let (lost_old, lost_new) = (view.lost_rows(from)?, view.lost_rows(to)?);
-        let (mut page, mut met, limit) = (DiffPage::default(), BTreeMap::new(), limit.max(1));
-        let (mut bytes, mut more) = (0, false);
+        let mut page = DiffPage::default();
         view.each_difference(from.min(to), from.max(to), &Scope::default(), |row, then, now| {
-            let Place { collection, key, .. } = Place::of_record(row);
+            let collection = Place::of_record(row).collection;
             if collection == CollectionId::CHUNKS {
                 return Ok(());
             }
@@ -118,42 +113,77 @@ impl Store {
             page.total += 1;
             let found = if is_lost { ChangeKind::Lost } else { kind(before.is_some(), after.is_some()) };
             page.counts.entry(names.of(collection)).or_default().count(found);
-            if fits(collection, key) && after_row.as_ref().is_none_or(|last| row > last.as_slice()) {
-                let own = Met { before, after, is_lost };
-                bytes += own.weight();
-                met.insert(row.to_vec(), own);
-                while met.len() > limit || (bytes > PAGE_BYTES && met.len() > 1) {
-                    bytes -= met.pop_last().map_or(0, |(_, met): (_, Met)| met.weight());
-                    more = true;
-                }
-            }
+            window.add(row, Met { before, after, is_lost });
             Ok(())
         })?;
         view.each_lost_at_both((from, &lost_old), (to, &lost_new), |row| {
             page.total += 1;
-            let Place { collection, key, .. } = Place::of_record(row);
-            if fits(collection, key) && after_row.as_ref().is_none_or(|last| row > last.as_slice()) {
-                met.insert(row.to_vec(), Met { before: None, after: None, is_lost: true });
-                if met.len() > limit {
-                    bytes -= met.pop_last().map_or(0, |(_, met): (_, Met)| met.weight());
-                    more = true;
-                }
-            }
+            window.add(row, Met { before: None, after: None, is_lost: true });
         })?;
         page.counts.retain(|_, counts| counts.total() > 0);
-        page.next = met.last_key_value().filter(|_| more).map(|(row, _)| hex(row));
-        for (row, Met { before, after, is_lost }) in met {
+        page.next = window.next();
+        page.changes = window.changes(&names, &mut old, &mut new)?;
+        Ok(page)
+    }
+}
+
+/// The records of one page: those that the filter lists, the first ones behind the cursor.
+struct Window<'f> {
+    only: Option<CollectionId>,
+    prefix: Option<&'f str>,
+    /// The last row of the page before.
+    after: Option<Vec<u8>>,
+    limit: usize,
+    met: BTreeMap<Vec<u8>, Met>,
+    bytes: usize,
+    /// Whether records are left for the next page.
+    is_cut: bool,
+}
+
+impl<'f> Window<'f> {
+    fn new(filter: &'f DiffFilter, names: &Names, cursor: Option<&str>, limit: usize) -> Result<Self> {
+        let only = filter.collection.as_deref().map(|name| names.of_record(name)).transpose()?;
+        let (prefix, after) = (filter.prefix.as_deref(), cursor.map(read_cursor).transpose()?);
+        Ok(Self { only, prefix, after, limit: limit.max(1), met: BTreeMap::new(), bytes: 0, is_cut: false })
+    }
+
+    /// Adds a record, if it is listed behind the cursor. The last ones leave a window that is too long.
+    fn add(&mut self, row: &[u8], met: Met) {
+        let Place { collection, key, .. } = Place::of_record(row);
+        let is_listed = self.only.is_none_or(|only| only == collection)
+            && self.prefix.is_none_or(|prefix| key.starts_with(prefix.as_bytes()))
+            && self.after.as_ref().is_none_or(|last| row > last.as_slice());
+        if !is_listed {
+            return;
+        }
+        self.bytes += met.weight();
+        self.met.insert(row.to_vec(), met);
+        while self.met.len() > self.limit || (self.bytes > PAGE_BYTES && self.met.len() > 1) {
+            self.bytes -= self.met.pop_last().map_or(0, |(_, met)| met.weight());
+            self.is_cut = true;
+        }
+    }
+
+    /// The cursor of the next page.
+    fn next(&self) -> Option<String> {
+        self.met.last_key_value().filter(|_| self.is_cut).map(|(row, _)| hex(row))
+    }
+
+    /// The records as they are shown.
+    fn changes(self, names: &Names, old: &mut Show<'_, View>, new: &mut Show<'_, View>) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        for (row, Met { before, after, is_lost }) in self.met {
             if before.is_none() && after.is_none() {
-                page.changes.push(lost_at_both(&names, &row));
+                changes.push(lost_at_both(names, &row));
                 continue;
             }
-            let mut shown = change(&names, &row, (&mut old, before), (&mut new, after))?;
+            let mut shown = change(names, &row, (old, before), (new, after))?;
             if let Some(shown) = shown.as_mut().filter(|_| is_lost) {
                 shown.change = ChangeKind::Lost;
             }
-            page.changes.extend(shown);
+            changes.extend(shown);
         }
-        Ok(page)
+        Ok(changes)
     }
 }
 
