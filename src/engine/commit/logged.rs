@@ -120,7 +120,7 @@ impl Logged<'_> {
                 transaction.into_iter().for_each(discard);
                 drop(writer);
                 // W5: what was seen is durable before anybody is answered.
-                let waited = if is_soft { Ok(()) } else { self.log.wait_for_seen(seen) };
+                let waited = self.wait_for_disk(None, is_soft, seen);
                 return match failed {
                     Failed::Panicked(panic) => resume_unwind(panic),
                     Failed::Returned(error) => waited.and(Err(error)),
@@ -129,20 +129,27 @@ impl Logged<'_> {
         };
         drop((writer, rows));
         let (result, written, has_events) = committed?;
-        match &written {
-            // W5: the caller chose to be answered behind the entry, and nothing in it must wait for the disk.
-            Some((number, _, false)) if is_soft => self.log.answer(*number)?,
-            // W5: the sync of its own entry covers everything that it saw, as entries are synced in order.
-            Some((number, ..)) => self.log.wait(*number)?,
-            None if is_soft => {}
-            // W5: a result without changes contains what was seen, too.
-            None => self.log.wait_for_seen(seen)?,
-        }
+        let entry = written.as_ref().map(|(number, _, is_for_disk)| (*number, *is_for_disk));
+        self.wait_for_disk(entry, is_soft, seen)?;
         // The event log gets only events that are on the disk.
         if has_events {
             self.sink.notify();
         }
         Ok((result, written.map(|(_, wakes, _)| wakes)))
+    }
+
+    /// Waits until the entry of a write, if it has one, and all that the write saw are on the disk, as far as the
+    /// caller must not be answered before.
+    fn wait_for_disk(&self, entry: Option<(u64, bool)>, is_soft: bool, seen: u64) -> Result<()> {
+        match entry {
+            // W5: the caller chose to be answered behind the entry, and nothing in it must wait for the disk.
+            Some((number, false)) if is_soft => self.log.answer(number),
+            // W5: the sync of its own entry covers everything that it saw, as entries are synced in order.
+            Some((number, _)) => self.log.wait(number),
+            None if is_soft => Ok(()),
+            // W5: a result without changes contains what was seen, too.
+            None => self.log.wait_for_seen(seen),
+        }
     }
 
     fn run<'p, R>(
