@@ -39,7 +39,7 @@ impl WriteTx<'_> {
         key: &[u8],
         state: State<'_>,
     ) -> Result<u32> {
-        let Epochs { open, last, .. } = self.batch.epochs;
+        let open = self.batch.epochs.open;
         let Buffers { row, frame, old, undo } = buffers;
         let mut pieces = 0;
         fill_row_key(row, collection, key);
@@ -50,31 +50,35 @@ impl WriteTx<'_> {
                 // D1: the old payload no longer counts.
                 self.stats_mut(collection)?.subtract(key, payload);
             }
-            // S1: the first change in this segment keeps the record as the last point saw it. One that was born after
-            // that point has changed in this segment before, and has its pre-image.
-            if self.batch.epochs.any_point() && before.birth <= last {
-                PreImageKey::new(open, row).write_to(undo);
-                self.insert(Table::PreImages, undo, old)?;
-            }
+            let birth = before.birth;
+            self.keep_if_seen(undo, row, birth, old)?;
         } else if self.stored.count(Table::Tombstones)? > 0 && self.replace(Table::Tombstones, row, None, old)? {
-            // S4: a key is not in both tables, so the tombstone goes. S1: it becomes the
-            // pre-image if the last point saw it.
-            let removed = frame::decode(Place::of_record(row), old)?;
-            if self.batch.epochs.any_point() && removed.birth <= last {
-                PreImageKey::new(open, row).write_to(undo);
-                self.insert(Table::PreImages, undo, old)?;
-            }
+            // S4: a key is not in both tables, so the tombstone goes.
+            let removed = frame::decode(Place::of_record(row), old)?.birth;
+            self.keep_if_seen(undo, row, removed, old)?;
         } else if self.batch.epochs.any_point() {
             // S3: a key in neither table never was. S1: that is kept as absent, born in epoch 0.
-            PreImageKey::new(open, row).write_to(undo);
             frame::encode(old, Place::of_record(row), Epoch(0), State::Absent);
-            self.insert(Table::PreImages, undo, old)?;
+            self.keep_pre_image(undo, row, old)?;
         }
         // D1: the new payload is counted.
         if let State::Present(payload) | State::Chunked(payload) = state {
             self.stats_mut(collection)?.add(key, payload);
         }
         Ok(pieces)
+    }
+
+    /// S1: the first change in this segment keeps the record as the last point saw it. A version that was born after
+    /// that point has changed in this segment before, and the record has its pre-image.
+    fn keep_if_seen(&mut self, undo: &mut Vec<u8>, row: &[u8], birth: Epoch, version: &[u8]) -> Result<()> {
+        let epochs = self.batch.epochs;
+        if epochs.any_point() && birth <= epochs.last { self.keep_pre_image(undo, row, version) } else { Ok(()) }
+    }
+
+    /// Keeps a version as the pre-image of a record in the open segment.
+    fn keep_pre_image(&mut self, undo: &mut Vec<u8>, row: &[u8], version: &[u8]) -> Result<()> {
+        PreImageKey::new(self.batch.epochs.open, row).write_to(undo);
+        self.insert(Table::PreImages, undo, version)
     }
 
     /// Removes one frame of a record; a tombstone stays when a point sees the record. Gives the number of pieces that
@@ -119,8 +123,7 @@ impl WriteTx<'_> {
         frame::encode(frame, Place::of_record(row), open, State::Absent);
         if before.birth <= last {
             // S1 and S3: the last point saw the record, and its chain begins at the tombstone.
-            PreImageKey::new(open, row).write_to(undo);
-            self.insert(Table::PreImages, undo, old)?;
+            self.keep_pre_image(undo, row, old)?;
             self.insert(Table::Tombstones, row, frame)?;
         } else {
             // S5: no point saw this version.
