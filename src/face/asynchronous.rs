@@ -232,12 +232,8 @@ impl AsyncStore {
             })
             .await?;
         let mut claims = parcel.delivered();
-        if let Some(bot) = completed.finished_by.as_ref().filter(|_| claims.is_empty() && !timeout.is_zero()) {
-            let waited = self.claim_wait(bot, options, timeout).await;
-            claims = waited.unwrap_or_else(|error| {
-                tracing::warn!(%error, "a task was completed, and then the bot could not wait for the next one");
-                Vec::new()
-            });
+        if let Some(bot) = Completed::waiting_bot(&completed, &claims, timeout) {
+            claims = Completed::claims_of(self.claim_wait(bot, options, timeout).await);
         }
         Ok(Completed { completed, claims })
     }

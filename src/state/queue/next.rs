@@ -62,15 +62,27 @@ impl Store {
         timeout: Duration,
     ) -> Result<Completed> {
         let mut ended = self.write(|tx| tx.queue().complete_and_claim(id, token, result, options))?;
-        if let Some(bot) =
-            ended.completed.finished_by.as_ref().filter(|_| ended.claims.is_empty() && !timeout.is_zero())
-        {
-            ended.claims = self.claim_wait(bot, options, timeout).unwrap_or_else(|error| {
-                tracing::warn!(%error, "a task was completed, and then the bot could not wait for the next one");
-                Vec::new()
-            });
+        if let Some(bot) = Completed::waiting_bot(&ended.completed, &ended.claims, timeout) {
+            ended.claims = Completed::claims_of(self.claim_wait(bot, options, timeout));
         }
         Ok(ended)
+    }
+}
+
+impl Completed {
+    /// The bot that waits up to `timeout` for its next task behind a completion: the one that held the task, if the
+    /// same commit claimed nothing for it. None if nobody waits.
+    pub fn waiting_bot<'t>(completed: &'t Task, claims: &[Claim], timeout: Duration) -> Option<&'t BotId> {
+        completed.finished_by.as_ref().filter(|_| claims.is_empty() && !timeout.is_zero())
+    }
+
+    /// The claims of a wait behind a completion. If the wait has failed, there are none, and the failure is logged: the
+    /// task stays completed, and the next claim returns the failure.
+    pub fn claims_of(waited: Result<Vec<Claim>>) -> Vec<Claim> {
+        waited.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a task was completed, and then the bot could not wait for the next one");
+            Vec::new()
+        })
     }
 }
 

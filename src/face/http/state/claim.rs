@@ -15,7 +15,7 @@ use crate::face::http::query::Name;
 use crate::face::parcel::Parcel;
 use crate::face::wire::fields::{Fields, missing};
 use crate::face::wire::task::token;
-use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, ErrorKind, Result, Task, TaskId};
+use crate::{BotId, Claim, ClaimOptions, ClaimWait, Completed, Error, ErrorKind, Result, Task, TaskId};
 
 /// Maximum wait: proxies would cut the connection after longer ones.
 const LONGEST_WAIT_MS: u64 = 60_000;
@@ -81,8 +81,9 @@ pub(super) async fn complete_and_claim(
     let Some(bot) = completed.finished_by.clone() else {
         return Ok(Json(Claims { completed: Some(&completed), claims: &[], reason: None }).into_response());
     };
+    let waits = Completed::waiting_bot(&completed, taken.claims(), within).is_some();
     let wanted = Wanted { bot, options, wait: within, completed: Some(completed) };
-    if taken.claims().is_empty() && !wanted.wait.is_zero() {
+    if waits {
         taken = match wait(&app, &wanted, client.as_ref()).await {
             Ok(Waited::Taken(taken)) => taken,
             // The next claim learns of it.

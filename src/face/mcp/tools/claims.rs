@@ -13,7 +13,7 @@ use crate::face::wire::field::FieldType::{Any, Flag, Number, Text};
 use crate::face::wire::field::{Field, optional, required};
 use crate::face::wire::fields::{Fields, missing};
 use crate::face::wire::shorten::shorten_fields;
-use crate::{BotId, Claim, ClaimOptions, ClaimWait, Error, Result, Retry, Role, TaskId, Token};
+use crate::{BotId, Claim, ClaimOptions, ClaimWait, Completed, Error, Result, Retry, Role, TaskId, Token};
 
 /// The lease of a claim unless the call says otherwise: agents think for minutes.
 const LEASE: Duration = Duration::from_secs(5 * 60);
@@ -139,10 +139,10 @@ async fn complete(call: Call, mut fields: Fields) -> Outcome {
         })
         .await?;
     let done = json!({"task": task.id, "state": task.state});
-    let Some(bot) = task.finished_by.filter(|_| claims_next) else { return Ok(json!({ "completed": done })) };
+    let Some(bot) = task.finished_by.clone().filter(|_| claims_next) else { return Ok(json!({ "completed": done })) };
     // The task stays completed, whatever becomes of the next one.
     let mut claims = keep(&call, taken, options.lease).await.unwrap_or_default();
-    if claims.is_empty() && !wait.is_zero() {
+    if Completed::waiting_bot(&task, &claims, wait).is_some() {
         claims = wait_for(&call, &bot, &options, wait).await.unwrap_or_default();
     }
     if claims.is_empty() {
