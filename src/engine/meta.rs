@@ -143,22 +143,13 @@ pub(crate) fn counter_behind<R: Records + ?Sized>(records: &R, name: &str, highe
     Ok((given < highest).then(|| format!("{what}; repair the store: counter={name} given={given} in_use={highest}")))
 }
 
-/// The number of a collection, built in or a user's.
-pub(crate) fn collection_id<R: Records + ?Sized>(records: &R, name: &str) -> Result<Option<CollectionId>> {
-    if let Some(id) = CollectionId::built_in(name) {
-        return Ok(Some(id));
-    }
-    let row = records.row(Table::Collections, name.as_bytes())?;
-    row.map(|bytes| collection_number(&bytes)).transpose()
-}
-
 /// The users' collections by name.
 pub(crate) fn user_collections<R: Records + ?Sized>(records: &R) -> Result<Vec<(String, CollectionId)>> {
     scan_rows(records, Table::Collections, KeyRange::all())
         .map(|row| {
             let (name, bytes) = row?;
             let name = String::from_utf8(name).map_err(|_| Error::damaged("the name of a collection is not UTF-8"))?;
-            Ok((name, collection_number(&bytes)?))
+            Ok((name, CollectionId::of_bytes(&bytes)?))
         })
         .collect()
 }
@@ -187,9 +178,4 @@ fn merging_epoch(key: &[u8]) -> Result<Epoch> {
 pub(crate) fn number(bytes: &[u8]) -> Result<u64> {
     let bytes = <[u8; 8]>::try_from(bytes).map_err(|_| Error::damaged("a stored number is not 8 bytes long"))?;
     Ok(u64::from_be_bytes(bytes))
-}
-
-pub(crate) fn collection_number(bytes: &[u8]) -> Result<CollectionId> {
-    let bytes = <[u8; 4]>::try_from(bytes).map_err(|_| Error::damaged("a collection's number is not 4 bytes long"))?;
-    Ok(CollectionId(u32::from_be_bytes(bytes)))
 }

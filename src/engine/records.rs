@@ -51,8 +51,14 @@ pub(crate) trait Records {
     /// At most `limit` rows of an unversioned table, always as they are now.
     fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>>;
 
-    /// The number of a user's collection, when it has been used before.
-    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>>;
+    /// The number of a collection: built in, or a user's, when it has been used before.
+    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
+        if let Some(id) = CollectionId::built_in(name) {
+            return Ok(Some(id));
+        }
+        let row = self.row(Table::Collections, name.as_bytes())?;
+        row.map(|bytes| CollectionId::of_bytes(&bytes)).transpose()
+    }
 
     /// Whether this reads now, so that the index may be used; it has no past.
     fn is_now(&self) -> bool;
@@ -105,9 +111,6 @@ macro_rules! forward_records {
             }
             fn rows(&self, table: Table, range: &KeyRange, limit: usize) -> Result<Vec<Row>> {
                 (**self).rows(table, range, limit)
-            }
-            fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
-                (**self).collection_id(name)
             }
             fn is_now(&self) -> bool {
                 (**self).is_now()

@@ -43,6 +43,12 @@ impl CollectionId {
         Self::BUILT_IN.iter().find(|(built_in, _)| *built_in == name).map(|(_, id)| *id)
     }
 
+    /// The collection whose number a row of `collections` has.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self> {
+        let number = bytes.try_into().map_err(|_| Error::damaged("a collection's number is not 4 bytes long"))?;
+        Ok(Self(u32::from_be_bytes(number)))
+    }
+
     /// `collection id ‖ key`, as rows of `live` and `tombstones` are named.
     pub(crate) fn row_key(self, key: &[u8]) -> Vec<u8> {
         [&self.0.to_be_bytes()[..], key].concat()

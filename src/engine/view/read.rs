@@ -128,10 +128,6 @@ impl Records for View {
         meta::payloads(table, self.stored().page(table, range, limit)?)
     }
 
-    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
-        meta::collection_id(self, name)
-    }
-
     fn is_now(&self) -> bool {
         self.at == Epoch::NOW
     }

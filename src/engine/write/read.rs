@@ -66,10 +66,6 @@ impl Records for WriteTx<'_> {
         meta::payloads(table, self.stored().page(table, range, limit)?)
     }
 
-    fn collection_id(&self, name: &str) -> Result<Option<CollectionId>> {
-        meta::collection_id(self, name)
-    }
-
     fn is_now(&self) -> bool {
         true
     }

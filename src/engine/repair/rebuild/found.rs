@@ -41,7 +41,7 @@ pub(super) fn names(salvage: &Salvage) -> Result<BTreeMap<CollectionId, String>>
     let mut names = BTreeMap::new();
     salvage.scratch.rows(Table::Collections, |rows| {
         for (key, bytes) in rows {
-            let id = meta::payload(Table::Collections, key, bytes).and_then(|id| meta::collection_number(&id));
+            let id = meta::payload(Table::Collections, key, bytes).and_then(|id| CollectionId::of_bytes(&id));
             if let (Ok(id), Ok(name)) = (id, String::from_utf8(key.clone())) {
                 names.insert(id, name);
             }

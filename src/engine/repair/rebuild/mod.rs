@@ -67,7 +67,7 @@ pub(in crate::engine::repair) fn rebuild(
 fn not_applied(salvage: &Salvage, behind: &BehindDamage) -> Result<Vec<LostRecord>> {
     let mut names = names(salvage)?;
     for (name, bytes) in &behind.collections {
-        let id = meta::payload(Table::Collections, name, bytes).and_then(|id| meta::collection_number(&id));
+        let id = meta::payload(Table::Collections, name, bytes).and_then(|id| CollectionId::of_bytes(&id));
         if let (Ok(id), Ok(name)) = (id, String::from_utf8(name.clone())) {
             names.entry(id).or_insert(name);
         }
