@@ -15,6 +15,20 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::io;
 
+/// Lets types that are parsed from a text be read from a JSON string, as `serde(try_from = "String")` does.
+macro_rules! read_as_string {
+    ($($type:ty),+ $(,)?) => {$(
+        impl TryFrom<String> for $type {
+            type Error = $crate::Error;
+
+            fn try_from(text: String) -> $crate::Result<Self> {
+                text.parse()
+            }
+        }
+    )+};
+}
+pub(crate) use read_as_string;
+
 /// Whether a character controls the display, or shows nothing: control characters (C0, DEL, C1), separators of
 /// lines, marks of direction, and characters without width.
 pub fn is_hidden(c: char) -> bool {

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::text::read_as_string;
 use crate::{Error, Result};
 
 /// No name in the DNS is longer, in bytes.
@@ -156,21 +157,7 @@ impl FromStr for Origin {
     }
 }
 
-impl TryFrom<String> for AllowedHost {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
-impl TryFrom<String> for Origin {
-    type Error = Error;
-
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
+read_as_string!(AllowedHost, Origin);
 
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::{Error, Result, text};
+use crate::text::{self, read_as_string};
+use crate::{Error, Result};
 
 /// The longest name, in characters; a longer one does not fit on a small screen.
 const NAME_CHARS: usize = 40;
@@ -74,21 +75,7 @@ impl FromStr for BandColour {
     }
 }
 
-impl TryFrom<String> for BandName {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
-
-impl TryFrom<String> for BandColour {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
+read_as_string!(BandName, BandColour);
 
 impl fmt::Display for BandName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,6 +16,7 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::page::{Page, sequence_key, sequence_of};
+use crate::text::read_as_string;
 
 /// The counter of events.
 pub(crate) const COUNTER: &str = "events";
@@ -193,13 +194,7 @@ impl FromStr for EventKind {
     }
 }
 
-impl TryFrom<String> for EventKind {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
+read_as_string!(EventKind);
 
 impl From<EventKind> for String {
     fn from(kind: EventKind) -> Self {

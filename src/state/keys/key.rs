@@ -11,6 +11,7 @@ use crate::engine::codec::Stored;
 use crate::error::{Error, Result};
 use crate::limits::KEY_NAME_BYTES;
 use crate::state::ids::BotId;
+use crate::text::read_as_string;
 
 /// The rights of the holder of a key. Each role also has the rights of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,13 +86,7 @@ impl FromStr for KeyName {
     }
 }
 
-impl TryFrom<String> for KeyName {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
+read_as_string!(KeyName);
 
 impl fmt::Display for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::ids::TaskId;
+use crate::text::read_as_string;
 
 /// The name of a schedule: 1 to 64 ASCII letters, digits, hyphens, dots and underscores.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,13 +44,7 @@ impl FromStr for ScheduleName {
     }
 }
 
-impl TryFrom<String> for ScheduleName {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Self> {
-        name.parse()
-    }
-}
+read_as_string!(ScheduleName);
 
 impl fmt::Display for ScheduleName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
