@@ -8,8 +8,8 @@ use super::moment::ReplicaMoment;
 use super::objects::commits::ShippedCommit;
 use super::objects::layout::{ObjectHash, StoreId};
 use super::objects::name::Term;
+use super::point_search;
 use super::position::CopyPosition;
-use super::sought;
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::engine::feed::{ReceivedCommit, Receiver, States};
 use crate::error::{Error, ErrorKind, Result};
@@ -74,7 +74,7 @@ impl Filler {
     /// `Damaged` for rows that no writer makes; `NotCommitted` when writing has failed, of which [`Filler::end`] has
     /// the reason.
     pub(crate) fn rows(&mut self, rows: Vec<u8>) -> Result<bool> {
-        if sought::makes(&self.sought, &rows)? {
+        if point_search::makes(&self.sought, &rows)? {
             return Ok(false);
         }
         self.states.apply(&rows)?;
@@ -156,7 +156,7 @@ impl Local for Filler {
     }
 
     fn apply(&mut self, commits: &[ShippedCommit], position: ReplicaPosition) -> Result<(Fit, ObjectHash)> {
-        if let Some(number) = sought::made_by(&self.sought, commits)? {
+        if let Some(number) = point_search::made_by(&self.sought, commits)? {
             let some = commits.get(..=number).unwrap_or(commits);
             let states = self.go_on(some)?;
             let sequence = some.last().map_or(position.sequence, |last| last.sequence);

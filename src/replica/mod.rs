@@ -13,8 +13,8 @@
 //!   `standby_run`: until it takes over; `take_over`: the end of a copy
 //! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `heal`: so do single
 //!   rows of a living store; `held`: the hold of a reader
-//! * `fill`: a copy that is being written; `position`: how far it is; `sought`: the restore point behind which it does
-//!   not go; `prefetch`: asks for objects ahead
+//! * `fill`: a copy that is being written; `position`: how far it is; `point_search`: finds the restore point behind
+//!   which it does not go; `prefetch`: asks for objects ahead
 //! * `drill`: restores a moment, compares it, and removes it again
 //! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `twice`: a second look
 //!   before anything counts as wrong; `status`: the content in numbers
@@ -44,6 +44,7 @@ pub(crate) mod options;
 pub(crate) mod orphans;
 mod outgoing;
 pub(crate) mod overtaken;
+pub(crate) mod point_search;
 pub(crate) mod position;
 pub(crate) mod prefetch;
 pub(crate) mod probe;
@@ -56,7 +57,6 @@ pub(crate) mod ship;
 pub(crate) mod shipped;
 mod shipped_here;
 pub(crate) mod shipping_status;
-pub(crate) mod sought;
 pub(crate) mod source;
 pub(crate) mod standby;
 pub(crate) mod standby_run;

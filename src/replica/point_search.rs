@@ -1,4 +1,4 @@
-//! The restore point that is sought among the rows of commits.
+//! Finds the restore point that a moment names among the rows of commits.
 
 use super::moment::ReplicaMoment;
 use super::objects::commits::ShippedCommit;
