@@ -11,13 +11,13 @@ use std::ops::Range;
 use jiff::Timestamp;
 
 use super::bases::{Base, kept_bases, missing, newest_opened, other_kind};
+use super::confirm::confirmed;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
-use super::twice::twice;
 use crate::error::{ErrorKind, Result};
 
 /// All bytes are read in so many turns.
@@ -296,5 +296,5 @@ fn index_of((name, length): (ObjectName, u64)) -> Option<(u64, u64)> {
 ///
 /// As [`inspect`].
 pub(super) async fn inspect_twice(remote: &OpenReplica, own: ReplicaPosition, part: u64) -> Result<Inspected> {
-    twice(async || inspect(remote, own, part).await, |found| &mut found.findings).await
+    confirmed(async || inspect(remote, own, part).await, |found| &mut found.findings).await
 }

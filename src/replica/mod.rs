@@ -16,8 +16,8 @@
 //! * `fill`: a copy that is being written; `position`: how far it is; `point_search`: finds the restore point behind
 //!   which it does not go; `prefetch`: asks for objects ahead
 //! * `drill`: restores a moment, compares it, and removes it again
-//! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `twice`: a second look
-//!   before anything counts as wrong; `status`: the content in numbers
+//! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `confirm`: a second
+//!   look before anything counts as wrong; `status`: the content in numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and
 //!   its `shipping_status`; `watch`: inspections and drills beside it; `inspect`: one inspection; `fencing`: its end
 //!   when another process has taken over, with the errors in `overtaken`; [`orphans`]: what only an overtaken file has
@@ -26,6 +26,7 @@ pub(crate) mod base;
 pub(crate) mod bases;
 pub(crate) mod bucket;
 pub(crate) mod cipher;
+mod confirm;
 pub(crate) mod drill;
 mod fencing;
 pub(crate) mod fill;
@@ -63,7 +64,6 @@ pub(crate) mod standby_run;
 pub(crate) mod status;
 pub(crate) mod take_over;
 pub(crate) mod terms;
-mod twice;
 pub(crate) mod verify;
 mod watch;
 

@@ -8,6 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::bases::{Base, kept_bases, missing, newest_opened, other_kind};
+use super::confirm::confirmed;
 use super::location::ReplicaLocation;
 use super::look::Look;
 use super::objects::name::{ObjectName, ReplicaSlot};
@@ -19,7 +20,6 @@ use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
-use super::twice::twice;
 use crate::engine::feed::{States, WholeState};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -79,7 +79,7 @@ impl Store {
 ///
 /// The errors of the replica but for damage, which is a finding; `NotFound` when no term was opened yet.
 pub(crate) async fn verify(remote: &OpenReplica) -> Result<VerifiedReplica> {
-    twice(async || verify_once(remote).await, |found| &mut found.findings).await
+    confirmed(async || verify_once(remote).await, |found| &mut found.findings).await
 }
 
 async fn verify_once(remote: &OpenReplica) -> Result<VerifiedReplica> {

@@ -1,4 +1,4 @@
-//! A second look before anything counts as wrong: old objects may be removed during the first one.
+//! Confirms findings by a second look before anything counts as wrong: old objects may be removed during the first one.
 
 use crate::error::Result;
 
@@ -7,7 +7,7 @@ use crate::error::Result;
 /// # Errors
 ///
 /// Every error of a look.
-pub(super) async fn twice<R>(
+pub(super) async fn confirmed<R>(
     look: impl AsyncFn() -> Result<R>,
     findings: impl Fn(&mut R) -> &mut Vec<String>,
 ) -> Result<R> {
