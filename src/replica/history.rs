@@ -4,7 +4,6 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::bases::{Base, bases, newest_opened};
 use super::held::Held;
-use super::look::Look;
 use super::objects::commits::ShippedCommit;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, Term};
@@ -15,6 +14,7 @@ use super::shipped::ShippedTo;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use super::terms::walk::{Until, Walked, walk};
+use super::verified_state::VerifiedState;
 use crate::engine::feed::WholeState;
 use crate::engine::repair::{Elsewhere, TakesChanges};
 use crate::engine::row_change::changes;
@@ -101,10 +101,10 @@ impl Copier {
         }
         let name = ObjectName::Manifest(base.manifest.base);
         whole.compare(base.manifest.states.0).map_err(|error| Failed::Base(error.context(name)))?;
-        let mut past = Past { look: Look::new(base.position(), whole.states().clone(), []), taker };
+        let mut past = Past { state: VerifiedState::new(base.position(), whole.states().clone(), []), taker };
         let ahead = Prefetch::new(&*self.remote, LOG_AT_ONCE);
         let walked = walk(&ahead, &mut past, path, None, at.map(|at| Until::Sequence(at.sequence))).await?;
-        let reached = past.look.at();
+        let reached = past.state.at();
         match at {
             None if walked == Walked::Lost => Err(apart(&reached).into()),
             // The states are those of the store: so is all that led to them.
@@ -118,36 +118,36 @@ impl Copier {
 
 /// A state that moves along the log and passes on its changes.
 struct Past<'t> {
-    look: Look,
+    state: VerifiedState,
     taker: &'t mut dyn TakesChanges,
 }
 
 impl Local for Past<'_> {
     fn position(&self) -> Option<ReplicaPosition> {
-        self.look.position()
+        self.state.position()
     }
 
     fn newest(&self) -> Result<(u64, ObjectHash)> {
-        self.look.newest()
+        self.state.newest()
     }
 
     fn set_position(&mut self, position: ReplicaPosition) -> Result<()> {
-        self.look.set_position(position)
+        self.state.set_position(position)
     }
 
     fn apply(&mut self, commits: &[ShippedCommit], position: ReplicaPosition) -> Result<(Fit, ObjectHash)> {
         for commit in commits {
             changes(&commit.rows).try_for_each(|change| self.taker.take_change(&change?))?;
         }
-        self.look.apply(commits, position)
+        self.state.apply(commits, position)
     }
 
     fn keep_aside(&mut self) -> Result<Fit> {
-        self.look.keep_aside()
+        self.state.keep_aside()
     }
 
     async fn rebase(&mut self, remote: &impl Remote, newest: Term) -> Result<bool> {
-        self.look.rebase(remote, newest).await
+        self.state.rebase(remote, newest).await
     }
 }
 

@@ -16,8 +16,8 @@
 //! * `fill`: a copy that is being written; `position`: how far it is; `point_search`: finds the restore point behind
 //!   which it does not go; `prefetch`: asks for objects ahead
 //! * `drill`: restores a moment, compares it, and removes it again
-//! * `verify`: reads back all that a restore would need; `look`: a state that is not kept; `confirm`: a second
-//!   look before anything counts as wrong; `status`: the content in numbers
+//! * `verify`: reads back all that a restore would need; `verified_state`: a state that is not kept; `confirm`: a
+//!   second look before anything counts as wrong; `status`: the content in numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and
 //!   its `shipping_status`; `watch`: inspections and drills beside it; `inspect`: one inspection; `fencing`: its end
 //!   when another process has taken over, with the errors in `overtaken`; [`orphans`]: what only an overtaken file has
@@ -37,7 +37,6 @@ pub(crate) mod history;
 pub(crate) mod init;
 mod inspect;
 pub(crate) mod location;
-pub(crate) mod look;
 pub(crate) mod moment;
 pub(crate) mod objects;
 pub(crate) mod opened;
@@ -64,6 +63,7 @@ pub(crate) mod standby_run;
 pub(crate) mod status;
 pub(crate) mod take_over;
 pub(crate) mod terms;
+pub(crate) mod verified_state;
 pub(crate) mod verify;
 mod watch;
 

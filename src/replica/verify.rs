@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::bases::{Base, kept_bases, missing, newest_opened, other_kind};
 use super::confirm::confirmed;
 use super::location::ReplicaLocation;
-use super::look::Look;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
@@ -20,6 +19,7 @@ use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
 use super::terms::walk::{Walked, walk};
+use super::verified_state::VerifiedState;
 use crate::engine::feed::{States, WholeState};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -110,8 +110,8 @@ async fn verify_once(remote: &OpenReplica) -> Result<VerifiedReplica> {
             continue;
         }
         let path = path(remote, newest.term, base.manifest.base.slot.term).await?;
-        let look = Look::new(base.position(), states, positions.iter().map(|position| position.slot));
-        walked = walk_from(remote, &path, look, &positions, &mut found).await?;
+        let state = VerifiedState::new(base.position(), states, positions.iter().map(|position| position.slot));
+        walked = walk_from(remote, &path, state, &positions, &mut found).await?;
     }
     found.findings.sort();
     found.findings.dedup();
@@ -172,13 +172,13 @@ async fn states_of(remote: &OpenReplica, base: &Base, found: &mut VerifiedReplic
 async fn walk_from(
     remote: &OpenReplica,
     path: &[OpenedTerm],
-    mut look: Look,
+    mut state: VerifiedState,
     bases: &[ReplicaPosition],
     found: &mut VerifiedReplica,
 ) -> Result<Extent> {
     let ahead = Prefetch::new(remote, LOG_AT_ONCE);
-    let walked = walk(&ahead, &mut look, path, None, None).await;
-    let at = look.at();
+    let walked = walk(&ahead, &mut state, path, None, None).await;
+    let at = state.at();
     let name = ObjectName::Log(at.slot);
     let mut extent = Extent::To(at.slot);
     match found.find(walked)? {
@@ -203,7 +203,7 @@ async fn walk_from(
         None => {}
     }
     for base in bases {
-        let passed = look.passed.get(&base.slot).copied().flatten();
+        let passed = state.passed.get(&base.slot).copied().flatten();
         let is_same = |passed: &ReplicaPosition| {
             (passed.sequence, passed.states, passed.previous) == (base.sequence, base.states, base.previous)
         };
@@ -213,8 +213,8 @@ async fn walk_from(
             found.findings.push(format!("a base has another state than the log at its place: slot={slot}"));
         }
     }
-    found.objects += look.objects;
-    found.commits += look.commits;
+    found.objects += state.objects;
+    found.commits += state.commits;
     found.sequence = found.sequence.max(Some(at.sequence));
     Ok(extent)
 }

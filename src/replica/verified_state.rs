@@ -9,8 +9,8 @@ use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::engine::feed::States;
 use crate::error::{Error, Result};
 
-/// A state that is only looked at.
-pub(crate) struct Look {
+/// A state of which only its position and digest are kept.
+pub(crate) struct VerifiedState {
     at: ReplicaPosition,
     states: States,
     /// The positions that it passed and somebody wants to compare, by their slots.
@@ -19,7 +19,7 @@ pub(crate) struct Look {
     pub(crate) commits: u64,
 }
 
-impl Look {
+impl VerifiedState {
     /// A state at a position. Notes what it is at some slots when it passes them.
     pub(crate) fn new(at: ReplicaPosition, states: States, slots: impl IntoIterator<Item = ReplicaSlot>) -> Self {
         let passed = slots.into_iter().map(|slot| (slot, None)).collect();
@@ -32,7 +32,7 @@ impl Look {
     }
 }
 
-impl Local for Look {
+impl Local for VerifiedState {
     fn position(&self) -> Option<ReplicaPosition> {
         Some(self.at)
     }
