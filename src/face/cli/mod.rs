@@ -5,7 +5,7 @@
 //! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service;
 //!   `input`: files and standard input
 //! * `message_filter`: the filters of `get` for chat and audit; `value`, `rules`: types of options
-//! * `output`, `table`, `columns`, `screen`, `shown`, `progress`: the output of verbs
+//! * `output`, `table`, `columns`, `screen`, `log_line`, `progress`: the output of verbs
 //! * `interrupt`: Ctrl-C in a verb that ends at once, and files that may not grow; `signals`: Ctrl-C in a verb that
 //!   cleans up first
 //! * the others: a verb, or a verb and its counterpart (`restore` and `undo`), with their options and output
@@ -34,6 +34,7 @@ mod input;
 mod interrupt;
 mod key;
 mod log;
+mod log_line;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod message_filter;
@@ -53,7 +54,6 @@ mod schedule;
 mod screen;
 #[cfg(feature = "http")]
 mod serve;
-mod shown;
 mod signals;
 mod status;
 mod table;
@@ -73,8 +73,8 @@ use tracing_subscriber::{Layer as _, fmt};
 use self::args::{Cli, Global, Verb};
 use self::context::Context;
 use self::exit::Exit;
+use self::log_line::LogLine;
 use self::output::{Output, report};
-use self::shown::LogLine;
 use crate::hush_contained_panics;
 use crate::text::{is_hidden, printable};
 

@@ -1,4 +1,4 @@
-//! Escapes log entries: see [`crate::text`].
+//! A writer that keeps each log entry on one line and escapes it: see [`crate::text`].
 
 use std::io::{self, Write};
 
