@@ -29,7 +29,7 @@ pub(crate) mod keyring;
 #[cfg(feature = "http")]
 mod mirror;
 #[cfg(feature = "http")]
-mod refusals;
+pub(crate) mod refusals;
 #[cfg(feature = "http")]
 pub(crate) mod replication;
 #[cfg(feature = "http")]
