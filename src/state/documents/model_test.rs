@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use super::tests::{in_transaction, put_and_compare, task, tasks, text};
+use super::test::{in_transaction, put_and_compare, task, tasks, text};
 use crate::engine::write::WriteTx;
 use crate::json;
 
