@@ -202,7 +202,6 @@ pub mod json;
 mod limits;
 mod recovery;
 #[cfg(feature = "replica")]
-#[expect(dead_code, reason = "the verbs of the store come on top of it")]
 mod replica;
 #[cfg(feature = "cli")]
 mod service;

@@ -133,20 +133,6 @@ impl UnfinishedBase {
     }
 }
 
-/// Makes a base of a dump, whose state is that of the position.
-///
-/// # Errors
-///
-/// The errors of the replica and of the store.
-pub(crate) async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition) -> Result<MadeBase> {
-    let mut base = UnfinishedBase::begin(remote, dump, *at).await?;
-    loop {
-        if let Some(made) = base.step(remote).await? {
-            return Ok(made);
-        }
-    }
-}
-
 /// Sends an object of a base, or beside one, again while the replica does not answer and there is patience.
 pub(super) async fn patiently<R>(patience: Duration, mut send: impl AsyncFnMut() -> Result<R>) -> Result<R> {
     let mut failed_since = None;

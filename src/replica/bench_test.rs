@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use jiff::Timestamp;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::base;
+use super::base::{MadeBase, UnfinishedBase};
 use super::bucket::Bucket;
 use super::cipher::{Identities, Recipients};
 use super::objects::commits::ShippedCommit;
@@ -27,7 +26,7 @@ use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use super::terms::settle::{Settled, settle};
 use super::terms::write::{Shipped, TermWriter};
 use crate::clock::{Clock, ManualClock};
-use crate::engine::feed::{Fed, States, is_local};
+use crate::engine::feed::{Dump, Fed, States, is_local};
 use crate::engine::records::KeyRange;
 use crate::engine::schema::Table;
 use crate::engine::store::{Options, Store};
@@ -147,7 +146,7 @@ impl Bench {
     /// A base of the state that was shipped.
     pub(super) fn make_base(&self) -> BaseName {
         let dump = self.store.dump().unwrap();
-        self.run(base::make(&*self.remote, dump, &self.source.at.unwrap())).unwrap().name
+        self.run(make(&*self.remote, dump, &self.source.at.unwrap())).unwrap().name
     }
 
     /// Ships what was committed, in one object, a second later. Says up to which commit.
@@ -186,7 +185,7 @@ impl Bench {
         self.clock.advance(Duration::from_secs(1));
         let (sequence, states) = self.source.newest;
         let at = ReplicaPosition { sequence, states, time: self.clock.now(), ..before };
-        let base = self.run(base::make(&*self.remote, dump, &at)).unwrap().name;
+        let base = self.run(make(&*self.remote, dump, &at)).unwrap().name;
         let gap = LogGap {
             store: self.remote.store(),
             slot: before.slot,
@@ -201,10 +200,6 @@ impl Bench {
         let object = self.remote.prepare(ObjectName::Log(before.slot), Object::Gap(gap), b"").unwrap();
         assert!(matches!(self.run(settle(&*self.remote, &object)).unwrap(), Settled::Own));
         self.source.at = Some(ReplicaPosition { slot: before.slot.next().unwrap(), previous: object.hash, ..at });
-    }
-
-    pub(super) fn time(&self) -> Timestamp {
-        self.source.at.unwrap().time
     }
 
     pub(super) fn copier(&self) -> Copier {
@@ -254,6 +249,16 @@ impl Source {
         let digest = ObjectHash(states.digest());
         let at = ReplicaPosition { slot: to.slot, previous: to.previous, sequence, states: digest, time: to.time };
         Self { at: Some(at), newest: (sequence, digest), states }
+    }
+}
+
+/// Makes a base of a dump, whose state is that of the position.
+async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition) -> Result<MadeBase> {
+    let mut base = UnfinishedBase::begin(remote, dump, *at).await?;
+    loop {
+        if let Some(made) = base.step(remote).await? {
+            return Ok(made);
+        }
     }
 }
 

@@ -127,6 +127,7 @@ impl Bucket {
     }
 
     /// The same with another time for which a call tries again.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

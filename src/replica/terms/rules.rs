@@ -28,8 +28,6 @@ pub(crate) enum Rule {
     AbsentIsTheEnd,
     /// A claimant that died is sealed only if it sealed the term before.
     DeadClaimantsAreLeft,
-    /// Only the batch in flight is kept aside when a writer is fenced.
-    OnlyTheBatchInFlightIsKept,
     /// A tail from before a restore goes on behind it.
     OldTailsFitBehindARestore,
     /// A term does not say with which commit its parent ends.
