@@ -594,7 +594,9 @@ fn what_only_an_overtaken_file_has_is_listed_and_taken_into_the_store_that_goes_
     hive.ok(&["put", "config", "colour", "\"red\""]);
     hive.ok(&["replica", "init", "there"]);
     // Nobody ships this any more.
-    ["0", "1"].map(|value| hive.ok(&["put", "config", "tail", value]));
+    for value in ["0", "1"] {
+        hive.ok(&["put", "config", "tail", value]);
+    }
     let orphans = ["--store", "new.redb", "replica", "orphans", "there", "--of", "h.redb"];
     let with = |more: &[&str]| hive.run(&[&orphans[..], more].concat());
     hive.ok(&["replica", "restore", "there", "--to", "new.redb"]);
