@@ -16,7 +16,7 @@ use super::objects::layout::{Nonce, ObjectHash, StoreId};
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::terms::remote::{Deletes, Remote};
-use crate::clock::{Clock, boot_time};
+use crate::clock::{Clock, boot_time, random};
 use crate::error::{Error, Result};
 
 /// The first pause between two tries of a step; each further one is twice as long.
@@ -280,7 +280,9 @@ impl Remote for OpenReplica {
         if tries > 0 && boot_time().saturating_sub(since) > self.bucket.patience() {
             return Err(why);
         }
-        tokio::time::sleep(pause).await;
+        // Between a half and all of it, so that two processes that claim do not stay in step.
+        let [chance, ..] = random();
+        tokio::time::sleep(pause.mul_f64(0.5 + f64::from(chance) / 512.0)).await;
         Ok(())
     }
 
