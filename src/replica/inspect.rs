@@ -16,6 +16,7 @@ use super::objects::layout::ObjectHash;
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
+use super::shipped::ShippedTo;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Remote, ReplicaPosition};
 use crate::error::{ErrorKind, Result};
@@ -26,6 +27,36 @@ pub(super) const PARTS: u64 = 30;
 const IN_A_ROW: u64 = 64;
 /// Nobody reads more findings.
 const FINDINGS_MAX: usize = 20;
+
+/// The place of the store that ships to a replica, as the store keeps it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnPlace {
+    slot: ReplicaSlot,
+    /// When its newest base was made, and the bytes of all objects of that; none if the store has made none.
+    base: Option<(Timestamp, u64)>,
+}
+
+impl From<ReplicaPosition> for OwnPlace {
+    fn from(at: ReplicaPosition) -> Self {
+        Self { slot: at.slot, base: None }
+    }
+}
+
+impl From<&ShippedTo> for OwnPlace {
+    fn from(at: &ShippedTo) -> Self {
+        Self { slot: at.slot, base: Some((at.base_made, at.base_bytes)).filter(|(_, bytes)| *bytes > 0) }
+    }
+}
+
+/// The turn in which an object is read; none if it is read in each turn.
+pub(super) fn turn_of(name: ObjectName) -> Option<u64> {
+    let (term, number) = match name {
+        ObjectName::Part(base, part) => (base.slot.term, base.slot.index.wrapping_add(part.into())),
+        ObjectName::Log(slot) => (slot.term, slot.index / IN_A_ROW),
+        _ => return None,
+    };
+    Some(u64::from(term.0).wrapping_add(number) % PARTS)
+}
 
 /// The result of an inspection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,8 +110,9 @@ impl Inspected {
 /// # Errors
 ///
 /// The errors of the replica but for damage, which is a finding.
-pub(super) async fn inspect(remote: &OpenReplica, own: ReplicaPosition, part: u64) -> Result<Inspected> {
-    let mut inspection = Inspection { remote, part: part % PARTS, whole: BTreeSet::new(), found: Inspected::default() };
+pub(super) async fn inspect(remote: &OpenReplica, own: impl Into<OwnPlace>, part: u64) -> Result<Inspected> {
+    let (own, part) = (own.into(), part % PARTS);
+    let mut inspection = Inspection { remote, own, part, whole: BTreeSet::new(), found: Inspected::default() };
     let newest = newest_opened(remote).await;
     let Some(newest) = inspection.found.find(newest)? else { return Ok(inspection.found) };
     let Some(newest) = newest.filter(|newest| newest.term >= own.slot.term) else {
@@ -110,6 +142,7 @@ enum End {
 
 struct Inspection<'a> {
     remote: &'a OpenReplica,
+    own: OwnPlace,
     part: u64,
     /// The slots of the bases that are whole.
     whole: BTreeSet<ReplicaSlot>,
@@ -150,17 +183,24 @@ impl Inspection<'_> {
 
     /// Each part of a base has the length that its manifest tells, and those of the turn have its hash.
     async fn parts(&mut self, base: &Base, lengths: &BTreeMap<String, u64>) -> Result<()> {
-        let slot = base.manifest.base.slot;
+        let folder = format!("base/{}/", base.manifest.base);
+        let of_base = lengths.range(folder.clone()..).take_while(|(name, _)| name.starts_with(&folder));
+        let bytes: u64 = of_base.map(|(_, length)| length).sum();
+        let fits_together = self.own.base.is_none_or(|(made, length)| made != base.manifest.made || bytes == length);
         for part in 0..base.manifest.parts {
             if self.found.is_full() {
                 return Ok(());
             }
             let name = ObjectName::Part(base.manifest.base, part);
             let entry = usize::try_from(part).ok().and_then(|part| base.parts.get(part));
-            let fits = |length: &u64| entry.is_none_or(|entry| *length == u64::from(entry.length));
+            // Without a key its length is known of the newest base alone, together with those of all others.
+            let fits = |length: &u64| match entry {
+                Some(entry) => *length == u64::from(entry.length),
+                None => *length > 0 && fits_together,
+            };
             let is_there = lengths.get(&name.to_string()).is_some_and(fits);
             // A list proves presence and never absence.
-            if !is_there || self.is_in_turn(slot.term, slot.index.wrapping_add(part.into())) {
+            if !is_there || turn_of(name) == Some(self.part) {
                 self.found.read += 1;
                 let read = match entry {
                     Some(entry) => base.stored_part(self.remote, part, *entry).await.map(drop),
@@ -230,10 +270,10 @@ impl Inspection<'_> {
             }
             self.found.objects += 1;
             let is_there = lengths.get(&index).is_some_and(|length| *length > 0);
-            if is_there && !self.is_in_turn(term, index / IN_A_ROW) {
+            let name = ObjectName::Log(ReplicaSlot { term, index });
+            if is_there && turn_of(name) != Some(self.part) {
                 continue;
             }
-            let name = ObjectName::Log(ReplicaSlot { term, index });
             let known = before.filter(|(at, _)| at.checked_add(1) == Some(index));
             let previous = match (known, index.checked_sub(1).filter(|at| *at >= first)) {
                 (Some((_, hash)), _) => Some(hash),
@@ -276,11 +316,6 @@ impl Inspection<'_> {
         });
         self.found.find(read).map(drop)
     }
-
-    /// Whether the objects with that number are read in this turn.
-    fn is_in_turn(&self, term: Term, number: u64) -> bool {
-        u64::from(term.0).wrapping_add(number) % PARTS == self.part
-    }
 }
 
 fn index_of((name, length): (ObjectName, u64)) -> Option<(u64, u64)> {
@@ -295,6 +330,6 @@ fn index_of((name, length): (ObjectName, u64)) -> Option<(u64, u64)> {
 /// # Errors
 ///
 /// As [`inspect`].
-pub(super) async fn inspect_twice(remote: &OpenReplica, own: ReplicaPosition, part: u64) -> Result<Inspected> {
+pub(super) async fn inspect_twice(remote: &OpenReplica, own: OwnPlace, part: u64) -> Result<Inspected> {
     confirmed(async || inspect(remote, own, part).await, |found| &mut found.findings).await
 }

@@ -12,13 +12,12 @@ use serde_json::json;
 use super::cipher::{Identities, TermKey};
 use super::drill::drill;
 use super::held::let_all_go;
-use super::inspect::{PARTS, inspect_twice};
+use super::inspect::{OwnPlace, PARTS, inspect_twice};
 use super::location::ReplicaLocation;
 use super::opened::OpenReplica;
 use super::restore::Copier;
 use super::runtime::block_on;
 use super::shipped::ShippedTo;
-use super::terms::remote::ReplicaPosition;
 use crate::clock::{after, as_stored};
 use crate::duration::since;
 use crate::engine::store::Store;
@@ -268,7 +267,7 @@ impl Watch {
     }
 
     /// The replica, and the place of the store in it, which is read first: everything before it is there.
-    async fn open(&self) -> Result<(OpenReplica, ReplicaPosition)> {
+    async fn open(&self) -> Result<(OpenReplica, OwnPlace)> {
         let status = self.store.feed_status()?.filter(|status| !status.position.is_empty());
         let status = status.ok_or_else(|| Error::conflict("the store is in no replica yet"))?;
         let at = ShippedTo::of_bytes(&status.position)?;
@@ -277,7 +276,7 @@ impl Watch {
         if let Some((term, key)) = &at.key {
             remote.know(*term, TermKey::of_hex(key)?);
         }
-        Ok((remote, at.position()))
+        Ok((remote, OwnPlace::from(&at)))
     }
 
     fn note(&self, event: Option<(EventKind, serde_json::Value)>, change: impl FnOnce(&mut ReplicaWatch)) {
