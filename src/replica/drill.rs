@@ -62,8 +62,10 @@ pub struct DrilledReplica {
     pub records: u64,
     /// The length of its file.
     pub bytes: u64,
-    /// Random moments that the replica does not have, and newer bases that could not be used, with the reasons.
+    /// Random moments that the replica does not have, with the reasons.
     pub passed_over: Vec<String>,
+    /// Newer bases that are damaged, with the reasons.
+    pub damaged_bases: Vec<String>,
 }
 
 impl Store {
@@ -117,7 +119,6 @@ pub(crate) async fn drill(copier: &Copier, within: &Path, wanted: Option<&Replic
         }
     };
     let restored_ms = millis(begun.elapsed());
-    passed_over.extend(restored.passed_over);
     let records = compare_apart(&path, restored.position.states.0).await?;
     let bytes = std::fs::metadata(&path)?.len();
     drop(scratch);
@@ -132,6 +133,7 @@ pub(crate) async fn drill(copier: &Copier, within: &Path, wanted: Option<&Replic
         records,
         bytes,
         passed_over,
+        damaged_bases: restored.passed_over,
     })
 }
 

@@ -12,8 +12,9 @@ use serde_json::json;
 use super::cipher::{Identities, TermKey};
 use super::drill::drill;
 use super::held::let_all_go;
-use super::inspect::{OwnPlace, PARTS, inspect_twice};
+use super::inspect::{OwnPlace, PARTS, inspect_twice, turn_of};
 use super::location::ReplicaLocation;
+use super::objects::name::ObjectName;
 use super::opened::OpenReplica;
 use super::restore::Copier;
 use super::runtime::block_on;
@@ -215,7 +216,9 @@ impl Watch {
                 self.note(Some((EventKind::ReplicaDrilled, details)), |known| {
                     (known.drill, known.drill_error, known.drill_skipped) = (Some(last), None, None);
                 });
-                Ok(true)
+                let Some(damaged) = drilled.damaged_bases.into_iter().next() else { return Ok(true) };
+                self.found_in_base(damaged);
+                Ok(false)
             }
             // No room for a copy, or no key: nothing is known of the replica by that.
             Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Invalid) => {
@@ -253,6 +256,15 @@ impl Watch {
         let is_new = self.is_unwritten() || self.known.lock().finding.as_ref() != Some(&finding);
         let details = json!({"replica": self.place, "error": finding});
         self.note(is_new.then_some((EventKind::ReplicaFailed, details)), |known| known.finding = Some(finding));
+    }
+
+    /// A drill could not use a base. The next inspections read the object until it is as it was written.
+    fn found_in_base(&self, why: String) {
+        let named = why.split([' ', '=', ':']).filter_map(ObjectName::parse);
+        if let Some(turn) = named.filter_map(turn_of).find_map(|turn| u8::try_from(turn).ok()) {
+            self.known.lock().next_part = turn;
+        }
+        self.found(why);
     }
 
     /// A drill failed.

@@ -9,10 +9,14 @@ use super::cipher::{Identities, key_pair};
 use super::init::InitReplicaOptions;
 use super::inspect::PARTS;
 use super::location::{Location, ReplicaLocation};
+use super::opened::OpenReplica;
 use super::options::ReplicateOptions;
 use super::replicator::Replicator;
 use super::runtime::block_on;
+use super::ship::Shipper;
 use super::ship_test::{open, put, replicate, wait_for};
+use super::source::Source;
+use super::terms::remote::Remote as _;
 use super::watch::Watch;
 use crate::engine::store::Store;
 use crate::error::ErrorKind;
@@ -219,6 +223,39 @@ fn without_the_key_an_encrypted_replica_is_inspected_and_its_drill_is_left_out_w
     }
     fs::remove_file(part).unwrap();
     assert!(!inspect(&watch));
+    drop(replicator);
+}
+
+#[test]
+fn a_base_that_a_drill_could_not_use_is_found_and_stays_found_until_it_is_right() {
+    let fleet = Fleet::new(Vec::new());
+    let base = async {
+        let remote = OpenReplica::open(&fleet.replica.0, Identities::default(), fleet.store.clock().clone()).await?;
+        let source = Source::open(fleet.store.clone(), remote.store(), remote.description())?;
+        let mut shipper = Shipper::open(remote, source).await?;
+        let _made = shipper.base().await?;
+        shipper.release().await
+    };
+    block_on(base).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    let replicator = fleet.shipped();
+    let part = fleet.objects().into_iter().rfind(|path| path.ends_with("part-00000")).unwrap();
+    let sound = fs::read(&part).unwrap();
+    let mut bytes = sound.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let watch = fleet.watch();
+    // A drill of an early moment does not come to the newer base.
+    let is_found = (0..30).any(|_| !block_on(watch.drill()).unwrap());
+    assert!(is_found, "no drill was of a moment behind the newer base");
+    let stored = fleet.stored();
+    assert!(stored.drill.is_some() && stored.drill_error.is_none(), "{stored:?}");
+    let name = part.strip_prefix(fleet.folder.path().join("replica")).unwrap().to_str().unwrap();
+    assert!(stored.finding.clone().unwrap().contains(name), "{stored:?}");
+    assert_eq!(fleet.event(), EventKind::ReplicaFailed);
+    assert!(!inspect(&watch) && !inspect(&watch));
+    fs::write(&part, sound).unwrap();
+    assert!(inspect(&watch));
     drop(replicator);
 }
 

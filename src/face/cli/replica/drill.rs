@@ -44,6 +44,9 @@ impl Drill {
         for passed_over in &drilled.passed_over {
             context.out.message(format_args!("passed over: {passed_over}"));
         }
+        for damaged in &drilled.damaged_bases {
+            context.out.message(format_args!("a newer base is damaged: {damaged}"));
+        }
         Ok(Exit::Done)
     }
 }
