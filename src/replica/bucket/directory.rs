@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::creation::Creation;
 use super::in_time::Progress;
@@ -14,7 +15,7 @@ use super::listed::Each;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Replace, Rights};
 use crate::replica::objects::layout::OBJECT_MAX;
-use crate::replica::objects::name::{Folder, ObjectName};
+use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot};
 
 /// The greatest depth of folders below the one of the replica.
 const DEPTH_MAX: usize = 3;
@@ -25,9 +26,19 @@ const PIECE: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Directory {
     root: PathBuf,
+    known: Mutex<Known>,
+}
+
+/// The signs by which a folder is known again.
+#[derive(Debug, Default)]
+struct Known {
     /// The identity of the folder. A disk that is no longer mounted leaves an empty folder of the same name behind, in
-    /// which every object would be absent.
+    /// which every object would be absent. One that is mounted again may have another identity.
     identity: Option<(u64, u64)>,
+    /// The description of the replica, once it was read or written.
+    description: Option<Bytes>,
+    /// The newest object of the log that was read or written, and its length: an older copy does not have it.
+    newest: Option<(ReplicaSlot, u64)>,
 }
 
 impl Directory {
@@ -47,7 +58,7 @@ impl Directory {
             _ => files::failed(path, error),
         })?;
         let identity = identity(&root).map_err(|error| files::failed(path, error))?;
-        Ok(Self { root, identity })
+        Ok(Self { root, known: Mutex::new(Known { identity, ..Known::default() }) })
     }
 
     /// The path, for messages.
@@ -62,7 +73,10 @@ impl Directory {
         let folder = files::folder_of(&path);
         files::create_folders(folder, Rights::new_at(folder)).map_err(|error| refused(&path, error))?;
         match write_new(&path, bytes) {
-            Ok(()) => Ok(Creation::Created),
+            Ok(()) => {
+                self.note(name, bytes);
+                Ok(Creation::Created)
+            }
             Err(error) if error.kind() == IoKind::AlreadyExists => Ok(Creation::Exists),
             Err(error) if is_refused(&error) => Err(refused(&path, files::failed(&path, error))),
             Err(error) => Ok(Creation::Unknown(files::failed(&path, error))),
@@ -72,10 +86,16 @@ impl Directory {
     /// An object; none if it is not there.
     pub(super) fn get(&self, name: &ObjectName, progress: &Progress) -> Result<Option<Bytes>> {
         let path = self.path(name);
-        let mut file = match files::open(&path) {
-            Ok(file) => file,
-            Err(error) if is_absent(&error) => return self.is_same().map(|()| None),
-            Err(error) => return Err(files::failed(&path, error)),
+        let mut file = loop {
+            match files::open(&path) {
+                Ok(file) => break file,
+                Err(error) if is_absent(&error) => match self.is_same()? {
+                    Same::Stayed => return Ok(None),
+                    // It may be absent in the folder of before only.
+                    Same::Again => {}
+                },
+                Err(error) => return Err(files::failed(&path, error)),
+            }
         };
         let mut bytes = Vec::new();
         loop {
@@ -88,6 +108,7 @@ impl Directory {
                 break;
             }
         }
+        self.note(name, &bytes);
         Ok(Some(Bytes::from(bytes)))
     }
 
@@ -137,14 +158,55 @@ impl Directory {
         self.root.join(name.to_string())
     }
 
-    /// Refuses a folder that has come under the name since it was opened.
-    fn is_same(&self) -> Result<()> {
-        if identity(&self.root).is_ok_and(|now| now == self.identity) {
-            return Ok(());
+    /// Remembers by which signs the folder is known again.
+    fn note(&self, name: &ObjectName, bytes: &[u8]) {
+        let mut known = self.known.lock();
+        match name {
+            ObjectName::Store => drop(known.description.get_or_insert_with(|| Bytes::copy_from_slice(bytes))),
+            ObjectName::Log(slot)
+                if known.newest.is_none_or(|(newest, _)| newest < *slot)
+                    && identity(&self.root).is_ok_and(|now| now == known.identity) =>
+            {
+                known.newest = Some((*slot, bytes.len() as u64));
+            }
+            _ => {}
+        }
+    }
+
+    /// Refuses a folder that has come under the name since it was opened, unless it has the same replica: its disk was
+    /// mounted again.
+    fn is_same(&self) -> Result<Same> {
+        let now = identity(&self.root);
+        let mut known = self.known.lock();
+        if let Ok(now) = now {
+            if now == known.identity {
+                return Ok(Same::Stayed);
+            }
+            if self.is_known(&known) {
+                tracing::warn!(path = %self.root.display(), "the folder of the replica was mounted again");
+                known.identity = now;
+                return Ok(Same::Again);
+            }
         }
         let why = "the folder of the replica is gone, or another one has its name; mount it again";
         Err(Error::new(ErrorKind::Io, format!("{why}: path={}", self.root.display())))
     }
+
+    /// Whether the folder under the name has the replica that was known, and no older copy of it.
+    fn is_known(&self, known: &Known) -> bool {
+        let Some(description) = &known.description else { return false };
+        let has_newest = known.newest.is_none_or(|(slot, length)| {
+            fs::metadata(self.path(&ObjectName::Log(slot))).is_ok_and(|file| file.len() == length)
+        });
+        has_newest && has_bytes(&self.path(&ObjectName::Store), description)
+    }
+}
+
+/// Whether a folder is the one of before.
+enum Same {
+    Stayed,
+    /// The same one under another identity, from now on.
+    Again,
 }
 
 /// Writes a file under a temporary name, and gives it its own.
@@ -161,6 +223,13 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _gone = files::remove(&temporary);
     }
     written
+}
+
+/// Whether a file has exactly these bytes.
+fn has_bytes(path: &Path, bytes: &[u8]) -> bool {
+    let mut found = Vec::new();
+    let read = files::open(path).and_then(|file| file.take(bytes.len() as u64 + 1).read_to_end(&mut found));
+    read.is_ok() && found == bytes
 }
 
 /// Whether another try would be refused too.

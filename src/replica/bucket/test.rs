@@ -308,3 +308,48 @@ fn a_long_list_is_refused_as_a_whole_and_comes_page_by_page_in_any_order() {
         });
     }
 }
+
+/// A folder with a description and one object of the log, and its bucket.
+fn begun(folder: &std::path::Path) -> (std::path::PathBuf, Bucket) {
+    let path = folder.join("replica");
+    let bucket = Bucket::begin(&path.to_str().unwrap().parse().unwrap()).unwrap();
+    run(async {
+        for name in [ObjectName::Store, log(1, 1)] {
+            assert!(matches!(bucket.create(&name, Bytes::from(name.to_string())).await, Ok(Creation::Created)));
+        }
+    });
+    (path, bucket)
+}
+
+#[test]
+fn a_folder_that_is_mounted_again_is_used_again_and_an_empty_one_another_one_or_an_older_copy_is_not() {
+    use crate::replica::repair_test::copy_all;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bucket) = begun(folder.path());
+    let [older, newer, other] = ["older", "newer", "other"].map(|name| folder.path().join(name));
+    copy_all(&path, &older);
+    copy_all(&path, &other);
+    std::fs::write(other.join("store"), "another replica").unwrap();
+    let create = |index| run(bucket.create(&log(1, index), Bytes::from_static(b"x")));
+    assert!(matches!(create(2), Ok(Creation::Created)));
+    copy_all(&path, &newer);
+    std::fs::rename(&path, folder.path().join("away")).unwrap();
+    let is_refused = |what: &str| {
+        let refused = run(bucket.get(&log(1, 9))).unwrap_err();
+        assert!(refused.to_string().contains("mount it again"), "{what}: {refused}");
+        assert!(create(3).is_err(), "{what}");
+    };
+    is_refused("gone");
+    std::fs::create_dir(&path).unwrap();
+    is_refused("empty");
+    std::fs::remove_dir(&path).unwrap();
+    for wrong in [other, older] {
+        std::fs::rename(&wrong, &path).unwrap();
+        is_refused(&wrong.display().to_string());
+        std::fs::rename(&path, &wrong).unwrap();
+    }
+    std::fs::rename(&newer, &path).unwrap();
+    assert_eq!(run(bucket.get(&log(1, 9))).unwrap(), None);
+    assert!(matches!(create(3), Ok(Creation::Created)));
+    assert_eq!(run(bucket.list(Folder::Log(Term(1)), None)).unwrap().len(), 3);
+}
