@@ -70,6 +70,8 @@ mod watch;
 #[cfg(test)]
 mod away_test;
 #[cfg(test)]
+mod base_test;
+#[cfg(test)]
 mod bench_test;
 #[cfg(test)]
 mod collect_test;

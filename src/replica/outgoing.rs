@@ -219,6 +219,8 @@ impl Outgoing {
     /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7). The slot of the
     /// gap is some slots ahead if the lease is to be renewed while the base is made.
     async fn bridge(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
+        // The store has nothing any more to compare what was shipped with, so a later process must know its place.
+        self.source.store().write_shipped()?;
         let dump = self.source.store().dump()?;
         let at = self.source.position().ok_or_else(in_no_replica)?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
