@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::objects::kinds::{BaseManifest, BasePart};
@@ -131,6 +132,18 @@ impl UnfinishedBase {
     fn is_of_another(&self) -> Error {
         Error::new(ErrorKind::Io, format!("another process makes the base: base={}", self.name))
     }
+}
+
+/// Reads every row of a dump, so that damage is found before anything is sent.
+///
+/// # Errors
+///
+/// The errors of the store.
+pub(super) async fn read_through(mut dump: Dump) -> Result<()> {
+    while dump.next_part(PART_BYTES)?.is_some() {
+        yield_now().await;
+    }
+    Ok(())
 }
 
 /// Sends an object of a base, or beside one, again while the replica does not answer and there is patience.

@@ -1,4 +1,4 @@
-//! A gap that is interrupted does not part the store from its replica.
+//! A base that cannot be made keeps no commit from the replica, and a gap that is interrupted none from the store.
 
 use std::fs;
 use std::time::Duration;
@@ -7,10 +7,13 @@ use futures_util::poll;
 use serde_json::json;
 
 use super::gated_test::{Door, Fleet, put};
+use super::objects::name::{Folder, ObjectName};
 use super::outgoing::ShipOutcome;
 use super::runtime::block_on;
+use super::terms::remote::Remote as _;
+use crate::engine::schema::Table;
 use crate::engine::store::Store;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// More than a store keeps for its replica in one commit.
 fn load(store: &Store) -> Result<()> {
@@ -65,6 +68,78 @@ fn a_process_that_is_killed_during_the_base_of_a_gap_goes_on_also_if_it_shipped_
         put(&copy, 6)?;
         assert_eq!(next.step().await?, ShipOutcome::Done);
         assert!(copy.overtaken()?.is_none());
+        Ok(())
+    })
+    .unwrap();
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A row of a table that a base comes to last.
+const ROW: &[u8] = b"rot";
+
+fn last_table() -> Table {
+    *Table::ALL.last().unwrap()
+}
+
+/// A store of more than one part of a base, with a row that is damaged, and all of it in the replica.
+async fn damaged(fleet: &Fleet, store: &Store) -> Result<super::ship::Shipper> {
+    let mut writer = fleet.shipper(&fleet.world.door(), store).await?;
+    let value = json!("x".repeat(1 << 20));
+    (0..20).try_for_each(|key| store.write(|tx| tx.config().put(&format!("long-{key}"), &value)))?;
+    store.write(|tx| tx.insert(last_table(), ROW, b"rot"))?;
+    assert_eq!(writer.step().await?, ShipOutcome::Done);
+    Ok(writer)
+}
+
+async fn of_bases(fleet: &Fleet) -> Result<Vec<ObjectName>> {
+    fleet.copier(&fleet.world.door()).await?.remote.list(Folder::Bases).await
+}
+
+#[test]
+fn a_damaged_row_keeps_no_commit_from_the_replica_and_the_parts_of_its_base_are_sent_once() {
+    block_on(async {
+        let (fleet, store) = Fleet::begin().await?;
+        let mut writer = damaged(&fleet, &store).await?;
+        let before = of_bases(&fleet).await?;
+        fleet.clock.advance(DAY + Duration::from_secs(60));
+        put(&store, 1)?;
+        assert_eq!(
+            (writer.step().await?, writer.failed_base().map(|(_, late)| late)),
+            (ShipOutcome::Done, Some(false))
+        );
+        assert!(writer.failed_base().unwrap().0.contains("damaged"), "{:?}", writer.failed_base());
+        let sent = of_bases(&fleet).await?;
+        assert!(sent.len() > before.len());
+        for number in 2..5 {
+            put(&store, number)?;
+            assert_eq!(writer.step().await?, ShipOutcome::Done);
+            assert_eq!(writer.position().unwrap().sequence, store.feed_status()?.unwrap().sequence);
+        }
+        // The next try reads the store before it sends anything.
+        assert_eq!(writer.base().await.unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(of_bases(&fleet).await?, sent);
+        fleet.clock.advance(DAY);
+        assert_eq!(writer.failed_base().map(|(_, late)| late), Some(true));
+        store.write(|tx| tx.insert(last_table(), ROW, b"rot").and_then(|()| tx.delete(last_table(), ROW)))?;
+        assert_eq!(writer.base().await?, ShipOutcome::Done);
+        assert_eq!(writer.failed_base(), None);
+        writer.release().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn the_parts_of_the_base_of_a_gap_are_sent_once_too() {
+    block_on(async {
+        let (fleet, store) = Fleet::begin().await?;
+        let mut writer = damaged(&fleet, &store).await?;
+        load(&store)?;
+        assert_eq!(writer.step().await.unwrap_err().kind(), ErrorKind::Damaged);
+        let sent = of_bases(&fleet).await?;
+        for _ in 0..2 {
+            assert_eq!(writer.step().await.unwrap_err().kind(), ErrorKind::Damaged);
+        }
+        assert_eq!(of_bases(&fleet).await?, sent);
         Ok(())
     })
     .unwrap();

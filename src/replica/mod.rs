@@ -7,7 +7,8 @@
 //! * [`terms`]: the protocol by which one process writes
 //! * `opened`: a replica in its bucket, with its keys; `runtime`: its async work for blocking callers
 //! * `source`: the store that is shipped; `shipped`: how far; `shipped_here`: whether a replica is the one that it was
-//!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base
+//!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base; `base_tries`: what
+//!   follows when it fails
 //! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `refusals`: of
 //!   moments that are not there; `follower`: a copy that follows the log; `standby`: the same for blocking callers;
 //!   `standby_run`: until it takes over; `take_over`: the end of a copy
@@ -23,6 +24,7 @@
 //!   when another process has taken over, with the errors in `overtaken`; [`orphans`]: what only an overtaken file has
 
 pub(crate) mod base;
+mod base_tries;
 pub(crate) mod bases;
 pub(crate) mod bucket;
 pub(crate) mod cipher;

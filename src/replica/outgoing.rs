@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::base::{BASE_PAUSE, UnfinishedBase, patiently};
+use super::base::{BASE_PAUSE, UnfinishedBase, patiently, read_through};
+use super::base_tries::{BaseTries, is_of_store};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
@@ -51,6 +52,8 @@ pub(super) struct Outgoing {
     written: Option<ObjectHash>,
     /// The lease, and when the request began that renewed it last.
     lease: Option<(Lease, Duration)>,
+    /// The tries to make the next base.
+    pub(super) tries: BaseTries,
     /// A bucket that is away for so long ends no base.
     pub(super) patience: Duration,
     /// Notified when a write waits for the replica.
@@ -70,7 +73,8 @@ impl Outgoing {
         // And a take-over that was interrupted may have ended it.
         source.store().allow_writes();
         let (last, written, awaited, on_complete) = (None, None, None, None);
-        Self { source, writer, last, written, lease, patience: Duration::ZERO, awaited, on_complete }
+        let (tries, patience) = (BaseTries::default(), Duration::ZERO);
+        Self { source, writer, last, written, lease, tries, patience, awaited, on_complete }
     }
 
     /// L12: the lease counts from the beginning of a request that the replica has answered.
@@ -221,6 +225,24 @@ impl Outgoing {
     async fn bridge(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
         // The store has nothing any more to compare what was shipped with, so a later process must know its place.
         self.source.store().write_shipped()?;
+        self.tries.refuse_gap()?;
+        let bridged = self.bridge_by_base(remote).await;
+        if let Err(error) = &bridged
+            && is_of_store(error.kind())
+        {
+            self.tries.failed(error, remote.now());
+        }
+        bridged
+    }
+
+    async fn bridge_by_base(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
+        if self.tries.reads_first() {
+            let time = self.source.position().ok_or_else(in_no_replica)?.time;
+            let (rows, pause) = (read_through(self.source.store().dump()?), |out: &Self| out.until_renewal(remote));
+            if beside(self, rows, None, pause, async |out: &mut Self| out.sign(remote, time).await).await?.is_none() {
+                return Ok(ShipOutcome::Fenced);
+            }
+        }
         let dump = self.source.store().dump()?;
         let at = self.source.position().ok_or_else(in_no_replica)?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
@@ -263,6 +285,7 @@ impl Outgoing {
         let step = self.send(remote).await?;
         if step == ShipOutcome::Done {
             self.source.note_base(made.at, made.bytes)?;
+            self.tries.succeeded();
             self.source.store().write_shipped()?;
         }
         Ok(step)

@@ -303,6 +303,7 @@ impl Work {
                     if sequence != shipped {
                         (shipped, took) = (sequence, since.elapsed());
                     }
+                    self.note_base(shipper.failed_base());
                 }
                 Ok(ShipOutcome::Fenced) => return Err(shipper.fenced().await),
                 Err(_) if self.store.is_closed() => return Ok(()),
@@ -310,8 +311,9 @@ impl Work {
                     tracing::warn!(%error, "commits are not shipped; it is tried again");
                     self.note(|state| state.error = Some(error.to_string()));
                     self.awaited.note_reached(false);
+                    // Another try to ship the rest: the failure may have been of a moment.
                     if stop.pause(pause) {
-                        return Ok(());
+                        return shipper.release().await;
                     }
                     pause = (pause * 2).min(self.longest_pause());
                     continue;
@@ -355,6 +357,17 @@ impl Work {
                 return shipper.release().await;
             }
             self.awaited.gather((took / 4).min(GATHER));
+        }
+    }
+
+    fn note_base(&self, failed: Option<(&str, bool)>) {
+        let (error, is_overdue) = failed.map_or((None, false), |(error, is_overdue)| (Some(error), is_overdue));
+        let is_known = {
+            let state = self.shared.state.lock();
+            (state.base_error.as_deref(), state.base_overdue) == (error, is_overdue)
+        };
+        if !is_known {
+            self.note(|state| (state.base_error, state.base_overdue) = (error.map(str::to_owned), is_overdue));
         }
     }
 

@@ -31,6 +31,9 @@ const LOG_BYTES: u64 = 64 << 20;
 /// or once the base is so old.
 const BASE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A log that is so many times as long as one behind which a base is due waits for a base in vain.
+const FAR_BEYOND: u64 = 4;
+
 /// Commits are shipped this often beside work that may take long.
 const BESIDE: Duration = Duration::from_secs(1);
 
@@ -135,8 +138,8 @@ impl Shipper {
         self.out.source.position()
     }
 
-    /// Ships everything that the store has, and makes a base if it is time for one. After an
-    /// error it may only be called again.
+    /// Ships everything that the store has, and makes a base if it is time for one. A base that cannot be made is no
+    /// error: the replica has every commit all the same. After an error it may only be called again.
     ///
     /// # Errors
     ///
@@ -146,10 +149,24 @@ impl Shipper {
             return Ok(ShipOutcome::Fenced);
         }
         let now = self.remote.now();
-        match self.out.source.at().is_some_and(|at| is_base_due(at, now)) {
-            true => self.base().await,
-            false => Ok(ShipOutcome::Done),
+        let is_due = self.out.source.at().is_some_and(|at| is_base_due(at, now));
+        if !is_due || !self.out.tries.may_begin() {
+            return Ok(ShipOutcome::Done);
         }
+        match self.base().await {
+            Err(error) if !self.out.source.store().is_closed() => {
+                self.out.tries.failed(&error, now);
+                Ok(ShipOutcome::Done)
+            }
+            made => made,
+        }
+    }
+
+    /// The reason why no new base could be made, and whether one is long overdue; none after a success.
+    pub(crate) fn failed_base(&self) -> Option<(&str, bool)> {
+        let (error, at) = (self.out.tries.error()?, self.out.source.at()?);
+        let is_far = at.log_bytes / FAR_BEYOND > log_before_a_base(at);
+        Some((error, is_far || self.out.tries.is_overdue(self.remote.now())))
     }
 
     /// Makes a base of the state of now.
@@ -159,6 +176,12 @@ impl Shipper {
     /// As [`step`](Self::step).
     pub(crate) async fn base(&mut self) -> Result<ShipOutcome> {
         let (remote, out) = (&self.remote, &mut self.out);
+        if out.tries.reads_first() {
+            let rows = base::read_through(out.source.store().dump()?);
+            if ship_beside(remote, out, rows).await?.is_none() {
+                return Ok(ShipOutcome::Fenced);
+            }
+        }
         let dump = out.source.store().dump()?;
         // Its state is that of the position then: the numbers between have no commits.
         if out.ship_up_to(remote, dump.sequence()).await? == ShipOutcome::Fenced {
@@ -175,6 +198,7 @@ impl Shipper {
                 None => return Ok(ShipOutcome::Fenced),
                 Some(Some(made)) => {
                     out.source.note_base(made.at, made.bytes)?;
+                    out.tries.succeeded();
                     return Ok(ShipOutcome::Done);
                 }
                 Some(None) => {}
@@ -270,11 +294,16 @@ async fn ship_beside<R>(
     beside(out, work, wakes, pause, async |out| out.ship_all(remote).await).await
 }
 
+/// The bytes that a reader of the log behind the newest base may need before the next base is made.
+fn log_before_a_base(at: &ShippedTo) -> u64 {
+    LOG_BYTES.max(at.base_bytes / 10)
+}
+
 /// Whether it is time for a new base.
 pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
     let is_old = at.base_made < before(now, BASE_AGE);
     // Without any base, nothing could be restored.
-    at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > LOG_BYTES.max(at.base_bytes / 10)
+    at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > log_before_a_base(at)
 }
 
 /// Whether a store has all that the replica has now, and its history did not move to another file. An older copy that

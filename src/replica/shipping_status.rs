@@ -22,6 +22,10 @@ pub struct ReplicationStatus {
     pub read_back_error: Option<String>,
     /// The error of the last try; none after a success.
     pub error: Option<String>,
+    /// The reason why no new base could be made, if one is due; none after a success. Commits are shipped all the same.
+    pub base_error: Option<String>,
+    /// Whether a new base could not be made for a day, or the log behind the newest one has become far too long.
+    pub base_overdue: bool,
     /// The time for which this process may still write without a new answer of the replica, in milliseconds; none
     /// without a lease.
     pub lease_left_ms: Option<u64>,
@@ -42,6 +46,8 @@ impl ReplicationStatus {
             read_back_at: None,
             read_back_error: None,
             error: None,
+            base_error: None,
+            base_overdue: false,
             lease_left_ms: None,
             fenced: false,
             watch: ReplicaWatch::default(),

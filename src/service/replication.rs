@@ -163,6 +163,7 @@ fn shipping_of(status: &ReplicationStatus, store: &Store, lease: Option<Duration
         read_back_at: status.read_back_at,
         fenced: status.fenced,
         error: status.read_back_error.clone().or_else(|| status.error.clone()),
+        base_error: status.base_error.clone(),
     })
 }
 
@@ -178,10 +179,17 @@ fn verdict(status: &ReplicationStatus, now: Timestamp, late: Duration) -> (bool,
         (false, "the replica does not have what was written to it; the service's log says more")
     } else if status.watch.drill_error.is_some() {
         (false, "the last drill could not restore the replica; the service's log says more")
+    } else if status.base_overdue {
+        (
+            false,
+            "the replica has got no new base for long, so a restore takes longer and longer; the service's log says why",
+        )
     } else if is_late {
         (false, "the replica does not have the newest commits")
     } else if status.error.is_some() {
         (true, "the replica was not reached just now, and is tried again")
+    } else if status.base_error.is_some() {
+        (true, "the replica has everything, but no new base could be made; it is tried again")
     } else {
         (true, "the replica has everything")
     }
@@ -337,12 +345,14 @@ mod tests {
         let is_ready = |status: &ReplicationStatus| verdict(status, now, LATE_AFTER).0;
         assert!(is_ready(&well));
         assert!(is_ready(&ReplicationStatus { error: why(), ..well.clone() }));
+        assert!(is_ready(&ReplicationStatus { base_error: why(), ..well.clone() }));
         for status in [
             ReplicationStatus { complete_at: None, ..well.clone() },
             ReplicationStatus { complete_at: Some(Timestamp::from_second(80).unwrap()), ..well.clone() },
             ReplicationStatus { read_back_error: why(), ..well.clone() },
             ReplicationStatus { watch: watch(why(), None), ..well.clone() },
             ReplicationStatus { watch: watch(None, why()), ..well.clone() },
+            ReplicationStatus { base_error: why(), base_overdue: true, ..well.clone() },
             ReplicationStatus { fenced: true, ..well.clone() },
             ReplicationStatus { lease_left_ms: Some(0), ..well.clone() },
         ] {

@@ -118,14 +118,9 @@ pub struct ReplicaShipping {
     pub fenced: bool,
     /// The error of the last try to ship, or to read back; none after a success.
     pub error: Option<String>,
-}
-
-/// The row of the watch. A damaged one, which the check of the store names, keeps nobody from anything.
-fn known(view: &View) -> Result<Option<ReplicaWatch>> {
-    match view.replica_watch() {
-        Err(error) if error.kind() == ErrorKind::Damaged => Ok(Some(ReplicaWatch::default())),
-        read => read,
-    }
+    /// The reason why no new base could be made, if one is due. Commits are shipped all the same.
+    #[serde(default)]
+    pub base_error: Option<String>,
 }
 
 impl ReplicaState {
@@ -260,6 +255,8 @@ impl ReplicaState {
             parts.push(format!("{who}, it has commit {shipped}{of} at least, {} wait", show_bytes(*kept_bytes)));
         }
         parts.extend(shipping.iter().filter_map(|shipping| shipping.error.clone()));
+        let of_base = shipping.iter().filter_map(|shipping| shipping.base_error.as_ref());
+        parts.extend(of_base.map(|error| format!("NO NEW BASE COULD BE MADE: {error}")));
         if let Some(verified) = &watch.verified {
             let from = show_time(verified.restorable_from);
             parts.push(format!("restorable from {from}, verified {} ago", ago(verified.at)));
@@ -306,6 +303,7 @@ mod tests {
                 lease_left_ms: None,
                 fenced: false,
                 error: None,
+                base_error: None,
             }),
             waiting: None,
             overtaken: None,
@@ -387,7 +385,11 @@ mod tests {
         let mut wrong = state();
         wrong.watch.finding = Some("a part is missing".into());
         wrong.watch.drill_error = Some("it is damaged".into());
+        if let Some(shipping) = &mut wrong.shipping {
+            shipping.base_error = Some("a row is damaged".into());
+        }
         let words = wrong.in_words(time(120));
+        assert!(words.contains("NO NEW BASE COULD BE MADE: a row is damaged"), "{words}");
         assert!(words.contains("WRONG: a part is missing") && words.contains("FAILED: it is damaged"), "{words}");
         wrong.shipping = None;
         assert!(!wrong.in_words(time(120)).contains("until") && wrong.behind().is_none());

@@ -138,6 +138,8 @@ fn replica_of(gauges: &mut Gauges, replica: &ReplicaState, now: Timestamp) {
     if let Some(shipping) = &replica.shipping {
         let about = "Commits that the store keeps for the replica.";
         gauges.one("replica_kept_bytes", about, shipping.kept_bytes as f64);
+        let about = "1 while no new base of the replica can be made, so that its log grows.";
+        gauges.one("replica_base_failed", about, of_bool(shipping.base_error.is_some()));
         let about = "1 once another process has the history, and this one writes nothing any more.";
         gauges.one("replica_fenced", about, of_bool(shipping.fenced));
         if let Some(left) = shipping.lease_left_ms {

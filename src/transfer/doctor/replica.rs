@@ -43,6 +43,9 @@ pub(super) fn replica(store: &Store, state: &ReplicaState) -> DiagnosisLine {
     }
     let advice = match (&state.shipping, &watch.verified, &watch.drill) {
         (Some(ReplicaShipping { error: Some(_), .. }), ..) => "solve what it names; the service tries again",
+        (Some(ReplicaShipping { base_error: Some(_), .. }), ..) => {
+            "find what is damaged: hivekeep check; and heal it: hivekeep check --heal LOCATION"
+        }
         (Some(_), ..) if state.behind().is_none_or(|behind| behind > LATE) => "the log of the service says why",
         (Some(_), Some(last), _) if is_old(last.at, VERIFY_EVERY) => "verify it: hivekeep replica verify LOCATION",
         (Some(_), _, Some(last)) if is_old(last.at, DRILL_EVERY) => {
@@ -88,6 +91,7 @@ mod tests {
             lease_left_ms: None,
             fenced,
             error: error.map(str::to_owned),
+            base_error: None,
         };
         let state = |shipping| ReplicaState {
             watch: ReplicaWatch::default(),
@@ -101,6 +105,7 @@ mod tests {
             shipping(Some(61_000), None, false),
             shipping(None, None, false),
             shipping(Some(1_000), Some("away"), false),
+            ReplicaShipping { base_error: Some("rot".into()), ..shipping(Some(1_000), None, false) },
         ] {
             assert_eq!(condition(&hive, &state(late)), Condition::Warn);
         }
