@@ -20,8 +20,9 @@
 //! * `verify`: reads back all that a restore would need; `verified_state`: a state that is not kept; `confirm`: a
 //!   second look before anything counts as wrong; `status`: the content in numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and
-//!   its `shipping_status`; `watch`: inspections and drills beside it; `inspect`: one inspection; `fencing`: its end
-//!   when another process has taken over, with the errors in `overtaken`; [`orphans`]: what only an overtaken file has
+//!   its `shipping_status`; `tending`: its work beside shipping; `watch`: inspections and drills beside it; `inspect`: one
+//!   inspection; `fencing`: its end when another process has taken over, with the errors in `overtaken`;
+//!   [`orphans`]: what only an overtaken file has
 
 pub(crate) mod base;
 mod base_tries;
@@ -64,6 +65,7 @@ pub(crate) mod standby;
 pub(crate) mod standby_run;
 pub(crate) mod status;
 pub(crate) mod take_over;
+mod tending;
 pub(crate) mod terms;
 pub(crate) mod verified_state;
 pub(crate) mod verify;
@@ -109,5 +111,7 @@ mod ship_test;
 mod sixteen_test;
 #[cfg(test)]
 mod sleeper_test;
+#[cfg(test)]
+mod tending_test;
 #[cfg(test)]
 mod watch_test;

@@ -18,7 +18,8 @@ use super::runtime::{block_on, stopped_for};
 use super::ship::Shipper;
 use super::shipping_status::ReplicationStatus;
 use super::source::Source;
-use super::terms::collect::{CollectStep, Retention};
+use super::tending::{Tended, Tending};
+use super::terms::collect::Retention;
 use super::terms::lease::Lease;
 use super::terms::remote::Remote;
 use super::watch::{Known, Shipping, Watch, mistake};
@@ -30,16 +31,10 @@ use crate::recovery::upkeep::background::{Background, Stop};
 /// After a failure the next try comes this much later, then twice as much, and so on.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Old objects are looked for this often.
-const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
-/// The first look comes soon, and not while a process may only run for a moment.
-const FIRST_COLLECT: Duration = Duration::from_secs(5 * 60);
 /// The time between the two looks of a collection. A list of a bucket that lags more than that is none.
 const GRACE: Duration = Duration::from_secs(6 * 60 * 60);
 /// A hold that is older was left behind by a restore that died.
 const HOLD_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The last object is read back this often.
-const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 /// Writes that come back share an object if they do so within a quarter of the time that the last one took, and this.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -290,10 +285,8 @@ impl Work {
         });
         let term = shipper.term();
         self.note(|state| (state.term, state.error) = (Some(term), None));
-        let (mut read_back, mut pause) = (Instant::now(), FIRST_PAUSE);
-        let mut collector = shipper.collector(self.retention);
+        let (mut pause, mut tending) = (FIRST_PAUSE, Tending::begin(&shipper, self.retention, Instant::now()));
         let (mut shipped, mut took) = (0, Duration::ZERO);
-        let (begun, mut collect_at) = (Instant::now(), Instant::now() + FIRST_COLLECT);
         loop {
             let since = Instant::now();
             match shipper.step().await {
@@ -319,38 +312,13 @@ impl Work {
                     continue;
                 }
             }
-            if read_back.elapsed() >= READ_BACK_EVERY && shipper.has_time() {
-                read_back = Instant::now();
-                if shipper.is_overtaken().await.unwrap_or(false) {
-                    return Err(shipper.fenced().await);
-                }
-                let found = shipper.read_back().await;
-                let now = self.store.clock().now();
-                self.note(|state| match found {
-                    Ok(true) => (state.read_back_at, state.read_back_error) = (Some(now), None),
-                    Ok(false) => {}
-                    Err(error) => {
-                        tracing::error!(%error, "the replica does not have what was written to it");
-                        state.read_back_error = Some(error.to_string());
-                    }
-                });
-            }
-            if Instant::now() >= collect_at {
-                let step = shipper.collect(&mut collector, begun.elapsed()).await;
-                if matches!(step, Ok(None)) {
-                    return Err(shipper.fenced().await);
-                }
-                // Behind such a claim nothing is collected any more. A term that begins now makes it void.
-                if matches!(step, Ok(Some(CollectStep::Blocked))) {
+            match tending.step(&mut shipper, Instant::now(), |found| self.note_read_back(found)).await {
+                Tended::Done => {}
+                Tended::Fenced => return Err(shipper.fenced().await),
+                Tended::Blocked => {
                     shipper.release().await?;
                     let message = "a later term was claimed and given up; this process begins a new one";
                     return Err(Error::new(ErrorKind::Io, message));
-                }
-                let is_idle = !matches!(step, Ok(Some(CollectStep::Decided | CollectStep::Deleted(_))));
-                collect_at = Instant::now() + if is_idle { COLLECT_EVERY } else { Duration::ZERO };
-                // The commits are safe, so this is no failure of shipping.
-                if let Err(error) = step {
-                    tracing::warn!(%error, "old objects of the replica could not be collected");
                 }
             }
             if stop.within(self.interval.min(shipper.until_renewal())) {
@@ -358,6 +326,17 @@ impl Work {
             }
             self.awaited.gather((took / 4).min(GATHER));
         }
+    }
+
+    fn note_read_back(&self, found: Result<()>) {
+        let now = self.store.clock().now();
+        self.note(|state| match found {
+            Ok(()) => (state.read_back_at, state.read_back_error) = (Some(now), None),
+            Err(error) => {
+                tracing::error!(%error, "the replica does not have what was written to it");
+                state.read_back_error = Some(error.to_string());
+            }
+        });
     }
 
     fn note_base(&self, failed: Option<(&str, bool)>) {

@@ -169,6 +169,16 @@ impl Shipper {
         Some((error, is_far || self.out.tries.is_overdue(self.remote.now())))
     }
 
+    /// The time, as this process sees it.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.remote.now()
+    }
+
+    /// When the newest base was made; none before the first.
+    pub(crate) fn base_made(&self) -> Option<Timestamp> {
+        self.out.source.at().filter(|at| at.base_bytes > 0).map(|at| at.base_made)
+    }
+
     /// Makes a base of the state of now.
     ///
     /// # Errors
@@ -239,6 +249,11 @@ impl Shipper {
     /// Whether there is time for some requests before the lease is to be renewed.
     pub(crate) fn has_time(&self) -> bool {
         self.out.has_time(&self.remote)
+    }
+
+    /// The last object that this process has shipped.
+    pub(crate) fn last_object(&self) -> Option<ObjectName> {
+        self.out.last.map(|(name, _)| name)
     }
 
     /// Reads the last object back. Says whether there is one.

@@ -92,6 +92,11 @@ impl Collector {
         Self { term, retention, phase: Phase::Idle, is_swept: false, holds: BTreeMap::new() }
     }
 
+    /// Whether it neither waits for a second look nor deletes anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
     /// Takes one step. `waited` is the time for which the process has run, which no clock can change.
     ///
     /// # Errors

@@ -1,0 +1,105 @@
+//! The work beside shipping: the newest object is read back, and old ones are collected. A store that is idle costs one request a minute, which tells whether another machine has taken over.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::objects::name::ObjectName;
+use super::ship::Shipper;
+use super::terms::collect::{CollectStep, Collector, Retention};
+use crate::error::Result;
+
+/// The last object is read back this often.
+const READ_BACK_EVERY: Duration = Duration::from_secs(60);
+/// Old objects are looked for this often.
+const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
+/// The first look comes soon, and not while a process may only run for a moment.
+const FIRST_COLLECT: Duration = Duration::from_secs(5 * 60);
+
+/// The work of a process beside shipping.
+pub(super) struct Tending {
+    begun: Instant,
+    read_back_at: Instant,
+    /// The object that was read back last.
+    was_read: Option<ObjectName>,
+    collector: Collector,
+    collect_at: Instant,
+    /// The newest base behind which nothing was left to collect. Only a later one makes any object old.
+    rested_at: Option<Timestamp>,
+}
+
+/// The end of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tended {
+    Done,
+    /// Another process writes the history now.
+    Fenced,
+    /// A later term was claimed and given up. Behind such a claim nothing is collected any more, and a term that begins
+    /// now makes it void.
+    Blocked,
+}
+
+impl Tending {
+    /// The work beside a process that begins to ship at that time.
+    pub(super) fn begin(shipper: &Shipper, retention: Retention, begun: Instant) -> Self {
+        Self {
+            begun,
+            read_back_at: begun + READ_BACK_EVERY,
+            was_read: None,
+            collector: shipper.collector(retention),
+            collect_at: begun + FIRST_COLLECT,
+            rested_at: None,
+        }
+    }
+
+    /// Does what is due at that time, and tells `read_back` of an object that was read back: whether it is there, as it
+    /// was written.
+    pub(super) async fn step(
+        &mut self,
+        shipper: &mut Shipper,
+        now: Instant,
+        read_back: impl FnOnce(Result<()>),
+    ) -> Tended {
+        if now >= self.read_back_at && shipper.has_time() {
+            self.read_back_at = now + READ_BACK_EVERY;
+            if shipper.is_overtaken().await.unwrap_or(false) {
+                return Tended::Fenced;
+            }
+            self.read_back(shipper, read_back).await;
+        }
+        if now >= self.collect_at { self.collect(shipper, now).await } else { Tended::Done }
+    }
+
+    /// Reads the last object back, unless that was done.
+    async fn read_back(&mut self, shipper: &Shipper, tell: impl FnOnce(Result<()>)) {
+        let last = shipper.last_object();
+        if last.is_none() || last == self.was_read {
+            return;
+        }
+        let found = shipper.read_back().await;
+        self.was_read = last.filter(|_| found.is_ok());
+        tell(found.map(drop));
+    }
+
+    async fn collect(&mut self, shipper: &mut Shipper, now: Instant) -> Tended {
+        self.collect_at = now + COLLECT_EVERY;
+        // A clock that is behind the newest base makes more objects old as it goes on.
+        let base = shipper.base_made().filter(|base| *base <= shipper.now());
+        if base.is_some() && base == self.rested_at {
+            return Tended::Done;
+        }
+        let was_idle = self.collector.is_idle();
+        let step = shipper.collect(&mut self.collector, now.saturating_duration_since(self.begun)).await;
+        self.rested_at = None;
+        match step {
+            Ok(None) => return Tended::Fenced,
+            Ok(Some(CollectStep::Blocked)) => return Tended::Blocked,
+            Ok(Some(CollectStep::Decided | CollectStep::Deleted(_))) => self.collect_at = now,
+            Ok(Some(CollectStep::Nothing)) if was_idle && self.collector.is_idle() => self.rested_at = base,
+            Ok(Some(_)) => {}
+            // The commits are safe, so this is no failure of shipping.
+            Err(error) => tracing::warn!(%error, "old objects of the replica could not be collected"),
+        }
+        Tended::Done
+    }
+}
