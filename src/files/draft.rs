@@ -101,9 +101,18 @@ pub(crate) fn remove_unfinished(folder: &Path, is_ours: impl Fn(&str) -> bool) {
 /// Whether a name is of the form that [`unfinished_name`] gives, an id and the ending, or of a file beside one such.
 fn is_unfinished(name: &str) -> bool {
     let Some((name, beside)) = name.split_once(UNFINISHED) else { return false };
-    let id = name.rsplit('.').next().unwrap_or_default();
-    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id && (beside.is_empty() || beside.starts_with('.'))
+    is_id(name.rsplit('.').next().unwrap_or_default()) && (beside.is_empty() || beside.starts_with('.'))
+}
+
+/// The name that an unfinished file was to get; none for a name that [`unfinished_name`] does not give.
+#[cfg(feature = "replica")]
+pub(crate) fn name_of_unfinished(name: &str) -> Option<&str> {
+    let (name, id) = name.strip_suffix(UNFINISHED)?.rsplit_once('.')?;
+    is_id(id).then_some(name)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ mod socket;
 mod stream;
 
 pub(crate) use self::create::{append_or_create, create_new, give_rights, open_or_create};
+#[cfg(feature = "replica")]
+pub(crate) use self::draft::name_of_unfinished;
 pub(crate) use self::draft::write_whole;
 #[cfg(feature = "transfer")]
 pub(crate) use self::draft::{Draft, remove_unfinished, unfinished_name};

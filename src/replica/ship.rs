@@ -34,6 +34,9 @@ const BASE_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// A log that is so many times as long as one behind which a base is due waits for a base in vain.
 const FAR_BEYOND: u64 = 4;
 
+/// A file that was begun so long ago is of a process that was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Commits are shipped this often beside work that may take long.
 const BESIDE: Duration = Duration::from_secs(1);
 
@@ -249,6 +252,16 @@ impl Shipper {
     /// Whether there is time for some requests before the lease is to be renewed.
     pub(crate) fn has_time(&self) -> bool {
         self.out.has_time(&self.remote)
+    }
+
+    /// Removes what processes that were killed have left in the bucket half-written. None if this one is fenced.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the bucket.
+    pub(crate) async fn tidy(&mut self) -> Result<Option<()>> {
+        let left_since = before(self.remote.now(), LEFT_BEHIND);
+        ship_beside(&self.remote, &mut self.out, self.remote.bucket().remove_left(left_since)).await
     }
 
     /// The last object that this process has shipped.

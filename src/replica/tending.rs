@@ -1,4 +1,5 @@
-//! The work beside shipping: the newest object is read back, and old ones are collected. A store that is idle costs one request a minute, which tells whether another machine has taken over.
+//! The work beside shipping: the newest object is read back, old ones are collected, and what killed processes left is
+//! removed. A store that is idle costs one request a minute, which tells whether another machine has taken over.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The first look comes soon, and not while a process may only run for a moment.
 const FIRST_COLLECT: Duration = Duration::from_secs(5 * 60);
+/// Files that killed processes left are looked for this often.
+const TIDY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The work of a process beside shipping.
 pub(super) struct Tending {
@@ -26,6 +29,7 @@ pub(super) struct Tending {
     collect_at: Instant,
     /// The newest base behind which nothing was left to collect. Only a later one makes any object old.
     rested_at: Option<Timestamp>,
+    tidy_at: Instant,
 }
 
 /// The end of a step.
@@ -49,6 +53,7 @@ impl Tending {
             collector: shipper.collector(retention),
             collect_at: begun + FIRST_COLLECT,
             rested_at: None,
+            tidy_at: begun + FIRST_COLLECT,
         }
     }
 
@@ -66,6 +71,14 @@ impl Tending {
                 return Tended::Fenced;
             }
             self.read_back(shipper, read_back).await;
+        }
+        if now >= self.tidy_at {
+            self.tidy_at = now + TIDY_EVERY;
+            match shipper.tidy().await {
+                Ok(Some(())) => {}
+                Ok(None) => return Tended::Fenced,
+                Err(error) => tracing::warn!(%error, "what was left in the replica could not be removed"),
+            }
         }
         if now >= self.collect_at { self.collect(shipper, now).await } else { Tended::Done }
     }

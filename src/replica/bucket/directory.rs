@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::creation::Creation;
@@ -152,6 +153,31 @@ impl Directory {
             Err(error) if !is_absent(&error) => Err(files::failed(&path, error)),
             _ => Ok(()),
         }
+    }
+
+    /// Removes the files that were begun before that time and never finished: their processes were killed.
+    pub(super) fn remove_left(&self, begun_before: Timestamp, progress: &Progress) -> Result<()> {
+        self.is_same()?;
+        let mut left = Vec::new();
+        let mut look = |text: &str, _: &dyn Fn() -> u64| {
+            progress.step();
+            let is_ours = files::name_of_unfinished(text).is_some_and(|name| ObjectName::parse(name).is_some());
+            left.extend(is_ours.then(|| self.root.join(text)));
+            ControlFlow::Continue(())
+        };
+        let _all = self.walk(&self.root, DEPTH_MAX, &mut look)?;
+        for path in left {
+            progress.step();
+            let changed = fs::metadata(&path).and_then(|file| file.modified()).ok();
+            let changed = changed.and_then(|at| Timestamp::try_from(at).ok());
+            if changed.is_some_and(|at| at < begun_before)
+                && let Err(error) = files::remove(&path)
+                && !is_absent(&error)
+            {
+                return Err(files::failed(&path, error));
+            }
+        }
+        Ok(())
     }
 
     fn path(&self, name: &ObjectName) -> PathBuf {

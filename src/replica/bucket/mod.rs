@@ -29,6 +29,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 pub(crate) use self::connect::Variable;
 pub(crate) use self::creation::Creation;
@@ -292,6 +293,20 @@ impl Bucket {
                 Ok(()) => return Ok(names.page()),
                 Err(failure) => pauses.pause(lasting(failure, &cloud.shown)?).await?,
             }
+        }
+    }
+
+    /// Removes the files that were begun before that time and never finished. A bucket of a service has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) async fn remove_left(&self, begun_before: Timestamp) -> Result<()> {
+        match &self.place {
+            Place::Directory(folder) => {
+                folder.run(move |directory, progress| directory.remove_left(begun_before, progress)).await
+            }
+            Place::Cloud(_) => Ok(()),
         }
     }
 

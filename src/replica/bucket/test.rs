@@ -353,3 +353,24 @@ fn a_folder_that_is_mounted_again_is_used_again_and_an_empty_one_another_one_or_
     assert!(matches!(create(3), Ok(Creation::Created)));
     assert_eq!(run(bucket.list(Folder::Log(Term(1)), None)).unwrap().len(), 3);
 }
+
+#[test]
+fn files_that_were_begun_long_ago_are_removed_and_all_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bucket) = begun(folder.path());
+    let id = "0123456789abcdef0123456789abcdef";
+    let left = ["log/00000001/000000000002", "base/00000001-000000000001-000/part-00000"];
+    let others = ["notes", "log/00000001/notes"];
+    let [left, others] = [left, others].map(|names| names.map(|name| path.join(format!("{name}.{id}.unfinished"))));
+    std::fs::create_dir_all(left[1].parent().unwrap()).unwrap();
+    for file in left.iter().chain(&others) {
+        std::fs::write(file, "x").unwrap();
+    }
+    let now = Timestamp::now();
+    run(bucket.remove_left(now - Duration::from_secs(60))).unwrap();
+    assert!(left.iter().all(|file| file.exists()));
+    run(bucket.remove_left(now + Duration::from_secs(60))).unwrap();
+    assert!(left.iter().all(|file| !file.exists()) && others.iter().all(|file| file.exists()));
+    assert_eq!(run(bucket.list(Folder::Log(Term(1)), None)).unwrap(), [log(1, 1)]);
+    assert!(run(bucket.get(&ObjectName::Store)).unwrap().is_some());
+}
