@@ -177,7 +177,7 @@ impl Instance {
     }
 
     /// The same while calls still work with it, such as a request that was not waited for any more: the
-    /// session ends once they have ended.
+    /// session ends once they have ended. The next start ships what they write from now on.
     ///
     /// # Errors
     ///
@@ -186,6 +186,8 @@ impl Instance {
         let (instance, (tell, told)) = (self.clone(), mpsc::channel());
         let close = move || {
             instance.write_gathered();
+            // Before the store is closed, so that the replica has these too.
+            instance.replication.stop();
             // Nobody is left to be told once it was too late.
             drop(tell.send(instance.store.clone().close()));
         };
@@ -446,6 +448,43 @@ mod tests {
             let view = store.view().unwrap();
             assert_eq!(view.keys().get(&key).unwrap().unwrap().last_used_at, Some(Timestamp::UNIX_EPOCH), "{in_use}");
             assert_eq!(view.audit().list(Page::newest(1)).unwrap()[0].action, "refused", "{in_use}");
+            drop(request);
+        }
+    }
+
+    #[cfg(feature = "replica")]
+    #[test]
+    fn a_stop_ships_the_rest_and_ends_the_term_also_while_requests_run() {
+        for in_use in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, location) = (folder.path().join("h.redb"), folder.path().join("replica"));
+            let store = Store::options().open_with(&path, INDEXES).unwrap();
+            let location = location.to_str().unwrap().to_owned();
+            store.init_replica(&location.parse().unwrap(), &crate::InitReplicaOptions::default()).unwrap();
+            store.close().unwrap();
+            let replica = crate::service::replication::ReplicaSetup {
+                location: location.clone(),
+                interval: Duration::from_secs(60 * 60),
+                write_limit: Duration::from_secs(30),
+                lease: None,
+                identity: None,
+                keep: Duration::from_secs(24 * 60 * 60),
+                drill_every: None,
+            };
+            let instance = Arc::new(Instance::open(&path, Setup { replica: Some(replica), ..quiet() }).unwrap());
+            instance.store().write(|tx| tx.config().put("limit", &serde_json::json!(5))).unwrap();
+            let request = in_use.then(|| instance.clone());
+            match Arc::try_unwrap(instance) {
+                Ok(instance) => instance.close().unwrap(),
+                Err(instance) => instance.close_in_use().unwrap(),
+            }
+            let status = Store::replica_status(&location.parse().unwrap(), None).unwrap();
+            assert!(status.term.unwrap().is_sealed, "{in_use}");
+            let copy = folder.path().join("copy.redb");
+            Store::restore_replica(&location.parse().unwrap(), &copy, &crate::RestoreReplicaOptions::default())
+                .unwrap();
+            let copy = Store::options().read_only(true).open_with(&copy, INDEXES).unwrap();
+            assert_eq!(copy.view().unwrap().config().get("limit").unwrap(), Some(serde_json::json!(5)), "{in_use}");
             drop(request);
         }
     }

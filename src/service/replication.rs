@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
+#[cfg(feature = "replica")]
+use parking_lot::RwLock;
 
 use crate::duration;
 #[cfg(feature = "replica")]
@@ -59,8 +61,9 @@ pub(crate) struct ReplicaSetup {
 /// The shipping of a service's store, if it has a replica.
 #[derive(Debug)]
 pub(crate) struct Replication {
+    /// The thread that ships, until it is stopped, and the time after which the replica is late.
     #[cfg(feature = "replica")]
-    running: Option<(Replicator, Duration)>,
+    running: RwLock<Option<(Replicator, Duration)>>,
     #[cfg(feature = "replica")]
     setup: Option<ReplicaSetup>,
     alone: Alone,
@@ -86,14 +89,21 @@ impl Replication {
     /// As [`Store::replicate`]; `Io` when the identity cannot be read.
     pub(crate) fn start(store: &Store, setup: Option<&ReplicaSetup>) -> Result<Self> {
         let Some(setup) = setup else {
-            return Ok(Self { running: None, setup: None, alone: Alone::begin(store)? });
+            return Ok(Self { running: RwLock::default(), setup: None, alone: Alone::begin(store)? });
         };
         let identity = setup.identity()?;
         let ReplicaSetup { interval, keep, drill_every, lease, write_limit, .. } = *setup;
         let options = ReplicateOptions { interval, identity, keep, drill_every, lease, write_limit };
         let replicator = store.replicate(&setup.location.parse()?, options, WAIT)?;
         let late = LATE_AFTER.max(setup.interval.saturating_mul(10));
-        Ok(Self { running: Some((replicator, late)), setup: Some(setup.clone()), alone: Alone::default() })
+        let running = RwLock::new(Some((replicator, late)));
+        Ok(Self { running, setup: Some(setup.clone()), alone: Alone::default() })
+    }
+
+    /// Ships the rest, for some seconds at most, and ends the term.
+    pub(crate) fn stop(&self) {
+        let running = self.running.write().take();
+        drop(running);
     }
 
     /// Heals the store from its replica, if it has one; says how many rows.
@@ -113,7 +123,8 @@ impl Replication {
 
     /// Whether the replica has everything that it should have by now, in words; none without a replica.
     pub(crate) fn check(&self, store: &Store) -> Option<(bool, String)> {
-        let Some((replicator, late)) = &self.running else { return self.alone.check(store) };
+        let running = self.running.read();
+        let Some((replicator, late)) = &*running else { return self.alone.check(store) };
         let (is_ready, why) = match verdict(&replicator.status(), store.clock().now(), *late) {
             (true, _) if store.waits_in_vain() => (false, IN_VAIN),
             told => told,
@@ -123,7 +134,7 @@ impl Replication {
 
     /// Why the last try to ship failed, in words that anybody may read; none after a success.
     pub(crate) fn cause(&self) -> Option<String> {
-        let status = self.running.as_ref()?.0.status();
+        let status = self.running.read().as_ref()?.0.status();
         status.error.filter(|_| !status.fenced).map(|error| without_names(&error).to_owned())
     }
 
@@ -134,8 +145,8 @@ impl Replication {
     /// As a view.
     pub(crate) fn state(&self, store: &Store) -> Result<Option<ReplicaState>> {
         let known = ReplicaState::of(store, &store.view()?)?;
-        let Some((replicator, _)) = &self.running else { return Ok(known) };
-        let status = replicator.status();
+        let status = self.running.read().as_ref().map(|(replicator, _)| replicator.status());
+        let Some(status) = status else { return Ok(known) };
         let shipping = Some(shipping_of(&status, store, self.setup.as_ref().and_then(|setup| setup.lease))?);
         let (waiting, overtaken) = known.map_or((None, None), |known| (known.waiting, known.overtaken));
         Ok(Some(ReplicaState { watch: status.watch, shipping, waiting, overtaken, copy: None }))
@@ -216,6 +227,9 @@ impl Replication {
     pub(crate) fn heal(&self, _: &Store) -> Result<u64> {
         Ok(0)
     }
+
+    /// Nothing is shipped.
+    pub(crate) fn stop(&self) {}
 
     /// Nothing fails.
     pub(crate) fn cause(&self) -> Option<String> {
