@@ -482,3 +482,30 @@ fn the_floors_of_many_collections_are_found_with_few_requests() {
     })
     .unwrap();
 }
+
+#[test]
+fn objects_that_were_old_enough_a_week_ago_are_told_until_a_process_lives_long_enough() {
+    block_on(async {
+        let mut fleet = ByHand::new().await?;
+        for number in 0..4 {
+            fleet.day(number).await?;
+        }
+        let location = fleet.location();
+        for number in 4..15 {
+            // Each day another process, for an hour.
+            let mut collector = fleet.shipper.collector(RETENTION);
+            fleet.collect_all(&mut collector, Duration::ZERO).await?;
+            fleet.collect_all(&mut collector, HOUR).await?;
+            assert_eq!(collector.is_overdue(), number > 9, "day {number}");
+            fleet.restart(&location).await?;
+            fleet.day(number).await?;
+        }
+        let mut collector = fleet.shipper.collector(RETENTION);
+        fleet.collect_all(&mut collector, Duration::ZERO).await?;
+        assert!(collector.is_overdue());
+        fleet.collect_all(&mut collector, 6 * HOUR).await?;
+        assert!(!collector.is_overdue());
+        fleet.shipper.release().await
+    })
+    .unwrap();
+}

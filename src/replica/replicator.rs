@@ -313,7 +313,7 @@ impl Work {
                 }
             }
             match tending.step(&mut shipper, Instant::now(), |found| self.note_read_back(found)).await {
-                Tended::Done => {}
+                Tended::Done => self.note_collection(tending.is_collection_overdue()),
                 Tended::Fenced => return Err(shipper.fenced().await),
                 Tended::Blocked => {
                     shipper.release().await?;
@@ -337,6 +337,12 @@ impl Work {
                 state.read_back_error = Some(error.to_string());
             }
         });
+    }
+
+    fn note_collection(&self, is_overdue: bool) {
+        if self.shared.state.lock().collection_overdue != is_overdue {
+            self.note(|state| state.collection_overdue = is_overdue);
+        }
     }
 
     fn note_base(&self, failed: Option<(&str, bool)>) {

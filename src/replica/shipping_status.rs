@@ -26,6 +26,9 @@ pub struct ReplicationStatus {
     pub base_error: Option<String>,
     /// Whether a new base could not be made for a day, or the log behind the newest one has become far too long.
     pub base_overdue: bool,
+    /// Whether objects of the replica that were old enough a week ago are still there, since no process has run for six
+    /// hours in a row.
+    pub collection_overdue: bool,
     /// The time for which this process may still write without a new answer of the replica, in milliseconds; none
     /// without a lease.
     pub lease_left_ms: Option<u64>,
@@ -48,6 +51,7 @@ impl ReplicationStatus {
             error: None,
             base_error: None,
             base_overdue: false,
+            collection_overdue: false,
             lease_left_ms: None,
             fenced: false,
             watch: ReplicaWatch::default(),

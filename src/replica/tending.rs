@@ -83,6 +83,11 @@ impl Tending {
         if now >= self.collect_at { self.collect(shipper, now).await } else { Tended::Done }
     }
 
+    /// Whether objects that were old enough long ago are still there.
+    pub(super) fn is_collection_overdue(&self) -> bool {
+        self.collector.is_overdue()
+    }
+
     /// Reads the last object back, unless that was done.
     async fn read_back(&mut self, shipper: &Shipper, tell: impl FnOnce(Result<()>)) {
         let last = shipper.last_object();

@@ -175,6 +175,7 @@ fn shipping_of(status: &ReplicationStatus, store: &Store, lease: Option<Duration
         fenced: status.fenced,
         error: status.read_back_error.clone().or_else(|| status.error.clone()),
         base_error: status.base_error.clone(),
+        collection_overdue: status.collection_overdue,
     })
 }
 

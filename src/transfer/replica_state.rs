@@ -121,6 +121,18 @@ pub struct ReplicaShipping {
     /// The reason why no new base could be made, if one is due. Commits are shipped all the same.
     #[serde(default)]
     pub base_error: Option<String>,
+    /// Whether objects that were old enough a week ago are still there, since no process has shipped the store for six
+    /// hours in a row.
+    #[serde(default)]
+    pub collection_overdue: bool,
+}
+
+/// The row of the watch. A damaged one, which the check of the store names, keeps nobody from anything.
+fn known(view: &View) -> Result<Option<ReplicaWatch>> {
+    match view.replica_watch() {
+        Err(error) if error.kind() == ErrorKind::Damaged => Ok(Some(ReplicaWatch::default())),
+        read => read,
+    }
 }
 
 impl ReplicaState {
@@ -257,6 +269,11 @@ impl ReplicaState {
         parts.extend(shipping.iter().filter_map(|shipping| shipping.error.clone()));
         let of_base = shipping.iter().filter_map(|shipping| shipping.base_error.as_ref());
         parts.extend(of_base.map(|error| format!("NO NEW BASE COULD BE MADE: {error}")));
+        if shipping.as_ref().is_some_and(|shipping| shipping.collection_overdue) {
+            parts.push(
+                "OLD OBJECTS ARE STILL THERE: they are removed once the store is shipped for six hours in a row".into(),
+            );
+        }
         if let Some(verified) = &watch.verified {
             let from = show_time(verified.restorable_from);
             parts.push(format!("restorable from {from}, verified {} ago", ago(verified.at)));
@@ -304,6 +321,7 @@ mod tests {
                 fenced: false,
                 error: None,
                 base_error: None,
+                collection_overdue: false,
             }),
             waiting: None,
             overtaken: None,
@@ -387,9 +405,11 @@ mod tests {
         wrong.watch.drill_error = Some("it is damaged".into());
         if let Some(shipping) = &mut wrong.shipping {
             shipping.base_error = Some("a row is damaged".into());
+            shipping.collection_overdue = true;
         }
         let words = wrong.in_words(time(120));
         assert!(words.contains("NO NEW BASE COULD BE MADE: a row is damaged"), "{words}");
+        assert!(words.contains("OLD OBJECTS ARE STILL THERE"), "{words}");
         assert!(words.contains("WRONG: a part is missing") && words.contains("FAILED: it is damaged"), "{words}");
         wrong.shipping = None;
         assert!(!wrong.in_words(time(120)).contains("until") && wrong.behind().is_none());

@@ -23,6 +23,9 @@ use crate::replica::objects::object::Object;
 /// So many objects are deleted in one step, beside which nothing is shipped for a moment.
 const DELETED_AT_ONCE: usize = 100;
 
+/// Objects that were old enough for so long are overdue: no process has lived from one look to the other.
+const OVERDUE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// The rules of a collection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retention {
@@ -43,6 +46,8 @@ pub(crate) struct Collector {
     phase: Phase,
     /// Whether objects before the last decided floor are gone. The process that decided may have died before.
     is_swept: bool,
+    /// Whether the newest announcement is of objects that were old enough long ago.
+    is_overdue: bool,
     /// The holds that it sees, and since when by its own waiting.
     holds: BTreeMap<u128, Duration>,
 }
@@ -89,12 +94,17 @@ pub(crate) enum CollectStep {
 impl Collector {
     /// The collector of the process that writes this term.
     pub(crate) fn new(term: Term, retention: Retention) -> Self {
-        Self { term, retention, phase: Phase::Idle, is_swept: false, holds: BTreeMap::new() }
+        Self { term, retention, phase: Phase::Idle, is_swept: false, is_overdue: false, holds: BTreeMap::new() }
     }
 
     /// Whether it neither waits for a second look nor deletes anything.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle)
+    }
+
+    /// Whether objects that were old enough long ago are still there, and wait for a decision.
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.is_overdue
     }
 
     /// Takes one step. `waited` is the time for which the process has run, which no clock can change.
@@ -169,8 +179,10 @@ impl Collector {
         {
             return Ok(CollectStep::Decided);
         }
-        let floor = self.old_base(remote).await?.map(|base| base.base.slot);
+        let floor = self.old_base(remote, Duration::ZERO).await?.map(|base| base.base.slot);
         let Some(floor) = floor.filter(|floor| Some(*floor) > known.decided) else { return Ok(CollectStep::Nothing) };
+        let overdue = self.old_base(remote, OVERDUE).await?.map(|base| base.base.slot);
+        self.is_overdue = overdue > known.decided;
         let list = GcFloor { floor: Some(floor), ..floor_object(remote, known.next, None) };
         let list = remote.prepare(ObjectName::GcList(known.next), Object::GcList(list), b"")?;
         if let Settled::Other(_) = settle(remote, &list).await? {
@@ -183,8 +195,9 @@ impl Collector {
         Ok(CollectStep::Announced)
     }
 
-    /// The newest base that was made before the window; never the newest of all.
-    async fn old_base(&self, remote: &impl Remote) -> Result<Option<BaseManifest>> {
+    /// The newest base that was made before the window, and so long before; never the newest of all.
+    async fn old_base(&self, remote: &impl Remote, long_before: Duration) -> Result<Option<BaseManifest>> {
+        let window = self.retention.window.saturating_add(long_before);
         let (names, mut newest) = (bases(remote).await?, None);
         let down = names.last().map_or(self.term, |oldest| oldest.slot.term);
         let path = chain::path(remote, self.term, down).await?;
@@ -204,8 +217,8 @@ impl Collector {
                 newest = Some(remote.now().min(base.made));
                 continue;
             };
-            let is_old = base.made <= before(now, self.retention.window);
-            if is_old || broken!(AgeOfABaseIsItsLastCommit) && base.time <= before(now, self.retention.window) {
+            let is_old = base.made <= before(now, window);
+            if is_old || broken!(AgeOfABaseIsItsLastCommit) && base.time <= before(now, window) {
                 return Ok(Some(base));
             }
         }
@@ -228,7 +241,7 @@ impl Collector {
             return Ok(CollectStep::Over);
         }
         // The clock may have been ahead when the floor was announced, and be right by now.
-        let old = self.old_base(remote).await?.map(|base| base.base.slot);
+        let old = self.old_base(remote, Duration::ZERO).await?.map(|base| base.base.slot);
         let held = if broken!(NoSecondLook) { None } else { self.look_at_holds(remote, waited).await? };
         // L10: a restore that reads keeps the floor down. L9: what was not announced is never decided.
         let floor = held.map_or(announced, |held| held.min(announced));
@@ -236,7 +249,7 @@ impl Collector {
         let go = floor_object(remote, number, floor);
         let go = remote.prepare(ObjectName::GcGo(number), Object::GcGo(go), b"")?;
         let settled = settle(remote, &go).await?;
-        self.phase = Phase::Idle;
+        (self.phase, self.is_overdue) = (Phase::Idle, false);
         if floor.is_none() || matches!(settled, Settled::Other(_)) {
             return Ok(CollectStep::Nothing);
         }

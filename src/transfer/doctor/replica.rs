@@ -46,6 +46,9 @@ pub(super) fn replica(store: &Store, state: &ReplicaState) -> DiagnosisLine {
         (Some(ReplicaShipping { base_error: Some(_), .. }), ..) => {
             "find what is damaged: hivekeep check; and heal it: hivekeep check --heal LOCATION"
         }
+        (Some(ReplicaShipping { collection_overdue: true, .. }), ..) => {
+            "let the service run for six hours in a row, or remove the replica and begin another one"
+        }
         (Some(_), ..) if state.behind().is_none_or(|behind| behind > LATE) => "the log of the service says why",
         (Some(_), Some(last), _) if is_old(last.at, VERIFY_EVERY) => "verify it: hivekeep replica verify LOCATION",
         (Some(_), _, Some(last)) if is_old(last.at, DRILL_EVERY) => {
@@ -92,6 +95,7 @@ mod tests {
             fenced,
             error: error.map(str::to_owned),
             base_error: None,
+            collection_overdue: false,
         };
         let state = |shipping| ReplicaState {
             watch: ReplicaWatch::default(),
@@ -105,6 +109,7 @@ mod tests {
             shipping(Some(61_000), None, false),
             shipping(None, None, false),
             shipping(Some(1_000), Some("away"), false),
+            ReplicaShipping { collection_overdue: true, ..shipping(Some(1_000), None, false) },
             ReplicaShipping { base_error: Some("rot".into()), ..shipping(Some(1_000), None, false) },
         ] {
             assert_eq!(condition(&hive, &state(late)), Condition::Warn);
