@@ -19,10 +19,10 @@
 //! * `drill`: restores a moment, compares it, and removes it again
 //! * `verify`: reads back all that a restore would need; `verified_state`: a state that is not kept; `confirm`: a
 //!   second look before anything counts as wrong; `status`: the content in numbers
-//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and
-//!   its `shipping_status`; `tending`: its work beside shipping; `watch`: inspections and drills beside it; `inspect`: one
-//!   inspection; `fencing`: its end when another process has taken over, with the errors in `overtaken`;
-//!   [`orphans`]: what only an overtaken file has
+//! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and its
+//!   `shipping_status`; `tending`: its work beside shipping; `watch`: inspections and drills beside it; `inspect`: one
+//!   inspection; `fencing`: its end when another process has taken over, with the errors in `overtaken`; [`orphans`]:
+//!   what only an overtaken file has
 
 pub(crate) mod base;
 mod base_tries;

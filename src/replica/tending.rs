@@ -77,7 +77,7 @@ impl Tending {
             match shipper.tidy().await {
                 Ok(Some(())) => {}
                 Ok(None) => return Tended::Fenced,
-                Err(error) => tracing::warn!(%error, "what was left in the replica could not be removed"),
+                Err(error) => tracing::warn!(%error, "objects left in the replica could not be removed"),
             }
         }
         if now >= self.collect_at { self.collect(shipper, now).await } else { Tended::Done }
