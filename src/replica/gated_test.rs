@@ -73,8 +73,8 @@ struct Own {
     counts: bool,
     /// Every request first lets the others go on.
     yields: bool,
-    /// Holds the next object that it creates, and sleeps.
-    holds: bool,
+    /// Holds the next object that it creates whose name has this part, and sleeps.
+    holds: Option<&'static str>,
     sleeps: bool,
     /// So many requests are left before it dies.
     left: Option<u64>,
@@ -123,7 +123,12 @@ impl Door {
     }
 
     pub(super) fn hold(&self) {
-        self.own.lock().holds = true;
+        self.hold_of("");
+    }
+
+    /// Holds the next object whose name has this part.
+    pub(super) fn hold_of(&self, part: &'static str) {
+        self.own.lock().holds = Some(part);
     }
 
     pub(super) fn is_asleep(&self) -> bool {
@@ -196,7 +201,7 @@ impl fmt::Display for Door {
 impl ObjectStore for Door {
     async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
         self.pass().await?;
-        let is_held = std::mem::take(&mut self.own.lock().holds);
+        let is_held = self.own.lock().holds.take_if(|part| path.as_ref().contains(*part)).is_some();
         if !is_held {
             let done = self.world.0.objects.put_opts(path, payload, options).await;
             // It may die before it hears of it.

@@ -20,6 +20,7 @@ use super::terms::lease::Lease;
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::write::{Shipped, TermWriter};
 use crate::engine::commit::Outcome;
+use crate::engine::feed::Dump;
 use crate::error::{Error, ErrorKind, Result};
 
 /// An object counts as so many bytes more for a reader of the log, since a request takes the time of about as many. So
@@ -223,10 +224,12 @@ impl Outgoing {
     /// Commits that the store does not keep are bridged by a base, behind which the log goes on (L7). The slot of the
     /// gap is some slots ahead if the lease is to be renewed while the base is made.
     async fn bridge(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
+        // Before the next line, which takes a number: the moment of now is to be restored by its own.
+        let dump = self.source.store().dump()?;
         // The store has nothing any more to compare what was shipped with, so a later process must know its place.
         self.source.store().write_shipped()?;
         self.tries.refuse_gap()?;
-        let bridged = self.bridge_by_base(remote).await;
+        let bridged = self.bridge_by_base(remote, dump).await;
         if let Err(error) = &bridged
             && is_of_store(error.kind())
         {
@@ -235,15 +238,15 @@ impl Outgoing {
         bridged
     }
 
-    async fn bridge_by_base(&mut self, remote: &OpenReplica) -> Result<ShipOutcome> {
+    async fn bridge_by_base(&mut self, remote: &OpenReplica, mut dump: Dump) -> Result<ShipOutcome> {
         if self.tries.reads_first() {
             let time = self.source.position().ok_or_else(in_no_replica)?.time;
-            let (rows, pause) = (read_through(self.source.store().dump()?), |out: &Self| out.until_renewal(remote));
+            let (rows, pause) = (read_through(dump), |out: &Self| out.until_renewal(remote));
             if beside(self, rows, None, pause, async |out: &mut Self| out.sign(remote, time).await).await?.is_none() {
                 return Ok(ShipOutcome::Fenced);
             }
+            dump = self.source.store().dump()?;
         }
-        let dump = self.source.store().dump()?;
         let at = self.source.position().ok_or_else(in_no_replica)?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
         let digest = ObjectHash(states.digest());

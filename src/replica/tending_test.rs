@@ -10,7 +10,7 @@ use super::terms::collect::Retention;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const RETENTION: Retention = Retention {
-    window: Duration::from_secs(60 * 60),
+    window: Duration::from_secs(24 * 60 * 60),
     grace: Duration::from_secs(6 * 60 * 60),
     hold_age: Duration::from_secs(24 * 60 * 60),
 };
@@ -29,8 +29,8 @@ fn an_object_is_read_back_once_and_old_ones_are_looked_for_once_behind_each_base
         for minutes in [1, 2, 3, 5, 6, 65, 125, 185] {
             if minutes == 125 {
                 put(&store, 2)?;
-                let _made = shipper.base().await?;
                 fleet.clock.advance(2 * HOUR);
+                let _made = shipper.base().await?;
             }
             fleet.world.count(None);
             let now = begun + minutes * MINUTE;
