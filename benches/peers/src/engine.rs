@@ -107,7 +107,7 @@ pub struct Kind {
 pub const HIVEKEEP: &str = "hivekeep";
 
 /// Every engine, Hivekeep first.
-pub const KINDS: [Kind; 12] = [
+pub const KINDS: [Kind; 13] = [
     Kind {
         name: HIVEKEEP,
         open: |folder| hivekeep::open(folder, Sharing::Shared),
@@ -119,6 +119,12 @@ pub const KINDS: [Kind; 12] = [
         open: |folder| hivekeep::open(folder, Sharing::Exclusive),
         copies: false,
         how: "opened for one process alone (Sharing::Exclusive): commits go into a write-ahead log, one sync each",
+    },
+    Kind {
+        name: "hivekeep_shared_log",
+        open: |folder| hivekeep::open(folder, Sharing::SharedLog),
+        copies: false,
+        how: "several processes may share it and its write-ahead log (Sharing::SharedLog): one sync for each commit",
     },
     Kind {
         name: "sqlite_backup",

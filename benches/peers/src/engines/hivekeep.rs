@@ -1,4 +1,4 @@
-//! Hivekeep, with its default options, or for one process alone.
+//! Hivekeep, with its default options, for one process alone, or with a log that several processes share.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! Hivekeep's queue: with its default options, for one process alone, and with one-phase commits.
+//! Hivekeep's queue: with its default options, for one process alone, with a shared log, and with one-phase commits.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +21,10 @@ pub fn open(folder: &Path) -> Result<Box<dyn Queue>> {
 
 pub fn open_alone(folder: &Path) -> Result<Box<dyn Queue>> {
     open_with(folder, Store::options().sharing(Sharing::Exclusive))
+}
+
+pub fn open_shared_log(folder: &Path) -> Result<Box<dyn Queue>> {
+    open_with(folder, Store::options().sharing(Sharing::SharedLog))
 }
 
 pub fn open_one_phase(folder: &Path) -> Result<Box<dyn Queue>> {

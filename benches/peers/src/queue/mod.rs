@@ -62,15 +62,17 @@ pub struct Kind {
     pub has_points: bool,
 }
 
-const KINDS: [Kind; 5] = [
+const KINDS: [Kind; 6] = [
     Kind { name: HIVEKEEP, open: hivekeep::open, is_shared: true, has_points: true },
     Kind { name: "hivekeep_alone", open: hivekeep::open_alone, is_shared: false, has_points: true },
+    Kind { name: "hivekeep_shared_log", open: hivekeep::open_shared_log, is_shared: true, has_points: true },
     Kind { name: "hivekeep_one_phase", open: hivekeep::open_one_phase, is_shared: false, has_points: true },
     Kind { name: "sqlite_queue", open: sqlite::open, is_shared: true, has_points: false },
     Kind { name: "sqlite_queue_in_turns", open: sqlite::open_in_turns, is_shared: false, has_points: false },
 ];
 
-pub const ENGINES: [&str; 5] = [KINDS[0].name, KINDS[1].name, KINDS[2].name, KINDS[3].name, KINDS[4].name];
+pub const ENGINES: [&str; 6] =
+    [KINDS[0].name, KINDS[1].name, KINDS[2].name, KINDS[3].name, KINDS[4].name, KINDS[5].name];
 
 fn payload() -> String {
     "x".repeat(PAYLOAD_BYTES)
