@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock;
-use crate::engine::options::Sharing;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::backups::{Backup, BackupRequest};
@@ -112,8 +111,8 @@ impl Instance {
     ///
     /// As [`Store::open`]; `Io` when the event log or the folder of archives cannot be written.
     pub(crate) fn open(path: &Path, setup: Setup) -> Result<Self> {
-        let sharing = if setup.exclusive { Sharing::Exclusive } else { Sharing::Shared };
-        let mut options = Store::options().stale_mark(setup.stale_mark).sharing(sharing).durability(setup.durability);
+        let options = Store::options().stale_mark(setup.stale_mark).durability(setup.durability);
+        let mut options = options.sharing(setup.sharing);
         if let Some(window) = setup.history {
             options = options.history(window);
         }
@@ -400,6 +399,7 @@ mod tests {
     use super::*;
     use crate::actor::Actor;
     use crate::engine::feed::Fence;
+    use crate::engine::options::Sharing;
     use crate::state::INDEXES;
     use crate::state::keys::key::{KeyName, NewKey, Role};
     use crate::state::page::Page;
@@ -408,7 +408,7 @@ mod tests {
     /// One with nothing beside the store.
     fn quiet() -> Setup {
         Setup {
-            exclusive: false,
+            sharing: Sharing::Shared,
             durability: crate::Durability::Disk,
             backup_interval: None,
             policy: None,

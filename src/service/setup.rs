@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::options::Durability;
+use crate::engine::options::{Durability, Sharing};
 use crate::recovery::retention::Policy;
 use crate::service::replication::ReplicaSetup;
 use crate::service::webhook::Webhook;
@@ -21,8 +21,8 @@ pub(crate) struct Setup {
     pub(crate) purge_finished: Option<Duration>,
     /// Claims raise the priority of a task by one each time that it has been ready for this long; never if none.
     pub(crate) priority_aging: Option<Duration>,
-    /// Whether no other process may have the store open meanwhile.
-    pub(crate) exclusive: bool,
+    /// Which other processes may have the store open meanwhile.
+    pub(crate) sharing: Sharing,
     /// When a write is answered.
     pub(crate) durability: Durability,
     /// Every commit of this long can be gone back to.

@@ -19,6 +19,7 @@ mod repair;
 mod replica;
 mod schedule;
 mod service;
+mod shared_log;
 mod state;
 mod terminal;
 mod util;

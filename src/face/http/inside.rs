@@ -161,7 +161,7 @@ impl Inside {
 /// Nothing works by itself, so that the same input always meets the same state.
 fn setup() -> Setup {
     Setup {
-        exclusive: false,
+        sharing: crate::Sharing::Shared,
         durability: crate::Durability::Disk,
         backup_interval: None,
         policy: Some(None),

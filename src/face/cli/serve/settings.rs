@@ -60,12 +60,17 @@ macro_rules! settings {
 
         impl Settings {
             /// These settings, and the others from `below`. The rules of retention of `below` count only if this does
-            /// not switch retention off, and the other way round.
+            /// not switch retention off, and the other way round. So do the two ways to have a log.
             pub(super) fn over(self, mut below: Self) -> Self {
                 if self.no_retention == Some(true) {
                     below.forget_rules();
                 } else if self.rules().are_given() {
                     below.no_retention = None;
+                }
+                match (self.exclusive, self.shared_log) {
+                    (Some(true), _) => below.shared_log = None,
+                    (_, Some(true)) => below.exclusive = None,
+                    _ => {}
                 }
                 Self {
                     $($rule: self.$rule.or(below.$rule),)*
@@ -139,7 +144,7 @@ with_rules! { settings {
     /// The time for which a write waits for the replica with durability replicated [default: 30s]
     replica_write_limit: Span = "HIVEKEEP_REPLICA_WRITE_LIMIT", "TIME";
     /// Ship every commit to this replica, such as s3://bucket/prefix or a folder; hivekeep replica init makes one. The
-    /// service then has the store for itself, unless exclusive is false
+    /// service then has the store for itself, unless exclusive is false or shared-log is true
     replica: String = "HIVEKEEP_REPLICA", "LOCATION";
     /// The interval of shipping: the most that the loss of the machine costs [default: 1s]
     replica_interval: Span = "HIVEKEEP_REPLICA_INTERVAL", "TIME";
@@ -186,6 +191,9 @@ with_rules! { settings {
     /// Have the store for the service alone, so that each commit costs one sync; other programs ask the service
     /// [default: false, and true with replica]
     exclusive = "HIVEKEEP_EXCLUSIVE";
+    /// Share a log with all other programs that open the store, so that each commit of any of them costs one sync;
+    /// earlier versions of Hivekeep then refuse the store [default: false]
+    shared_log = "HIVEKEEP_SHARED_LOG";
     /// Keep every automatic point of the kept age, up to the count
     no_thinning = "HIVEKEEP_NO_THINNING";
     /// Do not create the folder of the archives: fail if its disk is not mounted
@@ -244,6 +252,12 @@ impl Settings {
         if self.no_retention == Some(true) && self.rules().are_given() {
             return Err(Error::invalid(
                 "no-retention forgets no point, and a keep rule would have no effect; leave one of them out",
+            ));
+        }
+        if self.exclusive == Some(true) && self.shared_log == Some(true) {
+            return Err(Error::invalid(
+                "exclusive lets no other program open the store, and shared-log shares its log with them; leave one of \
+                 them out",
             ));
         }
         for (name, size) in [("max-body", self.max_body), ("request-memory", self.request_memory)] {
@@ -362,6 +376,11 @@ mod tests {
         let rule = Settings { keep_last: Some(Whole(3)), ..Settings::default() };
         assert_eq!(rule.clone().over(file.clone()).no_retention, None, "a rule overrides no-retention in the file");
         assert_eq!(file.over(rule).keep_last, None);
+        let switch = |text: &str| read(text).unwrap();
+        let both = switch("exclusive = true").over(switch("shared-log = true"));
+        assert_eq!((both.exclusive, both.shared_log), (Some(true), None));
+        let both = switch("shared-log = true").over(switch("exclusive = true"));
+        assert_eq!((both.exclusive, both.shared_log), (None, Some(true)));
     }
 
     #[test]
@@ -374,6 +393,9 @@ mod tests {
         let error = read("tls-cert = \"c\"").unwrap_err().to_string();
         assert!(error.contains("tls-cert") && error.contains("tls-key"), "{error}");
         assert!(read("no-retention = false\nkeep-last = 3\ntoken-file = \"t\"").is_ok());
+        let error = read("exclusive = true\nshared-log = true").unwrap_err().to_string();
+        assert!(error.contains("exclusive") && error.contains("shared-log"), "{error}");
+        assert!(read("exclusive = false\nshared-log = true").is_ok());
     }
 
     #[test]

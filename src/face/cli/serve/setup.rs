@@ -13,7 +13,7 @@ use crate::files;
 use crate::service::free_space::MIN_FREE;
 use crate::service::replication::ReplicaSetup;
 use crate::service::setup::Setup;
-use crate::{Durability, Error, ExportOptions, Policy, Result};
+use crate::{Durability, Error, ExportOptions, Policy, Result, Sharing};
 
 /// The environment variable that may contain the token. There is no option for it, since every user can see the
 /// arguments of a process.
@@ -25,8 +25,10 @@ impl Settings {
     /// These settings, and the defaults of the others. A service that ships to a replica has the store for itself,
     /// unless it is told otherwise.
     pub(super) fn over_defaults(self) -> Self {
-        let exclusive = Some(self.replica.is_some());
-        self.over(Self { exclusive, ..Self::defaults() })
+        let shares_log = self.shared_log == Some(true);
+        let filled = self.over(Self::defaults());
+        let exclusive = filled.exclusive.unwrap_or(filled.replica.is_some() && !shares_log);
+        Self { exclusive: Some(exclusive), shared_log: Some(shares_log), ..filled }
     }
 
     /// The settings that have a default.
@@ -77,6 +79,7 @@ impl Settings {
             ("store", self.store != new.store),
             ("listen", self.listen != new.listen),
             ("exclusive", self.exclusive != new.exclusive),
+            ("shared-log", self.shared_log != new.shared_log),
             ("durability", self.durability != new.durability),
             ("history", self.history != new.history),
             ("stale-after", self.stale_after != new.stale_after),
@@ -103,7 +106,7 @@ impl Settings {
             policy: self.policy(),
             purge_finished: time(self.purge_finished),
             priority_aging: interval(self.priority_aging),
-            exclusive: self.is_alone(),
+            sharing: self.sharing(),
             durability: self.durability()?,
             history: time(self.history),
             stale_mark: time(self.stale_after),
@@ -123,6 +126,15 @@ impl Settings {
     /// Whether the service has the store for itself.
     fn is_alone(&self) -> bool {
         self.exclusive == Some(true)
+    }
+
+    /// Which other programs may have the store open.
+    fn sharing(&self) -> Sharing {
+        match (self.is_alone(), self.shared_log) {
+            (true, _) => Sharing::Exclusive,
+            (false, Some(true)) => Sharing::SharedLog,
+            (false, _) => Sharing::Shared,
+        }
     }
 
     /// Where the store is shipped to.
@@ -150,8 +162,8 @@ impl Settings {
         let (drill_every, identity) = (time(self.replica_drill), self.replica_identity.clone());
         let lease = time(self.replica_lease);
         if lease.is_some() && !self.is_alone() {
-            let message =
-                "replica-lease is for a store that the service has for itself; leave exclusive=false out, or it";
+            let message = "replica-lease is for a store that the service has for itself; leave out exclusive=false and \
+                 shared-log, or it";
             return Err(Error::invalid(message));
         }
         Ok(Some(ReplicaSetup { location, interval, write_limit, identity, keep, drill_every, lease }))
@@ -336,15 +348,25 @@ mod tests {
 
     #[test]
     fn a_service_with_a_replica_has_the_store_for_itself_unless_it_is_told_otherwise() {
-        for (text, is_alone) in [
-            ("", false),
-            ("exclusive = true", true),
-            ("replica = \"/r\"", true),
-            ("replica = \"/r\"\nexclusive = false", false),
+        for (text, sharing) in [
+            ("", Sharing::Shared),
+            ("exclusive = true", Sharing::Exclusive),
+            ("shared-log = true", Sharing::SharedLog),
+            ("exclusive = true\nshared-log = false", Sharing::Exclusive),
+            ("replica = \"/r\"", Sharing::Exclusive),
+            ("replica = \"/r\"\nexclusive = false", Sharing::Shared),
+            ("replica = \"/r\"\nshared-log = true", Sharing::SharedLog),
+            ("replica = \"/r\"\nexclusive = false\nshared-log = true", Sharing::SharedLog),
         ] {
             let settings = filled(toml::from_str(text).unwrap());
-            assert_eq!(settings.setup().unwrap().exclusive, is_alone, "{text}");
-            assert!(settings.to_string().contains(&format!("exclusive = {is_alone}\n")), "{text}");
+            assert_eq!(settings.setup().unwrap().sharing, sharing, "{text}");
+            let (is_alone, shares_log) = (sharing == Sharing::Exclusive, sharing == Sharing::SharedLog);
+            let printed = settings.to_string();
+            assert!(
+                printed.contains(&format!("exclusive = {is_alone}\nshared-log = {shares_log}\n")),
+                "{text}: {printed}"
+            );
+            assert_eq!(filled(toml::from_str(&printed).unwrap()).to_string(), printed);
         }
     }
 
