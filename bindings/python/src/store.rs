@@ -28,7 +28,7 @@ fn offered(py: Python<'_>, durability: &str) -> PyResult<Durability> {
 
 /// Opens a store, or creates one.
 #[pyfunction]
-#[pyo3(signature = (path, *, create, read_only, exclusive, durability, verify, cache_bytes, lock_timeout_ms, history_ms, session, parse_float))]
+#[pyo3(signature = (path, *, create, read_only, exclusive, shared_log, durability, verify, cache_bytes, lock_timeout_ms, history_ms, session, parse_float))]
 #[expect(clippy::too_many_arguments, reason = "they have names in Python, where one function calls this")]
 pub(crate) fn open(
     py: Python<'_>,
@@ -36,6 +36,7 @@ pub(crate) fn open(
     create: bool,
     read_only: bool,
     exclusive: bool,
+    shared_log: bool,
     durability: &str,
     verify: Option<bool>,
     cache_bytes: usize,
@@ -45,14 +46,24 @@ pub(crate) fn open(
     parse_float: Option<Py<PyAny>>,
 ) -> PyResult<Store> {
     let durability = offered(py, durability)?;
+    let sharing = match (exclusive, shared_log) {
+        (true, true) => {
+            let message =
+                "exclusive=True lets no other process open the store, and shared_log=True shares its log with them";
+            return Err(exception(py, ("invalid", message.to_owned(), None::<&str>)));
+        }
+        (true, false) => Sharing::Exclusive,
+        (false, true) => Sharing::SharedLog,
+        (false, false) => Sharing::Shared,
+    };
     if durability == Durability::System && !exclusive {
-        let message = "durability=\"system\" needs a log, which a store has with exclusive=True";
+        let message = "durability=\"system\" needs a log of one process, which a store has with exclusive=True";
         return Err(exception(py, ("invalid", message.to_owned(), None::<&str>)));
     }
     let options = hivekeep::Store::options()
         .create(create)
         .read_only(read_only)
-        .sharing(if exclusive { Sharing::Exclusive } else { Sharing::Shared })
+        .sharing(sharing)
         .durability(durability)
         .verify_on_open(verify_of(verify))
         .cache_bytes(cache_bytes)

@@ -158,6 +158,26 @@ def test_processes_of_every_start_method_write_to_a_store_that_was_sent_to_them(
     assert store.config["count"] == 10
 
 
+def test_processes_share_a_log_and_each_sees_what_the_others_committed(path: Path) -> None:
+    beside = lambda part: [found.name for found in path.parent.iterdir() if part in found.name]  # noqa: E731
+    with hivekeep.open(path, shared_log=True) as store:
+        context = multiprocessing.get_context("spawn")
+        with context.Pool(2) as pool:
+            pool.starmap(_add, [(store, 20), (store, 20)], chunksize=1)
+        with hivekeep.open(path) as joined:
+            _add(joined, 5)
+            assert store.config["count"] == joined.config["count"] == 45
+            assert beside(".wal.") and beside(".turns")
+        assert hivekeep.open(path, read_only=True).config["count"] == 45
+        with pytest.raises(hivekeep.Locked):
+            hivekeep.open(path, exclusive=True, lock_timeout=0)
+    assert beside(".wal.") == beside(".turns") == []
+    with hivekeep.open(path, exclusive=True) as store:
+        assert store.config["count"] == 45
+    with pytest.raises(hivekeep.Invalid, match="shared_log=True"):
+        hivekeep.open(path, exclusive=True, shared_log=True)
+
+
 def test_a_pickled_store_names_the_path_and_does_not_create_it(store: hivekeep.Store, path: Path) -> None:
     store.config["a"] = 1
     sent = pickle.dumps(store)

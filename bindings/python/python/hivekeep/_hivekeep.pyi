@@ -40,6 +40,7 @@ def open(
     create: bool,
     read_only: bool,
     exclusive: bool,
+    shared_log: bool,
     durability: str,
     verify: bool | None,
     cache_bytes: int,

@@ -62,6 +62,7 @@ def open(
     create: bool = True,
     read_only: bool = False,
     exclusive: bool = False,
+    shared_log: bool = False,
     durability: Durability = "disk",
     verify: bool | None = None,
     cache_bytes: int = 64 << 20,
@@ -77,6 +78,9 @@ def open(
     :param create: whether to create a store that does not exist.
     :param read_only: changes nothing, and joins a store that others write to.
     :param exclusive: whether this process has the store for itself. A commit is then one sync instead of two.
+    :param shared_log: whether this process shares a log with all others that write to the store. A commit of any of them is
+        then one sync instead of two. A process that opens the store without it meanwhile joins them; programs of earlier
+        versions are refused. All of them must run on one machine, and the file must be on a local disk.
     :param durability: the moment in which a write is answered; see :data:`Durability`. Other than ``"disk"`` needs ``exclusive``.
     :param verify: whether to compare the checksum of every page now; by itself it does so with small files.
     :param lock_timeout: how long to wait for another process's write before :class:`~hivekeep.Locked`.
@@ -89,6 +93,7 @@ def open(
         "create": create,
         "read_only": read_only,
         "exclusive": exclusive,
+        "shared_log": shared_log,
         "durability": durability,
         "verify": verify,
         "cache_bytes": cache_bytes,
