@@ -12,19 +12,30 @@ use super::super::maps::{Overlay, SectionMap};
 use super::super::reader::{Tail, read};
 use super::super::row::Wal;
 use super::super::section;
+use super::bytes::TurnBytes;
 use super::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
 use super::shared_page::{End, unreadable};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
 use crate::engine::rows::ReadRows;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// How often the base is taken again because the log of the one before has just gone.
 const TRIES: usize = 100;
 
 /// Between two looks at a shared page that is still to be made.
 const A_MOMENT: Duration = Duration::from_millis(10);
+
+/// The entries of other processes, as a process that only reads finds them.
+enum Seen {
+    /// The base has all that anybody was told.
+    Base(ReadRows),
+    /// It has read them up to the end that was told.
+    Log,
+    /// The base and the shared page are of different logs: one of them has just begun or gone.
+    Between,
+}
 
 /// How a change to another log went.
 enum Change {
@@ -40,38 +51,49 @@ impl Log {
     /// The rows of now: at least those of everything that any process was told is done before this was called. Takes
     /// no lock that is held across a closure or a sync.
     pub(in crate::engine::wal) fn rows_of_all(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
+        let Some(own) = &turns.own else { return self.rows_of_others(turns, handle) };
         let mut followed = turns.followed.lock();
-        match &turns.own {
-            Some(own) if !followed.is_in_turn => self.catch_up(&mut followed, &own.page.read()?.end, handle)?,
-            Some(_) => {}
-            None => {
-                if let Some(base) = self.follow(&mut followed, handle)? {
-                    return Ok(base);
-                }
-            }
+        if !followed.is_in_turn {
+            self.catch_up(&mut followed, &own.page.read()?.end, handle)?;
         }
         // Under the lock: no section is let go of before the base was taken.
         self.rows_up_to(handle, |head| head.answered)
     }
 
-    /// The same for a process that only reads. It looks for a shared page only while its base says that a log is in
-    /// use: otherwise everything that anybody was told before is in the base, which it gives.
-    fn follow(&self, followed: &mut Followed, handle: &Handle) -> Result<Option<ReadRows>> {
+    /// The same for a process that only reads. Other threads of it look meanwhile, too.
+    fn rows_of_others(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
         for _ in 0..TRIES {
-            let base = ReadRows::new(handle.begin_read()?, Overlay::none());
-            let Some(wal) = Wal::read(base.get(Table::Meta, meta::WAL)?.as_deref())?.filter(|wal| wal.in_use) else {
-                if followed.end.id.is_some() {
-                    self.forget_sections(followed, 0);
-                }
-                return Ok(Some(base));
-            };
-            match shared_page_of_others(&*self.folder)?.filter(|page| page.end.id == Some(wal.id)) {
-                Some(page) => return self.catch_up(followed, &page.end, handle).map(|()| None),
-                // The log has just begun or gone, or the page is of an earlier one.
-                None => std::thread::sleep(A_MOMENT),
+            let mut followed = turns.followed.lock();
+            match self.follow(&mut followed, handle)? {
+                Seen::Base(base) => return Ok(base),
+                Seen::Log => return self.rows_up_to(handle, |head| head.answered),
+                Seen::Between => {}
             }
+            drop(followed);
+            std::thread::sleep(A_MOMENT);
         }
         Err(unreadable())
+    }
+
+    /// Looks once. The shared page matters only while the base says that a log is in use: otherwise everything that
+    /// anybody was told before is in the base.
+    fn follow(&self, followed: &mut Followed, handle: &Handle) -> Result<Seen> {
+        let base = ReadRows::new(handle.begin_read()?, Overlay::none());
+        let wal = Wal::read(base.get(Table::Meta, meta::WAL)?.as_deref())?.filter(|wal| wal.in_use);
+        if let Some(wal) = wal {
+            match shared_page_of_others(&*self.folder)? {
+                Some(page) if page.end.id == Some(wal.id) => {
+                    return self.catch_up(followed, &page.end, handle).map(|()| Seen::Log);
+                }
+                // W20: nobody was told anything of this log. It has just begun, or its process died before it told.
+                Some(page) if page.end.number <= wal.number => {}
+                _ => return Ok(Seen::Between),
+            }
+        }
+        if followed.end.id.is_some() {
+            self.forget_sections(followed, 0);
+        }
+        Ok(Seen::Base(base))
     }
 
     /// W17: reads up to the end that was told, and no further.
@@ -99,7 +121,23 @@ impl Log {
                 Change::Gone => std::thread::yield_now(),
             }
         }
-        Err(Error::damaged("the log of the store is not beside it; put it back, or repair the store"))
+        Err(self.missing())
+    }
+
+    /// The error for a log that has lost its name. Nobody repairs a store that others have open: one of them may have
+    /// the rest of the log open, and moves it into redb when it closes.
+    pub(super) fn missing(&self) -> Error {
+        let have_others = || self.folder.locks().and_then(|(file, _)| TurnBytes::over(file).has_others());
+        if self.is_shared() || have_others().unwrap_or(true) {
+            let message = format!(
+                "{} was removed while processes share it; close the store in all of them, and open it again",
+                self.folder.name(ONLY)
+            );
+            return Error::new(ErrorKind::Locked, message).with_hint(Hint::AskService);
+        }
+        let message =
+            format!("{} is missing; put it back, or repair the store without its log", self.folder.name(ONLY));
+        Error::damaged(message).with_hint(Hint::RepairStore)
     }
 
     /// Begins to read another log, from where redb leads into it.
