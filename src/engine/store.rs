@@ -26,7 +26,7 @@ use crate::engine::redb_file::pages::Snapshot;
 use crate::engine::session::own_session::OwnSession;
 use crate::engine::session::views::Views;
 use crate::engine::view::View;
-use crate::engine::wal::{Log, LogNews, Mover, TakenUp};
+use crate::engine::wal::{Log, Mover, TakenUp};
 use crate::engine::write::WriteTx;
 use crate::error::{ErrorKind, Result};
 
@@ -75,8 +75,6 @@ pub(crate) struct Inner {
     pub(super) session_put_off: AtomicBool,
     /// Whether others had the store open when it was opened, and no file of sessions told which of them live.
     pub(super) others_unseen: AtomicBool,
-    /// The log that the opening took up or set aside, until it is written down.
-    pub(super) log_news: Mutex<LogNews>,
     pub(super) closing: Mutex<Vec<Closing>>,
 }
 

@@ -63,6 +63,8 @@ impl Store {
     /// `Locked` when another process writes for longer than the lock timeout. The store is still open then, and can be
     /// closed again. `Io` and `Full` when buffered data could not be written; `Conflict` inside of a write.
     pub fn close(&self) -> Result<()> {
+        self.refuse_forked()?;
+        self.append_log_news();
         self.close_file()
     }
 }

@@ -50,7 +50,8 @@ impl Store {
         refuse_existing(to)?;
         refuse_full(from, to)?;
         let made = Unnamed::beside(to)?;
-        copy(from, made.path(), &|_, _| Ok(()))?;
+        let copied = copy(from, made.path(), &|_, _| Ok(()))?;
+        Self::append_log_news_of_copy(from, copied.news)?;
         // The copy was verified a moment ago.
         let open = Self::options().create(false).session(false).reserve(false).verify_on_open(VerifyOnOpen::Never);
         let store = open.open(made.path())?;

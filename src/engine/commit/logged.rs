@@ -63,6 +63,8 @@ struct Past<'p> {
     logged: &'p Logged<'p>,
     rows: &'p ReadRows,
     transaction: &'p OnceCell<Transaction>,
+    /// The caller has waited since then.
+    arrived: Instant,
 }
 
 impl<'p> IntoRedb<'p> for Past<'p> {
@@ -71,7 +73,7 @@ impl<'p> IntoRedb<'p> for Past<'p> {
             return Ok(begun);
         }
         let Logged { log, handle, context, .. } = *self.logged;
-        let begun = log.begin_past(handle, context, self.rows.overlay())?;
+        let begun = log.begin_past(handle, context, self.rows.overlay(), self.arrived)?;
         Ok(self.transaction.get_or_init(|| begun))
     }
 }
@@ -91,11 +93,11 @@ impl Logged<'_> {
         let mut writer = self.log.lock();
         self.log.take_turn(&mut writer, self.handle, self.context, arrived)?;
         let size = if let Manner::Alone(size) = manner { size } else { Size::Small };
-        let road = self.log.way(&mut writer, self.handle, self.context, size)?;
+        let road = self.log.way(&mut writer, self.handle, self.context, size, arrived)?;
         let seen = writer.number();
         let rows = self.log.rows_of_writer(self.handle, &writer)?;
         let (transaction, mut batch) = (OnceCell::new(), None);
-        let past = Past { logged: self, rows: &rows, transaction: &transaction };
+        let past = Past { logged: self, rows: &rows, transaction: &transaction, arrived };
         let ran = Failed::of(catch_unwind(AssertUnwindSafe(|| self.run(manner, road, &past, &mut batch, work))));
         if self.handle.guard().has_forked() {
             // The closure has forked, and this is the child: the lock is the parent's.
@@ -109,7 +111,7 @@ impl Logged<'_> {
         let committed = match ran {
             // W3: the entry is appended under the write lock, by the closure that has seen everything before it.
             Ok(done) if done.changed => self
-                .commit(&mut writer, road, &rows, transaction, &done)
+                .commit(&mut writer, road, (&rows, arrived), transaction, &done)
                 .map(|number| (done.result, Some((number, done.wakes, done.is_for_disk)), done.has_events)),
             // Nothing to make durable.
             Ok(done) => {
@@ -195,12 +197,13 @@ impl Logged<'_> {
         tx.flush()
     }
 
-    /// Appends the entry, or commits the transaction of redb. Returns the number that must become durable.
+    /// Appends the entry, or commits the transaction of redb, for a caller who has waited since `arrived`. Returns the
+    /// number that must become durable.
     fn commit<R>(
         &self,
         writer: &mut Writer,
         road: Road,
-        rows: &ReadRows,
+        (rows, arrived): (&ReadRows, Instant),
         transaction: Option<Transaction>,
         done: &Done<R>,
     ) -> Result<u64> {
@@ -228,7 +231,7 @@ impl Logged<'_> {
                     return Ok(number);
                 }
                 // The section has no room for it. W7: redb gets the rows before it and its own in one transaction.
-                let begun = self.log.begin_past(self.handle, self.context, rows.overlay())?;
+                let begun = self.log.begin_past(self.handle, self.context, rows.overlay(), arrived)?;
                 let put = WriteRows::of(&begun).put_all(set);
                 if let Err(error) = put {
                     discard(begun);

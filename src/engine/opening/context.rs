@@ -3,6 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
 use crate::clock::Clock;
 use crate::engine::buffered::Buffered;
 #[cfg(any(test, feature = "replica"))]
@@ -15,6 +17,7 @@ use crate::engine::opening::options::Durability;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::session::views::Views;
 use crate::engine::session::writer_line::{Streak, WriterLine};
+use crate::engine::wal::LogNews;
 use crate::error::Result;
 
 /// The parts of an open store that every transaction needs.
@@ -46,6 +49,8 @@ pub(crate) struct Context {
     pub(in crate::engine) was_overtaken: OnceLock<bool>,
     /// Whether the store is opened to be looked at only.
     pub(in crate::engine) only_looks: bool,
+    /// The logs that were taken up or set aside, until it is written down.
+    pub(in crate::engine) log_news: Mutex<LogNews>,
 }
 
 impl Context {

@@ -16,7 +16,7 @@ use crate::engine::redb_file::WRITER;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::Store;
-use crate::engine::wal::is_lived_in;
+use crate::engine::wal::{LogNews, is_lived_in};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 
@@ -28,12 +28,14 @@ const STRETCH: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The result of a copy.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Copied {
     /// The length of the file.
     pub(crate) bytes: u64,
     /// How long writers waited.
     pub(crate) held: Duration,
+    /// The log of a process that died, which was moved into the store to be copied.
+    pub(crate) news: LogNews,
 }
 
 /// Whether writers wait while the pages are copied.
@@ -51,15 +53,16 @@ pub(crate) fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64) -> Result
         Err(error) if error.kind() == ErrorKind::Damaged => {
             tracing::debug!(%error, "a copy beside writers did not verify; they wait for the next one");
             files::remove(to)?;
-            let copied = copy_once(from, to, Writers::Wait, progress)?;
-            verify(to).map(|()| copied)
+            let mut again = copy_once(from, to, Writers::Wait, progress)?;
+            again.news.add(copied.news);
+            verify(to).map(|()| again)
         }
         verified => verified.map(|()| copied),
     }
 }
 
 fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<Copied> {
-    empty_log(from)?;
+    let mut news = empty_log(from)?;
     let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
     let file = OwnFile::read(from)?;
     let mut target = files::create_new(to, Rights::of_content(from)).map_err(|error| files::failed(to, error))?;
@@ -83,6 +86,7 @@ fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u6
             let options = Store::options().create(false).session(false).reserve(false).sharing(Sharing::SharedLog);
             let sharing = options.open_with(from, &[])?;
             let pinned = sharing.without_log(pin)?;
+            news.add(sharing.take_log_news());
             sharing.close_file()?;
             pinned
         }
@@ -96,16 +100,18 @@ fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u6
     drop(pinned);
     tracing::debug!(took_us = arrived.elapsed().as_micros(), held_us = held.as_micros(), "copied");
     store.close_file()?;
-    Ok(Copied { bytes, held })
+    Ok(Copied { bytes, held, news })
 }
 
 /// Moves the log of a store that nobody has open into its file, so that only pages must be copied.
-fn empty_log(from: &Path) -> Result<()> {
+fn empty_log(from: &Path) -> Result<LogNews> {
     if !open::has_log_in_use(from)? {
-        return Ok(());
+        return Ok(LogNews::default());
     }
     let options = Store::options().create(false).session(false).reserve(false);
-    options.verify_on_open(VerifyOnOpen::Never).open_with(from, &[])?.close_file()
+    let store = options.verify_on_open(VerifyOnOpen::Never).open_with(from, &[])?;
+    store.close_file()?;
+    Ok(store.take_log_news())
 }
 
 fn copy_pages(file: &OwnFile, target: &mut File, bytes: u64, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<()> {

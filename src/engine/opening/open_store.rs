@@ -134,6 +134,7 @@ impl Options {
             was_standby: OnceLock::new(),
             was_overtaken: OnceLock::new(),
             only_looks: self.read_only,
+            log_news: Mutex::new(news),
         };
         let (slot, context) = (Arc::new(Slot::new(handle)), Arc::new(context));
         let (path, anew) = (path.to_path_buf(), anew.into());
@@ -150,7 +151,6 @@ impl Options {
             held: OnceLock::new(),
             session_put_off: AtomicBool::new(false),
             others_unseen: AtomicBool::new(false),
-            log_news: Mutex::new(news),
             closing: Mutex::default(),
         };
         inner.set_log(log);

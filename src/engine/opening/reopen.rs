@@ -139,7 +139,8 @@ impl Inner {
         if let Some(log) = self.gate.log() {
             log.give_up(&Error::new(ErrorKind::Reopen, "the store is being opened again"));
         }
-        let TakenUp { handle, log, .. } = (self.opener)(&self.path)?;
+        let TakenUp { handle, log, news } = (self.opener)(&self.path)?;
+        self.context().log_news.lock().add(news);
         // Between the look and the opening it may have been replaced.
         place.refuse_moved()?;
         *content = Content::Open(handle);

@@ -67,7 +67,7 @@ impl Log {
             return Ok(());
         }
         refuse_full(context.place.path(), self.rows_of_writer(handle, &writer)?.overlay())?;
-        self.empty(&mut writer, handle, context)?;
+        self.empty(&mut writer, handle, context, begun)?;
         self.note_checkpoint(context.clock.now(), begun.elapsed());
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Log {
     /// Moves sections, unless redb has them already.
     fn move_whole(&self, handle: &Handle, context: &Context, overlay: &Overlay, wal: &Wal) -> Result<()> {
         let begun = Instant::now();
-        let transaction = begin_write(handle, context)?;
+        let transaction = begin_write(handle, context, begun)?;
         let mut rows = WriteRows::of(&transaction);
         let moved = move_sections(&mut rows, overlay, wal, &context.told);
         drop(rows);

@@ -17,7 +17,8 @@
 //! * `unsynced`: the thread that syncs entries of `Durability::System`
 //! * `status`, `kept`: the log as a person sees it; `of_store`: a store and its log
 //! * `turns`: several processes over one log
-//! * `search`: which entries of a log that is in use fit; `recover`: moves them into redb at an opening
+//! * `search`: which entries of a log that is in use fit; `recover`: moves them into redb at an opening;
+//!   `news`: the logs that were taken up or set aside
 //! * `behind`: the whole entries behind damage, for the report of a repair
 
 mod appended;
@@ -41,6 +42,7 @@ mod layer;
 mod leftovers;
 mod log;
 mod maps;
+mod news;
 mod of_store;
 mod past;
 mod reader;
@@ -74,9 +76,10 @@ pub use self::kept::LastCheckpoint;
 pub(crate) use self::layer::{Layer, LayerPage, NoLayer};
 pub(crate) use self::log::Log;
 pub(crate) use self::maps::Overlay;
+pub(crate) use self::news::LogNews;
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::reader::read_any;
-pub(crate) use self::recover::{LogIs, LogNews, TakenUp};
+pub(crate) use self::recover::{LogIs, TakenUp};
 pub(crate) use self::row::row_number;
 pub use self::status::LogStatus;
 #[cfg(any(fuzzing, test))]

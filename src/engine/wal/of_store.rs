@@ -3,7 +3,8 @@
 use std::mem;
 
 use super::log::Log;
-use super::recover::LogNews;
+use super::news::LogNews;
+use super::recover;
 use super::status::LogStatus;
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::store::{Inner, Store};
@@ -42,7 +43,19 @@ impl Store {
 
     /// The log that the opening took up or set aside; asked once.
     pub(crate) fn take_log_news(&self) -> LogNews {
-        mem::take(&mut *self.inner.log_news.lock())
+        mem::take(&mut *self.inner.context.log_news.lock())
+    }
+
+    /// Adds the news of a log that another handle on the file has taken up.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn add_log_news(&self, news: LogNews) {
+        self.inner.context.log_news.lock().add(news);
+    }
+
+    /// Whether the store is only read until its log has room in its file, and there seems to be room now.
+    pub(crate) fn has_room_again(&self) -> bool {
+        let log = self.inner.gate.log().filter(|log| log.waits_for_room());
+        log.is_some_and(|log| refuse_less(&self.inner.path, log.bytes_in_memory() as u64).is_ok())
     }
 
     /// Whether the file could not take the log when the store was opened.

@@ -25,9 +25,16 @@ use crate::error::{ErrorKind, Result};
 const A_MOMENT: Duration = Duration::from_millis(1);
 
 impl Log {
-    /// A transaction of redb that has the rows of memory, for work that goes past the log.
-    pub(crate) fn begin_past(&self, handle: &Handle, context: &Context, overlay: &Overlay) -> Result<Transaction> {
-        let transaction = begin_write(handle, context)?;
+    /// A transaction of redb that has the rows of memory, for work that goes past the log, and a caller who has waited
+    /// since `arrived`.
+    pub(crate) fn begin_past(
+        &self,
+        handle: &Handle,
+        context: &Context,
+        overlay: &Overlay,
+        arrived: Instant,
+    ) -> Result<Transaction> {
+        let transaction = begin_write(handle, context, arrived)?;
         let mut rows = WriteRows::of(&transaction);
         let applied = apply(&mut rows, overlay, Some(&context.told)).and_then(|()| outbox::is_on(&rows));
         drop(rows);
@@ -115,13 +122,19 @@ impl Log {
         let stays = self.damage.is_some() && matches!(writer.stage, Stage::Recovered(_));
         match stays || self.has_failed() || context.only_looks {
             true => Ok(()),
-            false => self.empty(&mut writer, handle, context),
+            false => self.empty(&mut writer, handle, context, Instant::now()),
         }
     }
 
     /// Moves everything into redb, and says there that no log is in use. The numbers of the
     /// next log go on from here (W4).
-    pub(super) fn empty(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+    pub(super) fn empty(
+        &self,
+        writer: &mut Writer,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
         let wal = match &writer.stage {
             Stage::Empty => return Ok(()),
             Stage::Recovered(wal) => *wal,
@@ -133,7 +146,7 @@ impl Log {
             self.wait_for_seen(writer.number)?;
         }
         let overlay = self.rows_of_writer(handle, writer)?.overlay().clone();
-        let transaction = self.begin_past(handle, context, &overlay)?;
+        let transaction = self.begin_past(handle, context, &overlay, arrived)?;
         let emptied = wal.emptied(writer.number, context.clock.now());
         emptied.write(&mut WriteRows::of(&transaction))?;
         transaction.commit().map_err(|error| self.failed(error))?;
@@ -149,16 +162,16 @@ impl Log {
 }
 
 /// A write transaction of redb, once another thread of this process has ended its own. Where one process has the store
-/// for itself, nobody else can have one, so there is no limit to the wait.
-pub(super) fn begin_write(handle: &Handle, context: &Context) -> Result<Transaction> {
-    let begun = Instant::now();
+/// for itself, nobody else can have one, so there is no limit to the wait; otherwise a caller who arrived then waits up
+/// to the lock timeout.
+pub(super) fn begin_write(handle: &Handle, context: &Context, arrived: Instant) -> Result<Transaction> {
     loop {
         // W14: who has the turn goes before those who wait for it.
         if context.shared {
             match context.try_begin_write(handle)? {
                 Some(transaction) => return Ok(transaction),
                 // A copy or a check has redb's lock without the turn.
-                None if begun.elapsed() >= context.lock_timeout => return Err(locked(context.lock_timeout)),
+                None if arrived.elapsed() >= context.lock_timeout => return Err(locked(context.lock_timeout)),
                 None => std::thread::sleep(A_MOMENT),
             }
             continue;

@@ -4,13 +4,12 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::behind::BehindDamage;
 use super::folder::LogFolder;
 use super::leftovers::{clear_or_say, load};
 use super::log::OpenedLog;
 use super::maps::{Overlay, SectionMap};
+use super::news::{LogNews, TakenLog};
 use super::past::apply;
 use super::row::{Wal, write_shared_format};
 use super::search::{Damage, UnsavedRows, find};
@@ -49,25 +48,6 @@ pub(super) enum Settle {
     /// A process may have been killed in a commit, which reads do not show until the next one. So a commit is made in
     /// any case.
     TakeOver,
-}
-
-/// A log that an opening took up, and those that it set aside.
-#[derive(Debug, Default)]
-pub(crate) struct LogNews {
-    /// The log of a process that did not close its store.
-    pub(crate) taken: Option<TakenLog>,
-    /// The names that logs of other files beside the store were given.
-    pub(crate) set_aside: Vec<String>,
-}
-
-/// A log that a process left in use.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TakenLog {
-    pub(crate) sections: u64,
-    /// The entries that the file did not have.
-    pub(crate) entries: u64,
-    /// The time up to which the file had everything.
-    pub(crate) since: Timestamp,
 }
 
 /// An open file with its log, and the news about the log.

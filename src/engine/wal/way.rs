@@ -43,7 +43,8 @@ pub(crate) enum Road {
 }
 
 impl Log {
-    /// Finds the way of the next write, and prepares it. `writer` is free meanwhile while a sync is waited for.
+    /// Finds the way of the next write, of a caller who has waited since `arrived`, and prepares it. `writer` is free
+    /// meanwhile while a sync is waited for.
     ///
     /// # Errors
     ///
@@ -54,6 +55,7 @@ impl Log {
         handle: &Handle,
         context: &Context,
         size: Size,
+        arrived: Instant,
     ) -> Result<Road> {
         context.place.refuse_moved()?;
         self.refuse_over_damage()?;
@@ -78,13 +80,13 @@ impl Log {
                 Stage::Empty if makes_none || size == Size::Last || writer.commits < self.commits_before => {
                     return Ok(Road::Redb);
                 }
-                Stage::Empty => self.begin(writer, handle, context)?,
+                Stage::Empty => self.begin(writer, handle, context, arrived)?,
                 // The rows are gathered in memory first: a closure that changes nothing needs no transaction of redb.
                 Stage::Ended(_) if makes_none => return Ok(Road::Entry(UNLOGGED)),
                 Stage::Open(open) if open.has_room() => {
                     return Ok(Road::Entry(usize::try_from(open.most()).unwrap_or(usize::MAX)));
                 }
-                Stage::Open(_) if self.is_shared() => self.rotate(writer, handle, context)?,
+                Stage::Open(_) if self.is_shared() => self.rotate(writer, handle, context, arrived)?,
                 Stage::Open(open) => {
                     let (id, next) = (open.id, open.section + 1);
                     let is_ahead = self.files.try_lock().is_some_and(|files| files.is_ahead(id, next));
@@ -139,9 +141,9 @@ impl Log {
     }
 
     /// Begins a log: the first section is made and named; then redb says that the log is in use; then come the entries.
-    fn begin(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+    fn begin(&self, writer: &mut Writer, handle: &Handle, context: &Context, arrived: Instant) -> Result<()> {
         // Before any name changes: a commit that failed before may have made the row say that a log is in use.
-        let transaction = begin_write(handle, context)?;
+        let transaction = begin_write(handle, context, arrived)?;
         let mut rows = WriteRows::of(&transaction);
         let made = self.make_first(writer, &mut rows, context);
         drop(rows);

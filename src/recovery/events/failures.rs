@@ -1,10 +1,15 @@
 //! Events of failures, and restores that only return data. The failed operation has been aborted by then, so these
 //! events have a transaction of their own.
 
+#[cfg(feature = "transfer")]
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::engine::check::CheckReport;
 use crate::engine::store::Store;
+#[cfg(feature = "transfer")]
+use crate::engine::wal::LogNews;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recovery::backups::{Backup, backup_details, backup_row, content, damaged, no_backup};
@@ -124,18 +129,30 @@ impl Store {
         }
     }
 
-    /// Appends the events of a log that the opening took up or set aside.
+    /// Appends the events of logs that were taken up or set aside: by the opening, and in turns of processes that died.
     pub(crate) fn append_log_news(&self) {
         let news = self.take_log_news();
+        if news.is_empty() {
+            return;
+        }
         let taken = news.taken.map(|log| {
             let since = log.since.to_string();
             (EventKind::LogTakenUp, json!({"sections": log.sections, "entries": log.entries, "since": since}))
         });
         let aside = news.set_aside.into_iter().map(|name| (EventKind::LogSetAside, json!({"path": name})));
-        let events: Vec<_> = taken.into_iter().chain(aside).collect();
-        if !events.is_empty() {
-            self.append_events(events);
+        self.append_events(taken.into_iter().chain(aside));
+    }
+
+    /// Appends the same of a log that was moved into a store to make a copy of it.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn append_log_news_of_copy(path: &Path, news: LogNews) -> Result<()> {
+        if news.is_empty() {
+            return Ok(());
         }
+        let store = Self::options().create(false).session(false).open(path)?;
+        store.add_log_news(news);
+        store.append_log_news();
+        store.close()
     }
 
     /// Appends events of failures. If they cannot be written, as on a full disk, they go to the log. A store that was

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::store::Store;
+#[cfg(feature = "transfer")]
+use crate::engine::wal::LogNews;
 use crate::error::{ErrorKind, Result};
 use crate::recovery::backups::{Backup, BackupRequest, Kind};
 use crate::recovery::events::event::EventKind;
@@ -127,4 +129,20 @@ fn damage_that_a_check_finds_is_one_event_but_none_through_a_read_only_handle() 
     let looking = Store::options().read_only(true).open(hive.store.path()).unwrap();
     let (_, events) = told(&hive.store, |_| looking.check().map(|report| assert!(!report.is_sound())));
     assert_eq!(events, []);
+}
+
+#[cfg(feature = "transfer")]
+#[test]
+fn a_log_that_was_set_aside_or_taken_up_later_is_told_at_the_next_look_for_crashes_or_at_the_close() {
+    let hive = Fixture::new();
+    let news = |name: &str| LogNews { set_aside: vec![name.to_owned()], ..LogNews::default() };
+    hive.store.add_log_news(news("one"));
+    let (_, events) = told(&hive.store, Store::notice_crashes);
+    assert_eq!(events, [(EventKind::LogSetAside, json!({"path": "one"}))]);
+    assert_eq!(told(&hive.store, Store::notice_crashes).1, []);
+    hive.store.add_log_news(news("two"));
+    hive.store.close().unwrap();
+    let again = Store::open(hive.store.path()).unwrap();
+    let newest = again.view().unwrap().events().list(Page::newest(1)).unwrap();
+    assert_eq!((&newest[0].kind, &newest[0].details), (&EventKind::LogSetAside, &json!({"path": "two"})));
 }

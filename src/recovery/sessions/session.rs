@@ -168,6 +168,7 @@ impl Store {
     /// As [`Store::write`].
     pub fn notice_crashes(&self) -> Result<Vec<Session>> {
         self.refuse_forked()?;
+        self.append_log_news();
         if self.is_session_put_off() {
             return self.begin_session_put_off();
         }

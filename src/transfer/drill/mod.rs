@@ -69,6 +69,8 @@ impl Store {
         let records = stage.records();
         drop(stage);
         let store = Self::options().create(false).session(false).open(&path)?;
+        store.add_log_news(copied.news);
+        store.append_log_news();
         let report = DrillReport {
             store: path,
             at: crate::clock::as_stored(store.clock().now()),

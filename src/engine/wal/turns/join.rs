@@ -147,12 +147,12 @@ impl Log {
     pub(in crate::engine::wal) fn close_shared(&self, handle: &Handle, context: &Context) -> Result<()> {
         let Some(own) = self.own_turns() else { return Ok(()) };
         let visit = self.visit();
-        let mut writer = self.lock();
-        let closed = match self.take_turn_anywhere(&mut writer, handle, context, Instant::now()) {
+        let (mut writer, arrived) = (self.lock(), Instant::now());
+        let closed = match self.take_turn_anywhere(&mut writer, handle, context, arrived) {
             Ok(()) => {
                 own.bytes.leave();
                 match own.bytes.has_others() {
-                    Ok(false) => self.empty(&mut writer, handle, context).and_then(|()| {
+                    Ok(false) => self.empty(&mut writer, handle, context, arrived).and_then(|()| {
                         // The names beside the path may be those of another store.
                         if context.place.is_in_place() { self.folder.remove_shared_page() } else { Ok(()) }
                     }),

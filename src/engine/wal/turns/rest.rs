@@ -12,13 +12,19 @@ use crate::error::{ErrorKind, Result};
 
 impl Log {
     /// Moves a log whose section is full, so that the next write begins another one.
-    pub(in crate::engine::wal) fn rotate(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+    pub(in crate::engine::wal) fn rotate(
+        &self,
+        writer: &mut Writer,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
         let Stage::Open(open) = &writer.stage else { return Ok(()) };
         if open.was_filled_soon() {
             self.lengths.lengthen();
         }
         self.lengths.fit(open.longest);
-        self.move_all(writer, handle, context)?;
+        self.move_all(writer, handle, context, arrived)?;
         (writer.commits, writer.last_past) = (self.commits_before, None);
         Ok(())
     }
@@ -35,7 +41,7 @@ impl Log {
         let arrived = now.checked_sub(context.lock_timeout).unwrap_or(now);
         match self.take_turn(&mut writer, handle, context, arrived) {
             Err(error) if error.kind() == ErrorKind::Locked => Ok(()),
-            taken => taken.and_then(|()| self.move_all(&mut writer, handle, context)),
+            taken => taken.and_then(|()| self.move_all(&mut writer, handle, context, now)),
         }
     }
 
@@ -52,19 +58,19 @@ impl Log {
         work: impl FnOnce() -> Result<R>,
     ) -> Result<R> {
         let _visit = self.visit();
-        let mut writer = self.lock();
-        self.take_turn(&mut writer, handle, context, Instant::now())?;
-        self.move_all(&mut writer, handle, context)?;
+        let (mut writer, arrived) = (self.lock(), Instant::now());
+        self.take_turn(&mut writer, handle, context, arrived)?;
+        self.move_all(&mut writer, handle, context, arrived)?;
         work()
     }
 
-    fn move_all(&self, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+    fn move_all(&self, writer: &mut Writer, handle: &Handle, context: &Context, arrived: Instant) -> Result<()> {
         if !matches!(writer.stage, Stage::Open(_)) {
             return Ok(());
         }
         let begun = Instant::now();
         refuse_full(context.place.path(), self.rows_of_writer(handle, writer)?.overlay())?;
-        self.empty(writer, handle, context)?;
+        self.empty(writer, handle, context, arrived)?;
         self.note_checkpoint(context.clock.now(), begun.elapsed());
         Ok(())
     }

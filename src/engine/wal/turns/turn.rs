@@ -101,17 +101,24 @@ impl Log {
         }
         drop(waiting);
         writer.turn = Some(Instant::now());
-        self.arrive(own, writer, handle, context).inspect_err(|_| self.abandon_turn(writer))
+        self.arrive(own, writer, handle, context, arrived).inspect_err(|_| self.abandon_turn(writer))
     }
 
     /// Goes on where the turn before has ended.
-    fn arrive(&self, own: &OwnTurns, writer: &mut Writer, handle: &Handle, context: &Context) -> Result<()> {
+    fn arrive(
+        &self,
+        own: &OwnTurns,
+        writer: &mut Writer,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
         let Some(turns) = &self.turns else { return Ok(()) };
         let page = own.page.read()?;
         *own.written.lock() = (page.sequence, page.commits);
         let mut end = page.end;
         if page.state == State::Held {
-            end = End::without_log(self.take_over(handle, context)?.max(end.number));
+            end = End::without_log(self.take_over(handle, context, arrived)?.max(end.number));
             self.count_commit();
         }
         let mut followed = turns.followed.lock();
@@ -135,13 +142,17 @@ impl Log {
     /// W16: ends the turn of a process that died in it or has failed. Its entries may not be on the disk, so nothing is
     /// appended behind them: those that fit go into redb, which carries their rows, and the next log has another id.
     /// Gives the newest number.
-    fn take_over(&self, handle: &Handle, context: &Context) -> Result<u64> {
+    fn take_over(&self, handle: &Handle, context: &Context, arrived: Instant) -> Result<u64> {
+        if is_in_use(handle)? && self.folder.open(ONLY)?.is_none() {
+            return Err(self.missing());
+        }
         // After a failed write, redb refuses all further work, also reading.
         refuse_less(context.place.path(), leftovers::length(&*self.folder, ONLY)?)?;
         let is_in_place = context.place.is_in_place();
         let files = if is_in_place { Files::Remove } else { Files::Keep };
-        let begin = || begin_write(handle, context);
-        let (wal, found, _) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin)?;
+        let begin = || begin_write(handle, context, arrived);
+        let (wal, found, news) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin)?;
+        context.log_news.lock().add(news);
         match found {
             OpenedLog::Unsaved { error: Some(error), .. } => {
                 Err(error.context("the log of a process that ended in its turn cannot be moved into the file"))
