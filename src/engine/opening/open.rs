@@ -12,7 +12,7 @@ use crate::engine::redb_file::open::{ATTEMPTS, LOOK, earlier_commit, held_whole,
 pub(crate) use crate::engine::redb_file::open::{check_pages, in_use};
 use crate::engine::redb_file::pages::Pages;
 use crate::engine::redb_file::{FileId, Handle, OwnFile, create_empty, not_a_store, unreadable};
-use crate::engine::session::session_locks::SessionLocks;
+use crate::engine::session::session_locks::living;
 use crate::engine::session::writer_line::WriterLine;
 #[cfg(feature = "transfer")]
 use crate::engine::wal::LogFolder;
@@ -104,7 +104,7 @@ fn open_with_log(path: &Path, options: &Options) -> Result<TakenUp> {
         }
         true => Some(
             Joining::begin(&folder, &WriterLine::new(path), options.lock_timeout, || in_use(path))
-                .map_err(|error| locked(path, error))?,
+                .map_err(|error| not_joined(path, error))?,
         ),
         false => None,
     };
@@ -190,11 +190,12 @@ fn writing(path: &Path, source: Error) -> Error {
     Error::new(ErrorKind::Locked, message).with_source(source)
 }
 
-/// The processes that have the store open, as far as they wrote it down.
-fn living(path: &Path) -> String {
-    let session_locks = SessionLocks::look(path).ok().flatten();
-    let living = session_locks.and_then(|locks| locks.living().ok()).unwrap_or_default();
-    if living.is_empty() { "another process".to_owned() } else { living.join(", ") }
+/// The error of a process that could not join those that share a log.
+fn not_joined(path: &Path, error: Error) -> Error {
+    match OwnFile::read(path) {
+        Ok(file) if error.kind() == ErrorKind::Locked && held_whole(&file) => locked(path, error),
+        _ => error.context(path.display()),
+    }
 }
 
 fn no_store(path: &Path) -> Error {

@@ -222,6 +222,7 @@ fn for_reading_only() -> Error {
 /// The error for a caller whose time has passed while another process was writing.
 pub(crate) fn locked(timeout: Duration) -> Error {
     let waited_ms = timeout.as_millis();
-    let message = "another process has been writing to the store all the time; try again later";
+    let message = "another process has been writing to the store all the time, is stopped, or has left a child that keeps \
+                   its lock; try again later";
     Error::new(ErrorKind::Locked, format!("{message}: waited_ms={waited_ms}"))
 }

@@ -31,6 +31,13 @@ const SLOTS: u64 = 1024;
 const HOLDER: usize = 96;
 const FIRST_HOLDER: u64 = SLOTS * SLOT as u64;
 
+/// The processes that have the store open, as far as they wrote it down.
+pub(crate) fn living(store: &Path) -> String {
+    let session_locks = SessionLocks::look(store).ok().flatten();
+    let living = session_locks.and_then(|locks| locks.living().ok()).unwrap_or_default();
+    if living.is_empty() { "another process".to_owned() } else { living.join(", ") }
+}
+
 /// The open file of sessions, with the byte of at most one session held.
 #[derive(Debug)]
 pub(crate) struct SessionLocks {

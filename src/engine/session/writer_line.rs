@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::engine::commit::locks::Mutex;
-use crate::engine::session::session_locks::{PLACES, SessionLocks};
+use crate::engine::session::session_locks::{PLACES, SessionLocks, living};
 
 /// The length of a turn: after it, a process goes behind the waiting ones.
 const TURN: Duration = Duration::from_millis(5);
@@ -81,6 +81,11 @@ impl Streak {
 impl WriterLine {
     pub(crate) fn new(store: &Path) -> Self {
         Self { store: store.to_path_buf(), session_locks: OnceLock::new(), stood_still: Mutex::new(None) }
+    }
+
+    /// The processes that have the store open, as far as they wrote it down.
+    pub(crate) fn living(&self) -> String {
+        living(&self.store)
     }
 
     fn session_locks(&self) -> Option<&SessionLocks> {

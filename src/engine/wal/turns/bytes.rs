@@ -3,8 +3,10 @@
 
 use std::ops::Bound;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend, WRITER};
+use crate::engine::session::writer_line::WriterLine;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Locked by the process that has the turn. Redb locks none of these bytes, unless one process has the file for itself.
@@ -37,12 +39,10 @@ impl TurnBytes {
         }
     }
 
-    /// Becomes one of the processes that write to the log.
-    pub(super) fn come(&self) -> Result<()> {
-        match self.file.try_lock_shared_range(PRESENCE, PRESENCE).map_err(unsupported)? {
-            true => Ok(()),
-            false => Err(Error::new(ErrorKind::Locked, "another process has the store for itself")),
-        }
+    /// Becomes one of the processes that write to the log, unless another one has the store for itself; says whether it
+    /// did.
+    pub(super) fn come(&self) -> Result<bool> {
+        self.file.try_lock_shared_range(PRESENCE, PRESENCE).map_err(unsupported)
     }
 
     /// Is none of them any more.
@@ -67,6 +67,16 @@ pub(crate) fn is_lived_in(store: &Path) -> Result<bool> {
     Ok(OwnFile::read(store)?.query_lock_range(PRESENCE, PRESENCE).unwrap_or(false))
 }
 
+/// The error for a caller whose time has passed while another process had the turn.
+pub(super) fn turn_is_kept(line: &WriterLine, timeout: Duration) -> Error {
+    let (living, waited_ms) = (line.living(), timeout.as_millis());
+    let message = format!(
+        "the turn at the log of the store was not free; the store is open in {living}: a process writes all the time, is \
+         stopped, or has left a child that keeps the turn; end it, or try again later: waited_ms={waited_ms}"
+    );
+    Error::new(ErrorKind::Locked, message)
+}
+
 fn unsupported(source: BackendError) -> Error {
     Error::new(ErrorKind::Io, format!("the file of the store cannot be locked: {source}")).with_source(source)
 }
@@ -88,11 +98,11 @@ mod tests {
         assert!(one.try_take().unwrap());
 
         assert!(!is_lived_in(&store).unwrap());
-        one.come().unwrap();
+        assert!(one.come().unwrap());
         assert!(is_lived_in(&store).unwrap() && !one.has_others().unwrap());
         let two = TurnBytes::over(Box::new(OwnFile::write(&store).unwrap()));
         assert!(two.has_others().unwrap());
-        two.come().unwrap();
+        assert!(two.come().unwrap());
         assert!(one.has_others().unwrap());
         one.leave();
         assert!(!two.has_others().unwrap() && is_lived_in(&store).unwrap());

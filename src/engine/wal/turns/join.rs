@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use super::super::folder::{FindSharedPage, LogFolder};
 use super::super::log::Log;
 use super::super::row::raise_shared_format;
-use super::bytes::TurnBytes;
+use super::bytes::{TurnBytes, turn_is_kept};
 use super::shared::{OwnTurns, Turns};
 use super::shared_page::{End, SharedPage, State};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::opening::context::Context;
-use crate::engine::redb_file::{FileId, Handle, locked};
+use crate::engine::redb_file::{FileId, Handle};
 use crate::engine::rows::WriteRows;
 use crate::engine::session::writer_line::WriterLine;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// A process that closes the store has its file open for less time than this after it has left the log.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ impl Joining {
         let mut waiting = line.wait();
         loop {
             if bytes.try_take()? {
-                let joining = Self::in_turn(&bytes, &is_otherwise_used);
+                let joining = Self::in_turn(&bytes, line, &is_otherwise_used);
                 match joining {
                     Ok(Some(is_first)) => return Ok(Self { bytes: Some(bytes), id, is_first }),
                     done => {
@@ -57,23 +57,28 @@ impl Joining {
                     }
                 }
                 if used_since.get_or_insert_with(Instant::now).elapsed() >= timeout.min(CLOSING) {
-                    let message =
-                        "another process has the store open without a shared log; close it, or open it in the same way";
-                    return Err(Error::new(ErrorKind::Locked, message));
+                    let message = "which has it open without a shared log; close it there, or open it in the same way";
+                    return Err(locked_by(line, message));
                 }
             } else if begun.elapsed() >= timeout {
-                return Err(locked(timeout));
+                return Err(turn_is_kept(line, timeout));
             }
             waiting.a_moment();
         }
     }
 
     /// Comes to the log, and says whether this process is the first; none while another one uses the store otherwise.
-    fn in_turn(bytes: &TurnBytes, is_otherwise_used: &impl Fn() -> Result<bool>) -> Result<Option<bool>> {
+    fn in_turn(
+        bytes: &TurnBytes,
+        line: &WriterLine,
+        is_otherwise_used: &impl Fn() -> Result<bool>,
+    ) -> Result<Option<bool>> {
         let is_first = !bytes.has_others()?;
         // Before the look: a process that opens the store otherwise looks for this byte behind its own lock, so of two
         // that come at once at least one sees the other.
-        bytes.come()?;
+        if !bytes.come()? {
+            return Err(locked_by(line, "which has it for itself; close it there, or open both with a shared log"));
+        }
         let is_otherwise_used = if is_first { is_otherwise_used() } else { Ok(false) };
         if !matches!(is_otherwise_used, Ok(false)) {
             bytes.leave();
@@ -120,6 +125,12 @@ impl Drop for Joining {
             bytes.leave();
         }
     }
+}
+
+/// Names the processes that have the file, and says what to do.
+fn locked_by(line: &WriterLine, what: &str) -> Error {
+    let message = format!("the store is locked by {}, {what}", line.living());
+    Error::new(ErrorKind::Locked, message).with_hint(Hint::AskService)
 }
 
 /// Makes the file one that only programs which know of shared logs open.

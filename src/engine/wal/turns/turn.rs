@@ -12,11 +12,12 @@ use super::super::log::{Log, OpenedLog};
 use super::super::past::begin_write;
 use super::super::recover::{Files, Settle, is_in_use, settle};
 use super::super::writer::{Stage, Writer};
+use super::bytes::turn_is_kept;
 use super::shared::{ONLY, OwnTurns, Turns};
 use super::shared_page::{End, State};
 use crate::engine::commit::locks::{MutexGuard, yield_now};
 use crate::engine::opening::context::Context;
-use crate::engine::redb_file::{Handle, locked};
+use crate::engine::redb_file::Handle;
 use crate::error::{Error, Result};
 
 /// The length of a turn: after it, other processes go first.
@@ -95,7 +96,7 @@ impl Log {
                 break;
             }
             if is_late {
-                return Err(locked(context.lock_timeout));
+                return Err(turn_is_kept(&context.writer_line, context.lock_timeout));
             }
             waiting.a_moment();
         }
