@@ -7,14 +7,27 @@ use super::news::LogNews;
 use super::recover;
 use super::status::LogStatus;
 use crate::engine::commit::reentrancy::Writing;
+use super::turns::is_lived_in;
 use crate::engine::store::{Inner, Store};
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 use crate::error::Result;
 
 impl Store {
-    /// The write-ahead log; none where commits go into the file of the store, as with `Sharing::Shared`.
+    /// The write-ahead log; none where commits go into the file of the store, as with `Sharing::Shared`. A process that
+    /// only reads sees the log that others share.
     pub fn log_status(&self) -> Option<LogStatus> {
-        self.inner.gate.log().filter(|log| !log.only_follows()).map(|log| log.status(&self.inner.context))
+        let log = self.inner.gate.log()?;
+        let row = self.inner.slot.with(recover::row).ok().flatten();
+        if log.only_follows() && !row.is_some_and(|row| row.in_use) && !self.shares_log() {
+            return None;
+        }
+        Some(log.status(&self.inner.context, row))
+    }
+
+    /// Whether processes share the log of the store.
+    pub(crate) fn shares_log(&self) -> bool {
+        let is_lived_in = || is_lived_in(&self.inner.path).unwrap_or(false);
+        self.inner.gate.log().is_some_and(|log| log.is_shared() || log.only_follows() && is_lived_in())
     }
 
     /// Moves the log into the file, as after a moment of rest with much to move.

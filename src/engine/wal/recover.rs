@@ -58,7 +58,7 @@ pub(crate) struct TakenUp {
 }
 
 /// The row of the log in a store's file.
-fn row(handle: &Handle) -> Result<Option<Wal>> {
+pub(super) fn row(handle: &Handle) -> Result<Option<Wal>> {
     let rows = ReadRows::new(handle.begin_read()?, Overlay::none());
     Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kept::LastCheckpoint;
 use super::leftovers;
 use super::log::Log;
+use super::row::Wal;
 use super::section;
 use crate::clock::as_stored;
 use crate::engine::opening::context::Context;
@@ -36,15 +37,20 @@ pub struct LogStatus {
     /// Whether commits are in it that the file of the store may not have yet. The first commits
     /// of a process go into the file.
     pub in_use: bool,
+    /// The time up to which the file of the store has everything for certain, while the log is in use.
+    #[serde(with = "crate::clock::time::option")]
+    pub since: Option<Timestamp>,
     /// The version of the format of its files.
     pub format: u32,
-    /// The moment from which an answered write survives, unless a writer chose another.
+    /// The moment from which an answered write survives, unless a writer chose another. In a log that several processes
+    /// share, every answered write is on the disk.
     pub durability: Durability,
     /// The number of its files, `PATH.wal.N`.
     pub sections: u64,
     /// The summed length of these files, in bytes.
     pub bytes: u64,
-    /// The memory of rows that the file of the store does not have yet, about, in bytes.
+    /// The memory of rows that the file of the store does not have yet, about, in bytes. A process that only reads has
+    /// those of its newest view.
     pub memory_bytes: u64,
     /// The last time at which a part of the log was moved into the file of the store.
     pub last_checkpoint: Option<LastCheckpoint>,
@@ -77,13 +83,15 @@ impl Log {
         (sections.len() as u64, sections.iter().map(length).sum())
     }
 
-    /// The log as a person sees it.
-    pub(crate) fn status(&self, context: &Context) -> LogStatus {
+    /// The log as a person sees it, where the file of the store has this row.
+    pub(super) fn status(&self, context: &Context, row: Option<Wal>) -> LogStatus {
+        let row = row.filter(|row| row.in_use);
         // Not the write lock, which is held while a closure runs.
         let head = self.head.lock();
         // The files of a shared log are those of all processes.
-        let is_counted = head.newest_section == 0 || self.is_shared();
-        let (in_use, was_found) = (head.id.is_some(), head.id.is_some() && is_counted);
+        let is_counted = head.newest_section == 0 || self.turns.is_some();
+        let in_use = if self.turns.is_some() { row.is_some() } else { head.id.is_some() };
+        let was_found = in_use && is_counted;
         drop(head);
         let (sections, bytes) = self.size(was_found);
         let kept = self.kept.lock();
@@ -91,8 +99,13 @@ impl Log {
         drop(kept);
         LogStatus {
             in_use,
+            since: row.filter(|_| in_use).map(|row| row.at()),
             format: section::FORMAT,
-            durability: context.durability,
+            // W18: every answer waits for the disk.
+            durability: match context.durability {
+                Durability::System if self.turns.is_some() => Durability::Disk,
+                durability => durability,
+            },
             sections,
             bytes,
             memory_bytes: self.bytes_in_memory() as u64,

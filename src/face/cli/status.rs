@@ -118,12 +118,13 @@ fn logged(log: &LogStatus, now: Timestamp) -> String {
         log.oldest_view.map(|since| format!(", {}, the oldest {}", counted(log.views, "open view"), ago(since)));
     let failing = log.failing.as_ref().map(|why| format!("; it cannot be moved now: {why}"));
     let waiting = format!(", {} waiting in memory", show_bytes(log.memory_bytes));
+    let since = log.since.map(|since| format!(", the file has everything until {} ago", ago(since)));
     let answers = match log.durability {
         Durability::Replicated => Some(", each write waits for the replica".to_owned()),
         Durability::Disk => None,
         Durability::System => Some(", a power cut may take the writes of the last 100 ms".to_owned()),
     };
-    let parts = [answers, checkpoint, views, failing].into_iter().flatten().collect::<String>();
+    let parts = [answers, since, checkpoint, views, failing].into_iter().flatten().collect::<String>();
     format!("{in_use}{waiting}{parts}")
 }
 

@@ -81,7 +81,7 @@ fn archives_of(gauges: &mut Gauges, last: &LastArchive, lag: Duration) {
     gauges.one("last_archive_bytes", "The length of the newest automatic archive.", last.bytes as f64);
 }
 
-/// The write-ahead log of a store that the service has for itself.
+/// The write-ahead log of a store that the service has for itself, or that it shares.
 fn log_of(gauges: &mut Gauges, log: &LogStatus) {
     gauges.one("wal_in_use", "1 while commits go into the write-ahead log.", of_bool(log.in_use));
     gauges.one("wal_sections", "Files of the write-ahead log.", log.sections as f64);

@@ -6,7 +6,7 @@
 use crate::face::wire::field::FieldType::{Any, Flag, List, Map, Number, Object, Of, Text, Time, Word};
 use crate::face::wire::field::{Field, FieldType, Shape, TEXTS, nullable, required, sometimes};
 use crate::face::wire::task::NEW_TASK;
-use crate::{BulkAction, BulkState, KeyState, Level, Missed, Overlap, Priority, Role, TaskState};
+use crate::{BulkAction, BulkState, Durability, KeyState, Level, Missed, Overlap, Priority, Role, TaskState};
 
 /// An object of strings.
 pub(super) const TAGS: FieldType = Map(&Text);
@@ -67,11 +67,12 @@ pub(super) const LOG: Shape = Shape {
     base: None,
     fields: &[
         required("in_use", Flag, "whether commits are in it that the file of the store may not have yet"),
+        nullable("since", Time, "the time up to which that file has everything, while the log is in use"),
         required("format", Number, "version of the format of its files"),
         required(
             "durability",
-            Word(|| vec!["disk", "system"]),
-            "when a write is answered: on the disk, or in the system",
+            Word(|| Durability::ALL.map(Durability::as_str).to_vec()),
+            "when a write is answered: in the replica, on the disk, or in the system",
         ),
         required("sections", Number, "number of its files"),
         required("bytes", Number, "their length"),

@@ -229,16 +229,22 @@ pub(super) fn log(store: &Store) -> DiagnosisLine {
             "mend the cause, such as a full disk; commits and reads go on meanwhile",
         );
     }
+    let shared = if store.shares_log() { "shared, " } else { "" };
+    let age = log.since.map(|since| duration::show(duration::since(since, store.clock().now())));
+    let age = age.map_or(String::new(), |age| format!("; the file has everything until {age} ago"));
     DiagnosisLine::ok(
         topic,
         match (log.in_use, store.only_looks()) {
-            (true, true) => {
+            (true, true) if shared.is_empty() => {
                 format!(
                     "a process that did not close the store left a log, {files} of {length}; the next opening moves it"
                 )
             }
-            (true, false) => format!("in use, {files} of {length}, {waiting} waiting to be moved into the file"),
-            (false, _) => "not in use".to_owned(),
+            (true, true) => format!("{shared}in use, {files} of {length}{age}"),
+            (true, false) => {
+                format!("{shared}in use, {files} of {length}, {waiting} waiting to be moved into the file{age}")
+            }
+            (false, _) => format!("{shared}not in use"),
         },
     )
 }

@@ -10,6 +10,8 @@
 mod bytes;
 mod follow;
 mod join;
+#[cfg(test)]
+mod reading_test;
 mod rest;
 mod shared;
 mod shared_page;

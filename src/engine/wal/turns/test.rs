@@ -12,17 +12,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;
 use crate::testkit::proof::disk::{Disk, EIO, Fault, Operation};
 
-fn options() -> Options {
+pub(super) fn options() -> Options {
     let options = Store::options().sharing(Sharing::SharedLog).session(false).reserve(false);
     options.tends_log(false).first_section(SHORT).lock_timeout(Duration::from_millis(50))
 }
 
-fn open(disk: &Disk) -> Hive {
+pub(super) fn open(disk: &Disk) -> Hive {
     open_with(disk, options(), None).unwrap()
 }
 
 /// Two processes over one log, which is in use.
-fn two() -> (Disk, Hive, Hive) {
+pub(super) fn two() -> (Disk, Hive, Hive) {
     let disk = Disk::default();
     let (one, two) = (open(&disk), open(&disk));
     (0..3).for_each(|number| one.put("begun", number).unwrap());
