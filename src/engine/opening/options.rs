@@ -24,7 +24,8 @@ pub enum Sharing {
     Exclusive,
     /// Several processes read and write, and take turns at one write-ahead log, so that a commit costs one sync. All
     /// processes that write must open the store like this; one that asks for [`Sharing::Shared`] while others have it
-    /// open like this joins them. Older versions do not open such a store any more.
+    /// open like this joins them. They run on one machine, on a local file system, with the folder of the file.
+    /// [`Durability::System`] has no effect. Older versions do not open such a store any more.
     SharedLog,
 }
 
@@ -178,6 +179,10 @@ impl Options {
     }
 
     /// Opens for reading only: joins a store that others write to, and changes nothing.
+    ///
+    /// Beside processes that write, views show what is on the disk, except for writes with [`Durability::System`]. If
+    /// nobody has the store open for writing, they also show the log that a killed process left, to its last entry. A
+    /// power cut could still take entries which that process had not synced.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
