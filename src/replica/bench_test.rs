@@ -87,10 +87,6 @@ impl Local for Source {
     fn keep_aside(&mut self) -> Result<Fit> {
         Ok(Fit::Fits)
     }
-
-    async fn rebase(&mut self, _: &impl Remote, _: Term) -> Result<bool> {
-        Ok(false)
-    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -23,6 +23,7 @@ use super::terms::chain::floors;
 use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::end::near_end;
 use super::terms::hold::{place_hold, prepare_hold, take_away};
+use super::terms::lease::Lease;
 use super::terms::remote::{Deletes, Remote};
 use super::terms::rules::{Rule, break_rule};
 use super::terms::settle::{Settled, settle};
@@ -37,17 +38,17 @@ const RETENTION: Retention =
     Retention { window: Duration::from_secs(2 * 24 * 60 * 60), grace: Duration::from_secs(6 * 60 * 60), hold_age: DAY };
 
 /// A store that ships by hand.
-struct ByHand {
-    folder: tempfile::TempDir,
-    store: Store,
-    clock: ManualClock,
-    shipper: Shipper,
+pub(super) struct ByHand {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) store: Store,
+    pub(super) clock: ManualClock,
+    pub(super) shipper: Shipper,
     /// The same replica, as another process sees it.
-    remote: OpenReplica,
+    pub(super) remote: OpenReplica,
 }
 
 impl ByHand {
-    async fn new() -> Result<Self> {
+    pub(super) async fn new() -> Result<Self> {
         Self::listed(None).await
     }
 
@@ -72,7 +73,7 @@ impl ByHand {
     }
 
     /// A day with two commits, and a base of it.
-    async fn day(&mut self, number: u64) -> Result<()> {
+    pub(super) async fn day(&mut self, number: u64) -> Result<()> {
         for part in 0..2 {
             self.store.write(|tx| tx.config().put("number", &serde_json::json!([number, part])))?;
             self.shipper.step().await?;
@@ -99,21 +100,46 @@ impl ByHand {
         self.shipper.collect(collector, waited).await.map(Option::unwrap)
     }
 
-    /// The process ends, and the next one begins a term. Gives the one that ended.
-    async fn restart(&mut self, location: &Location) -> Result<()> {
-        let open = async || OpenReplica::open(location, Identities::default(), Arc::new(self.clock.clone())).await;
-        let remote = open().await?;
-        let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
-        self.shipper = Shipper::open(remote, source).await?;
+    /// The process ends, and the next one begins a term.
+    pub(super) async fn restart(&mut self, location: &Location) -> Result<()> {
+        self.shipper = self.shipper_of(&self.store, location, None).await?;
         Ok(())
     }
 
-    fn location(&self) -> Location {
+    /// A process that begins a term for a file.
+    pub(super) async fn shipper_of(
+        &self,
+        store: &Store,
+        location: &Location,
+        lease: Option<Lease>,
+    ) -> Result<Shipper> {
+        let remote = OpenReplica::open(location, Identities::default(), Arc::new(self.clock.clone())).await?;
+        let source = Source::open(store.clone(), remote.store(), remote.description())?;
+        Shipper::open_with(remote, source, lease).await
+    }
+
+    pub(super) async fn copier(&self) -> Result<Copier> {
+        let clock = Arc::new(self.clock.clone());
+        let remote = OpenReplica::open(&self.location(), Identities::default(), clock.clone()).await?;
+        Ok(Copier { remote: Arc::new(remote), from: "here".into(), clock })
+    }
+
+    pub(super) fn location(&self) -> Location {
         Location::Directory(self.folder.path().join("replica"))
     }
 
+    /// Days until the first ones are collected.
+    pub(super) async fn collected_days(&mut self) -> Result<()> {
+        for number in 0..6 {
+            self.day(number).await?;
+        }
+        let mut collector = self.shipper.collector(RETENTION);
+        self.collect_all(&mut collector, Duration::ZERO).await?;
+        self.collect_all(&mut collector, 6 * HOUR).await
+    }
+
     /// Steps until nothing is left to do.
-    async fn collect_all(&mut self, collector: &mut Collector, waited: Duration) -> Result<()> {
+    pub(super) async fn collect_all(&mut self, collector: &mut Collector, waited: Duration) -> Result<()> {
         while self.collect(collector, waited).await? != CollectStep::Nothing {}
         Ok(())
     }

@@ -7,10 +7,9 @@ use std::thread::{Builder, JoinHandle};
 use super::moment::ReplicaMoment;
 use super::objects::commits::ShippedCommit;
 use super::objects::layout::{ObjectHash, StoreId};
-use super::objects::name::Term;
 use super::point_search;
 use super::position::CopyPosition;
-use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
+use super::terms::remote::{Fit, Local, ReplicaPosition};
 use crate::engine::feed::{ReceivedCommit, Receiver, States};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -173,11 +172,6 @@ impl Local for Filler {
     fn keep_aside(&mut self) -> Result<Fit> {
         // A copy has no commits of its own.
         Ok(Fit::Fits)
-    }
-
-    async fn rebase(&mut self, _: &impl Remote, _: Term) -> Result<bool> {
-        // A new copy takes its place.
-        Ok(false)
     }
 }
 

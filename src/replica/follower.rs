@@ -17,7 +17,7 @@ use super::probe::try_write;
 use super::restore::{Copier, CopyDraft, LOG_AT_ONCE};
 use super::status::{ReplicaCommit, commit_of};
 use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
-use super::terms::chain::{floors, opened};
+use super::terms::chain::{may_be_collected, opened};
 use super::terms::follow::{Followed, follow};
 use super::terms::lease::{Lease, Silence};
 use super::terms::open::{Beginning, BegunFrom, OpenedAs, open_term};
@@ -30,6 +30,8 @@ use crate::state::INDEXES;
 
 /// After so many steps in a row that found nothing, a list is asked too, and whether the next object was collected.
 const LOOK_AFTER: u32 = 60;
+/// So many steps count as done where the very next one is to look: the copy may have been away for any time.
+const LOOK_NEXT: u32 = LOOK_AFTER - 1;
 /// So often a copy that is not behind catches up before it takes the replica over; a writer may always be a little
 /// ahead.
 const CATCH_UPS: u32 = 4;
@@ -88,7 +90,7 @@ impl Follower {
             receiver: None,
             following: None,
             is_behind: true,
-            idle: 0,
+            idle: LOOK_NEXT,
             silence: None,
             sealed: None,
         };
@@ -125,7 +127,8 @@ impl Follower {
 
     /// The lease of the process that writes, and whether it has run out unless an object is still on its way; none
     /// without a lease. It counts from the first call behind an object, and once more from the first that finds the
-    /// term sealed by another process, which waits for the end of the lease too.
+    /// term sealed by another process, which waits for the end of the lease too. It never runs out where the next
+    /// object may have been collected: the next step makes the copy anew then.
     ///
     /// # Errors
     ///
@@ -144,6 +147,11 @@ impl Follower {
         if is_over && self.sealed != Some(slot) && is_sealed(remote, slot).await? {
             (self.sealed, silence.since, is_over) = (Some(slot), remote.boot_time(), false);
         }
+        // L9: what the writer has written there is not there any more, so its absence is no silence.
+        if is_over && may_be_collected(remote, slot).await? {
+            (self.silence, self.idle) = (None, LOOK_NEXT);
+            return Ok(lease.map(|lease| (lease, false)));
+        }
         self.silence = Some((silence, lease));
         Ok(lease.map(|lease| (lease, is_over)))
     }
@@ -161,6 +169,9 @@ impl Follower {
         if followed.is_err() || self.silence.is_some_and(|(_, lease)| lease.is_some_and(|lease| took > lease.renewal()))
         {
             self.silence = None;
+        }
+        if followed.is_err() {
+            self.idle = LOOK_NEXT;
         }
         let (followed, moved) = followed?;
         self.is_behind = moved >= BEHIND;
@@ -187,6 +198,7 @@ impl Follower {
     /// as [`Follower::step`]. The copy follows on then.
     pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
         refuse_other_store(how)?;
+        self.idle = LOOK_NEXT;
         // So little is left that the writer is kept waiting for a moment only.
         let mut near = 0;
         for _ in 0..STEPS_MAX {
@@ -283,7 +295,7 @@ impl Follower {
     /// `Damaged` when it is missing although there are others behind it; the errors of the replica.
     async fn is_lost(&self, position: &CopyPosition) -> Result<bool> {
         let remote = &*self.copier.remote;
-        if floors(remote).await?.announced.is_some_and(|floor| position.slot < floor) {
+        if may_be_collected(remote, position.slot).await? {
             return Ok(true);
         }
         let name = ObjectName::Log(position.slot);

@@ -6,7 +6,7 @@ use super::bases::{Base, bases, newest_opened};
 use super::held::Held;
 use super::objects::commits::ShippedCommit;
 use super::objects::layout::ObjectHash;
-use super::objects::name::{ObjectName, Term};
+use super::objects::name::ObjectName;
 use super::prefetch::Prefetch;
 use super::restore::{Copier, Failed, LOG_AT_ONCE, PARTS_AT_ONCE, no_base};
 use super::runtime::block_on;
@@ -144,10 +144,6 @@ impl Local for Past<'_> {
 
     fn keep_aside(&mut self) -> Result<Fit> {
         self.state.keep_aside()
-    }
-
-    async fn rebase(&mut self, remote: &impl Remote, newest: Term) -> Result<bool> {
-        self.state.rebase(remote, newest).await
     }
 }
 

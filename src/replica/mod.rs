@@ -80,6 +80,8 @@ mod bench_test;
 #[cfg(test)]
 mod collect_test;
 #[cfg(test)]
+mod collected_test;
+#[cfg(test)]
 mod drill_test;
 #[cfg(test)]
 mod edge_test;

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::base;
 use super::objects::layout::ObjectHash;
-use super::objects::name::{ObjectName, Term};
+use super::objects::name::ObjectName;
 use super::opened::OpenReplica;
 use super::outgoing::{Outgoing, ShipOutcome, beside, in_no_replica};
 use super::overtaken::Overtaken;
@@ -18,9 +18,8 @@ use super::source::Source;
 use super::terms::chain;
 use super::terms::collect::{CollectStep, Collector, Retention};
 use super::terms::lease::{Lease, watch};
-use super::terms::open::{Beginning, BegunFrom, OpenedAs, has_moved_away, is_on_chain, open_term};
+use super::terms::open::{Beginning, BegunFrom, OpenedAs, has_moved_away, is_on_chain, is_on_the_way, open_term};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
-use super::terms::walk::{Walked, walk};
 use super::terms::write::{Shipped, TermWriter};
 use crate::clock::before;
 use crate::error::{Error, ErrorKind, Result};
@@ -332,19 +331,6 @@ pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
     let is_old = at.base_made < before(now, BASE_AGE);
     // Without any base, nothing could be restored.
     at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > log_before_a_base(at)
-}
-
-/// Whether a store has all that the replica has now, and its history did not move to another file. An older copy that
-/// is started by mistake learns it here, before its claim stops the process that writes.
-async fn is_on_the_way(remote: &OpenReplica, source: &mut Source, newest: Term) -> Result<bool> {
-    let Some(at) = source.position() else { return Ok(false) };
-    let path = chain::path(remote, newest, at.slot.term).await?;
-    let moves = path.iter().filter(|step| step.term > at.slot.term && step.open.moves()).map(|step| step.term).min();
-    // Up to there it walks all the same: its place is written down with the fence, and a killed process has shipped
-    // more.
-    let own: Vec<_> = path.into_iter().filter(|step| moves.is_none_or(|moves| step.term < moves)).collect();
-    let walked = walk(remote, source, &own, None, None).await;
-    Ok(moves.is_none() && walked? != Walked::Lost)
 }
 
 async fn apart(remote: &OpenReplica, source: &Source) -> Error {

@@ -293,9 +293,4 @@ impl Local for Source {
             _ => Ok(Fit::Apart),
         }
     }
-
-    /// The file is not replaced under the feet of its users.
-    async fn rebase(&mut self, _remote: &impl Remote, _newest: Term) -> Result<bool> {
-        Ok(false)
-    }
 }

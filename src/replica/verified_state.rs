@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::objects::commits::ShippedCommit;
 use super::objects::layout::ObjectHash;
-use super::objects::name::{ReplicaSlot, Term};
-use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
+use super::objects::name::ReplicaSlot;
+use super::terms::remote::{Fit, Local, ReplicaPosition};
 use crate::engine::feed::States;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A state of which only its position and digest are kept.
 pub(crate) struct VerifiedState {
@@ -60,9 +60,5 @@ impl Local for VerifiedState {
 
     fn keep_aside(&mut self) -> Result<Fit> {
         Ok(Fit::Fits)
-    }
-
-    async fn rebase(&mut self, _: &impl Remote, _: Term) -> Result<bool> {
-        Err(Error::conflict("a verification begins with the bases itself"))
     }
 }

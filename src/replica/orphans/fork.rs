@@ -151,10 +151,6 @@ impl Local for Own<'_> {
         self.is_apart = true;
         Ok(Fit::Apart)
     }
-
-    async fn rebase(&mut self, _: &impl Remote, _: Term) -> Result<bool> {
-        Ok(false)
-    }
 }
 
 /// Refuses a file whose last object is another one in the replica.

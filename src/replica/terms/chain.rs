@@ -217,6 +217,15 @@ pub(crate) async fn floors(remote: &impl Remote) -> Result<Floors> {
     Ok(floors)
 }
 
+/// L9: whether the object of a slot may have been collected, so that its absence is no end of a term.
+///
+/// # Errors
+///
+/// As [`floors`].
+pub(crate) async fn may_be_collected(remote: &impl Remote, slot: ReplicaSlot) -> Result<bool> {
+    Ok(floors(remote).await?.announced.is_some_and(|floor| slot < floor))
+}
+
 async fn floor(remote: &impl Remote, name: ObjectName) -> Result<Option<GcFloor>> {
     match remote.get(name).await?.map(|stored| stored.object) {
         None => Ok(None),

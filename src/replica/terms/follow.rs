@@ -46,14 +46,3 @@ pub(crate) async fn follow(remote: &impl Remote, local: &mut impl Local) -> Resu
         }
     }
 }
-
-/// Whether the next object of a state may have been collected, so that it will never come.
-///
-/// # Errors
-///
-/// The errors of the replica; `Damaged`.
-#[cfg(test)]
-pub(crate) async fn is_collected(remote: &impl Remote, local: &impl Local) -> Result<bool> {
-    let at = local.position().ok_or_else(no_position)?;
-    Ok(chain::floors(remote).await?.announced.is_some_and(|floor| at.slot < floor))
-}

@@ -111,6 +111,16 @@ pub(crate) async fn watch(remote: &impl Remote, local: &impl Local, newest: &Ope
     }
 }
 
+/// Whether another process than the writer of the term has sealed it at that slot.
+///
+/// # Errors
+///
+/// The errors of the replica.
+pub(crate) async fn is_sealed(remote: &impl Remote, slot: ReplicaSlot) -> Result<bool> {
+    let found = remote.get(ObjectName::Log(slot)).await?;
+    Ok(found.is_some_and(|found| matches!(found.object, Object::Seal(seal) if seal.by != slot.term)))
+}
+
 /// L12: waits until the process of a sealed term cannot commit any more.
 pub(super) async fn outwait(
     remote: &impl Remote,

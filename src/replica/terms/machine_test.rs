@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::chain::{OpenedTerm, is_on, newest_open, path};
+use super::chain::{OpenedTerm, is_on, may_be_collected, newest_open, path};
 use super::collect::{CollectStep, Collector, Retention};
-use super::follow::{Followed, follow, is_collected};
+use super::follow::{Followed, follow};
 use super::hold::{place_hold, prepare_hold};
 use super::lease::{Lease, Silence};
-use super::open::{Beginning, BegunFrom, OpenedAs, open_term};
+use super::open::{Beginning, BegunFrom, OpenedAs, is_on_the_way, open_term};
 use super::remote::{Deletes, Fit, Local, Remote, ReplicaPosition};
 use super::settle::{Settled, settle};
 use super::simulation_test::{
@@ -28,6 +28,9 @@ use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
 use crate::replica::objects::parts::{self, PartEntry};
+
+/// After so many looks in a row that found nothing, a copy asks whether its next object was collected.
+const LOOK_AFTER: u64 = 8;
 
 /// The state that survives a crash.
 #[derive(Clone)]
@@ -163,10 +166,13 @@ impl Local for SimLocal {
         disk.orphan(shipped, &self.world);
         Ok(Fit::Fits)
     }
+}
 
-    async fn rebase(&mut self, remote: &impl Remote, newest: Term) -> Result<bool> {
+impl SimLocal {
+    /// Begins anew with the newest base, as a new copy of a standby does, and keeps aside what only this state has.
+    async fn rebase(&mut self, remote: &SimRemote, newest: Term) -> Result<()> {
         let path = path(remote, newest, Term(1)).await?;
-        let Some((head, state)) = bases(remote, &path, 1, None).await?.pop() else { return Ok(false) };
+        let Some((head, state)) = bases(remote, &path, 1, None).await?.pop() else { return Ok(()) };
         let mut disk = self.disk.borrow_mut();
         let own = disk.position.map_or(Term(0), |position| position.slot.term);
         if !broken!(OldTailsFitBehindARestore) {
@@ -187,7 +193,7 @@ impl Local for SimLocal {
         let mut world = self.world.borrow_mut();
         world.truth.local(&disk.commits[..disk.shipped]);
         world.counted("bases taken anew");
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -444,8 +450,19 @@ impl Process {
         }
         let is_own = own(&self.local).is_some_and(|term| self.local.disk.borrow().wrote == Some(term));
         let from = if is_own { BegunFrom::Log } else { BegunFrom::Promotion };
+        if let Some(newest) = newest_open(&self.remote).await?.filter(|_| is_own)
+            && !is_on_the_way(&self.remote, &mut self.local, newest.term).await?
+        {
+            return Ok(());
+        }
         let beginning = Beginning { lease: self.lease(), silence, ..from.into() };
-        match open_term(&self.remote, &mut self.local, beginning).await? {
+        let (is_gone, claims) = (self.is_next_gone(), self.remote.claims.get());
+        let opened = open_term(&self.remote, &mut self.local, beginning).await?;
+        if is_gone && self.remote.claims.get() > claims {
+            let mut world = self.remote.world.borrow_mut();
+            world.truth.wrong("a state claims a term although its next object was collected".into());
+        }
+        match opened {
             OpenedAs::Writer(term, _) if from == BegunFrom::Promotion => {
                 self.counted("promoted");
                 let mut writer = TermWriter::new(term);
@@ -460,6 +477,11 @@ impl Process {
             OpenedAs::Writer(term, begun) => self.write(term, begun).await,
             OpenedAs::Overtaken | OpenedAs::Apart => Ok(()),
         }
+    }
+
+    /// Whether the next object of the state was there, and was collected.
+    fn is_next_gone(&self) -> bool {
+        self.local.position().is_some_and(|at| self.remote.world.borrow().is_gone(ObjectName::Log(at.slot)))
     }
 
     /// The lease of the next term.
@@ -541,22 +563,29 @@ impl Process {
         if self.local.position().is_none() {
             return self.rebase().await;
         }
-        let mut since = self.remote.boot_time();
+        // What is behind an opening, as behind a look that found nothing for long, may have been collected.
+        let (mut since, mut idle) = (self.remote.boot_time(), LOOK_AFTER - 1);
         for _ in 0..5 + self.below(55) {
             let followed = follow(&self.remote, &mut self.local).await?;
-            if followed != Followed::Nothing {
-                since = self.remote.boot_time();
-            }
             let slot = self.local.position().map_or(ReplicaSlot::first(Term(1)), |at| at.slot);
+            if followed != Followed::Nothing {
+                (since, idle) = (self.remote.boot_time(), 0);
+            }
             let silence = Silence { slot, since };
-            if self.lease_of(slot.term).is_some_and(|lease| silence.length(&self.remote) >= lease.length()) {
+            let lease = self.lease_of(slot.term);
+            let is_silent = lease.is_some_and(|lease| silence.length(&self.remote) >= lease.length());
+            idle += u64::from(followed == Followed::Nothing);
+            let looks = is_silent || idle.is_multiple_of(LOOK_AFTER) && idle > 0;
+            if followed == Followed::Lost || looks && may_be_collected(&self.remote, slot).await? {
+                self.rebase().await?;
+                (since, idle) = (self.remote.boot_time(), 0);
+            } else if is_silent {
                 self.counted("promotions after a silence");
                 return self.serve(Some(silence)).await;
-            }
-            match followed {
-                Followed::Moved => self.counted("batches followed"),
-                Followed::Nothing if !is_collected(&self.remote, &self.local).await? => self.remote.pause().await,
-                Followed::Nothing | Followed::Lost => self.rebase().await?,
+            } else if followed == Followed::Moved {
+                self.counted("batches followed");
+            } else {
+                self.remote.pause().await;
             }
         }
         Ok(())

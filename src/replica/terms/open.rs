@@ -14,9 +14,6 @@ use crate::replica::objects::kinds::{LogOpen, LogSeal, TermClaim};
 use crate::replica::objects::name::{ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::{Object, StoredObject};
 
-/// Tries to bring a state to the end of the log, each with a base anew.
-const TRIES: u32 = 4;
-
 /// Where the state comes from that begins a term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BegunFrom {
@@ -123,7 +120,12 @@ pub(crate) async fn open_term(
 /// The refusal of a beginning, as far as it can be known before the claim. An object that cannot be read is an error
 /// here too: each new try would claim another term.
 async fn refused_before(remote: &impl Remote, local: &impl Local, beginning: &Beginning) -> Result<Option<OpenedAs>> {
-    chain::floors(remote).await?;
+    let floor = chain::floors(remote).await?.announced;
+    // L9: the log does not lead from there to its end, so a claim would end the process that writes for nothing.
+    let is_collected = local.position().is_some_and(|at| floor.is_some_and(|floor| at.slot < floor));
+    if is_collected && beginning.from != BegunFrom::Restore && !broken!(CollectedStatesGoOn) {
+        return Ok(Some(OpenedAs::Apart));
+    }
     match chain::newest_open(remote).await? {
         Some(newest) => refused(remote, local, beginning, newest.term).await,
         None => Ok(None),
@@ -337,20 +339,26 @@ pub(crate) async fn has_moved_away(remote: &impl Remote, local: &impl Local, new
     Ok(path.iter().any(|step| step.term > at.slot.term && step.open.moves()))
 }
 
+/// Whether a state has all that the replica has now, and its history did not move to another file. An older copy that
+/// is started by mistake learns it here, before its claim stops the process that writes.
+///
+/// # Errors
+///
+/// The errors of the replica and of the state; `Damaged`.
+pub(crate) async fn is_on_the_way(remote: &impl Remote, local: &mut impl Local, newest: Term) -> Result<bool> {
+    let Some(at) = local.position() else { return Ok(false) };
+    let path = chain::path(remote, newest, at.slot.term).await?;
+    let moves = path.iter().filter(|step| step.term > at.slot.term && step.open.moves()).map(|step| step.term).min();
+    // Up to there it walks all the same: its place is written down with the fence, and a killed process has shipped
+    // more.
+    let own: Vec<_> = path.into_iter().filter(|step| moves.is_none_or(|moves| step.term < moves)).collect();
+    let walked = walk(remote, local, &own, None, None).await;
+    Ok(moves.is_none() && walked? != Walked::Lost)
+}
+
 /// Brings a state to exactly the end of the log.
 async fn catch_up(remote: &impl Remote, local: &mut impl Local, term: Term, end: u64) -> Result<bool> {
-    for tries in 0..TRIES {
-        if let Some(at) = local.position() {
-            let path = chain::path(remote, term, at.slot.term).await?;
-            if walk(remote, local, &path, Some(end), None).await? == Walked::End {
-                return Ok(true);
-            }
-        }
-        if !local.rebase(remote, term).await? {
-            let why = Error::conflict("the replica has no base from which the log goes on");
-            // The log before may have taken any time.
-            remote.wait(tries, remote.boot_time(), why).await?;
-        }
-    }
-    Ok(false)
+    let Some(at) = local.position() else { return Ok(false) };
+    let path = chain::path(remote, term, at.slot.term).await?;
+    Ok(walk(remote, local, &path, Some(end), None).await? == Walked::End)
 }

@@ -116,11 +116,4 @@ pub(crate) trait Local {
     }
     /// Keeps the whole tail aside, where a person finds it.
     fn keep_aside(&mut self) -> Result<Fit>;
-    /// Begins anew with the newest base on the chain that ends in this term. The part of the own state that the replica
-    /// does not have is kept aside. False if there is no such base.
-    ///
-    /// # Errors
-    ///
-    /// `Conflict` when the state must not be replaced; the errors of the replica.
-    async fn rebase(&mut self, remote: &impl Remote, newest: Term) -> Result<bool>;
 }

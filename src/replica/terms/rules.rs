@@ -26,6 +26,8 @@ pub(crate) enum Rule {
     OpensBeforeCatchingUp,
     /// The first absent object is the end of a term, although it may have been collected.
     AbsentIsTheEnd,
+    /// A state of which the next object was collected begins a term.
+    CollectedStatesGoOn,
     /// A claimant that died is sealed only if it sealed the term before.
     DeadClaimantsAreLeft,
     /// A tail from before a restore goes on behind it.

@@ -227,6 +227,11 @@ impl World {
         *self.count.entry(what).or_default() += 1;
     }
 
+    /// Whether an object was there, and was deleted.
+    pub(super) fn is_gone(&self, name: ObjectName) -> bool {
+        self.gone.contains_key(&name)
+    }
+
     /// The states of the whole bases.
     pub(super) fn whole_bases(&self) -> Vec<Vec<SimCommit>> {
         let manifests = self.objects.values().filter(|stored| matches!(stored.object, Object::Manifest(_)));
@@ -347,13 +352,15 @@ pub(super) struct Identity {
 pub(super) struct SimRemote {
     pub(super) world: Rc<RefCell<World>>,
     pub(super) of: Identity,
+    /// How many claims of terms it has prepared.
+    pub(super) claims: Rc<Cell<u32>>,
     call: Rc<RefCell<Option<Call>>>,
     answer: Rc<RefCell<Option<Answer>>>,
 }
 
 impl SimRemote {
     pub(super) fn new(world: &Rc<RefCell<World>>, of: Identity) -> Self {
-        Self { world: world.clone(), of, call: Rc::default(), answer: Rc::default() }
+        Self { world: world.clone(), of, claims: Rc::default(), call: Rc::default(), answer: Rc::default() }
     }
 
     /// One call: the machine stops before it until the scheduler goes on.
@@ -412,6 +419,7 @@ impl Remote for SimRemote {
 
     fn prepare(&self, name: ObjectName, object: Object, body: &[u8]) -> Result<StoredObject> {
         let number = self.world.borrow_mut().number();
+        self.claims.update(|claims| claims + u32::from(matches!(object, Object::Claim(_))));
         Ok(stored(name, object, body, number))
     }
 
@@ -622,7 +630,7 @@ pub(super) enum SleepEvent {
 impl SleepEvent {
     fn came(self, world: &World) -> bool {
         match self {
-            Self::Collected(slot) => world.gone.contains_key(&ObjectName::Log(slot)),
+            Self::Collected(slot) => world.is_gone(ObjectName::Log(slot)),
             Self::Counted(what, count) => world.count.get(what).copied().unwrap_or_default() > count,
         }
     }
@@ -678,27 +686,28 @@ fn each_rule_that_is_broken_is_noticed() {
 /// Each rule with a seed that shows its breach. After a change of the protocol other seeds do;
 /// `HIVEKEEP_TEST_TRIES=100000` finds them. That overtaken collectors stop has a test of its own,
 /// and no schedule has shown the breach of the moment without a later commit.
-const BROKEN: [(Rule, u64); 20] = [
-    (Rule::ExistsIsSuccess, 2),
+const BROKEN: [(Rule, u64); 21] = [
+    (Rule::ExistsIsSuccess, 4),
     (Rule::OpensBeforeCatchingUp, 9),
-    (Rule::AbsentIsTheEnd, 19496),
+    (Rule::AbsentIsTheEnd, 15507),
+    (Rule::CollectedStatesGoOn, 59),
     (Rule::DeadClaimantsAreLeft, 0),
-    (Rule::OldTailsFitBehindARestore, 1187),
-    (Rule::OpenNamesTheSlotOnly, 401),
-    (Rule::SealsAreDeleted, 1519),
-    (Rule::NoSecondLook, 772),
-    (Rule::ClaimsDoNotStopCollection, 16162),
-    (Rule::LateDecisionsAreForgotten, 8601),
-    (Rule::OlderDecisionsAreNotRead, 3),
-    (Rule::AgeOfABaseIsItsLastCommit, 109766),
-    (Rule::HoldsDoNotLookBack, 536),
-    (Rule::RestartsGoOnInTheirTerm, 256),
-    (Rule::NonceOfTheProcess, 333),
-    (Rule::EarlierFilesGoOn, 13),
-    (Rule::LeasesAreNotOutwaited, 6),
-    (Rule::LateObjectsExtendNoLease, 457),
-    (Rule::LeasesBeginLate, 4990),
-    (Rule::AnswersDoNotLookAtTheLease, 426),
+    (Rule::OldTailsFitBehindARestore, 3665),
+    (Rule::OpenNamesTheSlotOnly, 40),
+    (Rule::SealsAreDeleted, 772),
+    (Rule::NoSecondLook, 74),
+    (Rule::ClaimsDoNotStopCollection, 7956),
+    (Rule::LateDecisionsAreForgotten, 24792),
+    (Rule::OlderDecisionsAreNotRead, 10),
+    (Rule::AgeOfABaseIsItsLastCommit, 118303),
+    (Rule::HoldsDoNotLookBack, 456),
+    (Rule::RestartsGoOnInTheirTerm, 2),
+    (Rule::NonceOfTheProcess, 409),
+    (Rule::EarlierFilesGoOn, 3),
+    (Rule::LeasesAreNotOutwaited, 2),
+    (Rule::LateObjectsExtendNoLease, 890),
+    (Rule::LeasesBeginLate, 2120),
+    (Rule::AnswersDoNotLookAtTheLease, 59),
 ];
 
 #[test]

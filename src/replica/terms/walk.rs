@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::chain::OpenedTerm;
+use super::chain::{OpenedTerm, may_be_collected};
 use super::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::error::{Error, Result};
 use crate::replica::objects::commits::{self, ShippedCommit};
@@ -87,6 +87,8 @@ pub(crate) async fn walk(
                 Some(stored) if !matches!(stored.object, Object::Seal(_)) => {
                     pass(remote, local, &stored, cut, until).await?
                 }
+                // L9: it was written, and is not there any more.
+                None if stop.is_none() && is_collected(remote, at.slot).await? => Passed::Lost,
                 // Nobody knows the end: here it is.
                 _ if stop.is_none() => break,
                 _ => Passed::Lost,
@@ -102,6 +104,10 @@ pub(crate) async fn walk(
         }
     }
     Ok(Walked::End)
+}
+
+async fn is_collected(remote: &impl Remote, slot: ReplicaSlot) -> Result<bool> {
+    Ok(!broken!(AbsentIsTheEnd) && may_be_collected(remote, slot).await?)
 }
 
 /// Over the border into a term. L6: behind a restore no tail from before it goes on, also if its numbers would fit.

@@ -14,7 +14,7 @@ use crate::testkit::proof::disk::{Disk, EIO, Fault, Operation};
 
 pub(super) fn options() -> Options {
     let options = Store::options().sharing(Sharing::SharedLog).session(false).reserve(false);
-    options.tends_log(false).first_section(SHORT).lock_timeout(Duration::from_millis(50))
+    options.tends_log(false).first_section(SHORT).lock_timeout(Duration::from_secs(1))
 }
 
 pub(super) fn open(disk: &Disk) -> Hive {
