@@ -153,6 +153,13 @@ pub(crate) fn random() -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
+/// A number that nobody can predict.
+#[cfg(any(test, feature = "replica"))]
+pub(crate) fn random_number() -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = random();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// `time` plus `duration`, or the last time that can be shown.
 pub(crate) fn after(time: Timestamp, duration: Duration) -> Timestamp {
     let duration = SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);

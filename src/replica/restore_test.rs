@@ -19,7 +19,7 @@ use super::terms::open::BegunFrom;
 use super::terms::write::Shipped;
 use super::verify::verify;
 use crate::clock::Clock;
-use crate::engine::feed::LEAP;
+use crate::engine::feed::{LEAP, LEAP_SPREAD};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Hint, Result};
@@ -572,7 +572,31 @@ fn two_machines_never_give_out_the_same_number_although_none_was_given_out_befor
     bench.run(bench.copier().restore(&path, &ReplicaMoment::Newest)).unwrap();
     take_over(&path, options(&bench.clock), &taken(false)).unwrap();
     let other = options(&bench.clock).open(&path).unwrap();
-    let numbers = [&bench.store, &other].map(|store| {
+    let [own, others] = [&bench.store, &other].map(first_numbers);
+    let (first, _, _) = others;
+    assert_eq!((own, others), ((1, 1, 1), (first, first, first)));
+    assert!((LEAP..LEAP + LEAP_SPREAD).contains(&(first - 1)), "{first}");
+}
+
+/// The next numbers that a store gives out.
+fn first_numbers(store: &Store) -> (u64, u64, u64) {
+    let bot = BotId::new("ant").unwrap();
+    let task = store.write(|tx| tx.queue().enqueue(NewTask::new(json!("work")))).unwrap();
+    let claim = store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default())).unwrap().remove(0);
+    let message = store.write(|tx| tx.chat().append(crate::NewMessage::new("c", "user", "hello"))).unwrap();
+    (task.sequence, claim.token.0, message)
+}
+
+#[test]
+fn a_token_of_one_take_over_ends_no_claim_of_another_from_the_same_state() {
+    let mut bench = Bench::new();
+    let task = bench.store.write(|tx| tx.queue().enqueue(NewTask::new(json!("work")))).unwrap().id;
+    bench.ship();
+    let claims = ["one.redb", "two.redb"].map(|name| {
+        let path = bench.path(name);
+        bench.run(bench.copier().restore(&path, &ReplicaMoment::Newest)).unwrap();
+        take_over(&path, options(&bench.clock), &taken(true)).unwrap();
+        let store = options(&bench.clock).open(&path).unwrap();
         let bot = BotId::new("ant").unwrap();
         let task = store.write(|tx| tx.queue().enqueue(NewTask::new(json!("work")))).unwrap();
         let claim = store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default())).unwrap().remove(0);

@@ -8,6 +8,7 @@ use super::fence::FENCE;
 use super::receive::Receiver;
 use super::row::{FeedRow, MOST};
 use super::standby::STANDBY;
+use crate::clock;
 use crate::engine::commit::{Outcome, Size};
 use crate::engine::format::codec;
 use crate::engine::format::epoch::Epoch;
@@ -20,6 +21,9 @@ use crate::error::{Error, Result};
 
 /// No other future of the source has given out so many numbers.
 pub(crate) const LEAP: u64 = 1 << 32;
+/// By chance a leap is longer, by less than this: two files of one ancestry may leap from the same number. JavaScript
+/// reads a number below 2^53 exactly, so more than 8,000 take-overs of one file have room below that.
+pub(crate) const LEAP_SPREAD: u64 = 1 << 40;
 
 /// The counters of a store whose numbers leap.
 #[derive(Clone, Copy, Debug)]
@@ -55,15 +59,17 @@ impl Receiver {
         settle: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
         self.position()?;
+        let leap = leap_by(clock::random_number());
         // Before: a transaction leaves its rows to a feed that has begun. Until the next one it is still a standby.
-        self.store()
-            .alone_in_standby(Size::Large, |tx| tx.resume_feed(replica, FeedRow::resumed_at).map(Outcome::Commit))?;
+        self.store().alone_in_standby(Size::Large, |tx| {
+            tx.resume_feed(replica, leap, FeedRow::resumed_at).map(Outcome::Commit)
+        })?;
         store.alone_in_standby(Size::Large, |tx| {
             if !STANDBY.remove(tx)? {
                 return Err(Error::conflict("the store is no copy of a replica any more"));
             }
             // R8: in the same transaction.
-            tx.leap(numbers)?;
+            tx.leap(numbers, leap)?;
             settle(tx).map(Outcome::Commit)
         })
     }
@@ -84,34 +90,45 @@ impl Store {
         numbers: Numbers<'_>,
         settle: impl FnOnce(&mut WriteTx<'_>) -> Result<R>,
     ) -> Result<R> {
+        let leap = leap_by(clock::random_number());
         self.alone_in_standby(Size::Large, |tx| {
             if !FENCE.remove(tx)? {
                 return Err(Error::conflict("no other machine has the history of this store"));
             }
             // R2: the feed begins in this transaction, and says that it has nothing of what is before.
-            tx.resume_feed(replica, FeedRow::resumed_behind_a_gap)?;
+            tx.resume_feed(replica, leap, FeedRow::resumed_behind_a_gap)?;
             // R8: in the same transaction.
-            tx.leap(numbers)?;
+            tx.leap(numbers, leap)?;
             settle(tx).map(Outcome::Commit)
         })
     }
 }
 
+/// R8: the length of a leap, the same for all numbers of one take-over.
+fn leap_by(chance: u64) -> u64 {
+    LEAP + chance % LEAP_SPREAD
+}
+
 impl WriteTx<'_> {
     /// Begins the feed behind what the replica has. An earlier attempt may have done so.
-    fn resume_feed(&mut self, replica: Option<Resumed>, row: impl FnOnce(u64, u64) -> FeedRow) -> Result<()> {
+    fn resume_feed(
+        &mut self,
+        replica: Option<Resumed>,
+        leap: u64,
+        row: impl FnOnce(u64, u64) -> FeedRow,
+    ) -> Result<()> {
         let newest = FeedRow::of(self.stored())?.map_or(0, |feed| feed.sequence);
         self.end_feed()?;
         let Some(Resumed { sequence, position }) = replica else { return Ok(()) };
         self.refuse_older_programs()?;
-        let next = sequence.max(newest).checked_add(LEAP).filter(|next| *next < MOST / 2);
+        let next = sequence.max(newest).checked_add(leap).filter(|next| *next < MOST / 2);
         let next = next.ok_or_else(|| Error::damaged(format!("no commit gets so far: sequence={sequence}")))?;
         self.put_row(Table::Meta, meta::FEED, &codec::encode(&row(sequence, next))?)?;
         self.put_row(Table::Meta, meta::FEED_POSITION, &position)
     }
 
-    /// Lets numbers leap, so that none is one of another future.
-    fn leap(&mut self, numbers: Numbers<'_>) -> Result<()> {
+    /// Lets numbers leap by so much, so that none is one of another future.
+    fn leap(&mut self, numbers: Numbers<'_>, leap: u64) -> Result<()> {
         // The numbers of collections have 32 bits, and no caller keeps one.
         let stay: BTreeSet<_> =
             [meta::COLLECTIONS].iter().chain(numbers.without_gaps).map(|name| meta::counter_key(name)).collect();
@@ -120,7 +137,7 @@ impl WriteTx<'_> {
         keys.extend(numbers.leap.iter().map(|name| meta::counter_key(name)));
         for key in keys.difference(&stay) {
             let last = self.row(Table::Meta, key)?.map_or(Ok(0), |payload| meta::number(&payload))?;
-            let next = last.checked_add(LEAP);
+            let next = last.checked_add(leap);
             let next =
                 next.ok_or_else(|| Error::damaged(format!("a counter is exhausted: {}", Table::Meta.place(key))))?;
             self.put_row(Table::Meta, key, &next.to_be_bytes())?;
@@ -130,7 +147,19 @@ impl WriteTx<'_> {
             self.turn_epoch()?;
         }
         let open = &mut self.batch.epochs.open;
-        *open = Epoch(open.0.saturating_add(LEAP));
+        *open = Epoch(open.0.saturating_add(leap));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leap_is_longer_by_chance_and_thousands_of_them_stay_exact_in_javascript() {
+        assert_eq!((leap_by(0), leap_by(7)), (LEAP, LEAP + 7));
+        assert_eq!(leap_by(u64::MAX), LEAP + LEAP_SPREAD - 1);
+        assert!(8_000 * leap_by(u64::MAX) < 1 << 53);
     }
 }

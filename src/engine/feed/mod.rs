@@ -74,7 +74,7 @@ pub(crate) use self::dump::Dump;
 pub(in crate::engine) use self::kept::KeptFeed;
 pub(in crate::engine) use self::lease::WriteLease;
 #[cfg(all(test, feature = "replica"))]
-pub(crate) use self::leave::LEAP;
+pub(crate) use self::leave::{LEAP, LEAP_SPREAD};
 #[cfg(feature = "replica")]
 pub(crate) use self::leave::{Numbers, Resumed};
 #[cfg(any(test, feature = "replica"))]

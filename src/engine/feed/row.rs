@@ -45,8 +45,14 @@ impl FeedRow {
     /// The row of a feed that begins in this transaction.
     #[cfg(any(test, feature = "replica"))]
     pub(super) fn begun_at(sequence: u64) -> Self {
-        let id = u64::from_le_bytes(*clock::random().first_chunk().unwrap_or(&[0; 8]));
-        Self { id, sequence, log_number: MOST, kept_from: sequence, bytes: 0, shipped: sequence }
+        Self {
+            id: clock::random_number(),
+            sequence,
+            log_number: MOST,
+            kept_from: sequence,
+            bytes: 0,
+            shipped: sequence,
+        }
     }
 
     /// The same of a copy that becomes a source: its replica has everything up to a commit, and its own commits go on
