@@ -48,6 +48,13 @@ pub enum ReplicaMoment {
     Epoch(u64),
 }
 
+impl ReplicaMoment {
+    /// Whether it is that of a restore point.
+    pub(super) fn is_point(&self) -> bool {
+        matches!(self, Self::Point(_) | Self::Epoch(_))
+    }
+}
+
 impl fmt::Display for ReplicaMoment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -32,7 +32,7 @@ pub(crate) fn makes(at: &ReplicaMoment, rows: &[u8]) -> Result<bool> {
         ReplicaMoment::Point(name) => table == Table::PointIds && key == name.as_bytes(),
         ReplicaMoment::Epoch(epoch) => matches!(table, Table::Points | Table::Commits) && key == Epoch(*epoch).to_key(),
     };
-    if !matches!(at, ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_)) {
+    if !at.is_point() {
         return Ok(false);
     }
     for row in changes(rows) {

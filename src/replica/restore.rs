@@ -170,9 +170,10 @@ impl Copier {
         if bases.is_empty() {
             return Err(no_base());
         }
-        let (mut passed_over, mut first_error) = (Vec::new(), None);
+        let (mut passed_over, mut first_error, mut not_there) = (Vec::new(), None, None);
         for name in bases {
-            match self.draft_from(to, at, &newest, name).await {
+            let newer = not_there.as_ref().map(|(newer, _)| *newer);
+            match self.draft_from(to, at, &newest, name, newer).await {
                 Ok(Some((file, position))) => {
                     return Ok(CopyDraft { file, restored: RestoredCopy { position, base: name, passed_over } });
                 }
@@ -187,10 +188,15 @@ impl Copier {
                 Err(Failed::Other(error)) if *at == ReplicaMoment::Newest && error.kind() == ErrorKind::Conflict => {
                     return Err(first_error.unwrap_or(error));
                 }
+                // A point may have been forgotten before the newest base was made. An older one or its log has it then.
+                Err(Failed::Other(error)) if at.is_point() && is_not_there(&error) => {
+                    let error = not_there.map_or(error, |(_, first)| first);
+                    not_there = Some((name, error));
+                }
                 Err(Failed::Base(error) | Failed::Other(error)) => return Err(error),
             }
         }
-        Err(match first_error {
+        Err(match first_error.or(not_there.map(|(_, error)| error)) {
             Some(error) => error,
             None => too_old(at, self.oldest(&newest).await?.as_ref()),
         })
@@ -209,27 +215,31 @@ impl Copier {
         Ok(None)
     }
 
+    /// A copy from a base, with the commits up to a newer one that was tried before, if there is one.
     async fn draft_from(
         &self,
         to: &Path,
         at: &ReplicaMoment,
         newest: &OpenedTerm,
         name: BaseName,
+        newer: Option<BaseName>,
     ) -> Result<Option<(Unnamed, CopyPosition)>, Failed> {
         let base = Base::read(&*self.remote, name).await.map_err(Failed::Base)?;
         if !is_before(at, &base) || name.slot.term > newest.term {
             return Ok(None);
         }
-        let path = path(&*self.remote, newest.term, name.slot.term).await?;
+        let mut path = path(&*self.remote, newest.term, name.slot.term).await?;
         if !base.is_on(&path) {
             return Ok(None);
         }
+        path.retain(|step| newer.is_none_or(|newer| step.term <= newer.slot.term));
         let held = Held::place(&self.remote, name.slot).await?;
         // A base that a collection is about to delete is as good as gone.
         if matches!(held, Held::TooLate) {
             return Ok(None);
         }
-        let draft = self.draft_held(to, at, &base, &path).await;
+        let end = newer.map(|newer| newer.slot.index);
+        let draft = self.draft_held(to, at, &base, &path, end).await;
         held.let_go(&self.remote).await;
         draft
     }
@@ -240,6 +250,7 @@ impl Copier {
         at: &ReplicaMoment,
         base: &Base,
         path: &[OpenedTerm],
+        end: Option<u64>,
     ) -> Result<Option<(Unnamed, CopyPosition)>, Failed> {
         let file = Unnamed::beside(to)?;
         let store = self.remote.store();
@@ -247,7 +258,7 @@ impl Copier {
         let mut filler = Filler::begin(receiver, store, at)?;
         let filled = self.fill(base, &mut filler).await;
         let walked = match filled {
-            Ok(true) => self.walk(path, at, &mut filler).await.map(Some).map_err(Failed::Other),
+            Ok(true) => self.walk(path, end, at, &mut filler).await.map(Some).map_err(Failed::Other),
             Ok(false) => Ok(None),
             Err(failed) => Err(failed),
         };
@@ -282,18 +293,24 @@ impl Copier {
         Ok(true)
     }
 
-    /// The commits behind the base, up to the moment.
-    async fn walk(&self, path: &[OpenedTerm], at: &ReplicaMoment, filler: &mut Filler) -> Result<ReplicaPosition> {
+    /// The commits behind the base, up to the moment, or to a slot of the newest term of the path.
+    async fn walk(
+        &self,
+        path: &[OpenedTerm],
+        end: Option<u64>,
+        at: &ReplicaMoment,
+        filler: &mut Filler,
+    ) -> Result<ReplicaPosition> {
         loop {
             // An object that was absent when it was asked for ahead may be there by now.
             let ahead = Prefetch::new(&*self.remote, LOG_AT_ONCE);
-            let walked = walk(&ahead, filler, path, None, until(at)).await?;
+            let walked = walk(&ahead, filler, path, end, until(at)).await?;
             let position = filler.position().ok_or_else(no_base)?;
             match walked {
                 Walked::Later => return self.is_told_apart(at, &position).await.map(|()| position),
                 _ if filler.has_met() => return Ok(position),
                 Walked::Lost => return self.lost(at, &position).await.map(|()| position),
-                Walked::End if self.goes_on(&position).await? => {}
+                Walked::End if end.is_none() && self.goes_on(&position).await? => {}
                 Walked::End if is_reached(at, &position) => return Ok(position),
                 Walked::End => return Err(not_reached(at, &position)),
             }
@@ -348,6 +365,11 @@ fn is_before(at: &ReplicaMoment, base: &Base) -> bool {
         ReplicaMoment::Time(moment) => base.manifest.time <= *moment,
         ReplicaMoment::Sequence(sequence) => base.manifest.sequence <= *sequence,
     }
+}
+
+/// Whether a restore point was not found from a base on.
+fn is_not_there(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
 }
 
 fn until(at: &ReplicaMoment) -> Option<Until> {

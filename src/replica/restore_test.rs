@@ -309,6 +309,38 @@ fn a_restore_ends_behind_the_commit_that_made_a_point() {
 }
 
 #[test]
+fn a_point_that_was_forgotten_is_restored_from_a_base_that_is_older_than_that() {
+    let mut bench = Bench::new();
+    let mut points = Vec::new();
+    for number in 0..4 {
+        put(&bench.store, "a", number);
+        let point = bench.store.restore_point("a point").unwrap();
+        points.push((point, rows(&bench.store)));
+        bench.ship();
+        bench.make_base();
+    }
+    let (first, made) = &points[0];
+    bench.store.forget_epochs(&[first.epoch]).unwrap();
+    for number in 4..6 {
+        put(&bench.store, "a", number);
+        bench.ship();
+        bench.make_base();
+        if number == 4 {
+            bench.release();
+            bench.open_term(BegunFrom::Log);
+        }
+    }
+    for at in [ReplicaMoment::Point(first.id.to_string()), ReplicaMoment::Epoch(first.epoch.0)] {
+        let (_, rows) = restore(&bench, &at).unwrap_or_else(|error| panic!("{at}: {error}"));
+        assert!(rows == *made, "{at}");
+    }
+    let (never, newest) = (ReplicaMoment::Epoch(1 << 40), bench.source.at.unwrap().sequence);
+    let error = restore(&bench, &never).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains(&format!("sequence={newest}")), "{error}");
+}
+
+#[test]
 fn moments_within_a_gap_are_refused_with_the_nearest_ones() {
     let mut bench = Bench::new();
     put(&bench.store, "a", 1);
