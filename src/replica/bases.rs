@@ -1,6 +1,6 @@
 //! Reading the bases of a replica.
 
-use super::objects::kinds::BaseManifest;
+use super::objects::kinds::{BaseManifest, LogOpen};
 use super::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::objects::parts::{self, PartEntry};
@@ -62,6 +62,28 @@ pub(crate) async fn kept_bases(remote: &impl Remote) -> Result<Vec<BaseName>> {
     let floor = floors(remote).await?.decided;
     let kept = bases(remote).await?.into_iter().filter(|base| floor.is_none_or(|floor| base.slot >= floor));
     Ok(kept.collect())
+}
+
+/// The opening of the term behind the end of another one, if it goes on from the state of a base there to which the log
+/// does not lead. L7: the process that made the base died before it wrote the gap.
+///
+/// # Errors
+///
+/// `Damaged` when a base there cannot be read; the errors of the replica.
+pub(crate) async fn opened_on_base(
+    remote: &impl Remote,
+    path: &[OpenedTerm],
+    end: &ReplicaPosition,
+) -> Result<Option<LogOpen>> {
+    let next = path.iter().find(|step| step.open.parent == Some(end.slot)).map(|step| &step.open);
+    let Some(open) = next.filter(|open| open.sequence > end.sequence) else { return Ok(None) };
+    for name in bases(remote).await?.into_iter().filter(|name| name.slot == end.slot) {
+        let base = Base::without_parts(remote, name).await?.manifest;
+        if (base.sequence, base.states) == (open.sequence, open.states) {
+            return Ok(Some(open.clone()));
+        }
+    }
+    Ok(None)
 }
 
 impl Base {

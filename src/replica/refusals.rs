@@ -1,7 +1,9 @@
 //! The refusals of moments to which a replica cannot be restored, with those that can be.
 
+use jiff::Timestamp;
+
 use super::moment::ReplicaMoment;
-use super::objects::kinds::{LogBatch, LogGap};
+use super::objects::kinds::LogBatch;
 use super::terms::remote::ReplicaPosition;
 use crate::clock::show_time;
 use crate::error::Error;
@@ -19,9 +21,10 @@ pub(super) fn too_old(at: &ReplicaMoment, oldest: Option<&ReplicaPosition>) -> E
 }
 
 /// The refusal of a moment of which the commits are not in the replica. Every later one begins at the base behind them.
-pub(super) fn in_gap(at: &ReplicaMoment, position: &ReplicaPosition, gap: &LogGap) -> Error {
-    let (before, after) = (show_time(position.time), show_time(gap.time));
-    let (from, to) = (gap.after, gap.last);
+/// That has the number `last`, and was made at that time or before.
+pub(super) fn in_gap(at: &ReplicaMoment, position: &ReplicaPosition, last: u64, time: Timestamp) -> Error {
+    let (before, after) = (show_time(position.time), show_time(time));
+    let (from, to) = (position.sequence, last);
     Error::conflict(format!(
         "the replica was out of reach then, and does not have the commits; restore the nearest moment before or after: at={at} \
          before={before} after={after} missing={from}..{to}"

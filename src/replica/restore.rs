@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::bases::{Base, bases, kept_bases, missing, newest_opened};
+use super::bases::{Base, bases, kept_bases, missing, newest_opened, opened_on_base};
 use super::cipher::Identities;
 use super::fill::Filler;
 use super::held::Held;
@@ -309,7 +309,7 @@ impl Copier {
             match walked {
                 Walked::Later => return self.is_told_apart(at, &position).await.map(|()| position),
                 _ if filler.has_met() => return Ok(position),
-                Walked::Lost => return self.lost(at, &position).await.map(|()| position),
+                Walked::Lost => return self.lost(path, at, &position).await.map(|()| position),
                 Walked::End if end.is_none() && self.goes_on(&position).await? => {}
                 Walked::End if is_reached(at, &position) => return Ok(position),
                 Walked::End => return Err(not_reached(at, &position)),
@@ -341,19 +341,24 @@ impl Copier {
     }
 
     /// Why the log does not go on from a position. A gap behind the very moment is no reason.
-    async fn lost(&self, at: &ReplicaMoment, position: &ReplicaPosition) -> Result<()> {
+    async fn lost(&self, path: &[OpenedTerm], at: &ReplicaMoment, position: &ReplicaPosition) -> Result<()> {
         let name = ObjectName::Log(position.slot);
-        match self.remote.get(name).await?.map(|object| object.object) {
-            None => Err(missing(name)),
-            Some(Object::Gap(gap)) if gap.last > position.sequence => match at {
-                ReplicaMoment::Time(moment) if *moment == position.time => Ok(()),
-                ReplicaMoment::Sequence(sequence) if *sequence == position.sequence => Ok(()),
-                _ => Err(in_gap(at, position, &gap)),
-            },
-            Some(_) => {
+        let gap = match self.remote.get(name).await?.map(|object| object.object) {
+            None => return Err(missing(name)),
+            Some(Object::Gap(gap)) if gap.last > position.sequence => Some((gap.last, gap.time)),
+            Some(Object::Seal(_)) => {
+                opened_on_base(&*self.remote, path, position).await?.map(|open| (open.sequence, open.time))
+            }
+            Some(_) => None,
+        };
+        match (gap, at) {
+            (None, _) => {
                 let why = "the history of the replica does not go on from the object before this one";
                 Err(Error::damaged(format!("{why}: object={name}")))
             }
+            (Some(_), ReplicaMoment::Time(moment)) if *moment == position.time => Ok(()),
+            (Some(_), ReplicaMoment::Sequence(sequence)) if *sequence == position.sequence => Ok(()),
+            (Some((last, time)), _) => Err(in_gap(at, position, last, time)),
         }
     }
 }

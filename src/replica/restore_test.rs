@@ -8,14 +8,17 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::base;
 use super::bench_test::{Bench, Rows, Source, options, rows};
 use super::cipher::key_pair;
 use super::follower::{Follower, FollowerStep};
 use super::moment::ReplicaMoment;
+use super::objects::layout::ObjectHash;
 use super::restore::RestoredCopy;
 use super::status::status;
 use super::take_over::{TakeOverOptions, take_over};
 use super::terms::open::BegunFrom;
+use super::terms::remote::ReplicaPosition;
 use super::terms::write::Shipped;
 use super::verify::verify;
 use crate::clock::Clock;
@@ -338,6 +341,47 @@ fn a_point_that_was_forgotten_is_restored_from_a_base_that_is_older_than_that() 
     let error = restore(&bench, &never).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains(&format!("sequence={newest}")), "{error}");
+}
+
+#[test]
+fn a_base_whose_gap_was_never_written_leads_on_behind_a_take_over() {
+    let mut bench = Bench::new();
+    put(&bench.store, "a", 1);
+    bench.ship();
+    let before = moment(&bench);
+    put(&bench.store, "a", 2);
+    let lost = bench.store.feed_status().unwrap().unwrap().sequence;
+    put(&bench.store, "a", 3);
+    // The process dies between the base of the gap and the gap.
+    bench.clock.advance(Duration::from_secs(1));
+    let (dump, at) = (bench.store.dump().unwrap(), bench.source.at.unwrap());
+    let (sequence, states) = (dump.sequence(), ObjectHash(dump.states().digest()));
+    let behind = ReplicaPosition { sequence, states, ..at };
+    bench.run(base::make(&*bench.remote, dump, &behind)).unwrap();
+    let verified = bench.run(verify(&bench.copier().remote)).unwrap();
+    assert!(verified.is_sound(), "{:?}", verified.findings);
+
+    let path = bench.path("new.redb");
+    let copy = standby(&bench, &path);
+    assert_eq!(bench.run(copy.promote(&taken(false))).unwrap().sequence, sequence);
+    bench.store.close().unwrap();
+    bench.store = options(&bench.clock).open(&path).unwrap();
+    bench.source = Source::shipped(&bench.store);
+    bench.open_term(BegunFrom::Log);
+    put(&bench.store, "b", 1);
+    bench.ship();
+    let verified = bench.run(verify(&bench.copier().remote)).unwrap();
+    assert!(verified.is_sound(), "{:?}", verified.findings);
+    assert_is(&bench, &ReplicaMoment::Newest, &moment(&bench));
+    assert_is(&bench, &ReplicaMoment::Time(before.time), &before);
+    assert_is(&bench, &ReplicaMoment::Sequence(before.sequence), &before);
+    let error = restore(&bench, &ReplicaMoment::Sequence(lost)).unwrap_err();
+    assert!(error.kind() == ErrorKind::Conflict && error.to_string().contains("out of reach"), "{error}");
+    // Without that base the log does not go on.
+    let manifest = bench.names().into_iter().rfind(|name| name.as_ref().ends_with("manifest")).unwrap();
+    bench.take(&manifest);
+    assert_eq!(restore(&bench, &ReplicaMoment::Newest).unwrap_err().kind(), ErrorKind::Damaged);
+    assert!(!bench.run(verify(&bench.copier().remote)).unwrap().is_sound());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
-use super::bases::{Base, kept_bases, missing, newest_opened, other_kind};
+use super::bases::{Base, kept_bases, missing, newest_opened, opened_on_base, other_kind};
 use super::confirm::confirmed;
 use super::location::ReplicaLocation;
 use super::objects::name::{ObjectName, ReplicaSlot};
@@ -189,7 +189,7 @@ async fn walk_from(
             }
         }
         // Each base behind a gap is walked from by itself.
-        Some(Walked::Lost) if is_gap(remote, name).await? => {
+        Some(Walked::Lost) if is_gap(remote, path, &at).await? => {
             let is_whole = bases.iter().any(|base| base.slot == at.slot);
             let finding = || format!("the base behind a gap of the log is not whole: object={name}");
             found.findings.extend((!is_whole).then(finding));
@@ -208,7 +208,9 @@ async fn walk_from(
             (passed.sequence, passed.states, passed.previous) == (base.sequence, base.states, base.previous)
         };
         // The base of a gap stands at the gap's own slot, and has the state behind it.
-        if passed.is_some_and(|passed| !is_same(&passed)) && !is_gap(remote, ObjectName::Log(base.slot)).await? {
+        if let Some(passed) = passed.filter(|passed| !is_same(passed))
+            && !is_gap_before(remote, path, &passed, base).await?
+        {
             let slot = base.slot;
             found.findings.push(format!("a base has another state than the log at its place: slot={slot}"));
         }
@@ -219,6 +221,23 @@ async fn walk_from(
     Ok(extent)
 }
 
-async fn is_gap(remote: &OpenReplica, name: ObjectName) -> Result<bool> {
-    Ok(remote.get(name).await?.is_some_and(|object| matches!(object.object, Object::Gap(_))))
+/// Whether commits are missing before a base. The last one may have no gap yet, as of a process that died just then.
+async fn is_gap_before(
+    remote: &OpenReplica,
+    path: &[OpenedTerm],
+    at: &ReplicaPosition,
+    base: &ReplicaPosition,
+) -> Result<bool> {
+    let is_last = remote.get(ObjectName::Log(at.slot)).await?.is_none() && base.sequence > at.sequence;
+    Ok(is_last || is_gap(remote, path, at).await?)
+}
+
+/// Whether commits are missing from a position on, behind which a base leads on.
+async fn is_gap(remote: &OpenReplica, path: &[OpenedTerm], at: &ReplicaPosition) -> Result<bool> {
+    let found = remote.get(ObjectName::Log(at.slot)).await?;
+    match found.map(|object| object.object) {
+        Some(Object::Gap(_)) => Ok(true),
+        Some(Object::Seal(_)) => opened_on_base(remote, path, at).await.map(|open| open.is_some()),
+        _ => Ok(false),
+    }
 }
