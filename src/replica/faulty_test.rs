@@ -46,8 +46,13 @@ pub(crate) struct Faulty {
 
 impl Faulty {
     pub(crate) fn new(lies: Lies) -> Self {
+        Self::with(InMemory::new(), lies)
+    }
+
+    /// One that has these objects.
+    pub(crate) fn with(inner: InMemory, lies: Lies) -> Self {
         let (chance, delay_ms, is_away) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Self { inner: InMemory::new(), lies, chance, delay_ms, is_away }
+        Self { inner, lies, chance, delay_ms, is_away }
     }
 
     /// A bucket that loses requests and answers, and answers with conflicts, by a seed.

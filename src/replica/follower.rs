@@ -13,7 +13,7 @@ use super::objects::name::{ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
-use super::probe::try_write;
+use super::probe::{probe_briefly, try_write};
 use super::restore::{Copier, CopyDraft, LOG_AT_ONCE};
 use super::status::{ReplicaCommit, commit_of};
 use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
@@ -241,6 +241,7 @@ impl Follower {
         beginning: Beginning,
         how: &TakeOverOptions,
     ) -> Result<TakenOver> {
+        probe_briefly(self.copier.remote.bucket()).await?;
         let mut filler = Filler::resume(self.taken()?, position)?;
         let opened = begin_and_release(&*self.copier.remote, &mut filler, beginning).await;
         let (receiver, opened) = filler.end(opened)?;

@@ -100,6 +100,8 @@ mod hostile_test;
 #[cfg(test)]
 mod lost_answers_test;
 #[cfg(test)]
+mod proven_test;
+#[cfg(test)]
 mod repair_test;
 #[cfg(test)]
 mod replicated_test;

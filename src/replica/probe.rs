@@ -2,6 +2,8 @@
 //! that what it says it has stored is there. The whole protocol stands on this, and some servers that speak
 //! the protocol of S3 do not do it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 
@@ -13,6 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Races, and writers in each. Servers that are right one by one and wrong in a race let nearly all of 16 win.
 const RACES: u32 = 5;
 const WRITERS: usize = 16;
+/// Writers in the one race of a bucket that has proven itself before.
+const FEW_WRITERS: usize = 4;
 /// Races that may end without a winner, because the bucket answered each writer with a conflict.
 const SPARE: u32 = 20;
 
@@ -20,7 +24,7 @@ const SPARE: u32 = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lie {
     /// Several writers of one object were told that theirs was created.
-    SeveralCreated { created: usize },
+    SeveralCreated { created: usize, writers: usize },
     /// A name that existed was created again.
     CreatedAgain,
     /// The bucket has something else than it said that it had stored.
@@ -37,31 +41,42 @@ pub(crate) enum Lie {
 ///
 /// `Invalid` when the bucket cannot keep two writers apart, naming the fault; the errors of the bucket.
 pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
+    prove(bucket, RACES, WRITERS, true).await
+}
+
+/// The same with few requests, for a bucket that has proven itself before: another server may answer by now.
+///
+/// # Errors
+///
+/// As [`probe`].
+pub(crate) async fn probe_briefly(bucket: &Bucket) -> Result<()> {
+    prove(bucket, 1, FEW_WRITERS, false).await
+}
+
+async fn prove(bucket: &Bucket, races: u32, writers: usize, lists: bool) -> Result<()> {
     let id = Nonce::new().0;
     let mut created = Vec::new();
-    let (mut lie, mut no_answer) = (None, None);
-    for number in 0..RACES + SPARE {
-        if created.len() == RACES as usize || lie.is_some() {
-            break;
-        }
-        let name = ObjectName::Probe(id, number);
-        match race(bucket, &name, &mut no_answer).await? {
+    let (mut lie, mut no_answer, mut tried) = (None, None, 0);
+    while tried < races + SPARE && created.len() < races as usize && lie.is_none() {
+        let name = ObjectName::Probe(id, tried);
+        tried += 1;
+        match race(bucket, &name, writers, &mut no_answer).await? {
             Ok(true) => created.push(name),
             Ok(false) => {}
             Err(found) => lie = Some(found),
         }
     }
-    if lie.is_none() && created.len() < RACES as usize {
+    if lie.is_none() && created.len() < races as usize {
         if let Some(error) = no_answer {
             return Err(error);
         }
         let why = "the bucket answers each of several writers with a conflict, so that none can write";
         return Err(Error::new(ErrorKind::Io, format!("{why}: bucket={}", bucket.shown())));
     }
-    if lie.is_none() {
+    if lie.is_none() && lists {
         lie = not_listed(bucket, id, &created).await?;
     }
-    for number in 0..RACES + SPARE {
+    for number in 0..tried {
         // A bucket that locks its objects keeps these few as well.
         if bucket.delete(&ObjectName::Probe(id, number)).await.is_err() {
             break;
@@ -70,6 +85,25 @@ pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
     match lie {
         None => Ok(()),
         Some(lie) => Err(refused(lie, bucket)),
+    }
+}
+
+/// Whether this process has seen that its bucket keeps two writers apart.
+#[derive(Debug, Default)]
+pub(super) struct Proven(AtomicBool);
+
+impl Proven {
+    /// Lets the bucket prove itself once.
+    ///
+    /// # Errors
+    ///
+    /// As [`probe`]. The next call tries again.
+    pub(super) async fn prove(&self, bucket: &Bucket) -> Result<()> {
+        if !self.0.load(Ordering::Relaxed) {
+            probe_briefly(bucket).await?;
+            self.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 
@@ -91,13 +125,18 @@ pub(crate) async fn try_write(bucket: &Bucket) -> Result<()> {
 
 /// Lets several writers create one object. True if one of them did, false if none could. Keeps the error of one if none
 /// got an answer.
-async fn race(bucket: &Bucket, name: &ObjectName, no_answer: &mut Option<Error>) -> Result<Result<bool, Lie>> {
-    let texts: Vec<_> = (0..WRITERS).map(|writer| Bytes::from(format!("{} {writer}\n", Nonce::new()))).collect();
+async fn race(
+    bucket: &Bucket,
+    name: &ObjectName,
+    writers: usize,
+    no_answer: &mut Option<Error>,
+) -> Result<Result<bool, Lie>> {
+    let texts: Vec<_> = (0..writers).map(|writer| Bytes::from(format!("{} {writer}\n", Nonce::new()))).collect();
     let answers = join_all(texts.iter().map(|text| bucket.create(name, text.clone()))).await;
     let answers = answers.into_iter().collect::<Result<Vec<_>>>()?;
     let winners = || texts.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Creation::Created));
     if winners().count() > 1 {
-        return Ok(Err(Lie::SeveralCreated { created: winners().count() }));
+        return Ok(Err(Lie::SeveralCreated { created: winners().count(), writers }));
     }
     let winner = winners().next().map(|(text, _)| text.clone());
     let was_answered = !answers.iter().any(|answer| matches!(answer, Creation::Unknown(_)));
@@ -153,8 +192,8 @@ async fn not_listed(bucket: &Bucket, id: u128, created: &[ObjectName]) -> Result
 fn refused(lie: Lie, bucket: &Bucket) -> Error {
     let bucket = bucket.shown();
     let told = match lie {
-        Lie::SeveralCreated { created } => {
-            format!("the bucket confirmed one object's creation to {created} of {WRITERS} writers")
+        Lie::SeveralCreated { created, writers } => {
+            format!("the bucket confirmed one object's creation to {created} of {writers} writers")
         }
         Lie::CreatedAgain => "the bucket creates an object again that exists".to_owned(),
         Lie::OtherBytes => "the bucket has other bytes than it said that it had stored".to_owned(),
@@ -224,6 +263,24 @@ mod tests {
             let error = run(probe(&bucket)).unwrap_err().to_string();
             assert!(error.contains(told) && error.ends_with("bucket=memory"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_brief_proof_finds_every_lie_that_lets_two_writers_win_with_few_requests() {
+        for lies in [
+            Lies { overwrites: true, ..Lies::default() },
+            Lies { loses_races: true, ..Lies::default() },
+            Lies { creates_again: true, ..Lies::default() },
+            Lies { loses: true, ..Lies::default() },
+            Lies { flips: true, ..Lies::default() },
+        ] {
+            let error = run(probe_briefly(&Bucket::of(Arc::new(Faulty::new(lies))))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{lies:?}: {error}");
+        }
+        let world = World::default();
+        world.count(None);
+        run(probe_briefly(&Bucket::of(Arc::new(world.door().counting())))).unwrap();
+        assert_eq!(world.requests(), 4 + 1 + 1 + 1 + 1, "creations, a look, one again, a look, a deletion");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::opened::OpenReplica;
 use super::options::ReplicateOptions;
 use super::outgoing::ShipOutcome;
 use super::overtaken::Overtaken;
+use super::probe::Proven;
 use super::runtime::{block_on, stopped_for};
 use super::ship::Shipper;
 use super::shipping_status::ReplicationStatus;
@@ -140,6 +141,7 @@ impl Store {
             identities,
             retention: Retention { window: options.keep, grace: GRACE, hold_age: HOLD_AGE },
             shared: shared.clone(),
+            proven: Proven::default(),
             _lock: lock,
         };
         // A term without a lease must be open before a store goes on that had one.
@@ -197,6 +199,7 @@ pub(super) struct Work {
     pub(super) identities: Identities,
     retention: Retention,
     shared: Arc<Shared>,
+    proven: Proven,
     _lock: ShippingLock,
 }
 
@@ -277,6 +280,7 @@ impl Work {
             remote.note_file(self.store.file_of_boot());
         }
         let source = Source::open(self.store.clone(), remote.store(), remote.description())?;
+        self.proven.prove(remote.bucket()).await?;
         let shipper = Shipper::open_with(remote, source, self.lease).await?.with_patience(BASE_PATIENCE);
         let (shared, shipping) = (self.shared.clone(), self.awaited.clone());
         let mut shipper = shipper.woken_by(awaited.clone()).telling(move |at, sequence| {
