@@ -120,7 +120,7 @@
 //! | `replica/orphans/apply` | `plan_orphans` `apply_orphans` |
 //! | `replica/repair` | `plan_repair_from_replica` |
 //! | `replica/replicator` | `replicate` |
-//! | `replica/restore` | `restore_replica` |
+//! | `replica/restored` | `restore_replica` |
 //! | `replica/standby` | `copy_time` |
 //! | `replica/status` | `replica_status` |
 //! | `replica/take_over` | `take_over_replica` |
@@ -293,7 +293,7 @@ pub use replica::orphans::report::{Orphan, OrphanCounts, OrphanFate, OrphansOpti
 #[cfg(feature = "replica")]
 pub use replica::replicator::Replicator;
 #[cfg(feature = "replica")]
-pub use replica::restore::{RestoreReplicaOptions, RestoredReplica};
+pub use replica::restored::{RestoreReplicaOptions, RestoredReplica};
 #[cfg(feature = "replica")]
 pub use replica::shipping_status::ReplicationStatus;
 #[cfg(feature = "replica")]

@@ -5,9 +5,9 @@ use super::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::{Object, StoredObject};
 use super::objects::parts::{self, PartEntry};
 use super::opened::OpenReplica;
-use super::terms::chain::{OpenedTerm, floors, newest_open, newest_term};
+use super::terms::chain::{OpenedTerm, floors, newest_open, newest_term, path};
 use super::terms::remote::{Remote, ReplicaPosition};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The newest term that opened; none in a new replica. A later one that has objects must have a claim and an opening
 /// too.
@@ -62,6 +62,23 @@ pub(crate) async fn kept_bases(remote: &impl Remote) -> Result<Vec<BaseName>> {
     let floor = floors(remote).await?.decided;
     let kept = bases(remote).await?.into_iter().filter(|base| floor.is_none_or(|floor| base.slot >= floor));
     Ok(kept.collect())
+}
+
+/// Whether a restore of a commit could begin: with a base of the history at it or before.
+///
+/// # Errors
+///
+/// The errors of the replica but for damage of a base, which is as good as none.
+pub(crate) async fn has_base_for(remote: &OpenReplica, newest: Term, sequence: u64) -> Result<bool> {
+    for name in kept_bases(remote).await?.into_iter().filter(|name| name.slot.term <= newest) {
+        let path = path(remote, newest, name.slot.term).await?;
+        match Base::without_parts(remote, name).await {
+            Ok(base) if base.is_on(&path) && base.manifest.sequence <= sequence => return Ok(true),
+            Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(false)
 }
 
 /// The opening of the term behind the end of another one, if it goes on from the state of a base there to which the log

@@ -107,12 +107,7 @@ impl ByHand {
     }
 
     /// A process that begins a term for a file.
-    pub(super) async fn shipper_of(
-        &self,
-        store: &Store,
-        location: &Location,
-        lease: Option<Lease>,
-    ) -> Result<Shipper> {
+    pub(super) async fn shipper_of(&self, store: &Store, location: &Location, lease: Option<Lease>) -> Result<Shipper> {
         let remote = OpenReplica::open(location, Identities::default(), Arc::new(self.clock.clone())).await?;
         let source = Source::open(store.clone(), remote.store(), remote.description())?;
         Shipper::open_with(remote, source, lease).await
@@ -133,6 +128,11 @@ impl ByHand {
         for number in 0..6 {
             self.day(number).await?;
         }
+        self.collect_old().await
+    }
+
+    /// Objects that are old enough go.
+    pub(super) async fn collect_old(&mut self) -> Result<()> {
         let mut collector = self.shipper.collector(RETENTION);
         self.collect_all(&mut collector, Duration::ZERO).await?;
         self.collect_all(&mut collector, 6 * HOUR).await

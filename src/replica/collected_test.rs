@@ -1,13 +1,15 @@
-//! A file or a copy whose place in the log was collected meanwhile: it ends nobody who writes, and is made anew if it is
-//! a copy.
+//! A file or a copy whose place in the log was collected meanwhile: it ends nobody who writes, and a copy is made
+//! anew.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::bases::has_base_for;
 use super::collect_test::ByHand;
 use super::fill::Filler;
 use super::follower::{Follower, FollowerStep};
 use super::moment::ReplicaMoment;
+use super::objects::name::{Folder, Term};
 use super::outgoing::ShipOutcome;
 use super::position::CopyPosition;
 use super::runtime::block_on;
@@ -15,6 +17,7 @@ use super::take_over::TakeOverOptions;
 use super::terms::chain::newest_term;
 use super::terms::lease::Lease;
 use super::terms::open::{BegunFrom, OpenedAs, open_term};
+use super::terms::remote::Remote as _;
 use crate::engine::feed::Receiver;
 use crate::engine::options::Sharing;
 use crate::engine::store::{Options, Store};
@@ -140,4 +143,42 @@ fn an_older_copy_of_the_file_whose_place_was_collected_stops_nobody() {
         fleet.shipper.release().await
     })
     .unwrap();
+}
+
+#[test]
+fn a_copy_that_takes_over_holds_its_base_until_its_term_is_open() {
+    for is_held in [true, false] {
+        block_on(async {
+            let mut fleet = ByHand::new().await?;
+            fleet.day(0).await?;
+            let early = fleet.shipper.position().unwrap().sequence;
+            for number in 1..6 {
+                fleet.day(number).await?;
+            }
+            let (path, at) = (fleet.folder.path().join("copy.redb"), ReplicaMoment::Sequence(early));
+            let copier = fleet.copier().await?;
+            let copy = match is_held {
+                true => Follower::restore(copier, &path, &at, options(&fleet)).await?.0,
+                false => {
+                    copier.restore(&path, &at).await?;
+                    follower(&fleet, &path).await?
+                }
+            };
+            fleet.collect_old().await?;
+            let term = Term(u32::try_from(fleet.shipper.term()).unwrap());
+            assert_eq!(has_base_for(&fleet.remote, term, early).await?, is_held);
+            assert_eq!(fleet.remote.list(Folder::Holds).await?.len(), usize::from(is_held));
+            assert_eq!(copy.take_over(&TakeOverOptions::default()).await?.sequence, early);
+            assert_eq!(fleet.remote.list(Folder::Holds).await?.len(), 0);
+            // The new machine is lost before its first base.
+            let (copier, path) = (fleet.copier().await?, fleet.folder.path().join("again.redb"));
+            let again = copier.restore(&path, &ReplicaMoment::Newest).await;
+            match again {
+                Ok(again) => assert!(is_held && again.position.sequence == early, "{again:?}"),
+                Err(error) => assert!(!is_held && error.kind() == ErrorKind::NotFound, "{error}"),
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
 }

@@ -8,25 +8,25 @@ use std::path::{Path, PathBuf};
 
 use super::bases::missing;
 use super::fill::Filler;
+use super::handover::{begin_and_release, given_up};
+use super::held::Held;
 use super::moment::ReplicaMoment;
-use super::objects::name::{ObjectName, ReplicaSlot, Term};
-use super::objects::object::Object;
+use super::objects::name::{ObjectName, ReplicaSlot};
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
 use super::probe::{probe_briefly, try_write};
-use super::restore::{Copier, CopyDraft, LOG_AT_ONCE};
-use super::status::{ReplicaCommit, commit_of};
+use super::restore::{Copier, CopyDraft, LOG_AT_ONCE, RestoredCopy};
 use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
 use super::terms::chain::{may_be_collected, opened};
 use super::terms::follow::{Followed, follow};
-use super::terms::lease::{Lease, Silence};
-use super::terms::open::{Beginning, BegunFrom, OpenedAs, open_term};
-use super::terms::remote::{Local, Remote};
-use super::terms::write::{Shipped, TermWriter};
+use super::terms::lease::{Lease, Silence, is_sealed};
+use super::terms::open::{Beginning, BegunFrom, OpenedAs};
+use super::terms::remote::Remote;
 use crate::engine::feed::{FollowingLock, Receiver};
 use crate::engine::store::{Options, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::INDEXES;
+use crate::transfer::unnamed::Unnamed;
 
 /// After so many steps in a row that found nothing, a list is asked too, and whether the next object was collected.
 const LOOK_AFTER: u32 = 60;
@@ -58,6 +58,8 @@ pub(crate) struct Follower {
     silence: Option<(Silence, Option<Lease>)>,
     /// The slot at which the term was found sealed, and the silence began anew.
     sealed: Option<ReplicaSlot>,
+    /// Keeps all that the copy was made of from being collected until its first term is open.
+    held: Option<Held>,
 }
 
 /// The result of a step.
@@ -93,9 +95,39 @@ impl Follower {
             idle: LOOK_NEXT,
             silence: None,
             sealed: None,
+            held: None,
         };
         standby.opened()?;
         Ok(standby)
+    }
+
+    /// Makes a copy of a moment, which is to take its replica over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Copier::restore`], and as [`Follower::open`].
+    pub(crate) async fn restore(
+        copier: Copier,
+        path: &Path,
+        at: &ReplicaMoment,
+        options: Options,
+    ) -> Result<(Self, RestoredCopy)> {
+        let remote = copier.remote.clone();
+        let (restored, held) = copier.restore_held(path, at).await?;
+        match Self::open(copier, path, options).await {
+            Ok(copy) => Ok((Self { held: Some(held), ..copy }, restored)),
+            Err(error) => {
+                held.let_go(&remote).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Lets be collected what the copy was made of.
+    pub(crate) async fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.let_go(&self.copier.remote).await;
+        }
     }
 
     /// The copy, to be read. It is another one after [`FollowerStep::Anew`].
@@ -197,7 +229,13 @@ impl Follower {
     /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
     /// as [`Follower::step`]. The copy follows on then.
     pub(crate) async fn promote(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
-        refuse_other_store(how)?;
+        let done = self.promote_held(how).await;
+        self.let_go().await;
+        done
+    }
+
+    async fn promote_held(&mut self, how: &TakeOverOptions) -> Result<TakenOver> {
+        how.refuse_other_store()?;
         self.idle = LOOK_NEXT;
         // So little is left that the writer is kept waiting for a moment only.
         let mut near = 0;
@@ -227,7 +265,13 @@ impl Follower {
     /// `Conflict` when another process takes over at the same moment, or the copy is not part of the history any more;
     /// the errors of the replica. The copy stays one then.
     pub(crate) async fn take_over(mut self, how: &TakeOverOptions) -> Result<TakenOver> {
-        refuse_other_store(how)?;
+        let done = self.take_over_held(how).await;
+        self.let_go().await;
+        done
+    }
+
+    async fn take_over_held(&mut self, how: &TakeOverOptions) -> Result<TakenOver> {
+        how.refuse_other_store()?;
         if how.if_silent {
             return Err(Error::invalid("a copy of an earlier moment never takes over by itself; leave if_silent out"));
         }
@@ -307,18 +351,20 @@ impl Follower {
     /// A new copy in place of this one, which stays as it is until then.
     async fn anew(&mut self) -> Result<FollowerStep> {
         tracing::warn!(path = %self.path.display(), "the history of the replica went another way; the copy is made anew");
-        let draft = self.copier.draft(&self.path, &ReplicaMoment::Newest).await?;
-        self.become_anew(draft)
+        let CopyDraft { file, held, .. } = self.copier.draft(&self.path, &ReplicaMoment::Newest).await?;
+        let anew = self.become_anew(file);
+        held.let_go(&self.copier.remote).await;
+        anew
     }
 
     /// Puts a new copy in the place of this one, unless that is none any more: the lock keeps away only those that look
     /// for it.
-    pub(super) fn become_anew(&mut self, draft: CopyDraft) -> Result<FollowerStep> {
+    pub(super) fn become_anew(&mut self, file: Unnamed) -> Result<FollowerStep> {
         let receiver = self.taken()?;
         receiver.position()?;
         receiver.store().refuse_moved()?;
         receiver.close()?;
-        draft.file.replace(&self.path)?;
+        file.replace(&self.path)?;
         (self.is_behind, self.idle, self.silence, self.following) = (true, 0, None, None);
         self.position().map(FollowerStep::Anew)
     }
@@ -349,51 +395,4 @@ impl Follower {
         }
         Ok(receiver)
     }
-}
-
-fn refuse_other_store(how: &TakeOverOptions) -> Result<()> {
-    let message = "a copy that takes its replica over is no store of its own; leave as_other_store out, or take it over \
-                   without the replica";
-    if how.as_other_store { Err(Error::invalid(message)) } else { Ok(()) }
-}
-
-/// The newest commit that the replica has given up at the opening of a term, if it had any behind a commit.
-async fn given_up(remote: &impl Remote, term: Term, sequence: u64) -> Option<ReplicaCommit> {
-    let newest = async || -> Result<Option<ReplicaCommit>> {
-        let Some(end) = opened(remote, term).await?.and_then(|opened| opened.open.parent) else { return Ok(None) };
-        let Some(index) = end.index.checked_sub(1) else { return Ok(None) };
-        let slot = ReplicaSlot { index, ..end };
-        Ok(remote.get(ObjectName::Log(slot)).await?.and_then(|found| commit_of(&found.object, slot)))
-    };
-    let newest = newest().await.unwrap_or_else(|error| {
-        // The term is open, and the copy must not lose that.
-        tracing::warn!(%error, "cannot read how many commits the replica discards");
-        None
-    });
-    newest.filter(|newest| newest.sequence > sequence)
-}
-
-/// Whether another process than the writer of the term has sealed it at that slot.
-async fn is_sealed(remote: &impl Remote, slot: ReplicaSlot) -> Result<bool> {
-    let found = remote.get(ObjectName::Log(slot)).await?;
-    Ok(found.is_some_and(|found| matches!(found.object, Object::Seal(seal) if seal.by != slot.term)))
-}
-
-/// Opens a term, and ends it at once: the process that ships opens one of its own, and nobody keeps the lease until
-/// then.
-async fn begin_and_release(remote: &impl Remote, local: &mut impl Local, beginning: Beginning) -> Result<OpenedAs> {
-    let opened = open_term(remote, local, beginning).await?;
-    if let OpenedAs::Writer(term, _) = opened {
-        let mut writer = TermWriter::new(term);
-        writer.prepare_release(remote, local)?;
-        match writer.ship(remote, local).await {
-            Ok(Shipped::Acknowledged(_)) => {}
-            Ok(Shipped::Fenced) => return Ok(OpenedAs::Overtaken),
-            // L3: the next process seals the term. The copy must not lose that it is open.
-            Err(error) => {
-                tracing::warn!(%error, "the term of a copy that took over was not ended; the next one ends it")
-            }
-        }
-    }
-    Ok(opened)
 }

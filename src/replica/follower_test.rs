@@ -53,7 +53,7 @@ fn a_copy_that_somebody_promoted_meanwhile_or_replaced_is_not_made_anew() {
         let receiver = Receiver::open(&path, fleet.options(), INDEXES)?;
         take_over_open(receiver, &TakeOverOptions::default(), ReplicaThen::Stays)?;
         put(&fleet.options().open(&path)?, 7)?;
-        let refused = copy.become_anew(draft).unwrap_err();
+        let refused = copy.become_anew(draft.file).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
         assert_eq!(numbers(&fleet.options().open(&path)?), [7], "the store is gone");
         drop(copy);
@@ -63,7 +63,7 @@ fn a_copy_that_somebody_promoted_meanwhile_or_replaced_is_not_made_anew() {
         let draft = fleet.copier(&door).await?.draft(&path, &ReplicaMoment::Newest).await?;
         std::fs::rename(&path, fleet.path("kept.redb")).unwrap();
         std::fs::write(&path, b"another").unwrap();
-        assert_eq!(copy.become_anew(draft).unwrap_err().kind(), ErrorKind::Moved);
+        assert_eq!(copy.become_anew(draft.file).unwrap_err().kind(), ErrorKind::Moved);
         assert_eq!(std::fs::read(&path).unwrap(), b"another");
         Ok(())
     })
@@ -94,7 +94,7 @@ fn whoever_reads_a_copy_that_is_made_anew_is_told() {
         assert!(served.is_shipped()?);
         let keeper = Keeper::start(served.clone(), None, told.clone())?;
         let draft = fleet.copier(&door).await?.draft(&path, &ReplicaMoment::Newest).await?;
-        assert!(matches!(copy.become_anew(draft)?, FollowerStep::Anew(_)));
+        assert!(matches!(copy.become_anew(draft.file)?, FollowerStep::Anew(_)));
         assert!(!served.is_shipped()?, "nobody keeps it up to date");
         let until = Instant::now() + Duration::from_secs(30);
         while told.0.lock().is_empty() {

@@ -9,9 +9,10 @@
 //! * `source`: the store that is shipped; `shipped`: how far; `shipped_here`: whether a replica is the one that it was
 //!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base; `base_tries`: what
 //!   follows when it fails
-//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `moment`: which; `refusals`: of
-//!   moments that are not there; `follower`: a copy that follows the log; `standby`: the same for blocking callers;
-//!   `standby_run`: until it takes over; `take_over`: the end of a copy
+//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `restored`: the same for
+//!   blocking callers; `moment`: which; `refusals`: of moments that are not there; `follower`: a copy that follows the
+//!   log; `standby`: the same for blocking callers; `standby_run`: until it takes over; `handover`: its first term;
+//!   `take_over`: the end of a copy
 //! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `heal`: so do single
 //!   rows of a living store; `held`: the hold of a reader
 //! * `fill`: a copy that is being written; `position`: how far it is; `point_search`: finds the restore point behind
@@ -34,6 +35,7 @@ pub(crate) mod drill;
 mod fencing;
 pub(crate) mod fill;
 pub(crate) mod follower;
+mod handover;
 pub(crate) mod heal;
 pub(crate) mod held;
 pub(crate) mod history;
@@ -55,6 +57,7 @@ mod refusals;
 pub(crate) mod repair;
 pub(crate) mod replicator;
 pub(crate) mod restore;
+pub(crate) mod restored;
 pub(crate) mod runtime;
 pub(crate) mod ship;
 pub(crate) mod shipped;

@@ -8,8 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
-use serde::Serialize;
 
 use super::bases::{Base, bases, kept_bases, missing, newest_opened, opened_on_base};
 use super::cipher::Identities;
@@ -23,13 +21,11 @@ use super::opened::OpenReplica;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
 use super::refusals::{ahead, in_gap, not_reached, too_old};
-use super::runtime::block_on;
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Until, Walked, walk};
 use crate::clock::{Clock, SystemClock, after};
 use crate::engine::feed::Receiver;
-use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::INDEXES;
 use crate::transfer::unnamed::{Unnamed, refuse_existing};
@@ -41,61 +37,6 @@ pub(super) const LOG_AT_ONCE: u64 = 24;
 
 /// The clock of the machine that writes may be ahead of the own one by so much.
 const SKEW: Duration = Duration::from_secs(60);
-
-/// How a replica is restored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RestoreReplicaOptions {
-    /// The moment.
-    pub at: ReplicaMoment,
-    /// The text of an age identity file, for an encrypted replica.
-    pub identity: Option<String>,
-}
-
-/// A copy that was made from a replica. Nobody writes to it until it is taken over.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RestoredReplica {
-    /// The number of its last commit.
-    pub sequence: u64,
-    /// When this commit was shipped, or the base was made that it began with.
-    #[serde(with = "crate::clock::time")]
-    pub time: Timestamp,
-    /// The term in which this was.
-    pub term: u64,
-    /// The base that it began with.
-    pub base: String,
-    /// Newer bases that could not be used, with the reasons.
-    pub passed_over: Vec<String>,
-}
-
-impl RestoredReplica {
-    fn of(RestoredCopy { position, base, passed_over }: RestoredCopy) -> Self {
-        let (sequence, time, term) = (position.sequence, position.time, position.slot.term.0.into());
-        Self { sequence, time, term, base: base.to_string(), passed_over }
-    }
-}
-
-impl Store {
-    /// Makes a copy at `to` of the state that a store had at a moment, from its replica. Every collection is compared
-    /// with its source. The copy can be read, and is written to once it is [taken over](Store::take_over_replica).
-    ///
-    /// # Errors
-    ///
-    /// `Conflict` when there is a file, when nothing behind the moment is in the replica, when it does not have the
-    /// commits of that moment, or when a clock that was ahead has written behind it; `NotFound` when there is no
-    /// replica, or nothing that old in it; `Damaged` for an object that is missing or wrong, with its name; `Invalid`
-    /// with a hint when the replica is encrypted for others; the errors of the bucket; `Full`, `Io`. Then there is no
-    /// file at `to`.
-    pub fn restore_replica(
-        from: &ReplicaLocation,
-        to: impl AsRef<Path>,
-        options: &RestoreReplicaOptions,
-    ) -> Result<RestoredReplica> {
-        block_on(async {
-            let copier = Copier::open(from, options.identity.as_deref()).await?;
-            copier.restore(to.as_ref(), &options.at).await.map(RestoredReplica::of)
-        })
-    }
-}
 
 /// Where copies come from, and how they are made.
 #[derive(Clone)]
@@ -120,6 +61,8 @@ pub(crate) struct RestoredCopy {
 pub(super) struct CopyDraft {
     pub(super) file: Unnamed,
     pub(super) restored: RestoredCopy,
+    /// Keeps all that it was made of from being collected.
+    pub(super) held: Held,
 }
 
 /// The reason why something was not made from a base.
@@ -156,10 +99,26 @@ impl Copier {
     /// in it; `NotFound` when nothing that old is there; `Damaged` for an object that is missing or wrong, with its
     /// name; the errors of the replica; `Full`, `Io`. Then there is no file at `to`.
     pub(crate) async fn restore(&self, to: &Path, at: &ReplicaMoment) -> Result<RestoredCopy> {
+        let (restored, held) = self.restore_held(to, at).await?;
+        held.let_go(&self.remote).await;
+        Ok(restored)
+    }
+
+    /// The same, with all that the copy was made of kept from being collected.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore).
+    pub(super) async fn restore_held(&self, to: &Path, at: &ReplicaMoment) -> Result<(RestoredCopy, Held)> {
         refuse_existing(to)?;
-        let draft = self.draft(to, at).await?;
-        draft.file.name(to)?;
-        Ok(draft.restored)
+        let CopyDraft { file, restored, held } = self.draft(to, at).await?;
+        match file.name(to) {
+            Ok(()) => Ok((restored, held)),
+            Err(error) => {
+                held.let_go(&self.remote).await;
+                Err(error)
+            }
+        }
     }
 
     /// A copy that is to get a name.
@@ -174,8 +133,9 @@ impl Copier {
         for name in bases {
             let newer = not_there.as_ref().map(|(newer, _)| *newer);
             match self.draft_from(to, at, &newest, name, newer).await {
-                Ok(Some((file, position))) => {
-                    return Ok(CopyDraft { file, restored: RestoredCopy { position, base: name, passed_over } });
+                Ok(Some((file, position, held))) => {
+                    let restored = RestoredCopy { position, base: name, passed_over };
+                    return Ok(CopyDraft { file, restored, held });
                 }
                 // It is behind the moment, or no part of the history.
                 Ok(None) => {}
@@ -223,7 +183,7 @@ impl Copier {
         newest: &OpenedTerm,
         name: BaseName,
         newer: Option<BaseName>,
-    ) -> Result<Option<(Unnamed, CopyPosition)>, Failed> {
+    ) -> Result<Option<(Unnamed, CopyPosition, Held)>, Failed> {
         let base = Base::read(&*self.remote, name).await.map_err(Failed::Base)?;
         if !is_before(at, &base) || name.slot.term > newest.term {
             return Ok(None);
@@ -239,9 +199,13 @@ impl Copier {
             return Ok(None);
         }
         let end = newer.map(|newer| newer.slot.index);
-        let draft = self.draft_held(to, at, &base, &path, end).await;
-        held.let_go(&self.remote).await;
-        draft
+        match self.draft_held(to, at, &base, &path, end).await {
+            Ok(Some((file, position))) => Ok(Some((file, position, held))),
+            none => {
+                held.let_go(&self.remote).await;
+                none.map(|_| None)
+            }
+        }
     }
 
     async fn draft_held(

@@ -674,12 +674,13 @@ fn a_token_of_one_take_over_ends_no_claim_of_another_from_the_same_state() {
         take_over(&path, options(&bench.clock), &taken(true)).unwrap();
         let store = options(&bench.clock).open(&path).unwrap();
         let bot = BotId::new("ant").unwrap();
-        let task = store.write(|tx| tx.queue().enqueue(NewTask::new(json!("work")))).unwrap();
         let claim = store.write(|tx| tx.queue().claim(&bot, &ClaimOptions::default())).unwrap().remove(0);
-        let message = store.write(|tx| tx.chat().append(crate::NewMessage::new("c", "user", "hello"))).unwrap();
-        (task.sequence, claim.token.0, message)
+        (store, claim.token)
     });
-    assert_eq!(numbers, [(1, 1, 1), (LEAP + 1, LEAP + 1, LEAP + 1)]);
+    let [(one, of_one), (_, of_two)] = &claims;
+    let refused = one.write(|tx| tx.queue().complete(&task, *of_two, json!("of the other"))).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+    one.write(|tx| tx.queue().complete(&task, *of_one, json!("done"))).unwrap();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::bench_test::rows;
 use super::init::InitReplicaOptions;
 use super::location::{Location, ReplicaLocation};
 use super::moment::ReplicaMoment;
-use super::restore::RestoreReplicaOptions;
+use super::restored::RestoreReplicaOptions;
 use super::ship_test::{put, replicate, wait_for};
 use super::standby::ReplicaStandby;
 use super::take_over::TakeOverOptions;

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::base;
+use super::bases::has_base_for;
 use super::objects::layout::ObjectHash;
-use super::objects::name::ObjectName;
+use super::objects::name::{ObjectName, Term};
 use super::opened::OpenReplica;
 use super::outgoing::{Outgoing, ShipOutcome, beside, in_no_replica};
 use super::overtaken::Overtaken;
@@ -84,6 +85,9 @@ impl Shipper {
             };
             if !goes_on {
                 return Err(apart(&remote, &source).await);
+            }
+            if restored {
+                warn_without_base(&remote, &source, newest.term).await?;
             }
             // A person who restores has chosen; a start by itself must not end a process that writes.
             if !restored {
@@ -331,6 +335,19 @@ pub(super) fn is_base_due(at: &ShippedTo, now: Timestamp) -> bool {
     let is_old = at.base_made < before(now, BASE_AGE);
     // Without any base, nothing could be restored.
     at.base_bytes == 0 || at.log_bytes > 0 && is_old || at.log_bytes > log_before_a_base(at)
+}
+
+/// Says so if retention has passed the moment of a restored file, whose first base is only to be made.
+async fn warn_without_base(remote: &OpenReplica, source: &Source, newest: Term) -> Result<()> {
+    let sequence = source.position().map_or(0, |at| at.sequence);
+    if !has_base_for(remote, newest, sequence).await? {
+        tracing::warn!(
+            sequence,
+            "the replica has no base of the restored moment or before; if this machine is lost before the first base is \
+             whole, nothing can be restored"
+        );
+    }
+    Ok(())
 }
 
 async fn apart(remote: &OpenReplica, source: &Source) -> Error {

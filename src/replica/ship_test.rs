@@ -11,7 +11,7 @@ use super::options::ReplicateOptions;
 use super::outgoing::REQUEST_BYTES;
 use super::repair_test::copy_all;
 use super::replicator::Replicator;
-use super::restore::RestoreReplicaOptions;
+use super::restored::RestoreReplicaOptions;
 use super::ship::is_base_due;
 use super::shipped::ShippedTo;
 use crate::engine::feed::Fed;

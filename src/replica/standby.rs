@@ -11,6 +11,7 @@ use super::follower::{Follower, FollowerStep};
 use super::location::ReplicaLocation;
 use super::position::CopyPosition;
 use super::restore::Copier;
+use super::restored::{RestoreReplicaOptions, RestoredReplica};
 use super::runtime::OwnRuntime;
 use super::take_over::{TakeOverOptions, TakenOver};
 use crate::engine::store::Store;
@@ -102,6 +103,26 @@ impl ReplicaStandby {
             Follower::open(copier, path.as_ref(), Store::options()).await
         })?;
         Ok(Self { follower, runtime })
+    }
+
+    /// Makes a copy of a moment that is to take the replica over: by [`promote`](Self::promote) if it is the newest
+    /// one, and by [`take_over`](Self::take_over) otherwise. Before that, retention removes nothing of which the copy
+    /// was made, for a day at most. [`close`](Self::close) ends this too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::restore_replica`], and as opening a store. Without a copy there is no file at `path`.
+    pub fn restore(
+        from: &ReplicaLocation,
+        path: impl AsRef<Path>,
+        options: &RestoreReplicaOptions,
+    ) -> Result<(Self, RestoredReplica)> {
+        let runtime = OwnRuntime::new()?;
+        let (follower, restored) = runtime.block_on(async {
+            let copier = Copier::open(from, options.identity.as_deref()).await?;
+            Follower::restore(copier, path.as_ref(), &options.at, Store::options()).await
+        })?;
+        Ok((Self { follower, runtime }, RestoredReplica::of(restored)))
     }
 
     /// Whether the file at a path was a copy that was promoted, or is the source of a replica otherwise. False if there
@@ -198,7 +219,11 @@ impl ReplicaStandby {
     ///
     /// As [`Store::close`].
     pub fn close(self) -> Result<()> {
-        self.follower.close()
+        let Self { mut follower, runtime } = self;
+        runtime.block_on(async {
+            follower.let_go().await;
+            follower.close()
+        })
     }
 }
 

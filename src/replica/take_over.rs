@@ -40,6 +40,14 @@ pub struct TakeOverOptions {
     pub actor: Option<Actor>,
 }
 
+impl TakeOverOptions {
+    pub(super) fn refuse_other_store(&self) -> Result<()> {
+        let message = "a copy that takes its replica over is no store of its own; leave as_other_store out, or take it \
+                       over without the replica";
+        if self.as_other_store { Err(Error::invalid(message)) } else { Ok(()) }
+    }
+}
+
 /// A copy that was taken over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TakenOver {

@@ -563,7 +563,7 @@ impl Process {
         if self.local.position().is_none() {
             return self.rebase().await;
         }
-        // What is behind an opening, as behind a look that found nothing for long, may have been collected.
+        // Its next object may have been collected before it was opened, or while it found nothing for long.
         let (mut since, mut idle) = (self.remote.boot_time(), LOOK_AFTER - 1);
         for _ in 0..5 + self.below(55) {
             let followed = follow(&self.remote, &mut self.local).await?;

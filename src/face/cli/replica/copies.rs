@@ -127,12 +127,17 @@ fn tell_taken(path: &Path, taken: &TakenOver, context: &mut Context) {
 impl Restore {
     pub(super) fn run(self, context: &mut Context) -> Result<Exit> {
         let options = RestoreReplicaOptions { at: self.at.clone(), identity: self.from.identity()? };
-        let restored = Store::restore_replica(&self.from.location, &self.to, &options);
+        let restored = match self.becomes.take_over {
+            // The former source may be alive: its term ends first. Retention keeps what the copy was made of meanwhile.
+            true => ReplicaStandby::restore(&self.from.location, &self.to, &options)
+                .map(|(standby, restored)| (restored, Some(standby))),
+            false => Store::restore_replica(&self.from.location, &self.to, &options).map(|restored| (restored, None)),
+        };
         if restored.is_err() && self.becomes.take_over && self.to.exists() {
             let (to, next) = (self.to.display(), self.take_over_later());
             context.out.message(format_args!("if {to} is of a restore that was interrupted, go on with it: {next}"));
         }
-        let restored = restored?;
+        let (restored, standby) = restored?;
         if !context.out.is_json() {
             let (time, to) = (show_time(restored.time), self.to.display());
             context.out.line(format_args!("{to} has commit {} of {time}", restored.sequence))?;
@@ -140,7 +145,7 @@ impl Restore {
         for passed_over in &restored.passed_over {
             context.out.message(format_args!("a newer base could not be used: {passed_over}"));
         }
-        let taken = self.take(options.identity.as_deref(), context);
+        let taken = self.take(standby, options.identity.as_deref(), context);
         if taken.is_err() {
             self.tell_next(&restored, context);
         }
@@ -183,22 +188,20 @@ impl Restore {
     }
 
     /// Lets the new file be written to, if it is to be. Gives the length of the lease of the store before too.
-    fn take(&self, identity: Option<&str>, context: &mut Context) -> Result<Option<(TakenOver, Option<Duration>)>> {
-        if !self.becomes.take_over {
-            return self
-                .becomes
-                .as_new_store
-                .then(|| self.becomes.apply(&self.to).map(|taken| (taken, None)))
-                .transpose();
-        }
-        // The former source may be alive: its term ends first.
-        let standby = ReplicaStandby::open(&self.from.location, &self.to, identity)?;
-        // And what it has shipped meanwhile comes along, unless the moment is an earlier one.
-        match self.at {
-            ReplicaMoment::Newest => {
+    fn take(
+        &self,
+        standby: Option<ReplicaStandby>,
+        identity: Option<&str>,
+        context: &mut Context,
+    ) -> Result<Option<(TakenOver, Option<Duration>)>> {
+        // Commits that the former source has shipped meanwhile come along, unless the moment is an earlier one.
+        match (standby, &self.at) {
+            (Some(standby), ReplicaMoment::Newest) => {
                 promote(standby, &self.becomes.options(), &self.take_over_later(), context).map(Some)
             }
-            _ => self.go_back(standby, identity, context).map(Some),
+            (Some(standby), _) => self.go_back(standby, identity, context).map(Some),
+            (None, _) if self.becomes.as_new_store => self.becomes.apply(&self.to).map(|taken| Some((taken, None))),
+            (None, _) => Ok(None),
         }
     }
 
