@@ -70,6 +70,7 @@ fn a_log_that_was_removed_is_locked_while_processes_share_it_and_the_last_one_mo
     assert_eq!(two.get("begun"), Some(2));
     let (reader, three) = (reader(&disk), open(&disk));
     one.put("a", 1).unwrap();
+    assert_eq!(two.get("a"), Some(1));
     disk.file().folder().remove(ONLY).unwrap();
     for hive in [&three, &reader] {
         let refused = hive.store.view().map(drop).unwrap_err();
