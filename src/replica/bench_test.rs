@@ -249,7 +249,7 @@ impl Source {
 }
 
 /// Makes a base of a dump, whose state is that of the position.
-async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition) -> Result<MadeBase> {
+pub(super) async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition) -> Result<MadeBase> {
     let mut base = UnfinishedBase::begin(remote, dump, *at).await?;
     loop {
         if let Some(made) = base.step(remote).await? {

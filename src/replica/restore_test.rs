@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::base;
-use super::bench_test::{Bench, Rows, Source, options, rows};
+use super::bench_test::{Bench, Rows, Source, make, options, rows};
 use super::cipher::key_pair;
 use super::follower::{Follower, FollowerStep};
 use super::moment::ReplicaMoment;
@@ -357,7 +356,7 @@ fn a_base_whose_gap_was_never_written_leads_on_behind_a_take_over() {
     let (dump, at) = (bench.store.dump().unwrap(), bench.source.at.unwrap());
     let (sequence, states) = (dump.sequence(), ObjectHash(dump.states().digest()));
     let behind = ReplicaPosition { sequence, states, ..at };
-    bench.run(base::make(&*bench.remote, dump, &behind)).unwrap();
+    bench.run(make(&*bench.remote, dump, &behind)).unwrap();
     let verified = bench.run(verify(&bench.copier().remote)).unwrap();
     assert!(verified.is_sound(), "{:?}", verified.findings);
 

@@ -311,7 +311,7 @@ mod tests {
             ("az://b?account=a", &[("AZURE_ENDPOINT", plain)]),
         ] {
             let error = connected(text, environment).unwrap_err();
-            assert!(error.to_string().contains("without TLS") && error.to_string().contains(plain), "{text}: {error}");
+            assert!(error.to_string().contains("requires TLS") && error.to_string().contains(plain), "{text}: {error}");
         }
         connected(&format!("{by_option}&allow-http"), &keys).unwrap();
         connected(&by_option, &[keys[0], keys[1], ("AWS_ALLOW_HTTP", "true")]).unwrap();
