@@ -30,7 +30,7 @@ const A_MOMENT: Duration = Duration::from_millis(10);
 /// The entries of other processes, as a process that only reads finds them.
 enum Seen {
     /// The base has all that anybody was told.
-    Base(ReadRows),
+    Base(Box<ReadRows>),
     /// It has read them up to the end that was told.
     Log,
     /// The base and the shared page are of different logs: one of them has just begun or gone.
@@ -65,7 +65,7 @@ impl Log {
         for _ in 0..TRIES {
             let mut followed = turns.followed.lock();
             match self.follow(&mut followed, handle)? {
-                Seen::Base(base) => return Ok(base),
+                Seen::Base(base) => return Ok(*base),
                 Seen::Log => return self.rows_up_to(handle, |head| head.answered),
                 Seen::Between => {}
             }
@@ -93,7 +93,7 @@ impl Log {
         if followed.end.id.is_some() {
             self.forget_sections(followed, 0);
         }
-        Ok(Seen::Base(base))
+        Ok(Seen::Base(Box::new(base)))
     }
 
     /// W17: reads up to the end that was told, and no further.
