@@ -684,8 +684,8 @@ fn each_rule_that_is_broken_is_noticed() {
 }
 
 /// Each rule with a seed that shows its breach. After a change of the protocol other seeds do;
-/// `HIVEKEEP_TEST_TRIES=100000` finds them. That overtaken collectors stop has a test of its own. No schedule
-/// has shown the breach of the moment without a later commit, and only one of 100,000 that of the age of a base.
+/// `HIVEKEEP_TEST_TRIES=100000` finds them. That overtaken collectors stop has a test of its own. None of
+/// 130,000 schedules has shown the breach of the moment without a later commit, or that of the age of a base.
 const BROKEN: [(Rule, u64); 20] = [
     (Rule::ExistsIsSuccess, 4),
     (Rule::OpensBeforeCatchingUp, 9),
