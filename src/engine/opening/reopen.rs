@@ -53,9 +53,9 @@ impl Store {
     }
 
     /// Reopens the file after [`ErrorKind::Reopen`](crate::ErrorKind::Reopen) or
-    /// [`ErrorKind::Uncertain`](crate::ErrorKind::Uncertain), and after a full disk at the opening, for this store and
-    /// all its clones. The session of this process continues, with its claimed tasks. If nothing has failed, this does
-    /// nothing: of several callers after one failure only the first reopens the file.
+    /// [`ErrorKind::Uncertain`](crate::ErrorKind::Uncertain), for this store and all its clones. The session of this
+    /// process continues, with its claimed tasks. If nothing has failed, this does nothing: of several callers after
+    /// one failure only the first reopens the file.
     ///
     /// It waits for calls in progress, and for writes of other processes up to the lock timeout. Meanwhile other calls
     /// fail with `Reopen` at once. Earlier views fail with `Reopen` from then on. Pages are not verified, so that
@@ -90,17 +90,14 @@ impl Store {
     /// The same without waiting for another process.
     fn try_reopen(&self) -> Result<()> {
         let mut content = self.inner.slot.exclusively()?;
-        let waits_for_room = self.inner.gate.log().is_some_and(|log| log.waits_for_room());
         match &*content {
             Content::Closed => return Err(End::Closed.error()),
-            Content::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() && !waits_for_room => {
-                return Ok(());
-            }
+            Content::Open(handle) if !handle.is_spent() && !self.inner.gate.is_poisoned() => return Ok(()),
             Content::Open(_) | Content::Lost => {}
         }
         self.inner.gate.log().map_or(Ok(()), |log| log.refuse_given_up())?;
         // A log that has not failed continues over a file that was opened again.
-        let log = self.inner.gate.log().filter(|_| !waits_for_room && !self.inner.gate.is_poisoned());
+        let log = self.inner.gate.log().filter(|_| !self.inner.gate.is_poisoned());
         let is_open = log.map_or(Ok(false), |log| self.inner.mover.renew_content(&log, &mut content))?;
         if !is_open {
             self.inner.open_anew(&mut content)?;

@@ -20,36 +20,17 @@ pub(super) const ROOM: u64 = 8;
 /// The longest section, in lengths of the first one.
 const GROWTH: u64 = 16;
 
-/// How much a section holds at most.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Its length.
-    section: u64,
-    /// It ends once its rows take this much memory: small rows take several times their room in the file.
-    pub(super) rows: usize,
-    /// The length of an entry.
-    pub(super) entry: u64,
-}
-
-/// The bounds of a log of one process.
-pub(super) const OWN: Bounds = Bounds { section: MOST, rows: 4 << 20, entry: MOST / 2 };
-/// Those of a log that several processes share. All of it, and what redb writes beside it, fits into the room that the
-/// reserve leaves on a full disk.
-pub(super) const SHARED: Bounds = Bounds { section: 2 << 20, rows: 3 << 19, entry: 1 << 19 };
-
 /// The length of the next section.
 #[derive(Debug)]
 pub(super) struct Lengths {
     first: u64,
     next: AtomicU64,
-    pub(super) bounds: Bounds,
 }
 
 impl Lengths {
     /// The first section of a log has this length.
-    pub(super) fn new(first: u64, bounds: Bounds) -> Self {
-        let first = first.min(bounds.section);
-        Self { first, next: AtomicU64::new(first), bounds }
+    pub(super) fn new(first: u64) -> Self {
+        Self { first, next: AtomicU64::new(first) }
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -81,7 +62,7 @@ impl Lengths {
 
     /// No section is longer.
     pub(super) fn longest(&self) -> u64 {
-        self.first.saturating_mul(GROWTH).min(self.bounds.section)
+        self.first.saturating_mul(GROWTH).min(MOST)
     }
 
     /// Begins anew: the next section is the first of a log.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::appended::Appended;
 use super::bell::Bell;
-use super::files::{Files, Lengths, OWN, SHARED};
+use super::files::{Files, Lengths};
 use super::folder::LogFolder;
 use super::id::LogId;
 use super::kept::Kept;
@@ -40,9 +40,6 @@ pub(crate) struct Log {
     pub(crate) bell: Arc<Bell>,
     /// The damage in redb's pages that keeps the rows which an opening found in memory.
     pub(super) damage: Option<Arc<Error>>,
-    /// The failure for which the rows that an opening found stay in memory, where other processes may open the store.
-    /// They are read, and nothing is written.
-    no_room: Option<Arc<Error>>,
     /// Whether the rows which an opening found may be in the cache of the system only.
     #[cfg_attr(not(any(test, feature = "replica")), expect(dead_code, reason = "only a feed asks"))]
     pub(super) is_found_unsynced: bool,
@@ -111,14 +108,13 @@ impl Log {
         options: &Options,
     ) -> Self {
         let known = wal.map_or(0, |wal| wal.number);
-        let (maps, number, stage, id, error, is_durable) = match (found, wal) {
+        let (maps, number, stage, id, damage, is_durable) = match (found, wal) {
             (OpenedLog::Unsaved { maps, number, error, is_durable }, Some(wal)) => {
-                (maps, number, Stage::Recovered(wal), Some(wal.id), error.map(Arc::new), is_durable)
+                let damage = error.filter(|error| error.kind() == ErrorKind::Damaged).map(Arc::new);
+                (maps, number, Stage::Recovered(wal), Some(wal.id), damage, is_durable)
             }
             _ => (Vec::new(), known, Stage::Empty, None, None, true),
         };
-        let damage = error.clone().filter(|error| error.kind() == ErrorKind::Damaged);
-        let no_room = error.filter(|_| !(options.is_alone() && options.has_log()));
         Self {
             folder,
             writer: Mutex::new(Writer::new(number, stage)),
@@ -126,10 +122,9 @@ impl Log {
             appended: Mutex::new(Appended::new(number)),
             synced: Condvar::new(),
             files: Mutex::default(),
-            lengths: Lengths::new(options.first_section, if options.shares_log() { SHARED } else { OWN }),
+            lengths: Lengths::new(options.first_section),
             bell: Arc::default(),
             damage,
-            no_room,
             is_found_unsynced: !is_durable,
             keeps_entries: AtomicBool::new(is_fed),
             commits_before: options.commits_before_log,
@@ -226,20 +221,6 @@ impl Log {
         self.damage.as_ref().map_or(Ok(()), |damage| {
             let message = format!("the log cannot be moved into the file; repair the store: {damage}");
             Err(Error::damaged(message).with_source(damage.clone()).with_hint(Hint::RepairStore))
-        })
-    }
-
-    /// Whether nothing is written until the store is opened again with room for its rows, which are read from memory.
-    pub(crate) fn waits_for_room(&self) -> bool {
-        self.no_room.is_some()
-    }
-
-    /// Refuses writes then.
-    pub(super) fn refuse_without_room(&self) -> Result<()> {
-        self.no_room.as_ref().map_or(Ok(()), |full| {
-            let message = "the log of the store cannot be moved into its file, so the store is only read; make room, and \
-                           open it again";
-            Err(Error::new(ErrorKind::Full, format!("{message}: {full}")).with_source(full.clone()))
         })
     }
 

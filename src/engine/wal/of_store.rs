@@ -2,13 +2,12 @@
 
 use std::mem;
 
-use super::checkpoint::refuse_less;
 use super::log::Log;
 use super::news::LogNews;
 use super::recover;
 use super::status::LogStatus;
-use super::turns::is_lived_in;
 use crate::engine::commit::reentrancy::Writing;
+use super::turns::is_lived_in;
 use crate::engine::store::{Inner, Store};
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 use crate::error::Result;
@@ -55,7 +54,7 @@ impl Store {
         })
     }
 
-    /// The logs that were taken up or set aside, by the opening or since; asked once.
+    /// The log that the opening took up or set aside; asked once.
     pub(crate) fn take_log_news(&self) -> LogNews {
         mem::take(&mut *self.inner.context.log_news.lock())
     }
@@ -81,8 +80,7 @@ impl Store {
 impl Inner {
     /// Gives the file that was just opened its log.
     pub(crate) fn set_log(&self, log: Option<Log>) {
-        let has_room = log.as_ref().is_none_or(|log| !log.waits_for_room());
-        let tends = self.tends_log && has_room && !self.context.only_looks;
+        let tends = self.tends_log && !self.context.only_looks;
         self.gate.commits().forget_newest();
         self.gate.log_slot().set(log, tends.then_some(&self.mover));
     }

@@ -120,7 +120,7 @@ impl Log {
         let mut writer = self.lock();
         // A page that would have to take the rows of the log is damaged: the log stays, for a repair.
         let stays = self.damage.is_some() && matches!(writer.stage, Stage::Recovered(_));
-        match stays || self.has_failed() || self.waits_for_room() || context.only_looks {
+        match stays || self.has_failed() || context.only_looks {
             true => Ok(()),
             false => self.empty(&mut writer, handle, context, Instant::now()),
         }

@@ -18,7 +18,6 @@ use crate::engine::feed::outbox;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::options::Options;
-use crate::engine::opening::reserve;
 use crate::engine::redb_file::{Handle, Transaction};
 use crate::engine::rows::{ReadRows, WriteRows};
 use crate::error::{Error, ErrorKind, Hint, Result};
@@ -239,9 +238,8 @@ pub(in crate::engine) fn rows_for_repair(
 }
 
 /// Takes up the log of a store that was just opened: what is in use moves into redb, and a store that one process has
-/// for itself, or whose processes share a log, gets one. `anew` opens the file again when redb could not take it; if
-/// other processes may open the store, it is only read then. Names change only while `is_in_place` says that the file
-/// of the handle is the one at the path.
+/// for itself, or whose processes share a log, gets one. `anew` opens the file again when redb could not take it. Names
+/// change only while `is_in_place` says that the file of the handle is the one at the path.
 pub(in crate::engine) fn take_up(
     handle: Handle,
     folder: Box<dyn LogFolder>,
@@ -280,9 +278,8 @@ pub(in crate::engine) fn take_up(
         let id = handle.id();
         // Redb refuses all further work by this handle after a write that failed.
         handle.give_up();
-        // Other processes may open a shared store, and they would not see the rows in memory. So nothing is written
-        // to it while the disk is full.
-        if (!options.has_log() || joining.is_some()) && !reserve::is_full(error) {
+        // Other processes may open a shared store, and they would not see the rows in memory.
+        if !options.has_log() || joining.is_some() {
             let message =
                 format!("the log of the store cannot be moved into its file; make room, or repair the store: {error}");
             return Err(Error::new(error.kind(), message).with_hint(Hint::RepairStore));

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::test::{C, Hive, SHORT, open, open_with, options, sections};
-use crate::engine::options::{Options, Sharing};
+use crate::engine::options::Options;
 use crate::engine::records::Records;
-use crate::error::ErrorKind;
 use crate::testkit::proof::disk::Disk;
 
 /// A store whose log is in use, and nothing of it is moved unless a writer does it.
@@ -141,52 +140,4 @@ fn a_log_for_which_there_is_no_room_is_read_where_it_lies_and_moved_by_the_next_
     hive.put("key 19", 21).unwrap();
     let hive = open(&hive.kill());
     assert_eq!((hive.get("key 18"), hive.get("key 19")), (Some(18), Some(21)));
-}
-
-#[test]
-fn a_store_that_others_may_open_is_read_on_a_full_disk_and_written_to_once_there_is_room() {
-    for sharing in [Sharing::Shared, Sharing::SharedLog] {
-        let how = || options().sharing(sharing).tends_log(false).first_section(1 << 20);
-        let hive = open_with(&Disk::default(), options().tends_log(false).first_section(1 << 20), None).unwrap();
-        (0..20).for_each(|number| hive.put(&format!("key {number}"), number).unwrap());
-        let value = vec![7; 9_000];
-        (0..40_u64).for_each(|number| hive.store.write(|tx| tx.put(C, &number.to_be_bytes(), &value)).unwrap());
-        let disk = hive.kill();
-        disk.leave_room(0);
-        let [one, two] = [(), ()].map(|()| open_with(&disk, how(), None).unwrap());
-        for hive in [&one, &two] {
-            assert_eq!(hive.get("key 19"), Some(19), "{sharing:?}");
-            assert_eq!(hive.put("key 19", 20).unwrap_err().kind(), ErrorKind::Full);
-            hive.store.reopen().unwrap();
-            assert_eq!((hive.get("key 19"), hive.put("a", 1).unwrap_err().kind()), (Some(19), ErrorKind::Full));
-        }
-        assert!(!sections(&disk.seen()).is_empty(), "the log stays");
-        disk.leave_room(5_000);
-        one.store.reopen().unwrap();
-        one.put("key 19", 21).unwrap();
-        assert_eq!((two.get("key 19"), two.get("key 18")), (Some(21), Some(18)), "{sharing:?}");
-        assert_eq!(two.put("a", 1).unwrap_err().kind(), ErrorKind::Full);
-        two.store.reopen().unwrap();
-        two.put("key 18", 22).unwrap();
-        assert_eq!((one.get("key 18"), one.get("key 19")), (Some(22), Some(21)));
-        assert!(one.is_sound() && two.is_sound());
-        [one, two].into_iter().for_each(|hive| hive.store.close_file().unwrap());
-        let hive = open(&disk);
-        assert_eq!((hive.get("key 18"), hive.get("key 19")), (Some(22), Some(21)));
-    }
-}
-
-#[test]
-fn a_log_that_several_processes_share_fits_with_its_rows_into_the_reserve() {
-    for (commits, rows, length) in [(200, 1, 200 << 10), (60, 1_500, 1), (60, 2, 200 << 10), (3, 1, 3 << 20)] {
-        let hive = not_tended(options().sharing(Sharing::SharedLog).first_section(super::section::MOST));
-        let log = hive.store.inner.gate.log().unwrap();
-        let (mut most, mut longest) = (0, 0);
-        for _ in 0..commits {
-            put_rows(&hive, rows, length);
-            most = most.max(log.bytes_in_memory());
-            longest = longest.max(hive.store.log_status().unwrap().bytes);
-        }
-        assert!(most <= 2 << 20 && longest <= 2 << 20, "most={most} longest={longest} rows={rows} length={length}");
-    }
 }

@@ -169,7 +169,7 @@ struct Opening {
 impl Opening {
     fn run(&mut self, stop: &Stop) {
         while !self.store.is_closed() && !stop.within(LOOK) {
-            if (self.store.is_found_spent() || self.store.has_room_again()) && !self.open(stop) {
+            if self.store.is_found_spent() && !self.open(stop) {
                 return;
             }
             if self.store.was_promoted_since() {
