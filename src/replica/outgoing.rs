@@ -228,7 +228,13 @@ impl Outgoing {
         let dump = self.source.store().dump()?;
         // The store has nothing any more to compare what was shipped with, so a later process must know its place.
         self.source.store().write_shipped()?;
-        self.tries.refuse_gap()?;
+        if let Err(refused) = self.tries.refuse_gap() {
+            // The lease goes on meanwhile, so that the store is written to and nobody takes it over.
+            let time = self.source.position().ok_or_else(in_no_replica)?.time;
+            let is_due = self.until_renewal(remote).is_zero();
+            let is_fenced = is_due && self.sign(remote, time).await? == ShipOutcome::Fenced;
+            return if is_fenced { Ok(ShipOutcome::Fenced) } else { Err(refused) };
+        }
         let bridged = self.bridge_by_base(remote, dump).await;
         if let Err(error) = &bridged
             && is_of_store(error.kind())
