@@ -315,7 +315,7 @@ pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest
     for step in chain::path(remote, newest, at.slot.term).await?.iter().filter(|step| step.term > at.slot.term) {
         let is_same = step.open.restore && step.open.sequence == at.sequence;
         // When this state opened it, all terms below were judged.
-        if is_own && is_same && local.has_noted(&step.open) {
+        if is_own && is_same && local.has_noted(&step.open) && is_unused(remote, step.term).await? {
             return Ok(true);
         }
         is_own = is_own && is_same && is_of_this_file(remote, step.term).await?;
@@ -325,6 +325,16 @@ pub(crate) async fn is_on_chain(remote: &impl Remote, local: &impl Local, newest
         }
     }
     Ok(true)
+}
+
+/// Whether nothing but its opening, and perhaps a seal, is in a term. A process that knew of its opening has replaced
+/// the note of it before it wrote more, so one that finds more has an older copy of that file.
+async fn is_unused(remote: &impl Remote, term: Term) -> Result<bool> {
+    let first = ReplicaSlot::first(term);
+    match remote.get(ObjectName::Log(first)).await? {
+        None => Ok(!chain::may_be_collected(remote, first).await?),
+        Some(stored) => Ok(matches!(stored.object, Object::Seal(_))),
+    }
 }
 
 /// L11: whether the history went on in another file since this one wrote. Then this one lacks nothing at most: nobody
