@@ -19,6 +19,7 @@ const WRITERS: usize = 16;
 const FEW_WRITERS: usize = 4;
 /// Races that may end without a winner, because the bucket answered each writer with a conflict.
 const SPARE: u32 = 20;
+const FEW_SPARE: u32 = 3;
 
 /// The lies of a bucket: each says what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub(crate) enum Lie {
 ///
 /// `Invalid` when the bucket cannot keep two writers apart, naming the fault; the errors of the bucket.
 pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
-    prove(bucket, RACES, WRITERS, true).await
+    prove(bucket, RACES, SPARE, WRITERS, true).await
 }
 
 /// The same with few requests, for a bucket that has proven itself before: another server may answer by now.
@@ -50,14 +51,14 @@ pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
 ///
 /// As [`probe`].
 pub(crate) async fn probe_briefly(bucket: &Bucket) -> Result<()> {
-    prove(bucket, 1, FEW_WRITERS, false).await
+    prove(bucket, 1, FEW_SPARE, FEW_WRITERS, false).await
 }
 
-async fn prove(bucket: &Bucket, races: u32, writers: usize, lists: bool) -> Result<()> {
+async fn prove(bucket: &Bucket, races: u32, spare: u32, writers: usize, lists: bool) -> Result<()> {
     let id = Nonce::new().0;
     let mut created = Vec::new();
     let (mut lie, mut no_answer, mut tried) = (None, None, 0);
-    while tried < races + SPARE && created.len() < races as usize && lie.is_none() {
+    while tried < races + spare && created.len() < races as usize && lie.is_none() {
         let name = ObjectName::Probe(id, tried);
         tried += 1;
         match race(bucket, &name, writers, &mut no_answer).await? {
