@@ -6,8 +6,8 @@ use super::log::Log;
 use super::news::LogNews;
 use super::recover;
 use super::status::LogStatus;
-use crate::engine::commit::reentrancy::Writing;
 use super::turns::is_lived_in;
+use crate::engine::commit::reentrancy::Writing;
 use crate::engine::store::{Inner, Store};
 #[cfg(any(fuzzing, test, feature = "transfer"))]
 use crate::error::Result;
@@ -63,12 +63,6 @@ impl Store {
     #[cfg(feature = "transfer")]
     pub(crate) fn add_log_news(&self, news: LogNews) {
         self.inner.context.log_news.lock().add(news);
-    }
-
-    /// Whether the store is only read until its log has room in its file, and there seems to be room now.
-    pub(crate) fn has_room_again(&self) -> bool {
-        let log = self.inner.gate.log().filter(|log| log.waits_for_room());
-        log.is_some_and(|log| refuse_less(&self.inner.path, log.bytes_in_memory() as u64).is_ok())
     }
 
     /// Whether the file could not take the log when the store was opened.
