@@ -149,7 +149,8 @@ class Moto(Server):
     name = "moto"
 
     def command(self):
-        return [self.tools.bin("moto_server"), "-H", "127.0.0.1", "-p", str(self.port)]
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "one_at_a_time.py")
+        return [self.tools.bin("python"), script, "-H", "127.0.0.1", "-p", str(self.port)]
 
 
 class SeaweedFs(Server):

@@ -36,9 +36,9 @@ impl Moto {
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = format!("from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])");
         let mut command = Command::new("python3");
-        command.args(["-c", &server]).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/buckets/one_at_a_time.py"));
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
         let moto = Self { child: command.spawn().unwrap(), port };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
