@@ -20,8 +20,8 @@ use super::step::Shape;
 /// So many runs, times the scale, of so many steps, of which so many in a row are swept.
 const RUNS: u64 = 2;
 const STEPS_OF_RUN: usize = 20;
-const SWEPT: usize = 6;
-const SWEPT_OF_TWO: usize = 3;
+const SWEPT: usize = 4;
+const SWEPT_OF_TWO: usize = 2;
 /// How many faults struck, by what failed and for how long.
 type Struck = BTreeMap<String, u64>;
 
