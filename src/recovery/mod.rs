@@ -64,7 +64,9 @@ impl Store {
     /// closed again. `Io` and `Full` when buffered data could not be written; `Conflict` inside of a write.
     pub fn close(&self) -> Result<()> {
         self.refuse_forked()?;
-        self.append_log_news();
+        if !self.is_session_put_off() {
+            self.append_log_news();
+        }
         self.close_file()
     }
 }

@@ -168,10 +168,11 @@ impl Store {
     /// As [`Store::write`].
     pub fn notice_crashes(&self) -> Result<Vec<Session>> {
         self.refuse_forked()?;
-        self.append_log_news();
+        // On a full disk it writes nothing before there is room: a failed write would end reading.
         if self.is_session_put_off() {
             return self.begin_session_put_off();
         }
+        self.append_log_news();
         self.keep_session_lock();
         if self.view()?.dead_sessions(self.path(), self.session())?.is_empty() {
             return Ok(Vec::new());
