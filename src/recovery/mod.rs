@@ -64,6 +64,7 @@ impl Store {
     /// closed again. `Io` and `Full` when buffered data could not be written; `Conflict` inside of a write.
     pub fn close(&self) -> Result<()> {
         self.refuse_forked()?;
+        // On a full disk a failed write would end reading.
         if !self.is_session_put_off() {
             self.append_log_news();
         }

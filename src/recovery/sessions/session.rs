@@ -168,7 +168,6 @@ impl Store {
     /// As [`Store::write`].
     pub fn notice_crashes(&self) -> Result<Vec<Session>> {
         self.refuse_forked()?;
-        // On a full disk it writes nothing before there is room: a failed write would end reading.
         if self.is_session_put_off() {
             return self.begin_session_put_off();
         }

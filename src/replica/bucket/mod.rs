@@ -128,7 +128,7 @@ impl Bucket {
     }
 
     /// The same with another time for which a call tries again.
-    #[cfg(test)]
+    #[cfg(any(fuzzing, test))]
     #[must_use]
     pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
