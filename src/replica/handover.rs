@@ -2,8 +2,8 @@
 
 use super::objects::name::{ObjectName, ReplicaSlot, Term};
 use super::status::{ReplicaCommit, commit_of};
-use super::terms::chain::opened;
-use super::terms::hold::void_announcements;
+use super::terms::chain::{floors, opened};
+use super::terms::collect::void_announcements;
 use super::terms::open::{Beginning, BegunFrom, OpenedAs, open_term};
 use super::terms::remote::{Local, Remote};
 use super::terms::write::{Shipped, TermWriter};
@@ -33,8 +33,9 @@ pub(super) async fn begin_and_release(
             }
         }
         // Otherwise nothing could be restored from the base of the copy until the next process makes one.
+        let voided = async { void_announcements(remote, &floors(remote).await?).await };
         if beginning.from == BegunFrom::Restore
-            && let Err(error) = void_announcements(remote).await
+            && let Err(error) = voided.await
         {
             tracing::warn!(%error, "a collection of the former process is still announced; the next one ends it");
         }

@@ -162,17 +162,10 @@ impl Collector {
             self.phase = Phase::Over { since: waited };
             return Ok(CollectStep::Over);
         }
-        for (number, _) in &known.undecided {
-            // A collector that was overtaken after it announced may not decide any more.
-            let name = ObjectName::GcGo(*number);
-            let void = remote.prepare(name, Object::GcGo(floor_object(remote, *number, None)), b"")?;
-            if let Settled::Other(other) = settle(remote, &void).await?
-                && let Object::GcGo(go) = other.object
-                && !broken!(LateDecisionsAreForgotten)
-            {
-                // It did so just before. L9: the next floor is above that of this one.
-                known.decided = known.decided.max(go.floor);
-            }
+        let late = void_announcements(remote, &known).await?;
+        if !broken!(LateDecisionsAreForgotten) {
+            // L9: the next floor is above it.
+            known.decided = known.decided.max(late);
         }
         if let Some(floor) = known.decided.filter(|_| !self.is_swept)
             && self.sweep(remote, floor, None).await?
@@ -356,6 +349,27 @@ impl OldObjects {
         }
         Ok(some.len())
     }
+}
+
+/// Makes collections void that were announced and not decided: a collector that was overtaken after it announced may
+/// not decide any more (L9), and until then a restore keeps away from its floor. Gives the highest floor that one of
+/// them has decided just before.
+///
+/// # Errors
+///
+/// The errors of the replica.
+pub(crate) async fn void_announcements(remote: &impl Remote, known: &chain::Floors) -> Result<Option<ReplicaSlot>> {
+    let mut late = None;
+    for (number, _) in &known.undecided {
+        let void = Object::GcGo(floor_object(remote, *number, None));
+        let void = remote.prepare(ObjectName::GcGo(*number), void, b"")?;
+        if let Settled::Other(other) = settle(remote, &void).await?
+            && let Object::GcGo(go) = other.object
+        {
+            late = late.max(go.floor);
+        }
+    }
+    Ok(late)
 }
 
 fn floor_object(remote: &impl Remote, number: u32, floor: Option<ReplicaSlot>) -> GcFloor {

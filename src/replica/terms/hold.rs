@@ -5,7 +5,7 @@ use super::remote::{Deletes, Remote};
 use super::settle::settle;
 use crate::clock::as_stored;
 use crate::error::Result;
-use crate::replica::objects::kinds::{GcFloor, Hold};
+use crate::replica::objects::kinds::Hold;
 use crate::replica::objects::name::{ObjectName, ReplicaSlot};
 use crate::replica::objects::object::{Object, StoredObject};
 
@@ -33,21 +33,6 @@ pub(crate) async fn place_hold(remote: &impl Remote, hold: &StoredObject, from: 
     let decided = floors.decided.into_iter();
     let mut all = decided.chain(floors.undecided.into_iter().map(|(_, floor)| floor));
     Ok(all.all(|floor| from >= floor) || broken!(HoldsDoNotLookBack))
-}
-
-/// Makes collections void that were announced and not decided. Behind a later claim their processes decide nothing
-/// (L9). Until a later collector does the same, a restore would keep away from their floors.
-///
-/// # Errors
-///
-/// The errors of the replica.
-pub(crate) async fn void_announcements(remote: &impl Remote) -> Result<()> {
-    for (number, _) in chain::floors(remote).await?.undecided {
-        let (store, nonce, time) = (remote.store(), remote.nonce(), as_stored(remote.now()));
-        let void = GcFloor { store, number, nonce, time, floor: None };
-        settle(remote, &remote.prepare(ObjectName::GcGo(number), Object::GcGo(void), b"")?).await?;
-    }
-    Ok(())
 }
 
 /// Takes a hold away. Only the process that placed it may: a clone that removed the hold of its original would take a
