@@ -12,14 +12,21 @@ use super::objects::layout::Nonce;
 use super::objects::name::{Folder, ObjectName};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Races, and writers in each. Servers that are right one by one and wrong in a race let nearly all of 16 win.
-const RACES: u32 = 5;
-const WRITERS: usize = 16;
-/// Writers in the one race of a bucket that has proven itself before.
-const FEW_WRITERS: usize = 4;
-/// Races that may end without a winner, because the bucket answered each writer with a conflict.
-const SPARE: u32 = 20;
-const FEW_SPARE: u32 = 3;
+/// How much a bucket has to prove.
+struct Proof {
+    races: u32,
+    /// Races that may end without a winner, because the bucket answered each writer with a conflict.
+    spare: u32,
+    /// The writers in each race.
+    writers: usize,
+    /// Whether a list must show what was created.
+    lists: bool,
+}
+
+/// Servers that are right one by one and wrong in a race let nearly all of 16 win.
+const THOROUGH: Proof = Proof { races: 5, spare: 20, writers: 16, lists: true };
+/// For a bucket that has proven itself before.
+const BRIEF: Proof = Proof { races: 1, spare: 3, writers: 4, lists: false };
 
 /// The lies of a bucket: each says what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +49,7 @@ pub(crate) enum Lie {
 ///
 /// `Invalid` when the bucket cannot keep two writers apart, naming the fault; the errors of the bucket.
 pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
-    prove(bucket, RACES, SPARE, WRITERS, true).await
+    prove(bucket, THOROUGH).await
 }
 
 /// The same with few requests, for a bucket that has proven itself before: another server may answer by now.
@@ -51,10 +58,10 @@ pub(crate) async fn probe(bucket: &Bucket) -> Result<()> {
 ///
 /// As [`probe`].
 pub(crate) async fn probe_briefly(bucket: &Bucket) -> Result<()> {
-    prove(bucket, 1, FEW_SPARE, FEW_WRITERS, false).await
+    prove(bucket, BRIEF).await
 }
 
-async fn prove(bucket: &Bucket, races: u32, spare: u32, writers: usize, lists: bool) -> Result<()> {
+async fn prove(bucket: &Bucket, Proof { races, spare, writers, lists }: Proof) -> Result<()> {
     let id = Nonce::new().0;
     let mut created = Vec::new();
     let (mut lie, mut no_answer, mut tried) = (None, None, 0);
