@@ -5,13 +5,13 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use super::shared::ONLY;
-use super::test::{open, options, two};
+use super::test::{every_death, open, options, sync_fails, two};
 use crate::engine::options::Durability;
 use crate::engine::redb_file::{StorageBackend, WRITER};
 use crate::engine::wal::folder::LogFolder;
 use crate::engine::wal::test::{C, Hive, Hold, SHORT, open_with};
 use crate::error::ErrorKind;
-use crate::testkit::proof::disk::{Disk, EIO, Fault, Operation};
+use crate::testkit::proof::disk::Disk;
 
 /// A process that only reads.
 fn reader(disk: &Disk) -> Hive {
@@ -22,31 +22,25 @@ fn reader(disk: &Disk) -> Hive {
 
 #[test]
 fn a_reader_shows_at_once_what_was_answered_wherever_a_process_died() {
-    let mut deaths = 0;
-    for kind in [Operation::Write, Operation::SetLen, Operation::Sync] {
-        for nth in 1.. {
-            let disk = Disk::default();
-            let one = open(&disk);
-            one.put("a", 0).unwrap();
-            let reader = reader(&disk);
-            disk.fail(Fault { kind, nth, for_ever: true, errno: EIO, short: false, forgets: false });
-            let mut steps = (1..9).map(|number| match number {
-                4 | 6 => one.store.lay_log_down().and_then(|()| one.put("a", number)).map(|()| number),
-                _ => one.put("a", number).map(|()| number),
-            });
-            let answered = steps.by_ref().map_while(Result::ok).last().unwrap_or_default();
-            one.cut_off();
-            let has_struck = disk.mend();
-            let begun = Instant::now();
-            let found = reader.get("a").unwrap();
-            assert!(begun.elapsed() < Duration::from_millis(500), "{kind:?} {nth}");
-            assert!(found == answered || found == answered + 1, "{kind:?} {nth} {answered} {found}");
-            deaths += usize::from(has_struck);
-            if !has_struck {
-                break;
-            }
-        }
-    }
+    let deaths = every_death(|fault| {
+        let disk = Disk::default();
+        let one = open(&disk);
+        one.put("a", 0).unwrap();
+        let reader = reader(&disk);
+        disk.fail(fault);
+        let mut steps = (1..9).map(|number| match number {
+            4 | 6 => one.store.lay_log_down().and_then(|()| one.put("a", number)).map(|()| number),
+            _ => one.put("a", number).map(|()| number),
+        });
+        let answered = steps.by_ref().map_while(Result::ok).last().unwrap_or_default();
+        one.cut_off();
+        let has_struck = disk.mend();
+        let begun = Instant::now();
+        let found = reader.get("a").unwrap();
+        assert!(begun.elapsed() < Duration::from_millis(500), "{fault:?}");
+        assert!(found == answered || found == answered + 1, "{fault:?} {answered} {found}");
+        has_struck
+    });
     assert!(deaths > 30, "{deaths}");
 }
 
@@ -111,7 +105,7 @@ fn a_turn_behind_a_process_that_died_without_its_log_ends_nothing() {
 fn a_log_whose_process_died_in_its_turn_is_news_for_the_next_one_and_for_one_that_opens_the_file_again() {
     let (disk, one, two) = two();
     assert!(two.store.take_log_news().is_empty());
-    disk.fail(Fault { kind: Operation::Sync, nth: 1, for_ever: false, errno: EIO, short: false, forgets: true });
+    disk.fail(sync_fails());
     assert_eq!(one.put("a", 1).unwrap_err().kind(), ErrorKind::Uncertain);
     two.put("b", 1).unwrap();
     let news = two.store.take_log_news();
@@ -121,7 +115,7 @@ fn a_log_whose_process_died_in_its_turn_is_news_for_the_next_one_and_for_one_tha
     assert!(one.store.take_log_news().is_empty(), "the other one has taken it up");
     drop(two.kill());
     (0..3).for_each(|number| one.put("a", number).unwrap());
-    disk.fail(Fault { kind: Operation::Sync, nth: 1, for_ever: false, errno: EIO, short: false, forgets: true });
+    disk.fail(sync_fails());
     assert_eq!(one.put("a", 4).unwrap_err().kind(), ErrorKind::Uncertain);
     one.store.reopen().unwrap();
     assert!(one.store.take_log_news().taken.is_some());

@@ -35,7 +35,7 @@ fn after_cut(disk: &Disk, seed: u64) -> Hive {
     open(&Disk::of(disk.cut(&mut Choices::seeded(seed))))
 }
 
-fn sync_fails() -> Fault {
+pub(super) fn sync_fails() -> Fault {
     Fault { kind: Operation::Sync, nth: 1, for_ever: false, errno: EIO, short: false, forgets: true }
 }
 
@@ -46,6 +46,16 @@ impl Drop for Release<'_> {
     fn drop(&mut self) {
         self.0.set(false);
     }
+}
+
+/// Lets a process die at each operation that changes the disk, in a run of its own, which says whether it was met.
+/// Gives the number of deaths.
+pub(super) fn every_death(mut run: impl FnMut(Fault) -> bool) -> usize {
+    let of_kind = |kind| {
+        let fault = |nth| Fault { kind, nth, for_ever: true, errno: EIO, short: false, forgets: false };
+        (1..).map(fault).take_while(|fault| run(*fault)).count()
+    };
+    [Operation::Write, Operation::SetLen, Operation::Sync].map(of_kind).into_iter().sum()
 }
 
 #[test]
@@ -273,35 +283,29 @@ fn a_view_whose_tables_are_of_the_next_log_shows_them() {
 
 #[test]
 fn a_process_that_dies_at_any_operation_leaves_the_other_one_a_log_that_goes_on() {
-    let mut deaths = 0;
-    for kind in [Operation::Write, Operation::SetLen, Operation::Sync] {
-        for nth in 1.. {
-            let disk = Disk::default();
-            let (one, two) = (open(&disk), open(&disk));
-            two.put("b", 0).unwrap();
-            disk.fail(Fault { kind, nth, for_ever: true, errno: EIO, short: false, forgets: false });
-            let mut acknowledged = None;
-            let mut steps = (0..9).map(|number| match number {
-                5 => one.store.load(|tx| tx.put(C, b"a", &5_u64.to_be_bytes())).map(|()| number),
-                7 => one.store.lay_log_down().and_then(|()| one.put("a", number)).map(|()| number),
-                _ => one.put("a", number).map(|()| number),
-            });
-            steps.by_ref().map_while(Result::ok).for_each(|number| acknowledged = Some(number));
-            one.cut_off();
-            let has_struck = disk.mend();
-            (1..5).for_each(|number| two.put("b", number).unwrap_or_else(|error| panic!("{error} {kind:?} {nth}")));
-            let found = two.get("a");
-            let next = acknowledged.map_or(0, |number| number + 1);
-            assert!(found == acknowledged || found == Some(next), "{kind:?} {nth} {acknowledged:?} {found:?}");
-            let cut = after_cut(&disk, nth as u64);
-            assert_eq!((cut.get("a"), cut.get("b")), (found, Some(4)), "{kind:?} {nth}");
-            assert!(cut.is_sound() && two.is_sound());
-            deaths += usize::from(has_struck);
-            if !has_struck {
-                break;
-            }
-        }
-    }
+    let deaths = every_death(|fault| {
+        let disk = Disk::default();
+        let (one, two) = (open(&disk), open(&disk));
+        two.put("b", 0).unwrap();
+        disk.fail(fault);
+        let mut acknowledged = None;
+        let mut steps = (0..9).map(|number| match number {
+            5 => one.store.load(|tx| tx.put(C, b"a", &5_u64.to_be_bytes())).map(|()| number),
+            7 => one.store.lay_log_down().and_then(|()| one.put("a", number)).map(|()| number),
+            _ => one.put("a", number).map(|()| number),
+        });
+        steps.by_ref().map_while(Result::ok).for_each(|number| acknowledged = Some(number));
+        one.cut_off();
+        let has_struck = disk.mend();
+        (1..5).for_each(|number| two.put("b", number).unwrap_or_else(|error| panic!("{error} {fault:?}")));
+        let found = two.get("a");
+        let next = acknowledged.map_or(0, |number| number + 1);
+        assert!(found == acknowledged || found == Some(next), "{fault:?} {acknowledged:?} {found:?}");
+        let cut = after_cut(&disk, fault.nth as u64);
+        assert_eq!((cut.get("a"), cut.get("b")), (found, Some(4)), "{fault:?}");
+        assert!(cut.is_sound() && two.is_sound());
+        has_struck
+    });
     assert!(deaths > 60, "{deaths}");
 }
 
