@@ -69,15 +69,7 @@ impl Log {
         let has_next = self.files.try_lock().is_some_and(|files| files.is_ahead(open.id, open.section + 1));
         self.put(open, number, if has_next { EntryKind::EndBeforeNext } else { EntryKind::End }, &[])?;
         open.map.end(number, open.crc);
-        // Sections become as long as the commits need: making one and ending it costs some ten syncs.
-        if open.place < open.length / 8 {
-            self.lengths.shorten(open.longest);
-        } else {
-            if open.place > open.length / 2 && open.was_filled_soon() {
-                self.lengths.lengthen();
-            }
-            self.lengths.fit(open.longest);
-        }
+        self.lengths.follow(open);
         let ended = Ended { id: open.id, section: open.section, number, crc: open.crc };
         writer.number = number;
         writer.stage = Stage::Ended(ended);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::folder::LogFolder;
 use super::id::LogId;
 use super::section::{Head, MOST};
+use super::writer::OpenSection;
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Result;
 
@@ -37,19 +38,16 @@ impl Lengths {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Makes the next section longer.
-    pub(super) fn lengthen(&self) {
-        self.set(self.next().saturating_mul(2));
-    }
-
-    /// Gives the next section room for entries of this length.
-    pub(super) fn fit(&self, entry: u64) {
-        self.set(self.next().max(Self::room_for(entry)));
-    }
-
-    /// Makes the next section as short as the first, but with room for entries of this length.
-    pub(super) fn shorten(&self, entry: u64) {
-        self.set(self.first.min(FEW).max(Self::room_for(entry)));
+    /// Makes the sections behind one that ends as long as the commits need: making one and ending it costs some ten
+    /// syncs. No entry is longer than the longest one that the section had to take, or had no room for.
+    pub(super) fn follow(&self, ended: &OpenSection) {
+        let needed = Self::room_for(ended.longest);
+        if ended.place < ended.length / 8 {
+            return self.set(self.first.min(FEW).max(needed));
+        }
+        let was_too_short = ended.place > ended.length / 2 && ended.was_filled_soon();
+        let next = if was_too_short { self.next().saturating_mul(2) } else { self.next() };
+        self.set(next.max(needed));
     }
 
     fn room_for(entry: u64) -> u64 {

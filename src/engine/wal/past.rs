@@ -94,6 +94,10 @@ impl Log {
             self.covered(wal.section, wal.in_use, wal.number);
             // Redb has everything: the rows that an opening could not move, or those of a shared log. So the files go.
             if !wal.in_use {
+                // The next log has room for a commit that this one had none for.
+                if let Stage::Open(open) = &writer.stage {
+                    self.lengths.follow(open);
+                }
                 writer.stage = Stage::Empty;
                 *self.files.lock() = Files::default();
                 if !context.place.leads_elsewhere() {

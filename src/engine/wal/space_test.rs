@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::test::{C, Hive, SHORT, open, open_with, options, sections};
-use crate::engine::options::Options;
+use crate::engine::options::{Options, Sharing};
 use crate::engine::records::Records;
 use crate::testkit::proof::disk::Disk;
 
@@ -52,6 +52,21 @@ fn commits_of_a_thousand_rows_go_into_the_log_after_the_first_ones() {
         assert_eq!(hive.store.view().unwrap().stats(C).unwrap().count, rows + 1);
         assert!(hive.is_sound());
     }
+}
+
+#[test]
+fn commits_of_a_thousand_rows_go_into_a_log_that_several_processes_share() {
+    let hive = not_tended(options().sharing(Sharing::SharedLog).reserve(false));
+    for (rows, length) in [(1000, 240), (2, 700 << 10)] {
+        (0..3).for_each(|_| put_rows(&hive, rows, length));
+        for commit in 0..20 {
+            put_rows(&hive, rows, length);
+            assert!(hive.store.log_status().unwrap().in_use, "commit={commit} rows={rows}");
+        }
+    }
+    let hive = open(&hive.kill());
+    assert_eq!(hive.store.view().unwrap().stats(C).unwrap().count, 1001);
+    assert!(hive.is_sound());
 }
 
 #[test]

@@ -20,10 +20,7 @@ impl Log {
         arrived: Instant,
     ) -> Result<()> {
         let Stage::Open(open) = &writer.stage else { return Ok(()) };
-        if open.was_filled_soon() {
-            self.lengths.lengthen();
-        }
-        self.lengths.fit(open.longest);
+        self.lengths.follow(open);
         self.move_all(writer, handle, context, arrived)?;
         (writer.commits, writer.last_past) = (self.commits_before, None);
         Ok(())
