@@ -39,7 +39,7 @@ mod paths;
 mod rights;
 #[cfg(all(unix, feature = "http"))]
 mod socket;
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "replica"))]
 mod stream;
 
 pub(crate) use self::create::{append_or_create, create_new, give_rights, open_or_create};
@@ -61,9 +61,11 @@ pub(crate) use self::paths::{beside, folder_of, refuse_without_folder};
 pub(crate) use self::rights::Rights;
 #[cfg(all(unix, feature = "http"))]
 pub(crate) use self::socket::listen_at;
+#[cfg(any(feature = "cli", feature = "replica"))]
+pub(crate) use self::stream::read_text;
 #[cfg(feature = "cli")]
-pub(crate) use self::stream::{read, read_secret, read_text};
+pub(crate) use self::stream::{read, read_secret};
 
 /// The greatest length of a file of settings or secrets.
-#[cfg(feature = "cli")]
+#[cfg(any(feature = "cli", feature = "replica"))]
 pub(crate) const SETTINGS_MAX: u64 = 1 << 20;

@@ -55,6 +55,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String> {
 /// # Errors
 ///
 /// As [`read_text`], and `Invalid` for a file that users outside of its group can read.
+#[cfg(feature = "cli")]
 pub(crate) fn read_secret(path: &Path, limit: u64) -> Result<String> {
     let text = read_text(path, limit)?;
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && others_can_read(&metadata)) {
@@ -64,12 +65,12 @@ pub(crate) fn read_secret(path: &Path, limit: u64) -> Result<String> {
     Ok(text)
 }
 
-#[cfg(unix)]
+#[cfg(all(unix, feature = "cli"))]
 fn others_can_read(metadata: &std::fs::Metadata) -> bool {
     std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o004 != 0
 }
 
-#[cfg(not(unix))]
+#[cfg(all(not(unix), feature = "cli"))]
 fn others_can_read(_: &std::fs::Metadata) -> bool {
     false
 }

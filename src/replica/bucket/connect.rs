@@ -17,6 +17,7 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::cloud::Cloud;
+use super::profile::with_profile;
 use crate::error::{Error, Result};
 use crate::replica::location::{BucketLocation, BucketService};
 
@@ -37,9 +38,10 @@ pub(super) fn environment() -> Vec<Variable> {
 
 /// A bucket of a service. No request is made yet.
 pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[Variable]) -> Result<Cloud> {
-    let (endpoint, prefix) = endpoint(location, environment);
+    let whole = with_settings_of_files(location.service, environment)?;
+    let (endpoint, prefix) = endpoint(location, &whole);
     let allows_http = allows_http(location, endpoint);
-    let allowed_there = of(environment, &[format!("{prefix}_ALLOW_HTTP").as_str()]);
+    let allowed_there = of(&whole, &[format!("{prefix}_ALLOW_HTTP").as_str()]);
     if allows_http != Some(true)
         && (allows_http == Some(false) || allowed_there.is_none())
         && let Some(endpoint) = endpoint.filter(|endpoint| endpoint.starts_with("http://"))
@@ -50,12 +52,21 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
         )));
     }
     let (again, environment) = (location.clone(), environment.to_vec());
-    let missing = missing_credentials(location.service, &environment);
-    let connect = Box::new(move || connection(&again, &environment));
+    let missing = missing_credentials(location.service, &whole);
+    let connect = Box::new(move || {
+        let whole = with_settings_of_files(again.service, &environment)
+            .map_err(|error| object_store::Error::Generic { store: "S3", source: error.into() })?;
+        connection(&again, &whole)
+    });
     let cloud = Cloud::new(connect, Path::from(location.prefix.as_str()), shown.clone()).map_err(|source| {
         Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
     })?;
     Ok(cloud.lacking(missing))
+}
+
+/// The environment, and behind it the chosen profile of the files of Amazon's programs, for S3.
+fn with_settings_of_files(service: BucketService, environment: &[Variable]) -> Result<Vec<Variable>> {
+    if service == BucketService::S3 { with_profile(environment) } else { Ok(environment.to_vec()) }
 }
 
 /// The names of the usual credentials, if the environment has none of any sort. Then the machine is asked for them.
@@ -192,7 +203,7 @@ fn settings<'a>(environment: &'a [Variable], prefix: &'a str) -> impl Iterator<I
 }
 
 /// The first of these variables that is set.
-fn of<'a>(environment: &'a [Variable], names: &[&str]) -> Option<&'a str> {
+pub(super) fn of<'a>(environment: &'a [Variable], names: &[&str]) -> Option<&'a str> {
     let value = |name: &&str| environment.iter().find(|(of, _)| of == name);
     names.iter().find_map(value).map(|(_, value)| value.as_str())
 }

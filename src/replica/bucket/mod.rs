@@ -8,7 +8,8 @@
 //!   `pauses`: the pauses between tries
 //! * `listed`: the names of a list, all of them or page by page
 //! * `directory`: a folder as a bucket; `in_time`: its work, on threads that may hang
-//! * `cloud`: a bucket of a service; `connect`: the connection to it
+//! * `cloud`: a bucket of a service; `connect`: the connection to it; `profile`: credentials in the
+//!   files of Amazon's programs
 
 mod cloud;
 mod connect;
@@ -18,6 +19,7 @@ mod failure;
 mod in_time;
 mod listed;
 mod pauses;
+mod profile;
 
 #[cfg(test)]
 mod moto_test;
