@@ -27,6 +27,8 @@ pub(crate) const FEED: &[u8] = b"feed";
 pub(crate) const FEED_POSITION: &[u8] = b"feed position";
 /// Rows of commits that a replica does not have yet.
 pub(crate) const OUTBOX: &[u8] = b"outbox/";
+/// Rows of the times at which sessions were last alive, which a layer above keeps here.
+pub(crate) const ALIVE: &[u8] = b"alive/";
 /// Rows of the keys of the service, which a layer above keeps here. A repair looks for their names.
 pub(crate) const KEY: &[u8] = b"key/";
 /// The counter of the users' collections.
@@ -72,6 +74,11 @@ pub(crate) fn is_counter(key: &[u8]) -> bool {
 #[cfg(any(test, feature = "replica"))]
 pub(crate) fn counters() -> KeyRange {
     KeyRange::prefix(COUNTER)
+}
+
+/// `alive/` and the session.
+pub(crate) fn alive_key(session: u64) -> Vec<u8> {
+    [ALIVE, &session.to_be_bytes()].concat()
 }
 
 /// `merging/` and the forgotten point.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::awaited::Moment;
 use super::dump::Dump;
-use super::row::{FeedRow, MOST, outbox_key, outbox_sequence};
+use super::row::{FeedRow, MOST, outbox_key, outbox_sequence, travelling};
 use super::states::States;
 use super::told::Progress;
 use crate::engine::commit::{Outcome, Size};
@@ -252,7 +252,10 @@ pub(super) fn commits_after(rows: &ReadRows, feed: &FeedRow, sequence: u64, most
         let Some(entries) = rows.overlay().entries(feed.log_number) else { return Ok(Fed::Gap) };
         for (number, bytes) in entries {
             let at = feed.sequence_of(number);
-            if at > sequence && !commits.push(at, bytes) {
+            if at > sequence
+                && let Some(bytes) = travelling(bytes)?
+                && !commits.push(at, bytes)
+            {
                 break;
             }
         }

@@ -2,7 +2,7 @@
 //! in the transaction of the commit.
 
 use super::changed_keys::ChangedKeys;
-use super::row::{FeedRow, is_local, outbox_key};
+use super::row::{FeedRow, is_local, outbox_key, travelling};
 use super::told::Told;
 use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
@@ -35,7 +35,9 @@ pub(in crate::engine) fn keep_entries(rows: &mut WriteRows<'_>, moved: &Overlay,
         Some(entries) => {
             for (number, bytes) in entries {
                 let sequence = outbox.feed.sequence_of(number);
-                if sequence > known {
+                if sequence > known
+                    && let Some(bytes) = travelling(bytes)?
+                {
                     outbox.keep(sequence, &bytes)?;
                 }
             }

@@ -1,10 +1,13 @@
 //! The row `feed` of `meta`, and the names of the rows that stay in their store.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 #[cfg(any(test, feature = "replica"))]
 use crate::clock;
 use crate::engine::format::codec::{self, Stored};
+use crate::engine::format::row_change::changes;
 #[cfg(any(test, feature = "replica"))]
 use crate::engine::format::schema::FED_FORMAT;
 use crate::engine::format::schema::Table;
@@ -117,7 +120,24 @@ pub(super) fn outbox_sequence(key: &[u8]) -> Result<u64> {
 pub(crate) fn is_local(table: Table, key: &[u8]) -> bool {
     const ROWS: [&[u8]; 7] =
         [meta::FORMAT, meta::HOST, meta::WAL, meta::FEED, meta::FEED_POSITION, meta::STANDBY, meta::FENCE];
-    table == Table::Meta && (ROWS.contains(&key) || key.starts_with(meta::OUTBOX))
+    let is_of = |prefix: &&[u8]| key.starts_with(prefix);
+    table == Table::Meta && (ROWS.contains(&key) || [meta::OUTBOX, meta::ALIVE].iter().any(is_of))
+}
+
+/// R3: the rows of an entry of the log without those that never travel; none if no others are there.
+pub(super) fn travelling(rows: Arc<[u8]>) -> Result<Option<Arc<[u8]>>> {
+    let is_mixed = changes(&rows).try_fold(false, |found, row| row.map(|row| found || is_local(row.table, row.key)))?;
+    if !is_mixed {
+        return Ok(Some(rows));
+    }
+    let mut bytes = Vec::new();
+    for row in changes(&rows) {
+        let row = row?;
+        if !is_local(row.table, row.key) && !row.push_to(&mut bytes) {
+            return Err(Error::damaged("an entry of the log has a row that is too long"));
+        }
+    }
+    Ok((!bytes.is_empty()).then(|| bytes.into()))
 }
 
 #[cfg(any(test, feature = "replica"))]

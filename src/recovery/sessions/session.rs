@@ -25,6 +25,7 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::recovery::events::event::EventKind;
+use crate::recovery::sessions::alive::with_alive;
 use crate::recovery::sessions::seen::SeenBy;
 use crate::state::ids::SessionId;
 
@@ -291,10 +292,12 @@ impl WriteTx<'_> {
     /// Stores that a session is alive.
     pub(crate) fn keep_alive(&mut self, id: SessionId) -> Result<()> {
         if let Some(bytes) = self.row(Table::Sessions, &id.0.to_be_bytes())? {
-            let session: Session = codec::decode(&bytes)?;
-            let alive_at = self.now();
+            let (session, now): (Session, _) = (codec::decode(&bytes)?, self.now());
             // It may have been taken for dead while it was missing in the file of sessions.
-            self.put_session(&Session { alive_at, state: SessionState::Open, ended_at: None, ..session })?;
+            if session.state != SessionState::Open {
+                self.put_session(&Session { alive_at: now, state: SessionState::Open, ended_at: None, ..session })?;
+            }
+            self.put_alive(id, now)?;
         }
         Ok(())
     }
@@ -336,6 +339,9 @@ impl WriteTx<'_> {
     }
 
     fn put_session(&mut self, session: &Session) -> Result<()> {
+        if session.state != SessionState::Open {
+            self.remove_alive(session.id)?;
+        }
         self.put_row(Table::Sessions, &session.id.0.to_be_bytes(), &codec::encode(session)?)
     }
 }
@@ -386,7 +392,8 @@ fn state_of_the_dead(records: &impl Records, stale: Option<Duration>, now: Times
 
 /// Every session, oldest first.
 fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
-    scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1)).collect()
+    let stored = scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1));
+    stored.map(|session| with_alive(records, session?)).collect()
 }
 
 /// This process, as messages name it, with a text after its number.

@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::clock::{Clock, ManualClock};
 use crate::engine::codec;
 use crate::engine::commit::Outcome;
+use crate::engine::feed::Fed;
+use crate::engine::options::Sharing;
 use crate::engine::store::{Options, Store};
 use crate::error::ErrorKind;
 use crate::recovery::events::event::EventKind;
@@ -60,6 +62,38 @@ impl Hive {
             })
             .unwrap();
         store.close().unwrap();
+    }
+}
+
+#[test]
+fn a_session_that_is_kept_alive_sends_nothing_to_a_replica_and_tells_when_it_was_alive() {
+    for sharing in [Sharing::Shared, Sharing::Exclusive, Sharing::SharedLog] {
+        let hive = Hive::new();
+        let store = hive.options().sharing(sharing).open(hive.folder.path().join("h.redb")).unwrap();
+        store.begin_feed(0).unwrap();
+        let begun = store.feed_status().unwrap().unwrap().sequence;
+        let kept = |store: &Store| match store.feed_after(begun, usize::MAX).unwrap() {
+            Fed::Commits(commits) => commits.len(),
+            Fed::Gap => panic!("nothing is lost"),
+        };
+        let session = store.session().unwrap();
+        // Some of them go past the log, and some into it, from where they are moved into the file.
+        for round in 0..8 {
+            hive.clock.advance(Duration::from_secs(10));
+            store.write(|tx| tx.keep_alive(session)).unwrap();
+            if round == 5 {
+                store.lay_log_down().unwrap();
+            }
+            assert_eq!(kept(&store), 0, "{sharing:?} {round}");
+            assert_eq!(store.sessions().unwrap()[0].alive_at, hive.clock.now());
+        }
+        store.write(|tx| tx.keep_alive(session).and_then(|()| tx.queue().enqueue(NewTask::new("work")))).unwrap();
+        assert_eq!(kept(&store), 1, "{sharing:?}");
+        store.lay_log_down().unwrap();
+        assert_eq!(kept(&store), 1, "{sharing:?}");
+        store.close().unwrap();
+        let ended = hive.open().sessions().unwrap()[1].clone();
+        assert_eq!((ended.state, ended.alive_at), (SessionState::Closed, hive.clock.now()));
     }
 }
 
