@@ -101,6 +101,8 @@ mod heal_test;
 #[cfg(test)]
 mod hostile_test;
 #[cfg(test)]
+mod last_object_test;
+#[cfg(test)]
 mod lost_answers_test;
 #[cfg(test)]
 mod proven_test;

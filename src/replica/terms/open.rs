@@ -274,14 +274,21 @@ async fn seal_parent(
     let mut at = near.slot;
     loop {
         let name = ObjectName::Log(at);
-        let stored = match remote.get(name).await? {
-            Some(stored) => stored,
-            // It was listed, and collected since: a batch.
-            None if near.is_listed && near.slot == at => {
+        let stored = match remote.get(name).await {
+            Ok(Some(stored)) => stored,
+            // There is an object. If it was the seal of a later claimant, that one has made this claim void before (L3).
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                tracing::warn!(%error, "an object at the end of a term is damaged; the term ends behind it");
                 at = at.next()?;
                 continue;
             }
-            None => {
+            Err(error) => return Err(error),
+            // It was listed, and collected since: a batch.
+            Ok(None) if near.is_listed && near.slot == at => {
+                at = at.next()?;
+                continue;
+            }
+            Ok(None) => {
                 let own = seal(remote, at, me)?;
                 match settle(remote, &own).await? {
                     Settled::Own => own,

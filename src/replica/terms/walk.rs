@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::chain::{OpenedTerm, may_be_collected};
 use super::remote::{Fit, Local, Remote, ReplicaPosition};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::replica::objects::commits::{self, ShippedCommit};
 use crate::replica::objects::kinds::{LogBatch, LogGap};
 use crate::replica::objects::name::{ObjectName, ReplicaSlot};
@@ -82,7 +82,13 @@ pub(crate) async fn walk(
             if is_cut || stop.is_some_and(|stop| at.slot.index >= stop) {
                 break;
             }
-            let found = remote.get(ObjectName::Log(at.slot)).await?;
+            let found = match remote.get(ObjectName::Log(at.slot)).await {
+                // Nothing of a damaged object is asked for.
+                Err(error) if error.kind() == ErrorKind::Damaged && until == Some(Until::Sequence(at.sequence)) => {
+                    return Ok(Walked::Later);
+                }
+                found => found?,
+            };
             let passed = match found {
                 Some(stored) if !matches!(stored.object, Object::Seal(_)) => {
                     pass(remote, local, &stored, cut, until).await?
