@@ -11,7 +11,7 @@ use super::objects::layout::ObjectHash;
 use super::objects::name::{ATTEMPT_MAX, BaseName, Folder, ObjectName};
 use super::objects::object::Object;
 use super::objects::parts::{self, PartEntry};
-use super::terms::remote::{Remote, ReplicaPosition};
+use super::terms::remote::{Deletes, Remote, ReplicaPosition};
 use super::terms::settle::{Settled, settle};
 use crate::clock::as_stored;
 use crate::engine::feed::Dump;
@@ -41,6 +41,8 @@ pub(crate) struct UnfinishedBase {
     entries: Vec<PartEntry>,
     rows_bytes: u64,
     bytes: u64,
+    /// The number of parts that may be there.
+    sent: u32,
     patience: Duration,
 }
 
@@ -53,7 +55,13 @@ impl UnfinishedBase {
     pub(crate) async fn begin(remote: &impl Remote, dump: Dump, at: ReplicaPosition) -> Result<Self> {
         let time = as_stored(remote.now());
         let name = BaseName { slot: at.slot, attempt: next_attempt(remote, &at).await? };
-        Ok(Self { dump, at, time, name, entries: Vec::new(), rows_bytes: 0, bytes: 0, patience: Duration::ZERO })
+        let (entries, patience) = (Vec::new(), Duration::ZERO);
+        Ok(Self { dump, at, time, name, entries, rows_bytes: 0, bytes: 0, sent: 0, patience })
+    }
+
+    /// The position of its state.
+    pub(crate) fn at(&self) -> ReplicaPosition {
+        self.at
     }
 
     /// An object is tried for so long after a failure, since all parts before it would be lost.
@@ -87,11 +95,15 @@ impl UnfinishedBase {
         let object = loop {
             let part = BasePart { store, base: self.name, part: number, nonce: remote.nonce(), bytes };
             let object = remote.prepare(ObjectName::Part(self.name, number), Object::Part(part), &rows)?;
+            self.sent = number.saturating_add(1);
             match patiently(self.patience, async || settle(remote, &object).await).await? {
                 Settled::Own => break object,
                 // A list may lag: an earlier attempt left its first part behind.
                 Settled::Other(_) if number == 0 && self.name.attempt < ATTEMPT_MAX => self.name.attempt += 1,
-                Settled::Other(_) => return Err(self.is_of_another()),
+                Settled::Other(_) => {
+                    self.sent = number;
+                    return Err(self.is_of_another());
+                }
             }
         };
         self.bytes += object.bytes.len() as u64;
@@ -105,7 +117,9 @@ impl UnfinishedBase {
     /// # Errors
     ///
     /// The errors of the replica.
-    pub(crate) async fn finish(&self, remote: &impl Remote, previous: ObjectHash) -> Result<MadeBase> {
+    pub(crate) async fn finish(&mut self, remote: &impl Remote, previous: ObjectHash) -> Result<MadeBase> {
+        // L8: with its manifest, which may be there from here on, none of its parts is ever removed before it.
+        self.sent = 0;
         let body = parts::encode(&self.entries)?;
         let made = as_stored(remote.now());
         let manifest = BaseManifest {
@@ -126,6 +140,22 @@ impl UnfinishedBase {
         match patiently(self.patience, async || settle(remote, &object).await).await? {
             Settled::Own => Ok(MadeBase { name: self.name, at: made, bytes: self.bytes + object.bytes.len() as u64 }),
             Settled::Other(_) => Err(self.is_of_another()),
+        }
+    }
+
+    /// Whether any part may be there.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.sent > 0
+    }
+
+    /// Removes the parts of a base that failed, as far as the replica answers: on a small disk they would leave no room
+    /// for the log.
+    pub(crate) async fn give_up(&self, remote: &impl Deletes) {
+        for part in 0..self.sent {
+            if let Err(error) = remote.delete(ObjectName::Part(self.name, part)).await {
+                tracing::warn!(%error, base = %self.name, "the parts of a base that failed stay in the replica");
+                return;
+            }
         }
     }
 

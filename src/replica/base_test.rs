@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use futures_util::poll;
+use object_store::ObjectStoreExt;
 use serde_json::json;
 
 use super::gated_test::{Door, Fleet, put};
@@ -83,7 +84,7 @@ fn last_table() -> Table {
 
 /// A store of more than one part of a base, with a row that is damaged, and all of it in the replica.
 async fn damaged(fleet: &Fleet, store: &Store) -> Result<super::ship::Shipper> {
-    let mut writer = fleet.shipper(&fleet.world.door(), store).await?;
+    let mut writer = fleet.shipper(&fleet.world.door().counting(), store).await?;
     let value = json!("x".repeat(1 << 20));
     (0..20).try_for_each(|key| store.write(|tx| tx.config().put(&format!("first-{key}"), &value)))?;
     store.write(|tx| tx.insert(last_table(), ROW, b"rot"))?;
@@ -108,16 +109,16 @@ fn a_damaged_row_keeps_no_commit_from_the_replica_and_the_parts_of_its_base_are_
             (ShipOutcome::Done, Some(false))
         );
         assert!(writer.failed_base().unwrap().0.contains("damaged"), "{:?}", writer.failed_base());
-        let sent = of_bases(&fleet).await?;
-        assert!(sent.len() > before.len());
+        assert_eq!(of_bases(&fleet).await?, before, "the parts that were sent are gone");
         for number in 2..5 {
             put(&store, number)?;
             assert_eq!(writer.step().await?, ShipOutcome::Done);
             assert_eq!(writer.position().unwrap().sequence, store.feed_status()?.unwrap().sequence);
         }
         // The next try reads the store before it sends anything.
+        fleet.world.count(None);
         assert_eq!(writer.base().await.unwrap_err().kind(), ErrorKind::Damaged);
-        assert_eq!(of_bases(&fleet).await?, sent);
+        assert_eq!(fleet.world.requests(), 0);
         fleet.clock.advance(DAY + Duration::from_secs(60));
         assert_eq!(writer.failed_base().map(|(_, late)| late), Some(true));
         store.write(|tx| tx.delete(last_table(), ROW).map(drop))?;
@@ -134,13 +135,47 @@ fn the_parts_of_the_base_of_a_gap_are_sent_once_too() {
         let (fleet, store) = Fleet::begin().await?;
         let mut writer = damaged(&fleet, &store).await?;
         load(&store)?;
+        let before = of_bases(&fleet).await?;
         assert_eq!(writer.step().await.unwrap_err().kind(), ErrorKind::Damaged);
-        let sent = of_bases(&fleet).await?;
+        assert_eq!(of_bases(&fleet).await?, before, "the parts that were sent are gone");
+        fleet.world.count(None);
         for _ in 0..2 {
             assert_eq!(writer.step().await.unwrap_err().kind(), ErrorKind::Damaged);
         }
-        assert_eq!(of_bases(&fleet).await?, sent);
+        assert_eq!(fleet.world.requests(), 0);
         Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn a_base_that_fails_half_way_leaves_none_of_its_parts_in_the_replica() {
+    for is_gap in [false, true] {
+        block_on(async {
+            let (fleet, store) = Fleet::begin().await?;
+            let door = fleet.world.door();
+            let mut writer = fleet.shipper(&door, &store).await?;
+            let remote = fleet.copier(&door).await?.remote;
+            let before = remote.list(Folder::Bases).await?;
+            if is_gap {
+                load(&store)?;
+            } else {
+                let value = json!("x".repeat(1 << 20));
+                (0..20).try_for_each(|key| store.write(|tx| tx.config().put(&format!("long-{key}"), &value)))?;
+                assert_eq!(writer.step().await?, ShipOutcome::Done);
+            }
+            door.hold_of("/part-00000");
+            let mut step = Box::pin(async { if is_gap { writer.step().await } else { writer.base().await } });
+            until_asleep(&door, &mut step).await;
+            // The name of its second part is taken.
+            let second = fleet.world.held().unwrap().replace("part-00000", "part-00001");
+            door.put(&second.as_str().into(), "other".into()).await.unwrap();
+            assert!(fleet.world.let_go().await);
+            door.wake();
+            assert_eq!(step.await.unwrap_err().kind(), ErrorKind::Damaged, "is_gap={is_gap}");
+            assert_eq!(remote.list(Folder::Bases).await?, before, "is_gap={is_gap}");
+            Ok::<_, crate::error::Error>(())
+        })
+        .unwrap();
+    }
 }

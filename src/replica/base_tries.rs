@@ -54,14 +54,17 @@ impl BaseTries {
         self.0.as_ref().is_none_or(|failed| failed.at.elapsed() >= failed.pause)
     }
 
-    /// Refuses the base of a gap that the store has just kept from being made.
+    /// Refuses the base of a gap that could not be made just now, and would not be now.
     ///
     /// # Errors
     ///
     /// The last one again.
     pub(super) fn refuse_gap(&self) -> Result<()> {
         match &self.0 {
-            Some(failed) if is_of_store(failed.kind) && failed.at.elapsed() < PAUSE_OF_GAP => {
+            Some(failed)
+                if (is_of_store(failed.kind) || keeps_failing(failed.kind))
+                    && failed.at.elapsed() < failed.pause.min(PAUSE_OF_GAP) =>
+            {
                 Err(Error::new(failed.kind, failed.why.clone()))
             }
             _ => Ok(()),
@@ -82,6 +85,11 @@ impl BaseTries {
     pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
         self.0.as_ref().is_some_and(|failed| failed.since < before(now, OVERDUE))
     }
+}
+
+/// Whether the bucket itself refuses the parts of a base, as on a full disk: it would soon do so again.
+pub(super) fn keeps_failing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Full | ErrorKind::Forbidden | ErrorKind::NotFound)
 }
 
 /// Whether the rows of the store are the reason.
@@ -106,6 +114,8 @@ mod tests {
         assert!(!tries.may_begin() && !tries.reads_first() && tries.refuse_gap().is_ok());
         assert_eq!(tries.error(), Some("away"));
         assert!(!tries.is_overdue(now + OVERDUE) && tries.is_overdue(now + OVERDUE + FIRST_PAUSE));
+        tries.failed(&Error::new(ErrorKind::Full, "full"), now);
+        assert_eq!((pause(&tries), tries.refuse_gap().unwrap_err().kind()), (LONGEST_PAUSE, ErrorKind::Full));
         tries.succeeded();
         tries.failed(&Error::damaged("rot"), now);
         assert_eq!(pause(&tries), LONGEST_PAUSE);

@@ -105,6 +105,11 @@ impl World {
         true
     }
 
+    /// The path of the object that is held.
+    pub(super) fn held(&self) -> Option<String> {
+        self.0.state.lock().held.as_ref().map(|(path, ..)| path.to_string())
+    }
+
     pub(super) fn door(&self) -> Door {
         Door { world: self.clone(), own: Arc::default() }
     }

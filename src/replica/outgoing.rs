@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::base::{BASE_PAUSE, UnfinishedBase, patiently, read_through};
-use super::base_tries::{BaseTries, is_of_store};
+use super::base_tries::{BaseTries, is_of_store, keeps_failing};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, ReplicaSlot};
 use super::opened::OpenReplica;
@@ -20,7 +20,7 @@ use super::terms::lease::Lease;
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::write::{Shipped, TermWriter};
 use crate::engine::commit::Outcome;
-use crate::engine::feed::Dump;
+use crate::engine::feed::{Dump, States};
 use crate::error::{Error, ErrorKind, Result};
 
 /// An object counts as so many bytes more for a reader of the log, since a request takes the time of about as many. So
@@ -165,7 +165,8 @@ impl Outgoing {
                     return Ok(ShipOutcome::Done);
                 }
                 Tail::Gap => {
-                    if self.bridge(remote).await? == ShipOutcome::Fenced {
+                    // Apart: it is rare, and its state is large.
+                    if Box::pin(self.bridge(remote)).await? == ShipOutcome::Fenced {
                         return Ok(ShipOutcome::Fenced);
                     }
                 }
@@ -256,18 +257,38 @@ impl Outgoing {
         let at = self.source.position().ok_or_else(in_no_replica)?;
         let (sequence, states) = (dump.sequence(), dump.states().clone());
         let digest = ObjectHash(states.digest());
-        let gap = at.slot.index + self.signs();
         // Signs before the gap tell no time: the moments since then are not in the replica.
         let time = at.time;
-        let slot = ReplicaSlot { index: gap, ..at.slot };
+        let slot = ReplicaSlot { index: at.slot.index + self.signs(), ..at.slot };
         let at_gap = ReplicaPosition { slot, sequence, states: digest, ..at };
         let mut base = UnfinishedBase::begin(remote, dump, at_gap).await?.with_patience(self.patience);
+        let bridged = self.send_base_of_gap(remote, &mut base, time, states).await;
+        if let Err(error) = &bridged {
+            // All parts would be sent again.
+            if base.has_sent() && keeps_failing(error.kind()) {
+                self.tries.failed(error, remote.now());
+            }
+            base.give_up(remote).await;
+        }
+        bridged
+    }
+
+    /// Sends the base of a gap, and signs before it; then the gap.
+    async fn send_base_of_gap(
+        &mut self,
+        remote: &OpenReplica,
+        base: &mut UnfinishedBase,
+        time: Timestamp,
+        states: States,
+    ) -> Result<ShipOutcome> {
+        let ReplicaPosition { slot, sequence, states: digest, .. } = base.at();
+        let gap = slot.index;
         let is_before = |out: &Self| out.source.position().is_some_and(|at| at.slot.index < gap);
         let pause = |out: &Self| if is_before(out) { out.until_renewal(remote) } else { Duration::MAX };
         let sign = async |out: &mut Self| {
             let signed = out.sign(remote, time).await?;
             if out.lease.is_some() && !is_before(out) {
-                tracing::warn!("the base of a gap takes so long that the lease may end before it: gap={slot}");
+                tracing::warn!(gap = %slot, "the base of a gap takes so long that the lease may end before it");
             }
             Ok(signed)
         };
@@ -295,7 +316,6 @@ impl Outgoing {
         if step == ShipOutcome::Done {
             self.source.note_base(made.at, made.bytes)?;
             self.tries.succeeded();
-            self.source.store().write_shipped()?;
         }
         Ok(step)
     }

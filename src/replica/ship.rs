@@ -209,17 +209,20 @@ impl Shipper {
             return Ok(ShipOutcome::Done);
         }
         let mut base = base::UnfinishedBase::begin(remote, dump, at).await?.with_patience(out.patience);
-        loop {
-            match ship_beside(remote, out, base.step(remote)).await? {
-                None => return Ok(ShipOutcome::Fenced),
-                Some(Some(made)) => {
-                    out.source.note_base(made.at, made.bytes)?;
-                    out.tries.succeeded();
-                    return Ok(ShipOutcome::Done);
+        let made = loop {
+            match ship_beside(remote, out, base.step(remote)).await {
+                Ok(Some(None)) => {}
+                Ok(Some(Some(made))) => break made,
+                Ok(None) => return Ok(ShipOutcome::Fenced),
+                Err(error) => {
+                    let removed = async { Ok(base.give_up(remote).await) };
+                    return ship_beside(remote, out, removed).await?.map_or(Ok(ShipOutcome::Fenced), |()| Err(error));
                 }
-                Some(None) => {}
             }
-        }
+        };
+        out.source.note_base(made.at, made.bytes)?;
+        out.tries.succeeded();
+        Ok(ShipOutcome::Done)
     }
 
     /// Whether another process has sealed the term: an idle writer would not learn it otherwise.
@@ -245,6 +248,15 @@ impl Shipper {
     /// The errors of the replica. Then the next step goes on.
     pub(crate) async fn collect(&mut self, collector: &mut Collector, waited: Duration) -> Result<Option<CollectStep>> {
         ship_beside(&self.remote, &mut self.out, collector.step(&self.remote, waited)).await
+    }
+
+    /// Looks whether objects that were old enough long ago are still there. None if this process is fenced.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica.
+    pub(crate) async fn note_overdue(&mut self, collector: &mut Collector) -> Result<Option<()>> {
+        ship_beside(&self.remote, &mut self.out, collector.note_overdue(&self.remote)).await
     }
 
     /// The time until the lease is to be renewed.

@@ -34,8 +34,11 @@ pub(crate) struct ShippedTo {
     /// The lease of that term in milliseconds, if it has one: the store is not written to without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lease_ms: Option<u64>,
-    /// The opening of a term behind a restore, which is about to be sent. It may be there although nobody was told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Openings of terms behind a restore, which were about to be sent. Each may be there although nobody was told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) openings: Vec<(Term, Nonce)>,
+    /// The same, as an earlier version wrote it, of one.
+    #[serde(default, skip_serializing)]
     pub(crate) opening: Option<(Term, Nonce)>,
     /// The object that was sent to the slot. It may be there although nobody was told.
     pub(crate) pending: Option<PendingObject>,
@@ -71,6 +74,7 @@ impl ShippedTo {
             description: None,
             key: None,
             lease_ms: None,
+            openings: Vec::new(),
             opening: None,
             pending: None,
             base_made: position.time,
@@ -96,9 +100,11 @@ impl ShippedTo {
     ///
     /// `Damaged` for bytes that no version writes.
     pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes).map_err(|source| {
+        let mut read: Self = serde_json::from_slice(bytes).map_err(|source| {
             Error::damaged("the position of a store in its replica cannot be read").with_source(source)
-        })
+        })?;
+        read.openings.extend(read.opening.take());
+        Ok(read)
     }
 
     /// The state at its commit.

@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 
 /// So many bytes of commits are read at a time.
 const READ_BYTES: usize = 8 << 20;
+/// The most openings whose answers were lost.
+const OPENINGS_MAX: usize = 64;
 
 /// A store that is shipped.
 pub(crate) struct Source {
@@ -170,13 +172,15 @@ impl Source {
         self.store.note_replicated(self.feed, sequence);
     }
 
-    /// Notes a base that was made at the position, with so many bytes.
+    /// Notes a base that was made at the position, with so many bytes, and writes it down: a store without commits may
+    /// ship signs of a lease alone, and its own place must not be older than what is collected.
     ///
     /// # Errors
     ///
-    /// As [`ShippedTo::to_bytes`].
+    /// As a write.
     pub(crate) fn note_base(&mut self, made: Timestamp, bytes: u64) -> Result<()> {
-        self.note(|at| (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0))
+        self.note(|at| (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0))?;
+        self.store.write_shipped()
     }
 
     /// Notes what a reader of the log behind the base needs more.
@@ -276,12 +280,17 @@ impl Local for Source {
         if !open.restore {
             return Ok(());
         }
-        self.note(|at| at.opening = Some((open.term, open.nonce)))?;
+        self.note(|at| {
+            // Each of them may have been created although its answer was lost.
+            at.openings.push((open.term, open.nonce));
+            let beyond = at.openings.len().saturating_sub(OPENINGS_MAX);
+            at.openings.drain(..beyond);
+        })?;
         self.store.write_shipped()
     }
 
     fn has_noted(&self, open: &LogOpen) -> bool {
-        self.at.as_ref().is_some_and(|at| at.opening == Some((open.term, open.nonce)))
+        self.at.as_ref().is_some_and(|at| at.openings.contains(&(open.term, open.nonce)))
     }
 
     /// The tail stays in the file, which is put away as a whole.
