@@ -522,12 +522,14 @@ fn objects_that_were_old_enough_a_week_ago_are_told_until_a_process_lives_long_e
             let mut collector = fleet.shipper.collector(RETENTION);
             fleet.collect_all(&mut collector, Duration::ZERO).await?;
             fleet.collect_all(&mut collector, HOUR).await?;
+            collector.note_overdue(&fleet.remote).await?;
             assert_eq!(collector.is_overdue(), number > 9, "day {number}");
             fleet.restart(&location).await?;
             fleet.day(number).await?;
         }
         let mut collector = fleet.shipper.collector(RETENTION);
         fleet.collect_all(&mut collector, Duration::ZERO).await?;
+        collector.note_overdue(&fleet.remote).await?;
         assert!(collector.is_overdue());
         fleet.collect_all(&mut collector, 6 * HOUR).await?;
         assert!(!collector.is_overdue());

@@ -14,10 +14,10 @@ use crate::error::Result;
 const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 /// Old objects are looked for this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
-/// The first look comes soon, and not while a process may only run for a moment.
-const FIRST_COLLECT: Duration = Duration::from_secs(5 * 60);
-/// Files that killed processes left are looked for this often.
+/// What killed processes left is looked for this often.
 const TIDY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The first look comes soon, and not while a process may only run for a moment.
+const FIRST_TIDY: Duration = Duration::from_secs(5 * 60);
 
 /// The work of a process beside shipping.
 pub(super) struct Tending {
@@ -45,15 +45,18 @@ pub(super) enum Tended {
 
 impl Tending {
     /// The work beside a process that begins to ship at that time.
+    ///
+    /// It announces no collection before it has lived for as long as it would have to wait for the decision. So processes
+    /// that live for less leave no announcements, each of which costs every reader of the floors two requests.
     pub(super) fn begin(shipper: &Shipper, retention: Retention, begun: Instant) -> Self {
         Self {
             begun,
             read_back_at: begun + READ_BACK_EVERY,
             was_read: None,
             collector: shipper.collector(retention),
-            collect_at: begun + FIRST_COLLECT,
+            collect_at: begun + FIRST_TIDY.max(retention.grace),
             rested_at: None,
-            tidy_at: begun + FIRST_COLLECT,
+            tidy_at: begun + FIRST_TIDY,
         }
     }
 
@@ -78,6 +81,11 @@ impl Tending {
                 Ok(Some(())) => {}
                 Ok(None) => return Tended::Fenced,
                 Err(error) => tracing::warn!(%error, "objects left in the replica could not be removed"),
+            }
+            match shipper.note_overdue(&mut self.collector).await {
+                Ok(Some(())) => {}
+                Ok(None) => return Tended::Fenced,
+                Err(error) => tracing::warn!(%error, "old objects of the replica could not be looked for"),
             }
         }
         if now >= self.collect_at { self.collect(shipper, now).await } else { Tended::Done }

@@ -46,7 +46,7 @@ pub(crate) struct Collector {
     phase: Phase,
     /// Whether objects before the last decided floor are gone. The process that decided may have died before.
     is_swept: bool,
-    /// Whether the newest announcement is of objects that were old enough long ago.
+    /// Whether objects that were old enough long ago were there at the last look.
     is_overdue: bool,
     /// The holds that it sees, and since when by its own waiting.
     holds: BTreeMap<u128, Duration>,
@@ -102,9 +102,20 @@ impl Collector {
         matches!(self.phase, Phase::Idle)
     }
 
-    /// Whether objects that were old enough long ago are still there, and wait for a decision.
+    /// Whether objects that were old enough long ago were still there at the last [look](Self::note_overdue).
     pub(crate) fn is_overdue(&self) -> bool {
         self.is_overdue
+    }
+
+    /// Looks whether objects that were old enough long ago are still there.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica.
+    pub(crate) async fn note_overdue(&mut self, remote: &impl Remote) -> Result<()> {
+        let decided = chain::floors(remote).await?.decided;
+        self.is_overdue = self.old_base(remote, OVERDUE).await?.map(|base| base.base.slot) > decided;
+        Ok(())
     }
 
     /// Takes one step. `waited` is the time for which the process has run, which no clock can change.
@@ -174,8 +185,6 @@ impl Collector {
         }
         let floor = self.old_base(remote, Duration::ZERO).await?.map(|base| base.base.slot);
         let Some(floor) = floor.filter(|floor| Some(*floor) > known.decided) else { return Ok(CollectStep::Nothing) };
-        let overdue = self.old_base(remote, OVERDUE).await?.map(|base| base.base.slot);
-        self.is_overdue = overdue > known.decided;
         let list = GcFloor { floor: Some(floor), ..floor_object(remote, known.next, None) };
         let list = remote.prepare(ObjectName::GcList(known.next), Object::GcList(list), b"")?;
         if let Settled::Other(_) = settle(remote, &list).await? {
@@ -242,11 +251,11 @@ impl Collector {
         let go = floor_object(remote, number, floor);
         let go = remote.prepare(ObjectName::GcGo(number), Object::GcGo(go), b"")?;
         let settled = settle(remote, &go).await?;
-        (self.phase, self.is_overdue) = (Phase::Idle, false);
+        // Also if the decision is one of its own whose answer was lost.
+        (self.phase, self.is_overdue, self.is_swept) = (Phase::Idle, false, false);
         if floor.is_none() || matches!(settled, Settled::Other(_)) {
             return Ok(CollectStep::Nothing);
         }
-        self.is_swept = false;
         Ok(CollectStep::Decided)
     }
 
