@@ -50,6 +50,8 @@ pub(crate) use self::draft::write_whole;
 pub(crate) use self::draft::{Draft, remove_unfinished, unfinished_name};
 #[cfg(feature = "transfer")]
 pub(crate) use self::folders::{create_folder, create_folders};
+#[cfg(feature = "replica")]
+pub(crate) use self::names::remove_empty_folder;
 pub(crate) use self::names::{Replace, publish, remove, sync_name};
 #[cfg(feature = "transfer")]
 pub(crate) use self::names::{remove_folder, rename};

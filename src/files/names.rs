@@ -81,6 +81,14 @@ pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a folder in which nothing is. One that is in use again stays.
+#[cfg(feature = "replica")]
+pub(crate) fn remove_empty_folder(path: &Path) {
+    if fs::remove_dir(path).is_ok() {
+        note!(Removed(path));
+    }
+}
+
 /// Makes the name of a file durable in its folder, also if another process created it.
 ///
 /// A folder that can be written to but not read cannot be synced. Then the whole file system is synced, if the system

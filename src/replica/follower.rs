@@ -245,6 +245,8 @@ impl Follower {
             }
             near += u32::from(!self.is_behind);
         }
+        // Before the last look at the writer, which may give a sign meanwhile.
+        probe_briefly(self.copier.remote.bucket()).await?;
         let position = self.position()?;
         if how.if_silent && !self.lease().await?.is_some_and(|(_, is_over)| is_over) {
             return Err(Error::conflict(
@@ -275,6 +277,7 @@ impl Follower {
         if how.if_silent {
             return Err(Error::invalid("a copy of an earlier moment never takes over by itself; leave if_silent out"));
         }
+        probe_briefly(self.copier.remote.bucket()).await?;
         let position = self.position()?;
         self.begin(&position, Beginning { is_forced: how.force, ..BegunFrom::Restore.into() }, how).await
     }
@@ -285,7 +288,6 @@ impl Follower {
         beginning: Beginning,
         how: &TakeOverOptions,
     ) -> Result<TakenOver> {
-        probe_briefly(self.copier.remote.bucket()).await?;
         let mut filler = Filler::resume(self.taken()?, position)?;
         let opened = begin_and_release(&*self.copier.remote, &mut filler, beginning).await;
         let (receiver, opened) = filler.end(opened)?;

@@ -37,7 +37,13 @@ impl Held {
                 remote.note_hold(hold.name, false);
                 Ok(Self::ReadOnly)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // It may be there: who tries again and again would leave one each time.
+                if take_away(remote, &hold).await.is_ok() {
+                    remote.note_hold(hold.name, false);
+                }
+                Err(error)
+            }
         }
     }
 

@@ -61,13 +61,26 @@ pub(crate) async fn probe_briefly(bucket: &Bucket) -> Result<()> {
     prove(bucket, BRIEF).await
 }
 
-async fn prove(bucket: &Bucket, Proof { races, spare, writers, lists }: Proof) -> Result<()> {
-    let id = Nonce::new().0;
+async fn prove(bucket: &Bucket, proof: Proof) -> Result<()> {
+    let (id, mut tried) = (Nonce::new().0, 0);
+    let lie = find_lie(bucket, proof, id, &mut tried).await;
+    for number in 0..tried {
+        // A bucket that locks its objects keeps these few as well.
+        if bucket.delete(&ObjectName::Probe(id, number)).await.is_err() {
+            break;
+        }
+    }
+    lie?.map_or(Ok(()), |lie| Err(refused(lie, bucket)))
+}
+
+/// Lets the bucket prove itself with objects of that id, of which so many may be there.
+async fn find_lie(bucket: &Bucket, proof: Proof, id: u128, tried: &mut u32) -> Result<Option<Lie>> {
+    let Proof { races, spare, writers, lists } = proof;
     let mut created = Vec::new();
-    let (mut lie, mut no_answer, mut tried) = (None, None, 0);
-    while tried < races + spare && created.len() < races as usize && lie.is_none() {
-        let name = ObjectName::Probe(id, tried);
-        tried += 1;
+    let (mut lie, mut no_answer) = (None, None);
+    while *tried < races + spare && created.len() < races as usize && lie.is_none() {
+        let name = ObjectName::Probe(id, *tried);
+        *tried += 1;
         match race(bucket, &name, writers, &mut no_answer).await? {
             Ok(true) => created.push(name),
             Ok(false) => {}
@@ -84,16 +97,7 @@ async fn prove(bucket: &Bucket, Proof { races, spare, writers, lists }: Proof) -
     if lie.is_none() && lists {
         lie = not_listed(bucket, id, &created).await?;
     }
-    for number in 0..tried {
-        // A bucket that locks its objects keeps these few as well.
-        if bucket.delete(&ObjectName::Probe(id, number)).await.is_err() {
-            break;
-        }
-    }
-    match lie {
-        None => Ok(()),
-        Some(lie) => Err(refused(lie, bucket)),
-    }
+    Ok(lie)
 }
 
 /// Whether this process has seen that its bucket keeps two writers apart.
@@ -147,7 +151,6 @@ async fn race(
         return Ok(Err(Lie::SeveralCreated { created: winners().count(), writers }));
     }
     let winner = winners().next().map(|(text, _)| text.clone());
-    let was_answered = !answers.iter().any(|answer| matches!(answer, Creation::Unknown(_)));
     *no_answer = None;
     let Some(found) = bucket.get(name).await? else {
         let errors =
@@ -160,7 +163,7 @@ async fn race(
         // The answer to the winner was lost, or was a conflict.
         None => texts.contains(&found),
     };
-    if !is_told && (was_answered || !texts.contains(&found)) {
+    if !is_told {
         return Ok(Err(Lie::OtherBytes));
     }
     again(bucket, name, found).await

@@ -42,6 +42,10 @@ impl AwaitedShipping {
 impl Drop for AwaitedShipping {
     fn drop(&mut self) {
         self.store.inner.context.awaited.end(Some(self.number));
+        // Another process may ship from now on, and write down its own place.
+        if self.store.is_shared() {
+            self.store.inner.context.told.forget_shipped();
+        }
     }
 }
 

@@ -51,6 +51,12 @@ impl Told {
         self.0.lock().shipped = Some(progress);
     }
 
+    /// Forgets how far the replica is.
+    #[cfg(feature = "replica")]
+    pub(super) fn forget_shipped(&self) {
+        self.0.lock().shipped = None;
+    }
+
     /// How far the replica of this feed is beyond a commit; none when nothing of that was told.
     pub(super) fn beyond(&self, feed: u64, sequence: u64) -> Option<Progress> {
         let shipped = self.0.lock().shipped.clone();

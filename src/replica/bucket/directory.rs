@@ -150,9 +150,14 @@ impl Directory {
         self.is_same()?;
         let path = self.path(name);
         match files::remove(&path) {
-            Err(error) if !is_absent(&error) => Err(files::failed(&path, error)),
-            _ => Ok(()),
+            Err(error) if !is_absent(&error) => return Err(files::failed(&path, error)),
+            _ => {}
         }
+        // Each proof and each base has a folder of its own.
+        if matches!(name, ObjectName::Probe(..) | ObjectName::Part(..) | ObjectName::Manifest(_)) {
+            files::remove_empty_folder(files::folder_of(&path));
+        }
+        Ok(())
     }
 
     /// Removes the files that were begun before that time and never finished: their processes were killed.
