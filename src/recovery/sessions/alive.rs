@@ -6,7 +6,6 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::session::{Session, SessionState};
 use crate::clock;
 use crate::engine::codec::{self, Stored};
 use crate::engine::meta::alive_key;
@@ -37,16 +36,11 @@ impl WriteTx<'_> {
     }
 }
 
-/// The session with the time of that row, while it is open. Damage in the row leaves the time that the session's own
-/// row has: it keeps nobody from the sessions.
-pub(super) fn with_alive<R: Records>(records: &R, session: Session) -> Result<Session> {
-    if session.state != SessionState::Open {
-        return Ok(session);
-    }
-    let row = records.row(Table::Meta, &alive_key(session.id.0));
+/// When a session was alive; none if no row tells. Damage in the row keeps nobody from the sessions.
+pub(super) fn alive_at<R: Records>(records: &R, id: SessionId) -> Result<Option<Timestamp>> {
+    let row = records.row(Table::Meta, &alive_key(id.0));
     match row.and_then(|row| row.map(|bytes| codec::decode::<Alive>(&bytes)).transpose()) {
-        Ok(Some(alive)) => Ok(Session { alive_at: alive.at, ..session }),
-        Err(error) if error.kind() != ErrorKind::Damaged => Err(error),
-        Ok(None) | Err(_) => Ok(session),
+        Err(error) if error.kind() == ErrorKind::Damaged => Ok(None),
+        read => Ok(read?.map(|alive| alive.at)),
     }
 }

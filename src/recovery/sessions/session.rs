@@ -14,7 +14,6 @@ use serde_json::json;
 use crate::clock;
 use crate::engine::codec::{self, Stored};
 use crate::engine::commit::Outcome;
-use crate::engine::meta_row::MetaRow;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::reserve;
 use crate::engine::schema::Table;
@@ -25,14 +24,13 @@ use crate::engine::view::View;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::recovery::events::event::EventKind;
-use crate::recovery::sessions::alive::with_alive;
+use crate::recovery::sessions::alive::alive_at;
+use crate::recovery::sessions::mark::{MARK, Mark};
 use crate::recovery::sessions::seen::SeenBy;
 use crate::state::ids::SessionId;
 
 /// The counter of session numbers.
 pub(crate) const COUNTER: &str = "sessions";
-/// The row in `meta` with the time at which a client marked a clean shutdown.
-const MARK: MetaRow<Mark> = MetaRow::new(b"clean mark");
 /// The time for which ended sessions are listed.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -77,18 +75,6 @@ pub enum SessionState {
 impl Stored for Session {
     const VERSION: u8 = 1;
     const WHAT: &'static str = "a session";
-}
-
-/// The time at which a client marked a clean shutdown.
-#[derive(Serialize, Deserialize)]
-struct Mark {
-    #[serde(with = "clock::time")]
-    at: Timestamp,
-}
-
-impl Stored for Mark {
-    const VERSION: u8 = 1;
-    const WHAT: &'static str = "the mark of a clean shutdown";
 }
 
 impl Store {
@@ -393,7 +379,13 @@ fn state_of_the_dead(records: &impl Records, stale: Option<Duration>, now: Times
 /// Every session, oldest first.
 fn sessions<R: Records>(records: &R) -> Result<Vec<Session>> {
     let stored = scan_rows(records, Table::Sessions, KeyRange::all()).map(|row| codec::decode(&row?.1));
-    stored.map(|session| with_alive(records, session?)).collect()
+    stored
+        .map(|session| {
+            let session: Session = session?;
+            let alive = if session.state == SessionState::Open { alive_at(records, session.id)? } else { None };
+            Ok(Session { alive_at: alive.unwrap_or(session.alive_at), ..session })
+        })
+        .collect()
 }
 
 /// This process, as messages name it, with a text after its number.
