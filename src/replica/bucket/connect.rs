@@ -18,6 +18,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::cloud::Cloud;
 use super::profile::with_profile;
+use super::variables::{Variable, of, settings};
 use crate::error::{Error, Result};
 use crate::replica::location::{BucketLocation, BucketService};
 
@@ -25,16 +26,6 @@ use crate::replica::location::{BucketLocation, BucketService};
 const CONNECT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is not used again: services close theirs after a minute and more.
 const IDLE: Duration = Duration::from_secs(45);
-
-/// A variable of the environment, and its value.
-pub(crate) type Variable = (String, String);
-
-/// The variables of the environment that are text.
-pub(super) fn environment() -> Vec<Variable> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
-}
 
 /// A bucket of a service. No request is made yet.
 pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[Variable]) -> Result<Cloud> {
@@ -192,20 +183,6 @@ fn azure(
     }
     let builder = builder.with_container_name(&location.bucket);
     Ok(Arc::new(builder.with_retry(no_retries()).with_http_connector(Connector).build()?))
-}
-
-/// The variables with this prefix, by the names that `object_store` knows.
-fn settings<'a>(environment: &'a [Variable], prefix: &'a str) -> impl Iterator<Item = (String, &'a String)> {
-    environment
-        .iter()
-        .filter(move |(name, _)| name.starts_with(prefix))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value))
-}
-
-/// The first of these variables that is set.
-pub(super) fn of<'a>(environment: &'a [Variable], names: &[&str]) -> Option<&'a str> {
-    let value = |name: &&str| environment.iter().find(|(of, _)| of == name);
-    names.iter().find_map(value).map(|(_, value)| value.as_str())
 }
 
 /// Whether the location says that HTTP without TLS is allowed. An endpoint on this machine says it too; otherwise the

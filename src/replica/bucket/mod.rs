@@ -8,8 +8,8 @@
 //!   `pauses`: the pauses between tries
 //! * `listed`: the names of a list, all of them or page by page
 //! * `directory`: a folder as a bucket; `in_time`: its work, on threads that may hang
-//! * `cloud`: a bucket of a service; `connect`: the connection to it; `profile`: credentials in the
-//!   files of Amazon's programs
+//! * `cloud`: a bucket of a service; `connect`: the connection to it; `variables`: the environment; `profile`:
+//!   credentials in the files of Amazon's programs
 
 mod cloud;
 mod connect;
@@ -20,6 +20,7 @@ mod in_time;
 mod listed;
 mod pauses;
 mod profile;
+mod variables;
 
 #[cfg(test)]
 mod moto_test;
@@ -33,10 +34,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-pub(crate) use self::connect::Variable;
 pub(crate) use self::creation::Creation;
 pub(crate) use self::listed::ListPage;
 pub(crate) use self::pauses::Pauses;
+pub(crate) use self::variables::Variable;
 
 use self::cloud::{Cloud, SILENCE_MAX, SLOWEST};
 use self::directory::Directory;
@@ -76,7 +77,7 @@ impl Bucket {
     ///
     /// `NotFound` for a folder that is not there; `Invalid`, `Io`.
     pub(crate) fn open(location: &Location) -> Result<Self> {
-        Self::open_with(location, &connect::environment())
+        Self::open_with(location, &variables::environment())
     }
 
     /// The same with what opens the bucket of a location, on a thread of its own: its folder may hang.

@@ -3,11 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::connect::{Variable, of};
+use super::variables::{Variable, of};
 use crate::error::{Error, Result};
 use crate::files;
 
-/// What a profile says, and the variable that says the same. The environment goes before it.
+/// The settings of a profile, and the variables that say the same. The environment goes before it.
 const SAID: [(&str, &str, &[&str]); 2] = [
     ("region", "AWS_REGION", &["AWS_REGION", "AWS_DEFAULT_REGION"]),
     ("endpoint_url", "AWS_ENDPOINT_URL", &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]),
@@ -67,8 +67,8 @@ fn keys(said: &[Setting], name: &str) -> Result<Vec<Variable>> {
         (None, None) => match WAYS.iter().find(|way| of(said, &[way]).is_some()) {
             None => Ok(Vec::new()),
             Some(way) => Err(Error::invalid(format!(
-                "this profile has no keys, and {way} is not followed; set the variables that the command `aws configure \
-                 export-credentials --format env` prints, or AWS_SKIP_SIGNATURE: profile={profile}"
+                "this profile has no keys, and {way} is not followed; set the variables that Amazon's program exports, or \
+                 AWS_SKIP_SIGNATURE: profile={profile}"
             ))),
         },
         (key, _) => {
