@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::folder::LogFolder;
 use super::id::LogId;
-use super::section::{Head, MOST};
+use super::section::{Head, MOST, ROOM};
 use super::writer::OpenSection;
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Result;
@@ -16,8 +16,6 @@ type Made = (Arc<dyn StorageBackend>, u64);
 
 /// The length behind a section in which there was little.
 const FEW: u64 = 64 << 10;
-/// A section has room for this many of the longest entries, unless that would be longer than the longest section.
-pub(super) const ROOM: u64 = 8;
 /// The longest section, in lengths of the first one.
 const GROWTH: u64 = 16;
 

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::bell::LONG_REST;
 use super::entry;
-use super::files::ROOM;
 use super::id::LogId;
 use super::maps::SectionMap;
 use super::row::Wal;
+use super::section::ROOM;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::session::writer_line::Streak;
 use crate::error::{Error, ErrorKind};
