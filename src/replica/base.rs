@@ -148,15 +148,16 @@ impl UnfinishedBase {
         self.sent > 0
     }
 
-    /// Removes the parts of a base that failed, as far as the replica answers: on a small disk they would leave no room
-    /// for the log.
-    pub(crate) async fn give_up(&self, remote: &impl Deletes) {
+    /// Removes the parts of a base that failed: on a small disk they would leave no room for the log.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the replica.
+    pub(crate) async fn give_up(&self, remote: &impl Deletes) -> Result<()> {
         for part in 0..self.sent {
-            if let Err(error) = remote.delete(ObjectName::Part(self.name, part)).await {
-                tracing::warn!(%error, base = %self.name, "the parts of a base that failed stay in the replica");
-                return;
-            }
+            remote.delete(ObjectName::Part(self.name, part)).await?;
         }
+        Ok(())
     }
 
     fn is_of_another(&self) -> Error {

@@ -268,7 +268,9 @@ impl Outgoing {
             if base.has_sent() && keeps_failing(error.kind()) {
                 self.tries.failed(error, remote.now());
             }
-            base.give_up(remote).await;
+            if let Err(error) = base.give_up(remote).await {
+                tracing::warn!(%error, "the parts of a base that failed stay in the replica");
+            }
         }
         bridged
     }

@@ -215,8 +215,14 @@ impl Shipper {
                 Ok(Some(Some(made))) => break made,
                 Ok(None) => return Ok(ShipOutcome::Fenced),
                 Err(error) => {
-                    let removed = async { Ok(base.give_up(remote).await) };
-                    return ship_beside(remote, out, removed).await?.map_or(Ok(ShipOutcome::Fenced), |()| Err(error));
+                    return match ship_beside(remote, out, base.give_up(remote)).await {
+                        Ok(None) => Ok(ShipOutcome::Fenced),
+                        Ok(Some(())) => Err(error),
+                        Err(why) => {
+                            tracing::warn!(error = %why, "the parts of a base that failed stay in the replica");
+                            Err(error)
+                        }
+                    };
                 }
             }
         };

@@ -14,7 +14,7 @@ use crate::error::Result;
 const READ_BACK_EVERY: Duration = Duration::from_secs(60);
 /// Old objects are looked for this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
-/// What killed processes left is looked for this often.
+/// The files that killed processes left are looked for this often.
 const TIDY_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The first look comes soon, and not while a process may only run for a moment.
 const FIRST_TIDY: Duration = Duration::from_secs(5 * 60);
@@ -46,8 +46,8 @@ pub(super) enum Tended {
 impl Tending {
     /// The work beside a process that begins to ship at that time.
     ///
-    /// It announces no collection before it has lived for as long as it would have to wait for the decision. So processes
-    /// that live for less leave no announcements, each of which costs every reader of the floors two requests.
+    /// It announces no collection before it has lived for as long as it would have to wait for the decision. So a
+    /// process that lives for less leaves no announcement, which would cost every reader of the floors two requests.
     pub(super) fn begin(shipper: &Shipper, retention: Retention, begun: Instant) -> Self {
         Self {
             begun,

@@ -10,18 +10,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::chain;
+use super::old_objects::OldObjects;
 use super::remote::{Deletes, Remote};
 use super::settle::{Settled, settle};
 use crate::clock::{as_stored, before};
 use crate::error::Result;
 use crate::replica::bases::bases;
-use crate::replica::bucket::ListPage;
 use crate::replica::objects::kinds::{BaseManifest, GcFloor};
-use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
+use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
-
-/// So many objects are deleted in one step, beside which nothing is shipped for a moment.
-const DELETED_AT_ONCE: usize = 100;
 
 /// Objects that were old enough for so long are overdue: no process has lived from one look to the other.
 const OVERDUE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -65,16 +62,6 @@ enum Phase {
     Over {
         since: Duration,
     },
-}
-
-/// Objects before a decided floor.
-#[derive(Debug)]
-struct OldObjects {
-    floor: ReplicaSlot,
-    /// The last one goes first.
-    names: Vec<ObjectName>,
-    /// There may be more in the log behind this one; none once the bases are among the names too.
-    next: Option<ObjectName>,
 }
 
 /// The result of one step.
@@ -140,8 +127,8 @@ impl Collector {
             }
             Phase::Deleting(old) => {
                 let deleted = old.delete_some(remote).await?;
-                if old.names.is_empty() {
-                    let (floor, next) = (old.floor, old.next);
+                if old.is_empty() {
+                    let (floor, next) = old.rest();
                     // After a failure all of it is looked for again.
                     (self.phase, self.is_swept) = (Phase::Idle, next.is_none());
                     if next.is_some() {
@@ -284,79 +271,14 @@ impl Collector {
     }
 
     /// Finds objects before a decided floor, from behind that one of the log on. Says whether there are any.
-    async fn sweep(&mut self, remote: &impl Remote, floor: ReplicaSlot, mut after: Option<ObjectName>) -> Result<bool> {
-        let mut names = Vec::new();
-        let next = loop {
-            let page = remote.list_page(Folder::Logs, after, Some(ObjectName::Log(floor))).await?;
-            names.extend(self.old_log(remote, &page, after, floor).await?);
-            if !names.is_empty() || page.next.is_none() {
-                break page.next;
-            }
-            after = page.next;
-        };
-        if next.is_none() {
-            let is_old = |name: &ObjectName| base_of(name).is_some_and(|base| base.slot < floor);
-            names.extend(remote.list(Folder::Bases).await?.into_iter().filter(is_old));
-        }
-        // The last one goes first: of each base the manifest before the parts, so that nobody begins with the rest.
-        names.sort_unstable_by(|one, other| other.cmp(one));
+    async fn sweep(&mut self, remote: &impl Remote, floor: ReplicaSlot, after: Option<ObjectName>) -> Result<bool> {
+        let old = OldObjects::find(remote, self.term, floor, after).await?;
         self.is_swept = true;
-        let is_any = !names.is_empty();
+        let is_any = !old.is_empty();
         if is_any {
-            self.phase = Phase::Deleting(OldObjects { floor, names, next });
+            self.phase = Phase::Deleting(old);
         }
         Ok(is_any)
-    }
-
-    /// The objects of the log on a page that may go. The seal of a term and its opening stay for ever: a process may
-    /// sleep for any time.
-    async fn old_log(
-        &self,
-        remote: &impl Remote,
-        page: &ListPage,
-        after: Option<ObjectName>,
-        floor: ReplicaSlot,
-    ) -> Result<Vec<ObjectName>> {
-        let slots = || page.names.iter().filter_map(slot_of).filter(|slot| slot.index >= 1);
-        // A single object is mostly the seal, and not worth asking for. At the ends of a page others may be beside it.
-        let ends = [after, page.next].map(|name| name.as_ref().and_then(slot_of).map(|slot| slot.term));
-        let is_worth = |slot: &ReplicaSlot, before: Option<ReplicaSlot>| {
-            slot.term == floor.term || ends.contains(&Some(slot.term)) || before.is_some_and(|it| it.term == slot.term)
-        };
-        let before = std::iter::once(None).chain(slots().map(Some));
-        let Some(first) = slots().zip(before).find(|(slot, before)| is_worth(slot, *before)) else {
-            return Ok(Vec::new());
-        };
-        let path = chain::path(remote, self.term, first.0.term).await?;
-        let mut old = Vec::new();
-        for slot in slots() {
-            let is_known = path.iter().any(|step| step.term == slot.term);
-            let next = path.iter().find_map(|next| next.open.parent.filter(|parent| parent.term == slot.term));
-            let end = next.map_or(u64::MAX, |seal| seal.index);
-            let end = if broken!(SealsAreDeleted) { end.saturating_add(1) } else { end };
-            old.extend((is_known && slot.index < end).then_some(ObjectName::Log(slot)));
-        }
-        Ok(old)
-    }
-}
-
-impl OldObjects {
-    /// Deletes the next ones. Says how many.
-    async fn delete_some(&mut self, remote: &impl Deletes) -> Result<usize> {
-        let mut some: Vec<_> = self.names.iter().rev().take(DELETED_AT_ONCE).copied().collect();
-        // Those of a base go one after another, and behind all of the log.
-        let of_log = some.iter().take_while(|name| slot_of(name).is_some()).count();
-        if of_log > 0 {
-            some.truncate(of_log);
-            remote.delete_all(&some).await?;
-            self.names.truncate(self.names.len() - of_log);
-        } else {
-            for name in &some {
-                remote.delete(*name).await?;
-                self.names.pop();
-            }
-        }
-        Ok(some.len())
     }
 }
 
@@ -383,18 +305,4 @@ pub(crate) async fn void_announcements(remote: &impl Remote, known: &chain::Floo
 
 fn floor_object(remote: &impl Remote, number: u32, floor: Option<ReplicaSlot>) -> GcFloor {
     GcFloor { store: remote.store(), number, nonce: remote.nonce(), time: as_stored(remote.now()), floor }
-}
-
-fn base_of(name: &ObjectName) -> Option<BaseName> {
-    match name {
-        ObjectName::Manifest(base) | ObjectName::Part(base, _) => Some(*base),
-        _ => None,
-    }
-}
-
-fn slot_of(name: &ObjectName) -> Option<ReplicaSlot> {
-    match name {
-        ObjectName::Log(slot) => Some(*slot),
-        _ => None,
-    }
 }

@@ -6,8 +6,8 @@
 //! * `remote`: the two sides of the protocol as it sees them; `settle`: one object under one name
 //! * `chain`: the terms that there are; `open`: opens one; `lease`: waits for the writer before it; `write`: writes the
 //!   log of a term
-//! * `end`: the end of a log; `walk`: moves a state along the log; `follow`: the same, object by object; `collect`:
-//!   deletes what is old; `hold`: keeps it from that for a restore
+//! * `end`: the end of a log; `walk`: moves a state along the log; `follow`: the same, object by object
+//! * `collect`: announces and decides what is old; `old_objects`: deletes it; `hold`: keeps it from that for a restore
 //! * `rules`: rules that a test breaks on purpose
 
 #[macro_use]
@@ -19,6 +19,7 @@ pub(crate) mod end;
 pub(crate) mod follow;
 pub(crate) mod hold;
 pub(crate) mod lease;
+mod old_objects;
 pub(crate) mod open;
 pub(crate) mod remote;
 pub(crate) mod settle;

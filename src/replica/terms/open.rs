@@ -276,7 +276,7 @@ async fn seal_parent(
         let name = ObjectName::Log(at);
         let stored = match remote.get(name).await {
             Ok(Some(stored)) => stored,
-            // There is an object. If it was the seal of a later claimant, that one has made this claim void before (L3).
+            // An object is there. If it was the seal of a later claimant, that one has made this claim void (L3).
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 tracing::warn!(%error, "an object at the end of a term is damaged; the term ends behind it");
                 at = at.next()?;
