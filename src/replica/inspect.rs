@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::bases::{Base, kept_bases, missing, newest_opened, other_kind};
 use super::confirm::confirmed;
+use super::log_pages::{End, LogPages};
 use super::objects::layout::ObjectHash;
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
 use super::objects::object::Object;
@@ -132,14 +133,6 @@ pub(super) async fn inspect(remote: &OpenReplica, own: impl Into<OwnPlace>, part
     Ok(inspection.found)
 }
 
-/// The slot behind the last object of a term that has to be there.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    At(u64),
-    /// That one, or one behind it that a list shows.
-    From(u64),
-}
-
 struct Inspection<'a> {
     remote: &'a OpenReplica,
     own: OwnPlace,
@@ -233,25 +226,14 @@ impl Inspection<'_> {
 
     /// The objects of a term from one on, as many at once as are listed at once.
     async fn term(&mut self, term: Term, first: u64, end: End) -> Result<()> {
-        let (mut from, mut before) = (first, None);
-        loop {
-            let behind = from.checked_sub(1).map(|index| ObjectName::Log(ReplicaSlot { term, index }));
-            let page = self.remote.bucket().page_of_lengths(Folder::Log(term), behind).await?;
-            let next = page.next.and_then(|next| index_of((next, 0))).map(|(next, _)| next.saturating_add(1));
-            let lengths: BTreeMap<u64, u64> = page.names.into_iter().filter_map(index_of).collect();
-            let listed = lengths.keys().next_back().map_or(from, |last| last.saturating_add(1));
-            let to = match (next, end) {
-                (Some(next), End::At(end)) => next.min(end),
-                (Some(next), End::From(_)) => next,
-                (None, End::At(end)) => end,
-                (None, End::From(own)) => listed.max(own),
-            };
-            self.some_of_term(term, first, from..to, &lengths, &mut before).await?;
-            if next.is_none() || end == End::At(to) || self.found.is_full() {
+        let (mut pages, mut before) = (LogPages::new(self.remote, term, first, end), None);
+        while let Some(page) = pages.next().await? {
+            self.some_of_term(term, first, page.slots, &page.lengths, &mut before).await?;
+            if self.found.is_full() {
                 return Ok(());
             }
-            from = to;
         }
+        Ok(())
     }
 
     /// Some objects of a term: none is missing or empty, and in those of the turn each names the one before it, from
@@ -315,13 +297,6 @@ impl Inspection<'_> {
             None => Err(missing(name)),
         });
         self.found.find(read).map(drop)
-    }
-}
-
-fn index_of((name, length): (ObjectName, u64)) -> Option<(u64, u64)> {
-    match name {
-        ObjectName::Log(slot) => Some((slot.index, length)),
-        _ => None,
     }
 }
 

@@ -9,10 +9,10 @@
 //! * `source`: the store that is shipped; `shipped`: how far; `shipped_here`: whether a replica is the one that it was
 //!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base; `base_tries`: what
 //!   follows when it fails
-//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `restored`: the same for
-//!   blocking callers; `moment`: which; `refusals`: of moments that are not there; `follower`: a copy that follows the
-//!   log; `standby`: the same for blocking callers; `standby_run`: until it takes over; `handover`: its first term;
-//!   `take_over`: the end of a copy
+//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `restored`: the same for blocking callers;
+//!   `moment`: which; `refusals`: of moments that are not there; `follower`: a copy that follows the log; `standby`:
+//!   the same for blocking callers; `standby_run`: until it takes over; `handover`: its first term; `take_over`: the
+//!   end of a copy
 //! * `history`: every change of a store up to its place; `repair`: what is lost comes from there; `heal`: so do single
 //!   rows of a living store; `held`: the hold of a reader
 //! * `fill`: a copy that is being written; `position`: how far it is; `point_search`: finds the restore point behind
@@ -22,8 +22,8 @@
 //!   second look before anything counts as wrong; `status`: the content in numbers
 //! * `init`: the beginning of a replica; `replicator`: shipping on a thread of its own, with its `options` and its
 //!   `shipping_status`; `tending`: its work beside shipping; `watch`: inspections and drills beside it; `inspect`: one
-//!   inspection; `fencing`: its end when another process has taken over, with the errors in `overtaken`; [`orphans`]:
-//!   what only an overtaken file has
+//!   inspection; `log_pages`: the slots of a term, for those that look for missing objects; `fencing`: its end when
+//!   another process has taken over, with the errors in `overtaken`; [`orphans`]: what only an overtaken file has
 
 pub(crate) mod base;
 mod base_tries;
@@ -42,6 +42,7 @@ pub(crate) mod history;
 pub(crate) mod init;
 mod inspect;
 pub(crate) mod location;
+mod log_pages;
 pub(crate) mod moment;
 pub(crate) mod objects;
 pub(crate) mod opened;

@@ -257,9 +257,10 @@ impl Bucket {
         &self,
         folder: Folder,
         after: Option<ObjectName>,
+        before: Option<ObjectName>,
     ) -> Result<ListPage<(ObjectName, u64)>> {
         let most = self.names_max.min(PAGE_MAX);
-        self.listed(Wanted { folder, after, before: None, has_lengths: true, most }).await
+        self.listed(Wanted { folder, after, before, has_lengths: true, most }).await
     }
 
     /// Whether a list shows anything in a folder behind a name.

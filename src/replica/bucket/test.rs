@@ -300,7 +300,7 @@ fn a_long_list_is_refused_as_a_whole_and_comes_page_by_page_in_any_order() {
                 }
             }
             assert_eq!(pages, [&all[..3], &all[3..6], &all[6..7]]);
-            let page = bucket.page_of_lengths(Folder::Log(Term(2)), Some(all[4])).await.unwrap();
+            let page = bucket.page_of_lengths(Folder::Log(Term(2)), Some(all[4]), None).await.unwrap();
             assert_eq!(page.names, [(all[5], 4), (all[6], 4), (all[7], 4)]);
             assert_eq!(page.next, None);
             assert!(bucket.has_any(Folder::Log(Term(2)), all[6]).await.unwrap());
