@@ -9,7 +9,7 @@
 //! * `source`: the store that is shipped; `shipped`: how far; `shipped_here`: whether a replica is the one that it was
 //!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base; `base_tries`: what
 //!   follows when it fails
-//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `restored`: the same for blocking callers;
+//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `tried`: the bases that were tried; `restored`: the same for blocking callers;
 //!   `moment`: which; `refusals`: of moments that are not there; `follower`: a copy that follows the log; `standby`:
 //!   the same for blocking callers; `standby_run`: until it takes over; `handover`: its first term; `take_over`: the
 //!   end of a copy
@@ -71,6 +71,7 @@ pub(crate) mod status;
 pub(crate) mod take_over;
 mod tending;
 pub(crate) mod terms;
+mod tried;
 pub(crate) mod verified_state;
 pub(crate) mod verify;
 mod watch;

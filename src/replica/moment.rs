@@ -53,6 +53,39 @@ impl ReplicaMoment {
     pub(super) fn is_point(&self) -> bool {
         matches!(self, Self::Point(_) | Self::Epoch(_))
     }
+
+    /// Whether a state is behind it. Only a search tells that of a restore point.
+    pub(super) fn is_before(&self, sequence: u64, time: Timestamp) -> bool {
+        match self {
+            Self::Newest | Self::Point(_) | Self::Epoch(_) => false,
+            Self::Time(moment) => time > *moment,
+            Self::Sequence(last) => sequence > *last,
+        }
+    }
+
+    /// Whether the state at the end of the log, which is not behind it, is that of the moment.
+    pub(super) fn is_reached(&self, sequence: u64) -> bool {
+        match self {
+            Self::Newest => true,
+            Self::Sequence(last) => *last == sequence,
+            // L5: commits before it may not have come yet.
+            Self::Time(_) => false,
+            Self::Point(_) | Self::Epoch(_) => false,
+        }
+    }
+
+    /// Refuses a text that is no whole id of a restore point, before every base is searched for it.
+    ///
+    /// # Errors
+    ///
+    /// `Invalid`.
+    pub(super) fn refuse_partial_id(&self) -> Result<()> {
+        let Self::Point(id) = self else { return Ok(()) };
+        match id.parse() {
+            Ok(Selector::Id(whole)) if whole.len() == WHOLE_ID => Ok(()),
+            _ => Err(partial(id)),
+        }
+    }
 }
 
 impl fmt::Display for ReplicaMoment {
@@ -92,15 +125,17 @@ impl FromStr for ReplicaMoment {
             Ok(Selector::Now | Selector::Latest(0)) => Ok(Self::Newest),
             Ok(Selector::Epoch(epoch)) => Ok(Self::Epoch(epoch.0)),
             Ok(Selector::Id(id)) if id.len() == WHOLE_ID => Ok(Self::Point(id)),
-            Ok(Selector::Id(id)) => {
-                Err(Error::invalid(format!("a restore point in a replica is named by its whole id: id={id}")))
-            }
+            Ok(Selector::Id(id)) => Err(partial(&id)),
             Ok(selector) => selector.time(SystemClock.now()).map(Self::Time).ok_or_else(|| wrong(text)),
             // Its offset is missing.
             Err(error) if text.parse::<civil::DateTime>().is_ok() => Err(error),
             Err(_) => Err(wrong(text)),
         }
     }
+}
+
+fn partial(id: &str) -> Error {
+    Error::invalid(format!("a restore point in a replica is named by its whole id: id={}", id.escape_debug()))
 }
 
 fn wrong(text: &str) -> Error {

@@ -41,8 +41,8 @@ pub(super) fn ahead(at: &ReplicaMoment, position: &ReplicaPosition, batch: &LogB
 }
 
 /// The refusal of a moment behind the end of the log, or that is nowhere in it.
-pub(super) fn not_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> Error {
-    let newest = format!("newest={} sequence={}", show_time(position.time), position.sequence);
+pub(super) fn not_reached(at: &ReplicaMoment, sequence: u64, time: Timestamp) -> Error {
+    let newest = format!("newest={} sequence={sequence}", show_time(time));
     match at {
         ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => {
             Error::not_found(format!("the replica has no such restore point: at={at} {newest}"))

@@ -24,6 +24,7 @@ use super::refusals::{ahead, in_gap, not_reached, too_old};
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::walk::{Until, Walked, walk};
+use super::tried::{Failed, Tried};
 use crate::clock::{Clock, SystemClock, after};
 use crate::engine::feed::Receiver;
 use crate::error::{Error, ErrorKind, Result};
@@ -65,19 +66,6 @@ pub(super) struct CopyDraft {
     pub(super) held: Held,
 }
 
-/// The reason why something was not made from a base.
-pub(super) enum Failed {
-    /// The base itself is not whole.
-    Base(Error),
-    Other(Error),
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self::Other(error)
-    }
-}
-
 impl Copier {
     /// Copies from the replica at a location.
     ///
@@ -96,8 +84,9 @@ impl Copier {
     /// # Errors
     ///
     /// `Conflict` when there is a file, when nothing behind the moment is in the replica, or when its commits are not
-    /// in it; `NotFound` when nothing that old is there; `Damaged` for an object that is missing or wrong, with its
-    /// name; the errors of the replica; `Full`, `Io`. Then there is no file at `to`.
+    /// in it; `NotFound` when nothing that old is there; `Invalid` for a part of the id of a point; `Damaged` for an
+    /// object that is missing or wrong, with its name; the errors of the replica; `Full`, `Io`. Then there is no file
+    /// at `to`.
     pub(crate) async fn restore(&self, to: &Path, at: &ReplicaMoment) -> Result<RestoredCopy> {
         let (restored, held) = self.restore_held(to, at).await?;
         held.let_go(&self.remote).await;
@@ -123,40 +112,26 @@ impl Copier {
 
     /// A copy that is to get a name.
     pub(super) async fn draft(&self, to: &Path, at: &ReplicaMoment) -> Result<CopyDraft> {
+        at.refuse_partial_id()?;
         let remote = &*self.remote;
         let newest = newest_opened(remote).await?.ok_or_else(no_base)?;
         let bases = bases(remote).await?;
         if bases.is_empty() {
             return Err(no_base());
         }
-        let (mut passed_over, mut first_error, mut not_there) = (Vec::new(), None, None);
+        let mut tried = Tried::default();
         for name in bases {
-            let newer = not_there.as_ref().map(|(newer, _)| *newer);
-            match self.draft_from(to, at, &newest, name, newer).await {
+            match self.draft_from(to, at, &newest, name, &tried).await {
                 Ok(Some((file, position, held))) => {
-                    let restored = RestoredCopy { position, base: name, passed_over };
+                    let restored = RestoredCopy { position, base: name, passed_over: tried.passed_over() };
                     return Ok(CopyDraft { file, restored, held });
                 }
                 // It is behind the moment, or no part of the history.
                 Ok(None) => {}
-                // An older base may be whole.
-                Err(Failed::Base(error)) if error.kind() == ErrorKind::Damaged => {
-                    passed_over.push(error.to_string());
-                    first_error.get_or_insert(error);
-                }
-                // To the newest state only its own base leads over a gap, so the damage of that one is the reason.
-                Err(Failed::Other(error)) if *at == ReplicaMoment::Newest && error.kind() == ErrorKind::Conflict => {
-                    return Err(first_error.unwrap_or(error));
-                }
-                // A point may have been forgotten before the newest base was made. An older one or its log has it then.
-                Err(Failed::Other(error)) if at.is_point() && is_not_there(&error) => {
-                    let error = not_there.map_or(error, |(_, first)| first);
-                    not_there = Some((name, error));
-                }
-                Err(Failed::Base(error) | Failed::Other(error)) => return Err(error),
+                Err(failed) => tried.note(at, name, failed)?,
             }
         }
-        Err(match first_error.or(not_there.map(|(_, error)| error)) {
+        Err(match tried.into_error() {
             Some(error) => error,
             None => too_old(at, self.oldest(&newest).await?.as_ref()),
         })
@@ -175,28 +150,33 @@ impl Copier {
         Ok(None)
     }
 
-    /// A copy from a base, with the commits up to a newer one that was tried before, if there is one.
+    /// A copy from a base, with the commits up to a newer one from which a restore point was not found, if there is
+    /// one.
     async fn draft_from(
         &self,
         to: &Path,
         at: &ReplicaMoment,
         newest: &OpenedTerm,
         name: BaseName,
-        newer: Option<BaseName>,
+        tried: &Tried,
     ) -> Result<Option<(Unnamed, CopyPosition, Held)>, Failed> {
         let base = Base::read(&*self.remote, name).await.map_err(Failed::Base)?;
-        if !is_before(at, &base) || name.slot.term > newest.term {
+        if at.is_before(base.manifest.sequence, base.manifest.time) || name.slot.term > newest.term {
             return Ok(None);
         }
         let mut path = path(&*self.remote, newest.term, name.slot.term).await?;
         if !base.is_on(&path) {
             return Ok(None);
         }
+        let newer = tried.searched();
         path.retain(|step| newer.is_none_or(|newer| step.term <= newer.slot.term));
         let held = Held::place(&self.remote, name.slot).await?;
         // A base that a collection is about to delete is as good as gone.
         if matches!(held, Held::TooLate) {
             return Ok(None);
+        }
+        if newer.is_some() {
+            tracing::info!(%at, base = %name, "the restore point is in no newer base, so an older one is searched");
         }
         let end = newer.map(|newer| newer.slot.index);
         match self.draft_held(to, at, &base, &path, end).await {
@@ -275,8 +255,8 @@ impl Copier {
                 _ if filler.has_met() => return Ok(position),
                 Walked::Lost => return self.lost(path, at, &position).await.map(|()| position),
                 Walked::End if end.is_none() && self.goes_on(&position).await? => {}
-                Walked::End if is_reached(at, &position) => return Ok(position),
-                Walked::End => return Err(not_reached(at, &position)),
+                Walked::End if at.is_reached(position.sequence) => return Ok(position),
+                Walked::End => return Err(not_reached(at, position.sequence, position.time)),
             }
         }
     }
@@ -327,34 +307,11 @@ impl Copier {
     }
 }
 
-/// Whether a copy of a moment can begin with a base.
-fn is_before(at: &ReplicaMoment, base: &Base) -> bool {
-    match at {
-        ReplicaMoment::Newest | ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => true,
-        ReplicaMoment::Time(moment) => base.manifest.time <= *moment,
-        ReplicaMoment::Sequence(sequence) => base.manifest.sequence <= *sequence,
-    }
-}
-
-/// Whether a restore point was not found from a base on.
-fn is_not_there(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict)
-}
-
 fn until(at: &ReplicaMoment) -> Option<Until> {
     match at {
         ReplicaMoment::Newest | ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => None,
         ReplicaMoment::Time(moment) => Some(Until::Time(*moment)),
         ReplicaMoment::Sequence(sequence) => Some(Until::Sequence(*sequence)),
-    }
-}
-
-/// Whether the end of the log is the moment.
-fn is_reached(at: &ReplicaMoment, position: &ReplicaPosition) -> bool {
-    match at {
-        ReplicaMoment::Newest => true,
-        ReplicaMoment::Sequence(sequence) => *sequence == position.sequence,
-        ReplicaMoment::Time(_) | ReplicaMoment::Point(_) | ReplicaMoment::Epoch(_) => false,
     }
 }
 

@@ -305,8 +305,38 @@ fn a_restore_ends_behind_the_commit_that_made_a_point() {
             assert!(rows == *made, "{at}");
         }
     }
-    for at in [ReplicaMoment::Point("none".into()), ReplicaMoment::Epoch(1 << 40)] {
+    let never = "01900000-0000-7000-8000-000000000000";
+    for at in [ReplicaMoment::Point(never.into()), ReplicaMoment::Epoch(1 << 40)] {
         assert_eq!(restore(&bench, &at).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    // A part of an id is no reason to search every base.
+    for id in [&points[0].0.id.to_string()[..8], "none", ""] {
+        assert_eq!(restore(&bench, &ReplicaMoment::Point(id.into())).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+}
+
+#[test]
+fn a_point_that_was_not_found_is_told_although_an_older_base_or_the_log_behind_it_is_damaged() {
+    let mut bench = Bench::new();
+    for number in 0..4 {
+        put(&bench.store, "a", number);
+        bench.ship();
+        bench.make_base();
+        put(&bench.store, "b", number);
+        bench.ship();
+    }
+    let newest = bench.source.at.unwrap().sequence;
+    let names = bench.names();
+    let of = |part: &str| names.iter().filter(|name| name.as_ref().contains(part)).cloned().collect::<Vec<_>>();
+    let (bases, log) = (of("part-00000"), of("p/log/00000001/"));
+    // That of the newest base, those of older ones, and objects of the log before and behind the newest base.
+    let (wrong, all) = ([&bases[4], &bases[2], &bases[0], &log[5]], ReplicaMoment::Epoch(1 << 40));
+    for name in wrong {
+        let bytes = bench.take(name);
+        let error = restore(&bench, &all).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{name}: {error}");
+        assert!(error.to_string().contains(&format!("sequence={newest}")), "{name}: {error}");
+        bench.put(name, bytes);
     }
 }
 
