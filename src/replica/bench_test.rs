@@ -199,10 +199,15 @@ impl Bench {
     }
 
     pub(super) fn copier(&self) -> Copier {
+        self.copier_of(self.objects.clone())
+    }
+
+    /// A copier behind a wrapper of the objects.
+    pub(super) fn copier_of(&self, objects: Arc<dyn ObjectStore>) -> Copier {
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         // One that knows no keys of terms yet.
         let identities = self.identities.clone().unwrap_or_default();
-        let remote = Arc::new(self.run(open(self.objects.clone(), identities, &self.clock)).unwrap());
+        let remote = Arc::new(self.run(open(objects, identities, &self.clock)).unwrap());
         Copier { remote, from: "memory".into(), clock }
     }
 
@@ -258,7 +263,7 @@ pub(super) async fn make(remote: &impl Remote, dump: Dump, at: &ReplicaPosition)
     }
 }
 
-async fn open(objects: Arc<InMemory>, identities: Identities, clock: &ManualClock) -> Result<OpenReplica> {
+async fn open(objects: Arc<dyn ObjectStore>, identities: Identities, clock: &ManualClock) -> Result<OpenReplica> {
     let bucket = Arc::new(Bucket::of(objects).with_patience(Duration::from_secs(1)));
     OpenReplica::of(bucket, identities, Arc::new(clock.clone())).await
 }

@@ -9,7 +9,8 @@
 //! * `source`: the store that is shipped; `shipped`: how far; `shipped_here`: whether a replica is the one that it was
 //!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base; `base_tries`: what
 //!   follows when it fails
-//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `tried`: the bases that were tried; `restored`: the same for blocking callers;
+//! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `needed`: looks for all of that
+//!   before anything is downloaded; `tried`: the bases that were tried; `restored`: the same for blocking callers;
 //!   `moment`: which; `refusals`: of moments that are not there; `follower`: a copy that follows the log; `standby`:
 //!   the same for blocking callers; `standby_run`: until it takes over; `handover`: its first term; `take_over`: the
 //!   end of a copy
@@ -44,6 +45,7 @@ mod inspect;
 pub(crate) mod location;
 mod log_pages;
 pub(crate) mod moment;
+mod needed;
 pub(crate) mod objects;
 pub(crate) mod opened;
 pub(crate) mod options;
@@ -106,6 +108,8 @@ mod hostile_test;
 mod last_object_test;
 #[cfg(test)]
 mod lost_answers_test;
+#[cfg(test)]
+mod needed_test;
 #[cfg(test)]
 mod proven_test;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::fill::Filler;
 use super::held::Held;
 use super::location::ReplicaLocation;
 use super::moment::ReplicaMoment;
+use super::needed::Needed;
 use super::objects::name::{BaseName, ObjectName};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
@@ -23,6 +24,7 @@ use super::prefetch::Prefetch;
 use super::refusals::{ahead, in_gap, not_reached, too_old};
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
+use super::terms::rules::broken;
 use super::terms::walk::{Until, Walked, walk};
 use super::tried::{Failed, Tried};
 use crate::clock::{Clock, SystemClock, after};
@@ -121,7 +123,7 @@ impl Copier {
         }
         let mut tried = Tried::default();
         for name in bases {
-            match self.draft_from(to, at, &newest, name, &tried).await {
+            match self.draft_from(to, at, &newest, name, &mut tried).await {
                 Ok(Some((file, position, held))) => {
                     let restored = RestoredCopy { position, base: name, passed_over: tried.passed_over() };
                     return Ok(CopyDraft { file, restored, held });
@@ -158,10 +160,11 @@ impl Copier {
         at: &ReplicaMoment,
         newest: &OpenedTerm,
         name: BaseName,
-        tried: &Tried,
+        tried: &mut Tried,
     ) -> Result<Option<(Unnamed, CopyPosition, Held)>, Failed> {
         let base = Base::read(&*self.remote, name).await.map_err(Failed::Base)?;
         if at.is_before(base.manifest.sequence, base.manifest.time) || name.slot.term > newest.term {
+            tried.note_later(base);
             return Ok(None);
         }
         let mut path = path(&*self.remote, newest.term, name.slot.term).await?;
@@ -179,13 +182,37 @@ impl Copier {
             tracing::info!(%at, base = %name, "the restore point is in no newer base, so an older one is searched");
         }
         let end = newer.map(|newer| newer.slot.index);
-        match self.draft_held(to, at, &base, &path, end).await {
+        let made = match self.refuse_early(at, &base, &path, tried).await {
+            Ok(()) => self.draft_held(to, at, &base, &path, end).await,
+            Err(failed) => Err(failed),
+        };
+        match made {
             Ok(Some((file, position))) => Ok(Some((file, position, held))),
             none => {
                 held.let_go(&self.remote).await;
                 none.map(|_| None)
             }
         }
+    }
+
+    /// Refuses a restore before anything is downloaded, if something that it needs is not there.
+    async fn refuse_early(
+        &self,
+        at: &ReplicaMoment,
+        base: &Base,
+        path: &[OpenedTerm],
+        tried: &Tried,
+    ) -> Result<(), Failed> {
+        if broken!(RestoresDownloadFirst) {
+            return Ok(());
+        }
+        let mut needed = Needed::new(&self.remote, base, path, at);
+        needed.parts().await.map_err(Failed::Base)?;
+        // Only a search tells where a point is. Behind a base that was passed over the walk may end at a gap.
+        if !at.is_point() && tried.are_whole() {
+            needed.log(tried.first_later(path)).await?;
+        }
+        Ok(())
     }
 
     async fn draft_held(

@@ -1,8 +1,10 @@
 //! The bases that a restore has tried, the newest first: they tell how the next one is tried, and in the end why there
 //! is no copy.
 
+use super::bases::Base;
 use super::moment::ReplicaMoment;
-use super::objects::name::BaseName;
+use super::objects::name::{BaseName, ReplicaSlot};
+use super::terms::chain::OpenedTerm;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The reason why something was not made from a base.
@@ -21,6 +23,8 @@ impl From<Error> for Failed {
 /// The bases that a restore has tried.
 #[derive(Default)]
 pub(super) struct Tried {
+    /// Those that are behind the moment.
+    later: Vec<Base>,
     /// The last one from which a restore point was not found, with the error of the first one.
     not_there: Option<(BaseName, Error)>,
     /// Those that are not whole, with the reasons.
@@ -29,9 +33,24 @@ pub(super) struct Tried {
 }
 
 impl Tried {
+    /// Notes a base that is behind the moment.
+    pub(super) fn note_later(&mut self, base: Base) {
+        self.later.push(base);
+    }
+
+    /// The oldest place of the history that is known to be behind the moment.
+    pub(super) fn first_later(&self, path: &[OpenedTerm]) -> Option<ReplicaSlot> {
+        self.later.iter().filter(|base| base.is_on(path)).map(|base| base.manifest.base.slot).min()
+    }
+
     /// The base from which on a restore point is nowhere.
     pub(super) fn searched(&self) -> Option<BaseName> {
         self.not_there.as_ref().map(|(name, _)| *name)
+    }
+
+    /// Whether none was passed over.
+    pub(super) fn are_whole(&self) -> bool {
+        self.passed_over.is_empty()
     }
 
     /// Notes why there is no copy from a base.

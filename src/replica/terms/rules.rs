@@ -16,6 +16,8 @@ macro_rules! broken {
     };
 }
 
+pub(in crate::replica) use broken;
+
 /// A rule, by its breach.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub(crate) enum Rule {
     HoldsDoNotLookBack,
     /// The newest state counts as that of a later moment.
     MomentWithoutALaterCommit,
+    /// A restore downloads its base before it looks for all that it needs.
+    RestoresDownloadFirst,
     /// A restarted process goes on in its term.
     RestartsGoOnInTheirTerm,
     /// Each object of a process has the same nonce.
