@@ -32,8 +32,8 @@ use crate::engine::options::Sharing;
 use crate::engine::store::Store;
 use crate::error::Result;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const HOUR: Duration = Duration::from_secs(60 * 60);
 const RETENTION: Retention =
     Retention { window: Duration::from_secs(2 * 24 * 60 * 60), grace: Duration::from_secs(6 * 60 * 60), hold_age: DAY };
 

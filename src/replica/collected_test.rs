@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::base::UnfinishedBase;
 use super::bases::has_base_for;
-use super::collect_test::ByHand;
+use super::collect_test::{ByHand, DAY, HOUR};
 use super::fill::Filler;
 use super::follower::{Follower, FollowerStep};
 use super::moment::ReplicaMoment;
@@ -18,10 +19,11 @@ use super::terms::chain::newest_term;
 use super::terms::lease::Lease;
 use super::terms::open::{BegunFrom, OpenedAs, open_term};
 use super::terms::remote::Remote as _;
+use super::terms::rules::{Rule, break_rule};
 use crate::engine::feed::Receiver;
 use crate::engine::options::Sharing;
 use crate::engine::store::{Options, Store};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::INDEXES;
 
 fn options(fleet: &ByHand) -> Options {
@@ -180,5 +182,37 @@ fn a_copy_that_takes_over_holds_its_base_until_its_term_is_open() {
             Ok(())
         })
         .unwrap();
+    }
+}
+
+#[test]
+fn a_base_is_as_old_as_its_end_so_commits_of_a_clock_that_was_behind_stay() {
+    for is_broken in [false, true] {
+        break_rule(is_broken.then_some(Rule::AgeOfABaseIsItsLastCommit));
+        let done = block_on(async {
+            let mut fleet = ByHand::new().await?;
+            let commit = async |fleet: &mut ByHand| {
+                fleet.store.write(|tx| tx.config().put("n", &serde_json::json!(1)))?;
+                fleet.shipper.step().await?;
+                Ok::<_, Error>(fleet.shipper.position().unwrap())
+            };
+            let early = commit(&mut fleet).await?.sequence;
+            let at = commit(&mut fleet).await?;
+            // The clock is set while a base is made, and was ten days behind.
+            let mut base = UnfinishedBase::begin(&fleet.remote, fleet.store.dump()?, at).await?;
+            fleet.clock.advance(10 * DAY);
+            while base.step(&fleet.remote).await?.is_none() {}
+            fleet.clock.advance(HOUR);
+            commit(&mut fleet).await?;
+            fleet.shipper.base().await?;
+            fleet.collect_old().await?;
+            let (path, at) = (fleet.folder.path().join("copy.redb"), ReplicaMoment::Sequence(early));
+            let copied = fleet.copier().await?.restore(&path, &at).await;
+            let reached = copied.as_ref().map(|copied| copied.position.sequence).map_err(|error| error.kind());
+            assert_eq!(reached, if is_broken { Err(ErrorKind::NotFound) } else { Ok(early) }, "{copied:?}");
+            fleet.shipper.release().await
+        });
+        break_rule(None);
+        done.unwrap();
     }
 }

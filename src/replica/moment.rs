@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::{Timestamp, civil};
 
+use super::terms::rules::broken;
 use crate::clock::{Clock as _, SystemClock, show_time};
 use crate::error::{Error, Result};
 use crate::limits;
@@ -69,7 +70,7 @@ impl ReplicaMoment {
             Self::Newest => true,
             Self::Sequence(last) => *last == sequence,
             // L5: commits before it may not have come yet.
-            Self::Time(_) => false,
+            Self::Time(_) => broken!(MomentWithoutALaterCommit),
             Self::Point(_) | Self::Epoch(_) => false,
         }
     }

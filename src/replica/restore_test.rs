@@ -18,6 +18,7 @@ use super::status::status;
 use super::take_over::{TakeOverOptions, take_over};
 use super::terms::open::BegunFrom;
 use super::terms::remote::ReplicaPosition;
+use super::terms::rules::{Rule, break_rule};
 use super::terms::write::Shipped;
 use super::verify::verify;
 use crate::clock::Clock;
@@ -338,6 +339,24 @@ fn a_point_that_was_not_found_is_told_although_an_older_base_or_the_log_behind_i
         assert!(error.to_string().contains(&format!("sequence={newest}")), "{name}: {error}");
         bench.put(name, bytes);
     }
+}
+
+#[test]
+fn a_later_moment_than_the_newest_commit_is_not_the_newest_state() {
+    let mut bench = Bench::new();
+    put(&bench.store, "a", 1);
+    let shipped = bench.ship();
+    bench.clock.advance(Duration::from_secs(1));
+    // This commit was made before the moment, and is not in the replica.
+    put(&bench.store, "a", 2);
+    bench.clock.advance(Duration::from_secs(1));
+    let at = ReplicaMoment::Time(bench.clock.now());
+    assert_eq!(restore(&bench, &at).unwrap_err().kind(), ErrorKind::Conflict);
+    break_rule(Some(Rule::MomentWithoutALaterCommit));
+    let restored = restore(&bench, &at);
+    break_rule(None);
+    let (copy, copied) = restored.unwrap();
+    assert!(copy.position.sequence == shipped && copied != rows(&bench.store), "nothing was left out");
 }
 
 #[test]
