@@ -13,9 +13,11 @@ use crate::engine::store::{Inner, Store};
 use crate::error::Result;
 
 impl Store {
-    /// The write-ahead log; none where commits go into the file of the store, as with `Sharing::Shared`. A process that
-    /// only reads sees the log that others share.
+    /// The write-ahead log; none where commits go into the file of the store, as with `Sharing::Shared`, and in a
+    /// forked child. A process that only reads sees the log that others share.
     pub fn log_status(&self) -> Option<LogStatus> {
+        // W12: a thread that a forked child does not have may hold any lock below.
+        self.refuse_forked().ok()?;
         let log = self.inner.gate.log()?;
         let row = self.inner.slot.with(recover::row).ok().flatten();
         if log.only_follows() && !row.is_some_and(|row| row.in_use) && !self.shares_log() {
