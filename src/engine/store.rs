@@ -23,6 +23,7 @@ use crate::engine::opening::slot::Slot;
 use crate::engine::recorder::RecordedHandle;
 use crate::engine::redb_file::Handle;
 use crate::engine::redb_file::pages::Snapshot;
+use crate::engine::rows::ReadRows;
 use crate::engine::session::own_session::OwnSession;
 use crate::engine::session::views::Views;
 use crate::engine::view::View;
@@ -175,9 +176,7 @@ impl Store {
 
     /// A view as of a retained epoch.
     pub(crate) fn view_at(&self, epoch: Epoch) -> Result<View> {
-        self.with_handle(|handle| {
-            View::new(self.inner.context.clone(), self.inner.gate.log_slot().rows(handle)?, epoch)
-        })
+        self.with_handle(|handle| View::new(self.inner.context.clone(), self.rows_of_now(handle)?, epoch))
     }
 
     /// A view of the present for callers that read all of it. Where possible it also reads the pages of the file
@@ -186,14 +185,19 @@ impl Store {
         self.with_handle(|handle| {
             // A store that is not shared begins to read from memory, which may be behind the file.
             let (rows, snapshot) = match self.inner.context.shared && handle.reads_the_file() {
-                true => Snapshot::with(self.path(), || self.inner.gate.log_slot().rows(handle))?,
-                false => (self.inner.gate.log_slot().rows(handle)?, None),
+                true => Snapshot::with(self.path(), || self.rows_of_now(handle))?,
+                false => (self.rows_of_now(handle)?, None),
             };
             // The pages do not have the rows of a log.
             let snapshot = snapshot.filter(|_| rows.overlay().is_empty());
             let view = View::new(self.inner.context.clone(), rows, Epoch::NOW)?;
             Ok(view.with_snapshot(snapshot))
         })
+    }
+
+    /// The rows of now, for a caller that has the open file.
+    pub(in crate::engine) fn rows_of_now(&self, handle: &Handle) -> Result<ReadRows> {
+        self.inner.gate.log_slot().rows(handle, self.inner.context.lock_timeout)
     }
 
     /// Refuses a forked child, for calls that do not reach the open file.

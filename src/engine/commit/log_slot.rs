@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
@@ -59,10 +60,10 @@ impl LogSlot {
         }
     }
 
-    /// The rows of now.
-    pub(crate) fn rows(&self, handle: &Handle) -> Result<ReadRows> {
+    /// The rows of now. A process that only reads waits up to the timeout for those that share a log.
+    pub(crate) fn rows(&self, handle: &Handle, timeout: Duration) -> Result<ReadRows> {
         match self.get() {
-            Some(log) => log.rows(handle),
+            Some(log) => log.rows(handle, timeout),
             None => Ok(ReadRows::new(handle.begin_read()?, Overlay::none())),
         }
     }

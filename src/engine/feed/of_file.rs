@@ -31,7 +31,7 @@ impl Store {
     }
 
     fn fed_by_file<R>(&self, read: impl FnOnce(&ReadRows, FeedRow) -> Result<R>) -> Result<Option<R>> {
-        let rows = self.inner.slot.with(|handle| self.inner.gate.log_slot().rows(handle))?;
+        let rows = self.inner.slot.with(|handle| self.rows_of_now(handle))?;
         feed_of(&rows)?.map(|feed| read(&rows, feed)).transpose()
     }
 }

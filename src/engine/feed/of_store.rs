@@ -162,7 +162,7 @@ impl Store {
             return Err(Error::conflict("the store was opened for reading only, and its feed cannot be read"));
         }
         self.inner.slot.with(|handle| {
-            let rows = self.inner.gate.log_slot().rows(handle)?;
+            let rows = self.rows_of_now(handle)?;
             // R4: so may be what an opening found in a log, and could put nowhere. The replica may have it already, so
             // it must not be told of an older moment either.
             if self.inner.gate.log().is_some_and(|log| log.may_lose_found()) {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use super::appended::Appended;
 use super::bell::Bell;
@@ -180,10 +181,11 @@ impl Log {
         self.writer.lock()
     }
 
-    /// The rows of now. The base is taken before the number (W9), and both while no map can go.
-    pub(crate) fn rows(&self, handle: &Handle) -> Result<ReadRows> {
+    /// The rows of now. The base is taken before the number (W9), and both while no map can go. A process that only
+    /// reads waits up to the timeout for those that share a log.
+    pub(crate) fn rows(&self, handle: &Handle, timeout: Duration) -> Result<ReadRows> {
         match &self.turns {
-            Some(turns) => self.rows_of_all(turns, handle),
+            Some(turns) => self.rows_of_all(turns, handle, timeout),
             None => self.rows_up_to(handle, |head| head.answered),
         }
     }

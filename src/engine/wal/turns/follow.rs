@@ -14,7 +14,7 @@ use super::super::row::Wal;
 use super::super::section;
 use super::bytes::TurnBytes;
 use super::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
-use super::shared_page::{End, unreadable};
+use super::shared_page::{End, not_told};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
@@ -23,6 +23,10 @@ use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// How often the base is taken again because the log of the one before has just gone.
 const TRIES: usize = 100;
+
+/// A process that only reads waits at least so long until it is told how far the log is, whatever its lock timeout is:
+/// a log that has just begun is told of in a moment.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Between two looks at a shared page that is still to be made.
 const A_MOMENT: Duration = Duration::from_millis(10);
@@ -33,7 +37,8 @@ enum Seen {
     Base(Box<ReadRows>),
     /// It has read them up to the end that was told.
     Log,
-    /// The base and the shared page are of different logs: one of them has just begun or gone.
+    /// The base and the shared page are of different logs: one of them has just begun or gone. Or there is no shared
+    /// page, as while the first process opens the store.
     Between,
 }
 
@@ -49,9 +54,15 @@ enum Change {
 
 impl Log {
     /// The rows of now: at least those of everything that any process was told is done before this was called. Takes
-    /// no lock that is held across a closure or a sync.
-    pub(in crate::engine::wal) fn rows_of_all(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
-        let Some(own) = &turns.own else { return self.rows_of_others(turns, handle) };
+    /// no lock that is held across a closure or a sync. A process that only reads waits up to the timeout while nobody
+    /// tells it how far the log is.
+    pub(in crate::engine::wal) fn rows_of_all(
+        &self,
+        turns: &Turns,
+        handle: &Handle,
+        timeout: Duration,
+    ) -> Result<ReadRows> {
+        let Some(own) = &turns.own else { return self.rows_of_others(turns, handle, timeout) };
         let mut followed = turns.followed.lock();
         if !followed.is_in_turn {
             self.catch_up(&mut followed, &own.page.read()?.end, handle)?;
@@ -61,8 +72,9 @@ impl Log {
     }
 
     /// The same for a process that only reads. Other threads of it look meanwhile, too.
-    fn rows_of_others(&self, turns: &Turns, handle: &Handle) -> Result<ReadRows> {
-        for _ in 0..TRIES {
+    fn rows_of_others(&self, turns: &Turns, handle: &Handle, timeout: Duration) -> Result<ReadRows> {
+        let begun = Instant::now();
+        while begun.elapsed() < timeout.max(LEAST_WAIT) {
             let mut followed = turns.followed.lock();
             match self.follow(&mut followed, handle)? {
                 Seen::Base(base) => return Ok(*base),
@@ -72,7 +84,7 @@ impl Log {
             drop(followed);
             std::thread::sleep(A_MOMENT);
         }
-        Err(unreadable())
+        Err(not_told())
     }
 
     /// Looks once. The shared page matters only while the base says that a log is in use: otherwise everything that

@@ -48,7 +48,7 @@ impl Joining {
         let mut waiting = line.wait();
         loop {
             if bytes.try_take()? {
-                let joining = Self::in_turn(&bytes, line, &is_otherwise_used);
+                let joining = Self::in_turn(&bytes, folder, line, &is_otherwise_used);
                 match joining {
                     Ok(Some(is_first)) => return Ok(Self { bytes: Some(bytes), id, is_first }),
                     done => {
@@ -70,10 +70,16 @@ impl Joining {
     /// Comes to the log, and says whether this process is the first; none while another one uses the store otherwise.
     fn in_turn(
         bytes: &TurnBytes,
+        folder: &dyn LogFolder,
         line: &WriterLine,
         is_otherwise_used: &impl Fn() -> Result<bool>,
     ) -> Result<Option<bool>> {
         let is_first = !bytes.has_others()?;
+        // W20: a reader believes a shared page while anybody has the byte, so one that a power cut, a killed group or
+        // another store has left goes before. Nobody else comes meanwhile: that needs the turn.
+        if is_first {
+            folder.remove_shared_page()?;
+        }
         // Before the look: a process that opens the store otherwise looks for this byte behind its own lock, so of two
         // that come at once at least one sees the other.
         if !bytes.come()? {
@@ -103,10 +109,10 @@ impl Joining {
             true => {
                 raise_format(handle)?;
                 let file = folder.shared_page(FindSharedPage::Make)?.ok_or_else(super::shared_page::unreadable)?;
-                let (sequence, commits) = file.find()?.map_or((1, 0), |old| (old.sequence + 1, old.commits + 1));
                 file.empty()?;
-                let end = End::without_log(number);
-                file.write(&SharedPage { state: State::Free, sequence, file: file.number, commits, end })?;
+                let (end, file_number) = (End::without_log(number), file.number);
+                let page = SharedPage { state: State::Free, sequence: 1, file: file_number, commits: 0, end };
+                file.write(&page)?;
                 file
             }
             false => folder.shared_page(FindSharedPage::Existing)?.ok_or_else(super::shared_page::unreadable)?,

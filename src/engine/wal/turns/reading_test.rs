@@ -4,18 +4,27 @@ use std::ops::Bound;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
+use super::Joining;
 use super::shared::ONLY;
 use super::test::{every_death, open, options, sync_fails, two};
 use crate::engine::options::Durability;
+use crate::engine::records::Records;
 use crate::engine::redb_file::{StorageBackend, WRITER};
-use crate::engine::wal::folder::LogFolder;
+use crate::engine::session::writer_line::WriterLine;
+use crate::engine::wal::folder::{FindSharedPage, LogFolder};
 use crate::engine::wal::test::{C, Hive, Hold, SHORT, open_with};
-use crate::error::ErrorKind;
-use crate::testkit::proof::disk::Disk;
+use crate::error::{ErrorKind, Result};
+use crate::testkit::proof::choices::Choices;
+use crate::testkit::proof::disk::{Disk, DiskFile};
 
 /// A process that only reads.
 fn reader(disk: &Disk) -> Hive {
-    let mut options = options().read_only(true);
+    patient_reader(disk, Duration::from_secs(1))
+}
+
+/// The same with a lock timeout of its own.
+fn patient_reader(disk: &Disk, lock_timeout: Duration) -> Hive {
+    let mut options = options().read_only(true).lock_timeout(lock_timeout);
     options.follows_log = true;
     open_with(disk, options, None).unwrap()
 }
@@ -74,6 +83,49 @@ fn a_log_that_was_removed_is_locked_while_processes_share_it_and_the_last_one_mo
     [three, one, two].into_iter().for_each(|hive| hive.store.close_file().unwrap());
     assert_eq!(reader.get("a"), Some(1));
     assert_eq!(open(&disk).get("a"), Some(1));
+}
+
+/// The bytes of the shared page.
+fn page_of(disk: &Disk) -> Vec<u8> {
+    let page = disk.file().folder().shared_page(FindSharedPage::Existing).unwrap().unwrap();
+    let mut bytes = vec![0; 256];
+    page.file.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// A process that has begun to open the store, and stands still in its turn. It dies with its file.
+fn opening(disk: &Disk) -> (Joining, DiskFile) {
+    let (file, folder) = (disk.file(), tempfile::tempdir().unwrap());
+    let line = WriterLine::new(&folder.path().join("h.redb"));
+    let joining = Joining::begin(&file.folder(), &line, Duration::from_secs(1), || Ok(false)).unwrap();
+    assert!(joining.is_first());
+    (joining, file)
+}
+
+#[test]
+fn a_reader_shows_nothing_by_a_shared_page_of_an_earlier_time_while_the_first_process_opens_the_store() {
+    let (disk, one, _two) = two();
+    one.put("a", 1).unwrap();
+    let earlier = page_of(&disk);
+    one.put("a", 2).unwrap();
+    let cut = Disk::of(disk.cut(&mut Choices::seeded(1)));
+    let page = cut.file().folder().shared_page(FindSharedPage::Make).unwrap().unwrap();
+    page.file.set_len(256).unwrap();
+    page.file.write(0, &earlier).unwrap();
+    let (joining, _file) = opening(&cut);
+    let reader = patient_reader(&cut, Duration::from_secs(2));
+    let begun = Instant::now();
+    let shown: Result<Vec<u8>> = reader.store.view().map(|view| view.get(C, b"a").unwrap().unwrap());
+    let refused = shown.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
+    assert!(begun.elapsed() > Duration::from_millis(1900), "it did not wait for the opening");
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| reader.get("a"));
+        std::thread::sleep(Duration::from_millis(100));
+        drop(joining);
+        let _first = open(&cut);
+        assert_eq!(waits.join().unwrap(), Some(2));
+    });
 }
 
 #[test]

@@ -154,6 +154,14 @@ pub(super) fn unreadable() -> Error {
     Error::new(ErrorKind::Locked, message).with_hint(Hint::AskService)
 }
 
+/// The error for a process that only reads, and whose time has passed without a shared page.
+pub(super) fn not_told() -> Error {
+    let message = "no process tells how far the log of the store is: one has been opening the store all the time, or \
+                   died at that, or the file beside the store by which they tell it was removed or replaced; try again \
+                   later, or open the store again";
+    Error::new(ErrorKind::Locked, message).with_hint(Hint::AskService)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
