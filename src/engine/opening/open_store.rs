@@ -120,7 +120,8 @@ impl Options {
             history: self.history,
             stale_mark: self.stale_mark,
             writer_line: WriterLine::new(path),
-            place: NamedFile::new(path, handle.id()),
+            // A process that only reads goes on over a file that was moved.
+            place: NamedFile::new(path, handle.id().filter(|_| !self.read_only)),
             lock_timeout: self.lock_timeout,
             buffered: Buffered::default(),
             told: Told::default(),

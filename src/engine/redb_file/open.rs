@@ -36,12 +36,19 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     }
     let guard = RedbGuard::fresh();
     let mut builder = builder(options);
-    let join = || guard.run(|| Ok(builder.open_read_only_with_backend(OwnFile::read(path)?)?));
-    let (host_differs, in_use) = if let Ok(database) = join() {
+    let join = || {
+        guard.run(|| {
+            let file = OwnFile::read(path)?;
+            let id = file.id();
+            Ok((builder.open_read_only_with_backend(file)?, id))
+        })
+    };
+    let reading = |(database, id)| Handle::new(Access::Read(database)).of(id);
+    let (host_differs, in_use) = if let Ok((database, id)) = join() {
         // Make sure that it is a store before anything could write to it.
         let host_differs = guard.run(|| probe_store(path, &database.begin_read()?))? != host();
         if options.read_only && !verify(host_differs, in_use(path)?)? {
-            return Ok(Handle::new(Access::Read(database)));
+            return Ok(reading((database, id)));
         }
         guard.run(|| Ok(database.close()?))?;
         // Only now: the handle that was just closed has locks of its own where files are not shared.
@@ -49,7 +56,7 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     } else if in_use(path)? {
         // Another process has finished recovering the file meanwhile.
         if options.read_only {
-            return Ok(Handle::new(Access::Read(join()?)));
+            return join().map(reading);
         }
         (false, true)
     } else if options.read_only {
@@ -65,7 +72,7 @@ pub(crate) fn open_existing(path: &Path, options: &Options, begun: Instant) -> R
     let verify = verify(host_differs, in_use)?;
     if options.read_only {
         verify_pages(path, options.cache_bytes, in_use)?;
-        return Ok(Handle::new(Access::Read(join()?)));
+        return join().map(reading);
     }
     if verify {
         refuse_maze(path)?;

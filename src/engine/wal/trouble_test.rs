@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::LogIs;
 use super::test::{
@@ -197,6 +198,47 @@ fn a_store_that_was_moved_has_everything_once_it_is_closed() {
     assert_eq!(store.close_file().unwrap_err().kind(), ErrorKind::Moved);
     let store = options().open_with(&moved, &[]).unwrap();
     assert_eq!(number(&store, "a"), Some(4));
+}
+
+#[test]
+fn a_store_that_was_moved_keeps_its_shared_log_although_another_one_has_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = std::fs::canonicalize(folder.path()).unwrap().join("h.redb");
+    let options = || options().sharing(Sharing::SharedLog).lock_timeout(Duration::from_secs(1));
+    let store = options().open_with(&path, &[]).unwrap();
+    (0..5).for_each(|round| put(&store, "a", round).unwrap());
+    let reader = options().read_only(true).open_with(&path, &[]).unwrap();
+    assert_eq!(number(&reader, "a"), Some(4));
+    let moved = path.with_file_name("k.redb");
+    std::fs::rename(&path, &moved).unwrap();
+    let other = options().open_with(&path, &[]).unwrap();
+    for puts in [0, 20] {
+        (0..puts).for_each(|round| put(&other, "a", 100 + round).unwrap());
+        // With the page of the other store it would show the tables without the log.
+        let shown = reader.view().map(|_| number(&reader, "a"));
+        assert!(shown.as_ref().is_err_and(|error| error.kind() == ErrorKind::Locked), "puts={puts} {shown:?}");
+        assert_eq!(number(&store, "a"), Some(4), "puts={puts}");
+    }
+    drop(reader);
+    assert_eq!(store.close_file().unwrap_err().kind(), ErrorKind::Moved);
+    put(&other, "a", 200).unwrap();
+    assert_eq!(number(&other, "a"), Some(200));
+    other.close_file().unwrap();
+    assert_eq!(number(&options().open_with(&moved, &[]).unwrap(), "a"), Some(4));
+    assert_eq!(number(&options().open_with(&path, &[]).unwrap(), "a"), Some(200));
+}
+
+#[test]
+fn a_process_does_not_join_by_the_shared_page_of_another_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = std::fs::canonicalize(folder.path()).unwrap();
+    let options = || options().sharing(Sharing::SharedLog);
+    let [one, two] = ["1", "2"].map(|name| options().open_with(&folder.join(name), &[]).unwrap());
+    std::fs::rename(folder.join("1.turns"), folder.join("2.turns")).unwrap();
+    let refused = options().open_with(&folder.join("2"), &[]).map(drop).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
+    put(&two, "a", 1).unwrap();
+    assert_eq!((number(&two, "a"), number(&one, "a")), (Some(1), None));
 }
 
 /// Many records, and a log in use over one of them, whose page is damaged.

@@ -14,7 +14,7 @@ use super::super::row::Wal;
 use super::super::section;
 use super::bytes::TurnBytes;
 use super::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
-use super::shared_page::{End, not_told};
+use super::shared_page::{End, not_told, store_of};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
@@ -93,7 +93,7 @@ impl Log {
         let base = ReadRows::new(handle.begin_read()?, Overlay::none());
         let wal = Wal::read(base.get(Table::Meta, meta::WAL)?.as_deref())?.filter(|wal| wal.in_use);
         if let Some(wal) = wal {
-            match shared_page_of_others(&*self.folder)? {
+            match shared_page_of_others(&*self.folder, store_of(handle))? {
                 Some(page) if page.end.id == Some(wal.id) => {
                     return self.catch_up(followed, &page.end, handle).map(|()| Seen::Log);
                 }

@@ -8,7 +8,7 @@ use super::super::log::Log;
 use super::super::row::raise_shared_format;
 use super::bytes::{TurnBytes, turn_is_kept};
 use super::shared::{OwnTurns, Turns};
-use super::shared_page::{End, SharedPage, State};
+use super::shared_page::{End, SharedPage, State, store_of, unreadable};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::{FileId, Handle};
@@ -105,22 +105,24 @@ impl Joining {
 
     /// Ends the opening. The first one makes the shared page, at a number that redb has reached without a log.
     pub(in crate::engine::wal) fn end(mut self, folder: &dyn LogFolder, handle: &Handle, number: u64) -> Result<Turns> {
+        let store = store_of(handle);
         let page = match self.is_first {
             true => {
                 raise_format(handle)?;
-                let file = folder.shared_page(FindSharedPage::Make)?.ok_or_else(super::shared_page::unreadable)?;
+                let file = folder.shared_page(FindSharedPage::Make)?.ok_or_else(unreadable)?;
                 file.empty()?;
-                let (end, file_number) = (End::without_log(number), file.number);
-                let page = SharedPage { state: State::Free, sequence: 1, file: file_number, commits: 0, end };
-                file.write(&page)?;
+                let (end, number) = (End::without_log(number), file.number);
+                file.write(&SharedPage { state: State::Free, sequence: 1, file: number, store, commits: 0, end })?;
                 file
             }
-            false => folder.shared_page(FindSharedPage::Existing)?.ok_or_else(super::shared_page::unreadable)?,
+            false => folder.shared_page(FindSharedPage::Existing)?.ok_or_else(unreadable)?,
         };
-        page.read()?;
-        let bytes = self.bytes.take().ok_or_else(super::shared_page::unreadable)?;
+        if page.read()?.store != store {
+            return Err(unreadable());
+        }
+        let bytes = self.bytes.take().ok_or_else(unreadable)?;
         bytes.give_up();
-        Ok(Turns::new(Some(OwnTurns { bytes, page, written: Mutex::new((0, 0)) })))
+        Ok(Turns::new(Some(OwnTurns { bytes, page, store, written: Mutex::new((0, 0)) })))
     }
 }
 

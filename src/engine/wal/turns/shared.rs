@@ -34,6 +34,8 @@ pub(in crate::engine::wal) struct Turns {
 pub(super) struct OwnTurns {
     pub(super) bytes: TurnBytes,
     pub(super) page: SharedPageFile,
+    /// The number of the store's file.
+    pub(super) store: u64,
     /// How often the shared page was written, and how many commits it counts.
     pub(super) written: Mutex<(u64, u64)>,
 }
@@ -62,7 +64,8 @@ impl OwnTurns {
     pub(super) fn tell(&self, state: State, end: End, commits: u64) -> Result<()> {
         let mut written = self.written.lock();
         written.0 += 1;
-        let page = SharedPage { state, sequence: written.0, file: self.page.number, commits, end };
+        let (file, store) = (self.page.number, self.store);
+        let page = SharedPage { state, sequence: written.0, file, store, commits, end };
         self.page.write(&page)
     }
 }
@@ -79,12 +82,14 @@ impl Turns {
     }
 }
 
-/// The newest shared page, for a process that only reads; none where no other one has the log.
-pub(super) fn shared_page_of_others(folder: &dyn LogFolder) -> Result<Option<SharedPage>> {
+/// The newest shared page, for a process that only reads; none where no other one has the log of this store.
+pub(super) fn shared_page_of_others(folder: &dyn LogFolder, store: u64) -> Result<Option<SharedPage>> {
     // The file may be another one since.
     let Some(file) = folder.shared_page(FindSharedPage::Existing)? else { return Ok(None) };
     // Half of it may have been written.
-    Ok(file.find()?.or_else(|| file.read().ok()))
+    let page = file.find()?.or_else(|| file.read().ok());
+    // The path may have come to lead to another store.
+    Ok(page.filter(|page| page.store == store))
 }
 
 impl Writer {

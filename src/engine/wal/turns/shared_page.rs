@@ -5,7 +5,7 @@
 
 use super::super::id::LogId;
 use super::super::section;
-use crate::engine::redb_file::StorageBackend;
+use crate::engine::redb_file::{FileId, Handle, StorageBackend};
 use crate::error::{Error, ErrorKind, Hint, Result};
 
 const MAGIC: &[u8; 8] = b"hiveturn";
@@ -13,8 +13,6 @@ const MAGIC: &[u8; 8] = b"hiveturn";
 const FORMAT: u32 = 1;
 /// The bytes of one copy; the other one follows it.
 const COPY: usize = 128;
-/// The bytes of a copy that its CRC covers.
-const COVERED: usize = 80;
 /// How often a reader looks again when it finds both copies half written.
 const LOOKS: usize = 1000;
 
@@ -60,10 +58,17 @@ pub(super) struct SharedPage {
     pub(super) sequence: u64,
     /// The file that it was made in: a copy of it is none.
     pub(super) file: u64,
+    /// The file of the store that it is of: another store may have the path, or have had it.
+    pub(super) store: u64,
     /// Counts the commits of all processes.
     pub(super) commits: u64,
     /// Everything up to here is on the disk.
     pub(super) end: End,
+}
+
+/// The number of a store's file, as a shared page names it; 0 where the system does not tell.
+pub(super) fn store_of(handle: &Handle) -> u64 {
+    handle.id().map_or(0, FileId::number)
 }
 
 impl SharedPage {
@@ -76,7 +81,8 @@ impl SharedPage {
         }
         bytes.extend_from_slice(&self.end.id.unwrap_or(LogId([0; 16])).0);
         bytes.extend_from_slice(&self.end.crc.to_le_bytes());
-        bytes.resize(COVERED, 0);
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.store.to_le_bytes());
         let crc = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
         bytes.resize(COPY, 0);
@@ -93,7 +99,8 @@ impl SharedPage {
         let id = (*bytes.get(13)? == 1).then_some(LogId(*bytes.get(56..)?.first_chunk()?));
         let crc = u32::from_le_bytes(*bytes.get(72..)?.first_chunk()?);
         let end = End { id, number: number(40)?, place: number(48)?, crc };
-        let page = Self { state, sequence: number(16)?, file: number(24)?, commits: number(32)?, end };
+        let (file, store) = (number(24)?, number(80)?);
+        let page = Self { state, sequence: number(16)?, file, store, commits: number(32)?, end };
         (page.encode() == bytes.get(..COPY)?).then_some(page)
     }
 }
@@ -170,7 +177,7 @@ mod tests {
 
     fn shared_page(sequence: u64) -> SharedPage {
         let end = End { id: Some(LogId([7; 16])), number: 9, place: 300, crc: 0x0102_0304 };
-        SharedPage { state: State::Held, sequence, file: 5, commits: 6, end }
+        SharedPage { state: State::Held, sequence, file: 5, store: 11, commits: 6, end }
     }
 
     fn file() -> SharedPageFile {
@@ -183,7 +190,7 @@ mod tests {
     fn the_bytes_of_a_shared_page_are_those_of_the_format_and_no_others_are_one() {
         let bytes = shared_page(3).encode();
         let expected = "686976657475726e01000000010100000300000000000000050000000000000006000000000000000900000000000000\
-                        2c0100000000000007070707070707070707070707070707040302010000000";
+                        2c010000000000000707070707070707070707070707070704030201000000000b00000000000000";
         assert!(hex(&bytes).starts_with(expected), "{}", hex(&bytes));
         assert_eq!(SharedPage::decode(&bytes), Some(shared_page(3)));
         for at in 0..bytes.len() {
