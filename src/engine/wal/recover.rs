@@ -75,17 +75,19 @@ pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
 }
 
 /// Moves the log of a store that nobody else has open, or whose turn this process has, into redb, where one is in use.
-/// Gives the row of the log, and what redb had no room for: then the handle is used no more.
+/// Gives the row of the log, and what redb had no room for: then the handle is used no more. `accept` is asked before
+/// anything is changed whether the rows that were found may be moved.
 ///
 /// # Errors
 ///
-/// `Damaged` for a log that cannot be the one of the file, or has damage; every error of redb.
+/// `Damaged` for a log that cannot be the one of the file, or has damage; every error of `accept`, and of redb.
 pub(super) fn settle(
     handle: &Handle,
     folder: &dyn LogFolder,
     files: Files,
     why: Settle,
     begin: &dyn Fn() -> Result<Transaction>,
+    accept: &dyn Fn(&Wal, &UnsavedRows) -> Result<()>,
 ) -> Result<(Option<Wal>, OpenedLog, LogNews)> {
     let before = row(handle)?;
     let in_use = before.filter(|wal| wal.in_use);
@@ -123,6 +125,7 @@ pub(super) fn settle(
         }
     };
     let read = outbox::is_on(&rows).and_then(|is_fed| find(folder, &wal, is_fed, Damage::Refused));
+    let read = read.and_then(|found| accept(&wal, &found).map(|()| found));
     let found = match read {
         Ok(found) => found,
         Err(error) => {
@@ -263,7 +266,7 @@ pub(in crate::engine) fn take_up(
     let (wal, found, mut news) = match joins || options.follows_log {
         // The log is that of other processes.
         true => (row(&handle)?, OpenedLog::Empty, LogNews::default()),
-        false => settle(&handle, &*folder, files, why, &begin)?,
+        false => settle(&handle, &*folder, files, why, &begin, &|_, _| Ok(()))?,
     };
     if options.follows_log {
         let log = super::Log::new(folder, None, OpenedLog::Empty, false, options).with_turns(Turns::of_reader());

@@ -129,6 +129,33 @@ fn a_reader_shows_nothing_by_a_shared_page_of_an_earlier_time_while_the_first_pr
 }
 
 #[test]
+fn a_turn_behind_a_process_that_died_does_not_move_a_log_that_lacks_what_was_told() {
+    let (disk, one, two) = two();
+    one.put("a", 1).unwrap();
+    assert_eq!(two.get("a"), Some(1));
+    let end = two.store.inner.gate.log().unwrap().turns.as_ref().unwrap().followed.lock().end;
+    let died = one.store.write(|tx| {
+        one.cut_off();
+        let section = disk.file().folder().open(ONLY).unwrap().unwrap();
+        let mut byte = [0];
+        section.read(end.place - 1, &mut byte).unwrap();
+        section.write(end.place - 1, &[byte[0] ^ 1]).unwrap();
+        for _ in 0..2 {
+            let refused = two.put("b", 1).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Damaged, "{refused}");
+            assert!(refused.to_string().contains("repair the store"), "{refused}");
+        }
+        section.write(end.place - 1, &byte).unwrap();
+        tx.put(C, b"a", b"lost")
+    });
+    assert!(died.is_err() && disk.file().folder().open(ONLY).unwrap().is_some(), "the file of the log is gone");
+    // It is as it was.
+    two.put("b", 2).unwrap();
+    assert_eq!((two.get("a"), two.get("b")), (Some(1), Some(2)));
+    assert!(two.is_sound());
+}
+
+#[test]
 fn a_turn_behind_a_process_that_died_without_its_log_ends_nothing() {
     let (disk, hold) = (Disk::default(), Arc::<Hold>::default());
     let one = open_with(&disk, options(), Some(&hold)).unwrap();

@@ -11,6 +11,8 @@ use super::super::leftovers;
 use super::super::log::{Log, OpenedLog};
 use super::super::past::begin_write;
 use super::super::recover::{Files, Settle, is_in_use, settle};
+use super::super::row::Wal;
+use super::super::search::UnsavedRows;
 use super::super::writer::{Stage, Writer};
 use super::bytes::turn_is_kept;
 use super::shared::{ONLY, OwnTurns, Turns};
@@ -18,7 +20,7 @@ use super::shared_page::{End, State};
 use crate::engine::commit::locks::{MutexGuard, yield_now};
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::Handle;
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 
 /// The length of a turn: after it, other processes go first.
 const TURN: Duration = Duration::from_millis(5);
@@ -119,7 +121,7 @@ impl Log {
         *own.written.lock() = (page.sequence, page.commits);
         let mut end = page.end;
         if page.state == State::Held {
-            end = End::without_log(self.take_over(handle, context, arrived)?.max(end.number));
+            end = End::without_log(self.take_over(&end, handle, context, arrived)?.max(end.number));
             self.count_commit();
         }
         let mut followed = turns.followed.lock();
@@ -142,8 +144,8 @@ impl Log {
 
     /// W16: ends the turn of a process that died in it or has failed. Its entries may not be on the disk, so nothing is
     /// appended behind them: those that fit go into redb, which carries their rows, and the next log has another id.
-    /// Gives the newest number.
-    fn take_over(&self, handle: &Handle, context: &Context, arrived: Instant) -> Result<u64> {
+    /// `told` is the end that the shared page names. Gives the newest number.
+    fn take_over(&self, told: &End, handle: &Handle, context: &Context, arrived: Instant) -> Result<u64> {
         if is_in_use(handle)? && self.folder.open(ONLY)?.is_none() {
             return Err(self.missing());
         }
@@ -152,7 +154,8 @@ impl Log {
         let is_in_place = context.place.is_in_place();
         let files = if is_in_place { Files::Remove } else { Files::Keep };
         let begin = || begin_write(handle, context, arrived);
-        let (wal, found, news) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin)?;
+        let accept = |wal: &Wal, found: &UnsavedRows| refuse_less_than_told(told, wal, found);
+        let (wal, found, news) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin, &accept)?;
         context.log_news.lock().add(news);
         match found {
             OpenedLog::Unsaved { error: Some(error), .. } => {
@@ -219,4 +222,18 @@ impl Log {
             own.bytes.leave();
         }
     }
+}
+
+/// W18: entries up to the end that was told are on the disk. If fewer are found, one of them is damaged, although
+/// nothing in the log shows it.
+fn refuse_less_than_told(told: &End, wal: &Wal, found: &UnsavedRows) -> Result<()> {
+    if told.id != Some(wal.id) || found.number >= told.number {
+        return Ok(());
+    }
+    let (found, told) = (found.number, told.number);
+    let message = format!(
+        "an entry of the log is damaged or missing, and it was on the disk; close the store in all processes, keep the \
+         files of the log, and repair the store: found={found} told={told}"
+    );
+    Err(Error::damaged(message).with_hint(Hint::RepairStore))
 }
