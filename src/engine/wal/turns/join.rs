@@ -4,10 +4,12 @@
 use std::time::{Duration, Instant};
 
 use super::super::folder::{FindSharedPage, LogFolder};
+use super::super::leftovers;
 use super::super::log::Log;
 use super::super::row::raise_shared_format;
+use super::super::writer::{Stage, Writer};
 use super::bytes::{TurnBytes, turn_is_kept};
-use super::shared::{OwnTurns, Turns};
+use super::shared::{ONLY, OwnTurns, Turns};
 use super::shared_page::{End, SharedPage, State, store_of, unreadable};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::opening::context::Context;
@@ -158,7 +160,8 @@ fn raise_format(handle: &Handle) -> Result<()> {
 }
 
 impl Log {
-    /// Leaves the log. The last process moves everything into redb, and leaves redb's file alone.
+    /// Leaves the log. The last process moves everything into redb, and leaves redb's file alone. A log that has lost
+    /// its name moves in any case: the others may not have it open.
     ///
     /// # Errors
     ///
@@ -175,7 +178,8 @@ impl Log {
                         // The names beside the path may be those of another store.
                         if context.place.is_in_place() { self.folder.remove_shared_page() } else { Ok(()) }
                     }),
-                    other => other.map(drop),
+                    Ok(true) => self.empty_without_name(&mut writer, handle, context, arrived),
+                    Err(error) => Err(error),
                 }
             }
             // Another process is at work, and closes the log after this one. After a failed sync the log stays.
@@ -186,5 +190,21 @@ impl Log {
         drop(visit);
         self.depart();
         closed
+    }
+
+    /// Moves a log that nobody can open by its name any more into redb.
+    fn empty_without_name(
+        &self,
+        writer: &mut Writer,
+        handle: &Handle,
+        context: &Context,
+        arrived: Instant,
+    ) -> Result<()> {
+        let Stage::Open(open) = &writer.stage else { return Ok(()) };
+        match leftovers::head(&*self.folder, ONLY) {
+            Ok(head) if head.is_none_or(|head| head.id != open.id) => self.empty(writer, handle, context, arrived),
+            // A process that may not look any more leaves it to the others.
+            _ => Ok(()),
+        }
     }
 }
