@@ -10,7 +10,7 @@ mod small;
 use std::io::Write;
 use std::path::Path;
 
-use hivekeep::{ErrorKind, Store};
+use hivekeep::{ErrorKind, Sharing, Store};
 use serde_json::{Value, json};
 
 use crate::small::Small;
@@ -27,9 +27,11 @@ fn a_store_on_a_full_file_system_can_be_read_reopened_and_emptied() {
     };
     let rounds = ROUNDS * knobs::scale();
     let mut failed = std::collections::BTreeMap::new();
-    for round in 0..rounds {
-        let kind = fill_and_empty(small.path(), round);
-        *failed.entry(format!("{kind:?}")).or_insert(0) += 1;
+    for sharing in [Sharing::Shared, Sharing::SharedLog] {
+        for round in 0..rounds {
+            let kind = fill_and_empty(small.path(), sharing, round);
+            *failed.entry(format!("{sharing:?} {kind:?}")).or_insert(0) += 1;
+        }
     }
     println!("rounds={rounds} lost=0 failed_as={failed:?}");
 }
@@ -77,10 +79,11 @@ fn key(number: usize) -> String {
     format!("record {number:06}")
 }
 
-fn fill_and_empty(folder: &Path, round: usize) -> ErrorKind {
+fn fill_and_empty(folder: &Path, sharing: Sharing, round: usize) -> ErrorKind {
     let path = folder.join("h.redb");
     let reserve = folder.join("h.redb.reserve");
-    let store = Store::open(&path).unwrap();
+    let open = || Store::options().sharing(sharing).open(&path).unwrap();
+    let store = open();
     assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 4 << 20);
     let (written, error) = fill(&store, LENGTH + round * 37);
     assert!(error.to_string().contains("No space left on device"), "{error}");
@@ -91,7 +94,7 @@ fn fill_and_empty(folder: &Path, round: usize) -> ErrorKind {
         assert_eq!(error.kind(), ErrorKind::Reopen);
     }
     drop(store);
-    let store = Store::open(&path).unwrap();
+    let store = open();
     assert!(!reserve.exists(), "what was given up was taken back before anything could be removed");
     assert_holds(&store, written);
     for number in 0..written {

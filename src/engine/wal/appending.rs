@@ -27,7 +27,7 @@ impl Log {
         let len = entry::len_with(rows.len());
         open.longest = open.longest.max(len);
         // Room for the end of the section must stay, and W13: readers refuse an entry longer than half of its section.
-        if len > open.most() || len > open.room() {
+        if len > open.most(self.lengths.bounds) || len > open.room() {
             return Ok(None);
         }
         let number = writer.number + 1;

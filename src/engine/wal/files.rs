@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::bounds::{Bounds, ROOM};
 use super::folder::LogFolder;
 use super::id::LogId;
 use super::section::{Head, MOST, ROOM};
@@ -24,12 +25,14 @@ const GROWTH: u64 = 16;
 pub(super) struct Lengths {
     first: u64,
     next: AtomicU64,
+    pub(super) bounds: Bounds,
 }
 
 impl Lengths {
     /// The first section of a log has this length.
-    pub(super) fn new(first: u64) -> Self {
-        Self { first, next: AtomicU64::new(first) }
+    pub(super) fn new(first: u64, bounds: Bounds) -> Self {
+        let first = first.min(bounds.section);
+        Self { first, next: AtomicU64::new(first), bounds }
     }
 
     pub(super) fn next(&self) -> u64 {
@@ -58,7 +61,7 @@ impl Lengths {
 
     /// No section is longer.
     pub(super) fn longest(&self) -> u64 {
-        self.first.saturating_mul(GROWTH).min(MOST)
+        self.first.saturating_mul(GROWTH).min(self.bounds.section)
     }
 
     /// Begins anew: the next section is the first of a log.

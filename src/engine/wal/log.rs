@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::appended::Appended;
 use super::bell::Bell;
+use super::bounds::{OWN, SHARED};
 use super::files::{Files, Lengths};
 use super::folder::LogFolder;
 use super::id::LogId;
@@ -123,7 +124,7 @@ impl Log {
             appended: Mutex::new(Appended::new(number)),
             synced: Condvar::new(),
             files: Mutex::default(),
-            lengths: Lengths::new(options.first_section),
+            lengths: Lengths::new(options.first_section, if options.shares_log() { SHARED } else { OWN }),
             bell: Arc::default(),
             damage,
             is_found_unsynced: !is_durable,

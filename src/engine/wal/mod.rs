@@ -10,7 +10,8 @@
 //! * `layer`: rows that lie over others; `maps`: those of entries that redb does not have, by number;
 //!   `gaps`: ranges in which there is none
 //! * `write_set`: those that a closure has written
-//! * `folder`, `files`, `leftovers`: the files of the sections; `id`: which log they are of
+//! * `folder`, `files`, `leftovers`: the files of the sections; `bounds`: how long they become;
+//!   `id`: which log they are of
 //! * `log`: the open log, as readers see it; `writer`: its end; `way`: which way a write goes, and how a section begins
 //! * `appended`, `appending`: an entry behind the last, and the sync that makes it durable
 //! * `checkpoint`, `bell`: moving whole sections into redb; `past`: work that goes past the log, and a close
@@ -25,6 +26,7 @@ mod appended;
 mod appending;
 mod behind;
 mod bell;
+mod bounds;
 mod checkpoint;
 #[cfg(test)]
 mod crash_test;

@@ -57,12 +57,10 @@ fn commits_of_a_thousand_rows_go_into_the_log_after_the_first_ones() {
 #[test]
 fn commits_of_a_thousand_rows_go_into_a_log_that_several_processes_share() {
     let hive = not_tended(options().sharing(Sharing::SharedLog).reserve(false));
-    for (rows, length) in [(1000, 240), (2, 700 << 10)] {
-        (0..3).for_each(|_| put_rows(&hive, rows, length));
-        for commit in 0..20 {
-            put_rows(&hive, rows, length);
-            assert!(hive.store.log_status().unwrap().in_use, "commit={commit} rows={rows}");
-        }
+    (0..3).for_each(|_| put_rows(&hive, 1000, 240));
+    for commit in 0..20 {
+        put_rows(&hive, 1000, 240);
+        assert!(hive.store.log_status().unwrap().in_use, "commit={commit}");
     }
     let hive = open(&hive.kill());
     assert_eq!(hive.store.view().unwrap().stats(C).unwrap().count, 1001);
@@ -155,4 +153,19 @@ fn a_log_for_which_there_is_no_room_is_read_where_it_lies_and_moved_by_the_next_
     hive.put("key 19", 21).unwrap();
     let hive = open(&hive.kill());
     assert_eq!((hive.get("key 18"), hive.get("key 19")), (Some(18), Some(21)));
+}
+
+#[test]
+fn a_log_that_several_processes_share_fits_with_its_rows_into_the_reserve() {
+    for (commits, rows, length) in [(200, 1, 200 << 10), (60, 1_500, 1), (60, 2, 200 << 10), (3, 1, 3 << 20)] {
+        let hive = not_tended(options().sharing(Sharing::SharedLog).first_section(super::section::MOST));
+        let log = hive.store.inner.gate.log().unwrap();
+        let (mut most, mut longest) = (0, 0);
+        for _ in 0..commits {
+            put_rows(&hive, rows, length);
+            most = most.max(log.bytes_in_memory());
+            longest = longest.max(hive.store.log_status().unwrap().bytes);
+        }
+        assert!(most <= 2 << 20 && longest <= 2 << 20, "most={most} longest={longest} rows={rows} length={length}");
+    }
 }

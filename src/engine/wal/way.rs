@@ -83,8 +83,8 @@ impl Log {
                 Stage::Empty => self.begin(writer, handle, context, arrived)?,
                 // The rows are gathered in memory first: a closure that changes nothing needs no transaction of redb.
                 Stage::Ended(_) if makes_none => return Ok(Road::Entry(UNLOGGED)),
-                Stage::Open(open) if open.has_room() => {
-                    return Ok(Road::Entry(usize::try_from(open.most()).unwrap_or(usize::MAX)));
+                Stage::Open(open) if open.has_room(self.lengths.bounds) => {
+                    return Ok(Road::Entry(usize::try_from(open.most(self.lengths.bounds)).unwrap_or(usize::MAX)));
                 }
                 Stage::Open(_) if self.is_shared() => self.rotate(writer, handle, context, arrived)?,
                 Stage::Open(open) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bell::LONG_REST;
+use super::bounds::{Bounds, ROOM};
 use super::entry;
 use super::id::LogId;
 use super::maps::SectionMap;
@@ -13,8 +14,6 @@ use crate::engine::redb_file::StorageBackend;
 use crate::engine::session::writer_line::Streak;
 use crate::error::{Error, ErrorKind};
 
-/// A section ends once its rows take this much memory: small rows take several times their room in the file.
-const MOST_OF_A_SECTION: usize = 4 << 20;
 /// A section that was filled in less time is followed by one of twice its length.
 const SOON: Duration = Duration::from_secs(1);
 /// A section that cannot be made is tried again after a second, then after twice as long, and so on.
@@ -121,15 +120,15 @@ impl OpenSection {
     }
 
     /// No entry of the section is longer.
-    pub(super) fn most(&self) -> u64 {
-        self.length / 2
+    pub(super) fn most(&self, bounds: Bounds) -> u64 {
+        bounds.entry.min(self.length / 2)
     }
 
     /// Whether the next entry finds room, unless it is longer than an eighth of the section and much longer than those
     /// before it.
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self, bounds: Bounds) -> bool {
         self.room() >= (self.length / ROOM).max(self.longest.saturating_add(self.longest / 4))
-            && self.map.bytes() < MOST_OF_A_SECTION
+            && self.map.bytes() < bounds.rows
     }
 
     /// Whether it was filled so soon that the next section should be longer.

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::checkpoint::refuse_less;
-use super::super::leftovers;
 use super::super::log::{Log, OpenedLog};
 use super::super::past::begin_write;
 use super::super::recover::{Files, Settle, is_in_use, settle};
@@ -149,12 +148,16 @@ impl Log {
         if is_in_use(handle)? && self.folder.open(ONLY)?.is_none() {
             return Err(self.missing());
         }
-        // After a failed write, redb refuses all further work, also reading.
-        refuse_less(context.place.path(), leftovers::length(&*self.folder, ONLY)?)?;
+        // After a failed write, redb refuses all further work, also reading. Some pages are written in any case.
+        refuse_less(context.place.path(), 0)?;
         let is_in_place = context.place.is_in_place();
         let files = if is_in_place { Files::Remove } else { Files::Keep };
         let begin = || begin_write(handle, context, arrived);
-        let accept = |wal: &Wal, found: &UnsavedRows| refuse_less_than_told(told, wal, found);
+        let accept = |wal: &Wal, found: &UnsavedRows| {
+            refuse_less_than_told(told, wal, found)?;
+            // The file may be mostly empty.
+            refuse_less(context.place.path(), found.maps.iter().map(|map| map.bytes() as u64).sum())
+        };
         let (wal, found, news) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin, &accept)?;
         context.log_news.lock().add(news);
         match found {
