@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use children::{spawn, wait_for};
-use hivekeep::{Policy, RestoreOptions, Store, View};
+use hivekeep::{Policy, RestoreOptions, Sharing, Store, View};
 use knobs::scale;
 
 const ACCOUNTS: usize = 8;
@@ -29,8 +29,8 @@ type Balances = [i64; ACCOUNTS];
 #[test]
 fn a_child_does_what_it_is_told() {
     let Some(told) = children::told() else { return };
-    assert_eq!(told.task, "work");
-    let store = Store::open(&told.store).unwrap();
+    let sharing = if told.task == "work" { Sharing::Shared } else { Sharing::SharedLog };
+    let store = Store::options().sharing(sharing).open(&told.store).unwrap();
     wait_for(&told.store.with_extension("go"));
     let log = work(&store, told.number);
     std::fs::write(log_of(&told.store, told.number), log).unwrap();
@@ -155,9 +155,18 @@ fn keep_until(end: Instant, store: &Store, process: usize) -> String {
 
 #[test]
 fn every_view_shows_what_was_there_after_one_of_the_writes_and_these_come_one_after_the_other() {
+    work_together("work", Sharing::Shared);
+}
+
+#[test]
+fn the_same_holds_where_the_processes_share_a_log() {
+    work_together("work with a log", Sharing::SharedLog);
+}
+
+fn work_together(task: &str, sharing: Sharing) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");
-    let store = Store::open(&path).unwrap();
+    let store = Store::options().sharing(sharing).open(&path).unwrap();
     store
         .write(|tx| {
             tx.collection("number")?.put("number", &0u64)?;
@@ -166,7 +175,7 @@ fn every_view_shows_what_was_there_after_one_of_the_writes_and_these_come_one_af
         .unwrap();
     let first = store.restore_point("before everything").unwrap();
     let (now, then) = (store.view().unwrap(), store.at(&first).unwrap());
-    let children: Vec<_> = (1..=CHILDREN).map(|number| spawn("work", &path, number)).collect();
+    let children: Vec<_> = (1..=CHILDREN).map(|number| spawn(task, &path, number)).collect();
     std::fs::write(path.with_extension("go"), b"").unwrap();
     let mut log = work(&store, 0);
     for mut child in children {

@@ -5,7 +5,7 @@
 //! folder. The files of one disk can be opened again and again; a handle that was cut off from it, as by the death of
 //! its process, reaches it no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub(crate) struct DiskContent {
     files: BTreeMap<FileNumber, Image>,
     /// The sections of the log.
     names: BTreeMap<u64, FileNumber>,
+    /// Files that have lost their names, and are read by who has them open. Their space counts as free.
+    nameless: BTreeSet<FileNumber>,
     /// Whether a failed sync has forgotten some of their names, so that one that was removed may be there again.
     forgot_names: bool,
 }
@@ -85,7 +87,8 @@ impl DiskContent {
     }
 
     fn pages(&self) -> usize {
-        self.files.values().map(Image::pages).sum()
+        let named = self.files.iter().filter(|(file, _)| !self.nameless.contains(file));
+        named.map(|(_, image)| image.pages()).sum()
     }
 
     pub(crate) fn apply(&mut self, request: &Request) {
@@ -134,6 +137,9 @@ pub(crate) enum Operation {
     Write,
     SetLen,
     Sync,
+    /// The same of the page by which processes that share a log tell one another how far it is.
+    ReadShared,
+    WriteShared,
 }
 
 /// One fault to come.
@@ -181,13 +187,21 @@ struct DiskState {
     /// So many handles there have been.
     files: usize,
     /// The shared page of a log that several processes share.
-    shared_page: Option<Arc<Mutex<Vec<u8>>>>,
+    shared_page: Option<SharedMemory>,
+}
+
+/// A file that lasts as long as the power.
+#[derive(Clone, Debug)]
+struct SharedMemory {
+    number: u64,
+    bytes: Arc<Mutex<Vec<u8>>>,
 }
 
 /// A range of bytes that a handle has locked, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Lock {
     file: usize,
+    process: usize,
     first: u64,
     last: u64,
     shared: bool,
@@ -202,7 +216,9 @@ impl Lock {
 
 impl Disk {
     /// A disk that holds this, all of it durable.
-    pub(crate) fn of(content: DiskContent) -> Self {
+    pub(crate) fn of(mut content: DiskContent) -> Self {
+        let nameless = std::mem::take(&mut content.nameless);
+        content.files.retain(|file, _| !nameless.contains(file));
         let numbers = content.names.values().copied().max().unwrap_or(STORE);
         let state = DiskState { seen: content.clone(), synced: Synced::of(content), numbers, ..DiskState::default() };
         Self(Arc::new(Mutex::new(state)))
@@ -256,13 +272,10 @@ impl Disk {
 
     /// A new handle on the file of the store, as of a process of its own.
     pub(crate) fn file(&self) -> DiskFile {
-        self.handle(STORE, Arc::default())
-    }
-
-    fn handle(&self, file: FileNumber, cut_off: Arc<AtomicBool>) -> DiskFile {
         let mut state = self.0.lock();
         state.files += 1;
-        DiskFile { disk: self.clone(), file, number: state.files, cut_off }
+        let number = state.files;
+        DiskFile { disk: self.clone(), file: STORE, number, process: number, cut_off: Arc::default() }
     }
 }
 
@@ -272,19 +285,28 @@ pub(crate) struct DiskFile {
     disk: Disk,
     file: FileNumber,
     number: usize,
+    /// The number of the first handle of its process.
+    process: usize,
     cut_off: Arc<AtomicBool>,
 }
 
 impl DiskFile {
+    /// A new handle on a file, of the same process.
+    fn beside(&self, file: FileNumber) -> Self {
+        let mut state = self.disk.0.lock();
+        state.files += 1;
+        Self { file, number: state.files, ..self.clone() }
+    }
+
     /// The folder in which the sections of the log lie, for the same process.
     pub(crate) fn folder(&self) -> DiskFolder {
         DiskFolder(self.clone())
     }
 
-    /// Ends the handle, as its process's death does: nothing that it still does reaches the disk.
+    /// Ends the handles of its process, as its death does: nothing that it still does reaches the disk.
     pub(crate) fn cut_off(&self) {
         self.cut_off.store(true, Ordering::Relaxed);
-        self.unlock_all();
+        self.disk.0.lock().locks.retain(|lock| lock.process != self.process);
     }
 
     fn unlock_all(&self) {
@@ -302,7 +324,7 @@ impl DiskFile {
             Bound::Excluded(after) => after - 1,
             Bound::Unbounded => u64::MAX,
         };
-        Lock { file: self.number, first, last, shared }
+        Lock { file: self.number, process: self.process, first, last, shared }
     }
 
     fn try_lock(&self, lock: Lock) -> Result<bool, BackendError> {
@@ -350,8 +372,7 @@ impl DiskState {
         if let Request::Name(section, None) = &request
             && let Some(file) = self.seen.names.get(section).copied()
         {
-            // Its space is free.
-            self.seen.files.remove(&file);
+            self.seen.nameless.insert(file);
         }
         self.seen.apply(&request);
         if let Some(trace) = &mut self.trace {
@@ -466,26 +487,38 @@ impl StorageBackend for DiskFile {
     }
 }
 
-/// A file that lasts as long as the power, and never fails.
+/// The file of the shared page, as one process has it.
 #[derive(Clone, Debug)]
 struct MemoryFile {
-    memory: Arc<Mutex<Vec<u8>>>,
-    cut_off: Arc<AtomicBool>,
+    memory: SharedMemory,
+    of: DiskFile,
+}
+
+impl MemoryFile {
+    /// Counts an operation; gives the error of a fault that strikes it, and the fault.
+    fn count(&self, kind: Operation) -> Result<(), (io::Error, Option<Fault>)> {
+        let mut state = self.of.state().map_err(|error| (error, None))?;
+        let fault = state.strikes(kind);
+        fault.map_or(Ok(()), |fault| Err((io::Error::from_raw_os_error(fault.errno), Some(fault))))
+    }
 }
 
 impl StorageBackend for MemoryFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.memory.lock().len() as u64)
+        drop(self.of.state()?);
+        Ok(self.memory.bytes.lock().len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let (memory, from) = (self.memory.lock(), position(offset)?);
+        self.count(Operation::ReadShared).map_err(|(error, _)| error)?;
+        let (memory, from) = (self.memory.bytes.lock(), position(offset)?);
         out.copy_from_slice(memory.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.memory.lock().resize(position(len)?, 0);
+        self.count(Operation::WriteShared).map_err(|(error, _)| error)?;
+        self.memory.bytes.lock().resize(position(len)?, 0);
         Ok(())
     }
 
@@ -494,12 +527,17 @@ impl StorageBackend for MemoryFile {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        if self.cut_off.load(Ordering::Relaxed) {
-            return Err(io::Error::from_raw_os_error(EIO));
+        let (written, failed) = match self.count(Operation::WriteShared) {
+            Ok(()) => (data, None),
+            Err((error, fault)) if fault.is_some_and(|fault| fault.short) => (&data[..data.len() / 2], Some(error)),
+            Err((error, _)) => (&data[..0], Some(error)),
+        };
+        let (mut memory, from) = (self.memory.bytes.lock(), position(offset)?);
+        if memory.len() < from + written.len() {
+            memory.resize(from + written.len(), 0);
         }
-        let (mut memory, from) = (self.memory.lock(), position(offset)?);
-        memory.get_mut(from..from + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
-        Ok(())
+        memory[from..from + written.len()].copy_from_slice(written);
+        failed.map_or(Ok(()), Err)
     }
 }
 
@@ -514,22 +552,26 @@ impl LogFolder for DiskFolder {
 
     fn open(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>, Error> {
         let Some(file) = self.0.state()?.seen.names.get(&section).copied() else { return Ok(None) };
-        Ok(Some(Box::new(self.0.disk.handle(file, self.0.cut_off.clone()))))
+        Ok(Some(Box::new(self.0.beside(file))))
     }
 
     fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>), Error> {
-        Ok((Box::new(self.0.clone()), None))
+        Ok((Box::new(self.0.beside(STORE)), None))
     }
 
     fn shared_page(&self, find: FindSharedPage) -> Result<Option<SharedPageFile>, Error> {
         let mut state = self.0.state()?;
         let page = match find {
             FindSharedPage::Existing => state.shared_page.clone(),
-            FindSharedPage::Make => Some(state.shared_page.get_or_insert_default().clone()),
+            FindSharedPage::Make => {
+                state.numbers += 1;
+                let made = SharedMemory { number: state.numbers as u64, bytes: Arc::default() };
+                Some(state.shared_page.get_or_insert(made).clone())
+            }
         };
         Ok(page.map(|memory| {
-            let file = MemoryFile { memory, cut_off: self.0.cut_off.clone() };
-            SharedPageFile { file: Box::new(file), number: 0 }
+            let number = memory.number;
+            SharedPageFile { file: Box::new(MemoryFile { memory, of: self.0.clone() }), number }
         }))
     }
 
@@ -544,7 +586,7 @@ impl LogFolder for DiskFolder {
             state.numbers += 1;
             state.numbers
         };
-        let file = self.0.disk.handle(number, self.0.cut_off.clone());
+        let file = self.0.beside(number);
         let made = (|| {
             file.set_len(length)?;
             file.write(0, &vec![0; position(length)?])?;
@@ -693,7 +735,7 @@ mod tests {
         file.sync_data().unwrap();
         file.write(100, &[2; 5000]).unwrap();
         file.write(8000, &[3; 300]).unwrap();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for seed in 0..500 {
             let image = bytes(disk.cut(&mut Choices::seeded(seed)).store());
             assert!(image.len() == 9000);
@@ -741,7 +783,7 @@ mod tests {
             cuts.map(|cut| {
                 cut.sections().map(|(section, image)| (section, bytes(image)[4..8].to_vec())).collect::<Vec<_>>()
             })
-            .collect::<std::collections::BTreeSet<_>>()
+            .collect::<BTreeSet<_>>()
         };
         assert!(left(&disk).contains(&vec![(1, vec![0; 4])]) && left(&disk).contains(&vec![(1, vec![1; 4])]));
         section.sync_data().unwrap();

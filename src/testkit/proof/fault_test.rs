@@ -79,7 +79,9 @@ fn sweep_of(seed: u64, steps: usize, mode: fn(usize) -> Mode) -> Struck {
     let begin = choices.below(marks.len().saturating_sub(steps) + 1);
     for marks in marks.into_iter().skip(begin).take(steps) {
         let attempt = Attempt { folder: folder.path(), mode, before: &marks[0], after: &marks[1] };
-        for kind in [Operation::Read, Operation::Write, Operation::SetLen, Operation::Sync] {
+        let shared: &[_] = if mode.others > 0 { &[Operation::ReadShared, Operation::WriteShared] } else { &[] };
+        for kind in [Operation::Read, Operation::Write, Operation::SetLen, Operation::Sync].iter().chain(shared) {
+            let kind = *kind;
             for for_ever in [false, true] {
                 for forgets in [false, true].into_iter().filter(|forgets| kind == Operation::Sync || !forgets) {
                     let count = attempt.every_nth(kind, for_ever, forgets);

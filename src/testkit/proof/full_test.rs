@@ -9,6 +9,7 @@ use super::disk::Disk;
 use super::fleet::{Fleet, Mode};
 use super::power_cut::{Mark, Run, assert_sound};
 use super::power_cut_test::{scale, seed};
+use crate::engine::store::Store;
 use crate::error::ErrorKind;
 use crate::state::queue::TaskState;
 
@@ -35,6 +36,34 @@ fn a_full_disk_loses_nothing_and_records_can_be_removed_once_a_reserve_is_given_
     assert!(without_session > 0, "no disk was so full that a session had no room");
 }
 
+#[test]
+fn a_full_disk_under_processes_that_share_a_log_loses_nothing_and_is_worked_on_once_there_is_room() {
+    let seed = seed();
+    for pages in 0..PAGES * usize::try_from(scale()).unwrap() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut choices = Choices::seeded(seed + pages as u64 % 8);
+        let mode = Mode { long: false, ..Mode::of_three(choices.below(8)) };
+        let run = Run::record(folder.path(), mode, 6, &mut choices);
+        let mark = run.marks.last().unwrap();
+        let disk = Disk::of(mark.image.clone());
+        let open = |disk: &Disk| Fleet::on(disk, folder.path(), mode, mark.known.clone()).unwrap();
+        let fleet = open(&disk);
+        disk.leave_room(pages);
+        let written = fill(&fleet);
+        fleet.stores().for_each(|store| assert_unchanged(store, mark));
+        fleet.die();
+        disk.leave_room(RESERVE);
+        let fleet = open(&disk);
+        assert_holds(&fleet, mark, written, Begun::Later);
+        for (number, store) in (0..written).zip(fleet.stores().cycle()) {
+            store.write(|tx| tx.collection::<Value>(FILLING)?.remove(&key(number))).unwrap();
+        }
+        fleet.stores().for_each(assert_sound);
+        fleet.die();
+        assert_sound(&open(&Disk::of(disk.cut(&mut choices))).store);
+    }
+}
+
 /// When the session of a process began that opened the store on a full disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Begun {
@@ -48,11 +77,7 @@ fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usiz
     let fleet = open();
     disk.leave_room(pages);
     let written = fill(&fleet);
-    match fleet.store.view().and_then(|view| FleetContent::read(&view)) {
-        // Once a write has failed, pages that are not in memory are refused.
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Reopen),
-        Ok(now) => assert!(now == mark.known.model.now, "something else changed"),
-    }
+    assert_unchanged(&fleet.store, mark);
     fleet.die();
     let fleet = open();
     let fleet = fleet.with_session().unwrap();
@@ -78,15 +103,23 @@ fn fill_and_empty(folder: &std::path::Path, mode: Mode, mark: &Mark, pages: usiz
     begun
 }
 
+fn assert_unchanged(store: &Store, mark: &Mark) {
+    match store.view().and_then(|view| FleetContent::read(&view)) {
+        // Once a write has failed, pages that are not in memory are refused.
+        Err(error) => assert_eq!(error.kind(), ErrorKind::Reopen),
+        Ok(now) => assert!(now == mark.known.model.now, "something else changed"),
+    }
+}
+
 fn key(number: usize) -> String {
     format!("record {number:06}")
 }
 
-/// Puts records until the disk is full; gives how many there are.
+/// Puts records, in each process in turn, until the disk is full; gives how many there are.
 fn fill(fleet: &Fleet) -> usize {
-    for number in 0.. {
+    for (number, store) in fleet.stores().cycle().enumerate() {
         let value = json!("x".repeat(LENGTH));
-        let put = fleet.store.write(|tx| tx.collection(FILLING)?.put(&key(number), &value));
+        let put = store.write(|tx| tx.collection(FILLING)?.put(&key(number), &value));
         if let Err(error) = put {
             assert!(
                 matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted | ErrorKind::Uncertain),

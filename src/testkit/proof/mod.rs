@@ -31,3 +31,5 @@ mod names_test;
 mod power_cut_test;
 #[cfg(test)]
 mod reopen_test;
+#[cfg(test)]
+mod schedule_test;

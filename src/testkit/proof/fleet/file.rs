@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::super::content::{CALLERS, CONFIG, THINGS};
 use super::super::step::Shape;
 use crate::error::Result;
+use crate::state::ids::SessionId;
 
 use super::{Acknowledged, Acted, CALLS, Fleet, fail, open, return_task};
 
@@ -19,12 +20,14 @@ impl Fleet {
         Ok(self.acted("compact", Shape::One, self.now()))
     }
 
-    /// Several threads write at the same time, and share commits with one whose closures fail.
+    /// Several threads of all processes write at the same time, and share commits with one whose closures fail.
     pub(super) fn share_commits(&mut self) -> Result<Acted> {
         let mut now = self.now();
         let Some(before) = now.of_callers() else { return self.level_callers() };
         let (store, disk, told) = (&self.store, &self.disk, Mutex::new(Vec::new()));
+        let stores: Vec<_> = self.stores().collect();
         let call = |caller: usize| {
+            let store = stores[caller % stores.len()];
             let first = before.get(caller).copied().unwrap_or_default() + 1;
             for number in first..first + CALLS {
                 store.write(|tx| {
@@ -35,6 +38,7 @@ impl Fleet {
             }
             Ok(())
         };
+        let call = &call;
         let done: Vec<Result<()>> = std::thread::scope(|scope| {
             let mut threads: Vec<_> = (0..CALLERS.len()).map(|caller| scope.spawn(move || call(caller))).collect();
             threads.push(scope.spawn(move || (0..CALLS).try_for_each(|_| fail(store))));
@@ -72,12 +76,18 @@ impl Fleet {
 
     /// The process dies without a word; what it claimed for itself goes back.
     pub(super) fn kill(&mut self) -> Result<Acted> {
-        let mut now = self.now();
-        let session = self.store.session();
+        let dead = Vec::from_iter(self.store.session());
         self.die_alone();
         (self.file, self.store) = open(&self.disk, &self.path, &self.clock, self.mode)?;
+        self.begin_after(&dead)
+    }
+
+    /// Begins a session in a store that was just opened. The claims of sessions that have died go back.
+    pub(crate) fn begin_after(&mut self, dead: &[SessionId]) -> Result<Acted> {
+        let mut now = self.now();
         self.store.begin_session()?;
-        now.tasks.values_mut().filter(|task| task.1.is_some() && task.1 == session).for_each(return_task);
+        let of_dead = |task: &&mut (_, Option<SessionId>)| task.1.is_some_and(|session| dead.contains(&session));
+        now.tasks.values_mut().filter(of_dead).for_each(return_task);
         Ok(self.acted("kill and open", Shape::Reopened, now))
     }
 }

@@ -26,6 +26,8 @@ use crate::engine::point::Origin;
 use crate::engine::store::Store;
 use crate::engine::wal::LogFolder;
 use crate::error::{Error, Result};
+#[cfg(test)]
+use crate::recovery::points::point::Point;
 use crate::recovery::restore::options::RestoreOptions;
 use crate::state::INDEXES;
 use crate::state::audit::NewEntry;
@@ -40,6 +42,10 @@ const LEASE: Duration = Duration::from_secs(24 * 60 * 60);
 const CACHE: usize = 64 << 10;
 /// The first section of a log is so long: a few steps fill it.
 const SECTION: u64 = 16 << 10;
+/// The kinds of steps; and those that end no process.
+const ALL_STEPS: usize = 32;
+#[cfg(test)]
+pub(crate) const STEPS_OF_ONE_LIFE: usize = 30;
 /// Each of the callers that share commits writes so often at a time.
 const CALLS: u64 = 2;
 
@@ -53,6 +59,8 @@ pub(crate) struct Mode {
     pub(crate) long: bool,
     /// Whether commits go into a log.
     pub(crate) log: bool,
+    /// So many other processes share it.
+    pub(crate) others: usize,
 }
 
 impl Mode {
@@ -60,13 +68,19 @@ impl Mode {
     pub(crate) fn of(number: usize) -> Self {
         let sharing = if number.is_multiple_of(2) { Sharing::Shared } else { Sharing::Exclusive };
         let log = sharing == Sharing::Exclusive && number % 8 != 5;
-        Self { sharing, history: number % 4 == 3, long: number % 8 == 4, log }
+        Self { sharing, history: number % 4 == 3, long: number % 8 == 4, log, others: 0 }
     }
 
     /// Two processes over one log.
     #[cfg(test)]
     pub(crate) fn of_two(number: usize) -> Self {
-        Self { sharing: Sharing::SharedLog, history: number % 4 == 3, long: number % 8 == 4, log: true }
+        Self { sharing: Sharing::SharedLog, others: 1, log: true, ..Self::of(number) }
+    }
+
+    /// Three processes over one log.
+    #[cfg(test)]
+    pub(crate) fn of_three(number: usize) -> Self {
+        Self { others: 2, ..Self::of_two(number) }
     }
 }
 
@@ -125,8 +139,8 @@ pub(crate) struct Fleet {
     mode: Mode,
     pub(crate) known: Known,
     pub(crate) acknowledged: Vec<Acknowledged>,
-    /// Another process that shares the log. The two change places.
-    pub(crate) other: Option<(DiskFile, Store)>,
+    /// The other processes that share the log. All of them change places.
+    pub(crate) others: Vec<(DiskFile, Store)>,
 }
 
 /// A clock that goes on by a little whenever it is looked at, so that no two commits have the same time.
@@ -200,22 +214,39 @@ impl Fleet {
         let clock = Ticking::new(known.time);
         let (file, store) = open(disk, folder, &clock, mode)?;
         let (disk, path) = (disk.clone(), folder.to_path_buf());
-        let mut fleet = Self { disk, file, path, store, clock, mode, known, acknowledged: Vec::new(), other: None };
-        fleet.open_other()?;
+        let mut fleet =
+            Self { disk, file, path, store, clock, mode, known, acknowledged: Vec::new(), others: Vec::new() };
+        fleet.open_others()?;
         Ok(fleet)
     }
 
-    /// Opens the store in another process, where two share a log.
-    pub(crate) fn open_other(&mut self) -> Result<()> {
-        if self.mode.sharing == Sharing::SharedLog && self.other.is_none() {
-            self.other = Some(open(&self.disk, &self.path, &self.clock, self.mode)?);
+    /// Opens the store in other processes, where several share a log.
+    fn open_others(&mut self) -> Result<()> {
+        while self.others.len() < self.mode.others {
+            self.others.push(open(&self.disk, &self.path, &self.clock, self.mode)?);
         }
         Ok(())
     }
 
-    /// Goes on in the other process, which must be there.
-    fn change_places(&mut self) {
-        if let Some((file, store)) = &mut self.other {
+    /// Opens the store again in a process that has ended.
+    #[cfg(test)]
+    pub(crate) fn open_again(&mut self) -> Result<()> {
+        (self.file, self.store) = open(&self.disk, &self.path, &self.clock, self.mode)?;
+        Ok(())
+    }
+
+    /// The store, as each of the processes has it.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Store> + Clone {
+        [&self.store].into_iter().chain(self.others.iter().map(|(_, store)| store))
+    }
+
+    /// Goes on in one of the processes.
+    pub(crate) fn change_places(&mut self, choices: &mut Choices) {
+        if self.others.is_empty() {
+            return;
+        }
+        let other = choices.below(self.others.len() + 1);
+        if let Some((file, store)) = self.others.get_mut(other) {
             std::mem::swap(&mut self.file, file);
             std::mem::swap(&mut self.store, store);
         }
@@ -239,13 +270,16 @@ impl Fleet {
         Ok(acted)
     }
 
-    /// Takes one step.
+    /// Takes one step, in one of the processes.
     pub(crate) fn act(&mut self, choices: &mut Choices) -> Result<Acted> {
+        self.change_places(choices);
+        self.act_here(choices, ALL_STEPS)
+    }
+
+    /// Takes one of so many kinds of steps, in this process.
+    pub(crate) fn act_here(&mut self, choices: &mut Choices, kinds: usize) -> Result<Acted> {
         self.clock.sleep(Duration::from_millis(1));
-        if self.other.is_some() && choices.once_in(2) {
-            self.change_places();
-        }
-        match choices.below(32) {
+        match choices.below(kinds) {
             0..=5 => self.change_values(choices),
             6 => self.fail_on_purpose(),
             7..=9 => self.work(choices),
@@ -307,6 +341,25 @@ impl Fleet {
         Ok(())
     }
 
+    /// Brings the model up to date with what was found behind a step that failed, of which `after` says what it leaves
+    /// when it is done.
+    #[cfg(test)]
+    pub(crate) fn settle(&mut self, after: &Known, found: Model) -> Result<()> {
+        let listed = self.store.all_points()?;
+        let of = |wanted: fn(&Point) -> bool| -> BTreeSet<Epoch> {
+            listed.iter().filter(|point| wanted(point)).map(|point| point.epoch).collect()
+        };
+        let known = &mut self.known;
+        known.held = of(|point| point.held);
+        known.commits = of(|point| point.origin.is_none());
+        known.undo.extend(after.undo.clone());
+        let safety = of(|point| point.origin == Some(Origin::Safety));
+        known.undo.retain(|epoch, _| safety.contains(epoch));
+        known.model = found;
+        known.time = self.clock.now();
+        Ok(())
+    }
+
     /// The content at a point of a commit that callers share: each call whole or not at all, and nothing else changed.
     fn between_calls(&self, epoch: Epoch) -> Result<FleetContent> {
         let content = FleetContent::read(&self.store.view_at(epoch)?)?;
@@ -326,7 +379,7 @@ impl Fleet {
     /// Cuts the store off from its disk, and lets go of it.
     pub(crate) fn die(&self) {
         self.die_alone();
-        if let Some((file, store)) = &self.other {
+        for (file, store) in &self.others {
             file.cut_off();
             drop::<Result<()>>(store.close());
         }
