@@ -82,8 +82,20 @@ pub(super) fn claimed_len(bytes: &[u8], id: LogId) -> Option<usize> {
     (is_of_log && len >= HEAD && len <= bytes.len()).then_some(len)
 }
 
+/// The place that the beginning of an entry names; none where there is no such beginning. Its CRC is not compared.
+pub(super) fn link_of(bytes: &[u8]) -> Option<Link> {
+    head_of(bytes).map(|(_, _, link, _)| link)
+}
+
 /// The entry at the beginning of the bytes; none when there is no whole one.
 pub(super) fn decode(bytes: &[u8]) -> Option<Entry<'_>> {
+    let (len, kind, link, stored) = head_of(bytes)?;
+    let rows = bytes.get(HEAD..len)?;
+    (crc(bytes.get(..CRC_AT)?, rows) == stored).then_some(Entry { kind, link, crc: stored, len, rows })
+}
+
+/// Length, kind, place and CRC as the beginning of an entry has them.
+fn head_of(bytes: &[u8]) -> Option<(usize, EntryKind, Link, u32)> {
     let mut fields = Fields(bytes);
     let len = usize::try_from(u32::from_le_bytes(fields.array()?)).ok()?;
     let kind = match fields.array()? {
@@ -99,9 +111,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Entry<'_>> {
         chain: u32::from_le_bytes(fields.array()?),
         synced: u64::from_le_bytes(fields.array()?),
     };
-    let stored = u32::from_le_bytes(fields.array()?);
-    let rows = bytes.get(HEAD..len)?;
-    (crc(bytes.get(..CRC_AT)?, rows) == stored).then_some(Entry { kind, link, crc: stored, len, rows })
+    Some((len, kind, link, u32::from_le_bytes(fields.array()?)))
 }
 
 impl<'a> Entry<'a> {

@@ -62,7 +62,7 @@ pub(super) fn read<'b>(
 }
 
 /// W2: whether an entry is the next one.
-fn fits(link: &Link, id: LogId, tail: &Tail) -> bool {
+pub(super) fn fits(link: &Link, id: LogId, tail: &Tail) -> bool {
     let number = tail.number.checked_add(1);
     link.id == id && link.section == tail.section && Some(link.number) == number && link.chain == tail.crc
 }

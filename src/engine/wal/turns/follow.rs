@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::super::entry;
 use super::super::folder::LogFolder;
 use super::super::id::LogId;
 use super::super::leftovers;
 use super::super::log::Log;
 use super::super::maps::{Overlay, SectionMap};
-use super::super::reader::{Tail, read};
+use super::super::reader::{Tail, fits, read};
+use super::super::recover::row;
 use super::super::row::Wal;
 use super::super::section;
 use super::bytes::TurnBytes;
@@ -134,6 +136,28 @@ impl Log {
             }
         }
         Err(self.missing())
+    }
+
+    /// Whether the log ends where the shared page says that the last turn has ended. W17: an older copy of the page may be
+    /// in its place, and to append where it leads would write over what callers were told. `is_own` says that nobody has
+    /// written it since this process.
+    pub(super) fn ends_at(&self, turns: &Turns, end: &End, handle: &Handle, is_own: bool) -> Result<bool> {
+        let mut followed = turns.followed.lock();
+        self.catch_up(&mut followed, end, handle)?;
+        if followed.end != *end || is_own {
+            return Ok(followed.end == *end);
+        }
+        if row(handle)?.filter(|wal| wal.in_use).map(|wal| wal.id) != end.id {
+            return Ok(false);
+        }
+        let (Some(id), Some(section)) = (end.id, &followed.section) else { return Ok(true) };
+        let mut head = [0; entry::HEAD];
+        if end.place + head.len() as u64 > section.length {
+            return Ok(true);
+        }
+        section.file.read(end.place, &mut head)?;
+        let tail = Tail::begin(ONLY, end.number, end.crc);
+        Ok(!entry::link_of(&head).is_some_and(|link| fits(&link, id, &tail)))
     }
 
     /// The error for a log that has lost its name. Nobody repairs a store that others have open: one of them may have

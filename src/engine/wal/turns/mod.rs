@@ -11,6 +11,8 @@ mod bytes;
 mod follow;
 mod join;
 #[cfg(test)]
+mod page_test;
+#[cfg(test)]
 mod reading_test;
 mod rest;
 mod shared;

@@ -18,7 +18,7 @@ use crate::testkit::proof::choices::Choices;
 use crate::testkit::proof::disk::{Disk, DiskFile};
 
 /// A process that only reads.
-fn reader(disk: &Disk) -> Hive {
+pub(super) fn reader(disk: &Disk) -> Hive {
     patient_reader(disk, Duration::from_secs(1))
 }
 

@@ -36,7 +36,7 @@ pub(super) struct OwnTurns {
     pub(super) page: SharedPageFile,
     /// The number of the store's file.
     pub(super) store: u64,
-    /// How often the shared page was written, and how many commits it counts.
+    /// How often the shared page was written, as far as this process knows, and how many commits it counts.
     pub(super) written: Mutex<(u64, u64)>,
 }
 
@@ -63,10 +63,12 @@ impl OwnTurns {
     /// Tells the other processes how far the log is.
     pub(super) fn tell(&self, state: State, end: End, commits: u64) -> Result<()> {
         let mut written = self.written.lock();
-        written.0 += 1;
+        let sequence = written.0 + 1;
         let (file, store) = (self.page.number, self.store);
-        let page = SharedPage { state, sequence: written.0, file, store, commits, end };
-        self.page.write(&page)
+        self.page.write(&SharedPage { state, sequence, file, store, commits, end })?;
+        // Behind a write that failed, the next one must not go over the only copy that is whole.
+        written.0 = sequence;
+        Ok(())
     }
 }
 

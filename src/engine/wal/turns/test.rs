@@ -31,7 +31,7 @@ pub(super) fn two() -> (Disk, Hive, Hive) {
 }
 
 /// The disk after a power cut now, opened by one process.
-fn after_cut(disk: &Disk, seed: u64) -> Hive {
+pub(super) fn after_cut(disk: &Disk, seed: u64) -> Hive {
     open(&Disk::of(disk.cut(&mut Choices::seeded(seed))))
 }
 
@@ -55,7 +55,7 @@ pub(super) fn every_death(mut run: impl FnMut(Fault) -> bool) -> usize {
         let fault = |nth| Fault { kind, nth, for_ever: true, errno: EIO, short: false, forgets: false };
         (1..).map(fault).take_while(|fault| run(*fault)).count()
     };
-    [Operation::Write, Operation::SetLen, Operation::Sync].map(of_kind).into_iter().sum()
+    [Operation::Write, Operation::SetLen, Operation::Sync, Operation::WriteShared].map(of_kind).into_iter().sum()
 }
 
 #[test]

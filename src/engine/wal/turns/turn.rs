@@ -117,16 +117,20 @@ impl Log {
     ) -> Result<()> {
         let Some(turns) = &self.turns else { return Ok(()) };
         let page = own.page.read()?;
-        *own.written.lock() = (page.sequence, page.commits);
+        let mut written = own.written.lock();
+        let seen = written.0;
+        *written = (page.sequence, page.commits);
+        drop(written);
         let mut end = page.end;
-        if page.state == State::Held {
+        let has_ended = page.state == State::Free && page.sequence >= seen;
+        if !has_ended || !self.ends_at(turns, &end, handle, page.sequence == seen)? {
             end = End::without_log(self.take_over(&end, handle, context, arrived)?.max(end.number));
             self.count_commit();
         }
         let mut followed = turns.followed.lock();
         // W17: no entry behind the end of a turn is read; there is none.
         self.catch_up(&mut followed, &end, handle)?;
-        if followed.end != end || end.id.is_none() && is_in_use(handle)? {
+        if followed.end != end {
             return Err(Error::damaged("the log is not where the process before has left it; open the store again"));
         }
         // W15: before the first change of a turn.
