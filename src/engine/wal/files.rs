@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::bounds::{Bounds, ROOM};
 use super::folder::LogFolder;
 use super::id::LogId;
-use super::section::{Head, MOST, ROOM};
+use super::section::{Head, MOST};
 use super::writer::OpenSection;
 use crate::engine::redb_file::StorageBackend;
 use crate::error::Result;

@@ -6,8 +6,6 @@ use super::id::LogId;
 pub(super) const HEAD: u64 = 64;
 /// No section is longer.
 pub(super) const MOST: u64 = 4 << 20;
-/// A section has room for this many of the longest entries, unless that would be longer than the longest section.
-pub(super) const ROOM: u64 = 8;
 
 const MAGIC: &[u8; 8] = b"hivewal\n";
 /// The version of the format of the files.

@@ -9,7 +9,6 @@ use super::entry;
 use super::id::LogId;
 use super::maps::SectionMap;
 use super::row::Wal;
-use super::section::ROOM;
 use crate::engine::redb_file::StorageBackend;
 use crate::engine::session::writer_line::Streak;
 use crate::error::{Error, ErrorKind};

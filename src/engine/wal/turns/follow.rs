@@ -138,9 +138,9 @@ impl Log {
         Err(self.missing())
     }
 
-    /// Whether the log ends where the shared page says that the last turn has ended. W17: an older copy of the page may be
-    /// in its place, and to append where it leads would write over what callers were told. `is_own` says that nobody has
-    /// written it since this process.
+    /// Whether the log ends where the shared page says that the last turn has ended. W17: an older copy of the page may
+    /// be in its place, and to append where it leads would write over entries that callers were told of. `is_own` says
+    /// that nobody has written it since this process.
     pub(super) fn ends_at(&self, turns: &Turns, end: &End, handle: &Handle, is_own: bool) -> Result<bool> {
         let mut followed = turns.followed.lock();
         self.catch_up(&mut followed, end, handle)?;
