@@ -24,14 +24,15 @@ use serde_json::json;
 /// Between two writes of a load that is about a hundred a second.
 const PACE: Duration = Duration::from_millis(8);
 const SECOND: f64 = 1e6;
+/// The number of a child whose writes wait for the replica; another one's do not.
+const WAITS: usize = 1;
 
 /// Does nothing unless another test of this file started it.
 #[test]
 fn a_child_does_what_it_is_told() {
     let Some(told) = children::told() else { return };
     match told.task.as_str() {
-        "work" => work(&told.store, Durability::Disk),
-        "work with writes that wait" => work(&told.store, Durability::Replicated),
+        "work" => work(&told.store, if told.number == WAITS { Durability::Replicated } else { Durability::Disk }),
         task => panic!("no such task: {task}"),
     }
 }
@@ -73,11 +74,11 @@ fn begin(path: &Path) {
 }
 
 /// Kills a process after so long, and says how many microseconds of answered writes the replica lacks.
-fn killed_after(task: &str, time: Duration) -> u64 {
+fn killed_after(number: usize, time: Duration) -> u64 {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("h.redb");
     begin(&path);
-    let mut child = spawn(task, &path, 0);
+    let mut child = spawn("work", &path, number);
     wait_for(&path.with_extension("works"));
     std::thread::sleep(time);
     child.kill().unwrap();
@@ -98,10 +99,10 @@ fn killed_after(task: &str, time: Duration) -> u64 {
 #[test]
 fn a_killed_process_loses_the_writes_of_about_an_interval_and_none_that_waited_for_the_replica() {
     // A machine that is busy may be slow for long, so this is no figure.
-    let lost = killed_after("work", Duration::from_millis(2_500));
+    let lost = killed_after(0, Duration::from_millis(2_500));
     assert!(lost < 20_000_000, "{lost} microseconds");
     for millis in [300, 700] {
-        assert_eq!(killed_after("work with writes that wait", Duration::from_millis(millis)), 0);
+        assert_eq!(killed_after(WAITS, Duration::from_millis(millis)), 0);
     }
 }
 
@@ -118,8 +119,8 @@ fn figures_of_what_a_kill_loses_and_of_the_lag_of_a_standby() {
     let rounds = 25 * scale() as u64;
     // Moments of an interval that no multiple of it repeats.
     let after = |round: u64| Duration::from_millis(1_500 + round * 618 % 1_000);
-    print_sorted("lost by a kill", (0..rounds).map(|round| killed_after("work", after(round))).collect());
-    let waited = (0..rounds / 5).map(|round| killed_after("work with writes that wait", after(round)));
+    print_sorted("lost by a kill", (0..rounds).map(|round| killed_after(0, after(round))).collect());
+    let waited = (0..rounds / 5).map(|round| killed_after(WAITS, after(round)));
     print_sorted("lost by a kill of writes that wait for the replica", waited.collect());
     print_sorted("lag of a standby", lag(Duration::from_secs(30 * scale() as u64)));
 }
