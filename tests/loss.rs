@@ -1,7 +1,7 @@
 //! The writes that a replica lacks when the process that ships them is killed, and the lag of a standby.
 //!
-//! `cargo test --release --test loss -- --ignored --nocapture figures` prints both; `HIVEKEEP_TEST_SCALE=N` kills N times
-//! as often.
+//! `cargo test --release --test loss -- --ignored --nocapture figures` prints both; `HIVEKEEP_TEST_SCALE=N` kills N
+//! times as often.
 #![expect(clippy::unwrap_used, reason = "a test stops at what it does not expect")]
 
 mod children;
