@@ -85,6 +85,8 @@ impl Fleet {
     /// Begins a session in a store that was just opened. The claims of sessions that have died go back.
     pub(crate) fn begin_after(&mut self, dead: &[SessionId]) -> Result<Acted> {
         let mut now = self.now();
+        // A mark of a clean shutdown, which a step that failed has left, would excuse them.
+        self.store.take_mark_back()?;
         self.store.begin_session()?;
         let of_dead = |task: &&mut (_, Option<SessionId>)| task.1.is_some_and(|session| dead.contains(&session));
         now.tasks.values_mut().filter(of_dead).for_each(return_task);
