@@ -95,7 +95,10 @@ impl DiskContent {
         match request {
             Request::Write(file, offset, data) => self.files.entry(*file).or_default().write(*offset, data),
             Request::SetLen(file, len) => self.files.entry(*file).or_default().set_len(*len),
-            Request::Name(section, Some(file)) => drop(self.names.insert(*section, *file)),
+            Request::Name(section, Some(file)) => {
+                self.nameless.remove(file);
+                self.names.insert(*section, *file);
+            }
             Request::Name(section, None) => drop(self.names.remove(section)),
             Request::Sync(_) | Request::SyncNames => {}
         }

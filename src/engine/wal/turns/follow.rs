@@ -147,7 +147,9 @@ impl Log {
         if followed.end != *end || is_own {
             return Ok(followed.end == *end);
         }
-        if row(handle)?.filter(|wal| wal.in_use).map(|wal| wal.id) != end.id {
+        // W4: a number that was given out is never given out again, also where neither has a log.
+        let wal = row(handle)?;
+        if wal.is_some_and(|wal| wal.number > end.number) || wal.filter(|wal| wal.in_use).map(|wal| wal.id) != end.id {
             return Ok(false);
         }
         let (Some(id), Some(section)) = (end.id, &followed.section) else { return Ok(true) };

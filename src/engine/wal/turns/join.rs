@@ -1,6 +1,7 @@
 //! Opening a store whose log several processes share, and closing it. Both happen in a turn, so that two processes
 //! never do it at once.
 
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::super::folder::{FindSharedPage, LogFolder};
@@ -50,7 +51,7 @@ impl Joining {
         let mut waiting = line.wait();
         loop {
             if bytes.try_take()? {
-                let joining = Self::in_turn(&bytes, folder, line, &is_otherwise_used);
+                let joining = Self::in_turn(&bytes, id, folder, line, &is_otherwise_used);
                 match joining {
                     Ok(Some(is_first)) => return Ok(Self { bytes: Some(bytes), id, is_first }),
                     done => {
@@ -72,6 +73,7 @@ impl Joining {
     /// Comes to the log, and says whether this process is the first; none while another one uses the store otherwise.
     fn in_turn(
         bytes: &TurnBytes,
+        id: Option<FileId>,
         folder: &dyn LogFolder,
         line: &WriterLine,
         is_otherwise_used: &impl Fn() -> Result<bool>,
@@ -80,6 +82,11 @@ impl Joining {
         // W20: a reader believes a shared page while anybody has the byte, so one that a power cut, a killed group or
         // another store has left goes before. Nobody else comes meanwhile: that needs the turn.
         if is_first {
+            // While this process waited, the path may have come to lead to another store, whose page this is then.
+            if folder.locks()?.1 != id {
+                let message = "the path of the store has come to lead to another file meanwhile; open it again";
+                return Err(Error::new(ErrorKind::Locked, message));
+            }
             folder.remove_shared_page()?;
         }
         // Before the look: a process that opens the store otherwise looks for this byte behind its own lock, so of two
@@ -124,15 +131,16 @@ impl Joining {
         }
         let bytes = self.bytes.take().ok_or_else(unreadable)?;
         bytes.give_up();
-        Ok(Turns::new(Some(OwnTurns { bytes, page, store, written: Mutex::new((0, 0)) })))
+        Ok(Turns::new(Some(OwnTurns { bytes, page, store, written: Mutex::new((0, 0)), told: AtomicU64::new(0) })))
     }
 }
 
 impl Drop for Joining {
     fn drop(&mut self) {
         if let Some(bytes) = self.bytes.take() {
-            bytes.give_up();
+            // The next one in the turn must not find this one still there, and look for a shared page of it.
             bytes.leave();
+            bytes.give_up();
         }
     }
 }
