@@ -57,7 +57,10 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
 
 /// The environment, and behind it the chosen profile of the files of Amazon's programs, for S3.
 fn with_settings_of_files(service: BucketService, environment: &[Variable]) -> Result<Vec<Variable>> {
-    if service == BucketService::S3 { with_profile(environment) } else { Ok(environment.to_vec()) }
+    match service {
+        BucketService::S3 => with_profile(environment, missing_credentials(service, environment).is_none()),
+        BucketService::Google | BucketService::Azure => Ok(environment.to_vec()),
+    }
 }
 
 /// The names of the usual credentials, if the environment has none of any sort. Then the machine is asked for them.
@@ -77,7 +80,8 @@ fn missing_credentials(service: BucketService, environment: &[Variable]) -> Opti
             "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
         ),
     };
-    let is_one = |name: &str| sorts.iter().any(|sort| name.contains(sort));
+    // The name of the file of profiles says nothing of what is in it.
+    let is_one = |name: &str| !name.contains("shared_credentials") && sorts.iter().any(|sort| name.contains(sort));
     let has_one = settings(environment, prefix).any(|(name, _)| is_one(&name));
     (!has_one && of(environment, &["SERVICE_ACCOUNT", "IDENTITY_ENDPOINT"]).is_none()).then_some(names)
 }

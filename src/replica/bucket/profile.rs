@@ -21,14 +21,15 @@ const WAYS: [&str; 5] = ["role_arn", "credential_process", "sso_session", "sso_s
 /// A setting of a section, as it is written in a file.
 type Setting = (String, String);
 
-/// The environment with what the chosen profile says, as variables behind it.
+/// The environment with the settings of the chosen profile, as variables behind it: its keys only if the environment
+/// has no credentials.
 ///
 /// # Errors
 ///
 /// `Invalid` for a profile that is named and not there, and for one without keys that names another way to them; the
 /// errors of its files, except that the usual ones may be absent.
-pub(super) fn with_profile(environment: &[Variable]) -> Result<Vec<Variable>> {
-    let named = of(environment, &["AWS_PROFILE"]);
+pub(super) fn with_profile(environment: &[Variable], has_credentials: bool) -> Result<Vec<Variable>> {
+    let named = of(environment, &["AWS_PROFILE"]).filter(|name| !name.is_empty());
     let name = named.unwrap_or("default");
     let credentials = section(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials", &[name])?;
     let in_config = format!("profile {name}");
@@ -49,8 +50,12 @@ pub(super) fn with_profile(environment: &[Variable]) -> Result<Vec<Variable>> {
             all.push((variable.into(), value.into()));
         }
     }
-    if of(environment, &["AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"]).is_none() {
-        all.extend(keys(&said, name)?);
+    if !has_credentials {
+        match keys(&said, name) {
+            // Nobody chose it, and the machine may have an identity.
+            Err(_) if named.is_none() => {}
+            keys => all.extend(keys?),
+        }
     }
     Ok(all)
 }
@@ -67,8 +72,8 @@ fn keys(said: &[Setting], name: &str) -> Result<Vec<Variable>> {
         (None, None) => match WAYS.iter().find(|way| of(said, &[way]).is_some()) {
             None => Ok(Vec::new()),
             Some(way) => Err(Error::invalid(format!(
-                "this profile has no keys, and {way} is not followed; set the variables that Amazon's program exports, or \
-                 AWS_SKIP_SIGNATURE: profile={profile}"
+                "this profile has no keys, and {way} is not followed; set the variables that Amazon's program exports: \
+                 profile={profile}"
             ))),
         },
         (key, _) => {
@@ -132,7 +137,8 @@ mod tests {
 
     fn added(pairs: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
         let (_home, before) = environment(pairs);
-        let after = with_profile(&before)?;
+        let has_own = of(&before, &["AWS_ACCESS_KEY_ID", "AWS_SKIP_SIGNATURE"]).is_some();
+        let after = with_profile(&before, has_own)?;
         assert_eq!(after[..before.len()], before, "the environment goes first");
         Ok(after[before.len()..].to_vec())
     }
@@ -175,19 +181,27 @@ mod tests {
     }
 
     #[test]
+    fn a_profile_that_nobody_chose_keeps_nobody_from_the_identity_of_the_machine() {
+        let (home, environment) = environment(&[("AWS_PROFILE", "")]);
+        std::fs::write(home.path().join(".aws/credentials"), "[default]\nsso_session = team\n").unwrap();
+        let region = variables(&[("AWS_REGION", "eu-central-1")]);
+        assert_eq!(with_profile(&environment, false).unwrap()[environment.len()..], region);
+    }
+
+    #[test]
     fn files_may_be_absent_unless_they_are_named() {
         let (home, environment) = environment(&[]);
         std::fs::remove_dir_all(home.path().join(".aws")).unwrap();
-        assert_eq!(with_profile(&environment).unwrap(), environment);
-        assert_eq!(with_profile(&[]).unwrap(), []);
+        assert_eq!(with_profile(&environment, false).unwrap(), environment);
+        assert_eq!(with_profile(&[], false).unwrap(), []);
         let file = home.path().join("mine");
         let mut named = environment;
         named.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.to_str().unwrap().into()));
-        assert_eq!(with_profile(&named).unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(with_profile(&named, false).unwrap_err().kind(), ErrorKind::Io);
         std::fs::write(&file, "[default]\naws_access_key_id=k\naws_secret_access_key=s\n").unwrap();
-        assert_eq!(with_profile(&named).unwrap().len(), named.len() + 2);
+        assert_eq!(with_profile(&named, false).unwrap().len(), named.len() + 2);
         std::fs::write(&file, [0xff]).unwrap();
-        assert_eq!(with_profile(&named).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(with_profile(&named, false).unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]
