@@ -143,6 +143,19 @@ impl UnfinishedBase {
         }
     }
 
+    /// The same under another name than a base that was given up: a deletion of its parts may still be on its way.
+    #[must_use]
+    pub(crate) fn apart_from(mut self, given_up: Option<BaseName>) -> Self {
+        if let Some(given_up) = given_up.filter(|given_up| given_up.slot == self.name.slot) {
+            self.name.attempt = self.name.attempt.max(given_up.attempt.saturating_add(1).min(ATTEMPT_MAX));
+        }
+        self
+    }
+
+    pub(crate) fn name(&self) -> BaseName {
+        self.name
+    }
+
     /// Whether any part may be there.
     pub(crate) fn has_sent(&self) -> bool {
         self.sent > 0

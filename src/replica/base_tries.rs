@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::objects::name::BaseName;
 use crate::clock::before;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,7 +19,11 @@ const OVERDUE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The tries to make the next base.
 #[derive(Debug, Default)]
-pub(super) struct BaseTries(Option<FailedBase>);
+pub(super) struct BaseTries {
+    failed: Option<FailedBase>,
+    /// The last base whose parts were removed again.
+    pub(super) given_up: Option<BaseName>,
+}
 
 /// The failure of the last try.
 #[derive(Debug)]
@@ -34,24 +39,24 @@ struct FailedBase {
 impl BaseTries {
     /// A base was made.
     pub(super) fn succeeded(&mut self) {
-        self.0 = None;
+        self.failed = None;
     }
 
     /// A base could not be made.
     pub(super) fn failed(&mut self, error: &Error, now: Timestamp) {
-        let (since, pause) = match self.0.take() {
+        let (since, pause) = match self.failed.take() {
             Some(last) => (last.since, (last.pause * 2).min(LONGEST_PAUSE)),
             None => (now, FIRST_PAUSE),
         };
         let pause = if is_of_store(error.kind()) { LONGEST_PAUSE } else { pause };
         tracing::error!(%error, ?pause, "no new base of the replica could be made; it is tried again");
         let (at, kind, why) = (Instant::now(), error.kind(), error.to_string());
-        self.0 = Some(FailedBase { since, at, pause, kind, why });
+        self.failed = Some(FailedBase { since, at, pause, kind, why });
     }
 
     /// Whether it is time for the next try.
     pub(super) fn may_begin(&self) -> bool {
-        self.0.as_ref().is_none_or(|failed| failed.at.elapsed() >= failed.pause)
+        self.failed.as_ref().is_none_or(|failed| failed.at.elapsed() >= failed.pause)
     }
 
     /// Refuses the base of a gap that could not be made just now, and would not be now.
@@ -60,7 +65,7 @@ impl BaseTries {
     ///
     /// The last one again.
     pub(super) fn refuse_gap(&self) -> Result<()> {
-        match &self.0 {
+        match &self.failed {
             Some(failed)
                 if (is_of_store(failed.kind) || keeps_failing(failed.kind))
                     && failed.at.elapsed() < failed.pause.min(PAUSE_OF_GAP) =>
@@ -73,17 +78,17 @@ impl BaseTries {
 
     /// Whether the store was the reason, so that all of it is read before anything is sent.
     pub(super) fn reads_first(&self) -> bool {
-        self.0.as_ref().is_some_and(|failed| is_of_store(failed.kind))
+        self.failed.as_ref().is_some_and(|failed| is_of_store(failed.kind))
     }
 
     /// The reason of the last failure; none after a success.
     pub(super) fn error(&self) -> Option<&str> {
-        self.0.as_ref().map(|failed| failed.why.as_str())
+        self.failed.as_ref().map(|failed| failed.why.as_str())
     }
 
     /// Whether they have failed for long.
     pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
-        self.0.as_ref().is_some_and(|failed| failed.since < before(now, OVERDUE))
+        self.failed.as_ref().is_some_and(|failed| failed.since < before(now, OVERDUE))
     }
 }
 
@@ -106,7 +111,7 @@ mod tests {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let mut tries = BaseTries::default();
         assert!(tries.may_begin() && tries.refuse_gap().is_ok() && tries.error().is_none());
-        let pause = |tries: &BaseTries| tries.0.as_ref().unwrap().pause;
+        let pause = |tries: &BaseTries| tries.failed.as_ref().unwrap().pause;
         for expected in [60, 120, 240, 480, 960, 1_920, 3_600, 3_600] {
             tries.failed(&Error::new(ErrorKind::Io, "away"), now);
             assert_eq!(pause(&tries), Duration::from_secs(expected));

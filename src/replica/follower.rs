@@ -245,8 +245,8 @@ impl Follower {
             }
             near += u32::from(!self.is_behind);
         }
-        // Before the last look at the writer, which may give a sign meanwhile.
         probe_briefly(self.copier.remote.bucket()).await?;
+        self.step().await?;
         let position = self.position()?;
         if how.if_silent && !self.lease().await?.is_some_and(|(_, is_over)| is_over) {
             return Err(Error::conflict(

@@ -261,15 +261,21 @@ impl Outgoing {
         let time = at.time;
         let slot = ReplicaSlot { index: at.slot.index + self.signs(), ..at.slot };
         let at_gap = ReplicaPosition { slot, sequence, states: digest, ..at };
-        let mut base = UnfinishedBase::begin(remote, dump, at_gap).await?.with_patience(self.patience);
+        let base = UnfinishedBase::begin(remote, dump, at_gap).await?.with_patience(self.patience);
+        let mut base = base.apart_from(self.tries.given_up);
         let bridged = self.send_base_of_gap(remote, &mut base, time, states).await;
         if let Err(error) = &bridged {
             // All parts would be sent again.
             if base.has_sent() && keeps_failing(error.kind()) {
                 self.tries.failed(error, remote.now());
             }
-            if let Err(error) = base.give_up(remote).await {
-                tracing::warn!(%error, "the parts of a base that failed stay in the replica");
+            self.tries.given_up = Some(base.name());
+            // The lease goes on meanwhile.
+            let (removed, pause) = (base.give_up(remote), |out: &Self| out.until_renewal(remote));
+            match beside(self, removed, None, pause, async |out: &mut Self| out.sign(remote, time).await).await {
+                Ok(Some(())) => {}
+                Ok(None) => return Ok(ShipOutcome::Fenced),
+                Err(error) => tracing::warn!(%error, "the parts of a base that failed stay in the replica"),
             }
         }
         bridged

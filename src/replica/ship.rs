@@ -208,13 +208,15 @@ impl Shipper {
             // A gap was bridged meanwhile, with a base.
             return Ok(ShipOutcome::Done);
         }
-        let mut base = base::UnfinishedBase::begin(remote, dump, at).await?.with_patience(out.patience);
+        let base = base::UnfinishedBase::begin(remote, dump, at).await?.with_patience(out.patience);
+        let mut base = base.apart_from(out.tries.given_up);
         let made = loop {
             match ship_beside(remote, out, base.step(remote)).await {
                 Ok(Some(None)) => {}
                 Ok(Some(Some(made))) => break made,
                 Ok(None) => return Ok(ShipOutcome::Fenced),
                 Err(error) => {
+                    out.tries.given_up = Some(base.name());
                     return match ship_beside(remote, out, base.give_up(remote)).await {
                         Ok(None) => Ok(ShipOutcome::Fenced),
                         Ok(Some(())) => Err(error),

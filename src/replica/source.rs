@@ -14,7 +14,7 @@ use super::terms::lease::Lease;
 use super::terms::remote::{Fit, Local, Remote, ReplicaPosition};
 use crate::engine::feed::{Fed, States};
 use crate::engine::store::Store;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// So many bytes of commits are read at a time.
 const READ_BYTES: usize = 8 << 20;
@@ -180,7 +180,14 @@ impl Source {
     /// As a write.
     pub(crate) fn note_base(&mut self, made: Timestamp, bytes: u64) -> Result<()> {
         self.note(|at| (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0))?;
-        self.store.write_shipped()
+        match self.store.write_shipped() {
+            // The base is there all the same, and the next commit writes its place down.
+            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted) => {
+                tracing::warn!(%error, "cannot store the replica's position");
+                Ok(())
+            }
+            written => written,
+        }
     }
 
     /// Notes what a reader of the log behind the base needs more.

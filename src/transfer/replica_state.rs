@@ -271,7 +271,8 @@ impl ReplicaState {
         parts.extend(of_base.map(|error| format!("NO NEW BASE COULD BE MADE: {error}")));
         if shipping.as_ref().is_some_and(|shipping| shipping.collection_overdue) {
             parts.push(
-                "OLD OBJECTS ARE STILL THERE: they are removed once the store is shipped for six hours in a row".into(),
+                "OLD OBJECTS ARE STILL THERE: they are removed once the store is shipped for twelve hours in a row"
+                    .into(),
             );
         }
         if let Some(verified) = &watch.verified {

@@ -248,6 +248,7 @@ impl WriteTx<'_> {
             if session.state != SessionState::Open {
                 if session.ended_at.is_some_and(|ended| ended < clock::before(now, KEEP)) && !session.is_crash() {
                     self.remove_row(Table::Sessions, &session.id.0.to_be_bytes())?;
+                    self.remove_alive(session.id)?;
                 }
                 continue;
             }

@@ -47,7 +47,7 @@ pub(super) fn replica(store: &Store, state: &ReplicaState) -> DiagnosisLine {
             "find what is damaged: hivekeep check; and heal it: hivekeep check --heal LOCATION"
         }
         (Some(ReplicaShipping { collection_overdue: true, .. }), ..) => {
-            "let the service run for six hours in a row, or remove the replica and begin another one"
+            "let the service run for twelve hours in a row, or remove the replica and begin another one"
         }
         (Some(_), ..) if state.behind().is_none_or(|behind| behind > LATE) => "the log of the service says why",
         (Some(_), Some(last), _) if is_old(last.at, VERIFY_EVERY) => "verify it: hivekeep replica verify LOCATION",
