@@ -6,7 +6,9 @@
 //!   `Durability::Replicated`, `feed::awaited`. It goes on through `session` (the lock of the session), `opening::slot`
 //!   (the open file), `commit::gate`, `opening::context` (its transaction; `feed::standby` and `feed::fence` refuse a
 //!   store that nobody writes to), the closure with `write` and `rows`, and `commit::batch` (the sync, by `redb_file`).
-//!   A store with a log goes from `commit::gate` through `commit::logged` to `wal` instead
+//!   Work alone, such as a restore or a backup, begins in `answering`. A store with a log goes from `commit::gate`
+//!   through `commit::logged` to `wal` instead; the first step of its closure, too, asks `feed::standby` and
+//!   `feed::fence`
 //! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
 //! * `feed`: the rows of every commit, for a replica, and a store that gets them
@@ -17,7 +19,8 @@
 //! * `session`: this process and the others that have the store open
 //! * `check`, `repair`: finding damage, and making a sound store from the rest; `heal`: proved bytes for single rows
 //! * `buffered`: rows that are gathered for a second and written in one transaction; `pool`: work for all cores
-//! * `acting`, `recorder`: the actor of a write, and its audit entry in the same transaction
+//! * `acting`, `recorder`: the actor of a write, and the one entry of an action of several transactions; the verbs of
+//!   `state` write the entries of other actions, by `note` of `state::audit::acting`
 
 pub(crate) mod acting;
 mod answering;

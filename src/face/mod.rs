@@ -2,8 +2,8 @@
 //!
 //! * `asynchronous`: the library for programs on tokio
 //! * `cli`: the command line
-//! * `parcel`: claims that travel through async code, for both `asynchronous` and `http`; dropped undelivered, they are
-//!   given back
+//! * `parcel`: claims that travel through async code, for both `asynchronous` and `http`; it takes them from the store,
+//!   and gives them back if it is dropped before they are delivered
 //! * `http`: the service
 //! * `mcp`: the tools of language-model agents, which `cli` and `http` serve
 //! * `remote`: the client of a service, for `cli`

@@ -1,6 +1,17 @@
 //! The replica: the store off the machine, in a directory or in the cloud, and back on another one.
 //! FORMAT.md describes its objects.
 //!
+//! `replicator` looks for commits at each interval, and at once if a write waits (`feed::awaited`). A commit passes
+//! `ship`, `outgoing`, `source` (which reads `feed::of_store`), `terms::write` (which makes the object by `opened`,
+//! `objects` and `cipher`), `source` again (which notes it in `shipped` and `feed::told`), `terms::settle`, `opened`
+//! and `bucket`. Then `source` notes the place behind it, and `feed::shipping` answers the writes that wait.
+//!
+//! A take-over passes `standby`, `follower`, `restore` (by `bases`, `held`, `needed`, `fill` and `terms::walk`), and,
+//! once the copy has its name, `follower` again, `probe`, `handover` (by `terms::open`, which seals the term of the
+//! former writer, follows the log to its end and waits for its lease), `take_over`, and `feed::leave`, which makes the
+//! copy a store that is written to. The former writer learns it in `terms::write`, and passes `outgoing`, `overtaken`,
+//! `replicator`, `fencing` and `feed::fence`.
+//!
 //! * `location`: where it is; [`bucket`]: the objects there; [`probe`]: the proof that the
 //!   bucket keeps two writers apart
 //! * [`objects`]: the names and bytes of objects; `cipher`: their bodies, compressed and encrypted
@@ -10,7 +21,8 @@
 //!   shipped to; `ship`: its term and bases; `outgoing`: its commits; `base`: one base; `base_tries`: what
 //!   follows when it fails
 //! * `bases`: reading bases; `restore`: a copy of a moment, made of a base and the log; `needed`: looks for all of that
-//!   before anything is downloaded; `tried`: the bases that were tried; `restored`: the same for blocking callers;
+//!   before anything is downloaded; `tried`: the bases that were tried; `restored`: the same for blocking callers,
+//!   without a take-over;
 //!   `moment`: which; `refusals`: of moments that are not there; `follower`: a copy that follows the log; `standby`:
 //!   the same for blocking callers; `standby_run`: until it takes over; `handover`: its first term; `take_over`: the
 //!   end of a copy

@@ -5,7 +5,7 @@
 //! * `doctor`: the diagnosis whether the data would come back; `summary`: the content of a store in numbers
 //! * `drill`: rehearses disasters on a copy
 //! * `replica_state`: the replica of a store, for those who look at the store
-//! * `restore_to`: a restore point in a new file
+//! * `restore_to`: a restore point in a new file: a copy of the file (`engine::copy`), in which `Store::restore` runs
 //! * `unnamed`: a store that gets its name once it is finished
 
 pub(crate) mod adopt;

@@ -1,9 +1,10 @@
 //! The write-ahead log of a store that one process has for itself, or whose processes share one: a commit is one entry,
 //! durable after one sync, and moves into redb later. The options are `Sharing::Exclusive` and `Sharing::SharedLog`.
-//! The first two commits and large ones go straight into redb.
+//! The first two commits and large ones go straight into redb, by `past`.
 //!
 //! A write goes through `log` (its lock), `turns` if several processes share it, `way`, the closure over a `write_set`,
-//! and `appending`, which encodes an `entry`, writes it, adds it to `maps` and waits for the sync.
+//! and `appending`, which encodes an `entry`, writes it, adds it to `maps` and waits for the sync. `commit::logged`
+//! calls all of them. Behind the sync `turns::tell` names the new end to the other processes.
 //!
 //! * `entry`, `section`: the bytes of an entry and of the head of a file; `reader`: the entries of a file that fit
 //! * `row`: the row of `meta` that says up to where redb has the log

@@ -1,13 +1,15 @@
 //! The service. A request passes `listen`, `server` with `client`, `connection_limit` with its `connection_slots`,
 //! `date`, `peer` over `stream`, `tls`, the match in `routes`, `middleware`, `query` and `condition`, `body` or
-//! `document_body`, its handler, `app`, and then the store.
+//! `document_body`, its handler, `app`, and then the store. `middleware` asks `access`, `identify`, `rates` and
+//! `memory`, in this order. A claim passes `face::parcel` between `app` and the store, and its answer passes `peer`.
 //!
 //! * [`listen`]: the listening socket; [`tls`]: its certificate; [`stream`]: a stream of either kind of socket
 //! * [`server`]: accepts, serves and drains connections; [`connection_limit`]: their limit, and that of waiting claims;
 //!   [`peer`]: whether the client is still there, and the delivery of claims: those that do not arrive go back;
 //!   [`date`]: refuses clients while the system clock shows an impossible year
 //! * [`app`]: the state of the handlers, and their calls of the store: with a permit, on a blocking thread, once the
-//!   keeper has the file open. A change voids the mark of a clean shutdown first, a claim once it has tasks.
+//!   keeper has the file open. A change voids the mark of a clean shutdown first, a claim once it has tasks, in
+//!   `face::parcel`.
 //!   These go past `app`: claims that do not arrive, refusals, wrong keys, uses of keys, and running checks
 //! * [`routes`]: all routes, and the role that each needs; [`middleware`]: the layers around them; [`route`],
 //!   [`shapes`],

@@ -1,7 +1,7 @@
 //! JSON on the wire, as all faces read and write it that have a program on the other side.
 //!
 //! * `field`: the description of an object; `fields`: reads the fields of a request
-//! * `task`: a new task, and the token of a claim; `shorten`: long values in answers; `hint`: the hint of an error
+//! * `task`: a new task, and the token that a bot shows; `shorten`: long values in answers; `hint`: that of an error
 
 pub(in crate::face) mod field;
 pub(in crate::face) mod fields;

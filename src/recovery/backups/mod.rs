@@ -7,7 +7,8 @@
 //!   transaction
 //! * `content`: the content of a backup; size and checksum of live state (`documents::prepared` has those of a
 //!   document)
-//! * `verbs`: the verbs of `Store`
+//! * `verbs`: the verbs of `Store`, except `restore_data`, which is in `events::failures`; in a restore in place
+//!   `restore::scope` finds the rows of a document
 
 mod backup;
 mod content;

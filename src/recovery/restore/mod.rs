@@ -3,12 +3,15 @@
 //! `Store::restore` is in `apply`. It plans, and then writes in a transaction of its own:
 //!
 //! * `options`, `plan`: options, plan and report. `planning` makes the plan: `scope` finds the point and the
-//!   part of the state; `diff` gives what differs, without what the point has lost (`points::lost`);
-//!   `touched` and `finished` count it
-//! * `apply`: the transaction. It calls, in this order: `expect`; `safety`, which seals the safety point; `writes`,
-//!   which puts back earlier frames by the pre-images since the point and compares the digests of whole collections;
-//!   `documents::mend`; `queue::leases`, which voids claims; the end of a bulk change; `schedules`; `writes` again,
-//!   which refuses second tasks with one idempotency key; and `events::event`. A restore that changes nothing is
+//!   part of the state; `points::lost` knows what the point has lost; `diff` gives what differs, without that;
+//!   `touched` and `finished` count it; `expect` names the state. `check::verify` runs before the transaction, if the
+//!   options ask for it
+//! * `apply`: the transaction. It calls, in this order: `expect`; `undo`, if it is one; `restored_together` and
+//!   `points::lost`; `safety`, which seals the safety point; `writes`, which puts back earlier frames by the pre-images
+//!   since the point and compares the digests of whole collections; `documents::mend`, for a point that a repair made
+//!   partial; `finished` and `queue::leases`, which voids claims, but not in an undo; the end of a bulk change;
+//!   `schedules`; `writes` again, which refuses second tasks with one idempotency key; `safety` again, which notes what
+//!   its point undoes; `history::seal`, which turns the epoch; and `events::event`. A restore that changes nothing is
 //!   aborted. The event of such a one, and of one that failed, is written by `events::failures` in a transaction of its
 //!   own
 //! * `undo`: plans the undo by `planning`; `apply` asks here whether it would overwrite later work

@@ -16,9 +16,10 @@
 //! A claim over HTTP or by `claim_wait` passes [`wait`], also when it waits for nothing: its first look writes at once;
 //! only when there is no task it takes a place in `commit::wakeups`. A closure begins at [`claim`];
 //! [`leases`] and [`waiting`], which make due tasks ready; the registry and [`why`], for the limit of the bot; the
-//! lanes, or [`order`] with aging; [`obstacle`]; and `save` here, which writes task, assignment and counts.
-//! [`undelivered`] keeps the claims until they arrive, and [`kept_claims`] those of a session until it ends;
-//! [`delivery`] gives them back.
+//! lanes, or [`order`] with aging; [`obstacle`]; `state::keys`, as a store with keys gives out tokens that nobody can
+//! guess; `save` here, which writes task, assignment and counts; and the entry of an actor, by `audit::acting`.
+//! [`undelivered`] keeps the claims until they arrive, and, for the tools of agents, [`kept_claims`] those of a session
+//! until it ends; [`delivery`] gives them back. For an empty result a face asks [`why`] for the reason.
 
 mod batch;
 mod bulk;
