@@ -52,7 +52,7 @@ impl Told {
     }
 
     /// Forgets how far the replica is.
-    #[cfg(feature = "replica")]
+    #[cfg(any(test, feature = "replica"))]
     pub(super) fn forget_shipped(&self) {
         self.0.lock().shipped = None;
     }
