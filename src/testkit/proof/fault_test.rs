@@ -3,18 +3,14 @@
 //! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib fault` takes N times as many steps, from S
 //! on.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-
-use parking_lot::Mutex;
 
 use super::choices::Choices;
 use super::disk::Operation;
 use super::fault::Attempt;
 use super::fleet::Mode;
 use super::power_cut::Run;
-use super::power_cut_test::{scale, seed};
+use super::power_cut_test::{Counts, counted, scale};
 use super::step::Shape;
 
 /// So many runs, times the scale, of so many steps, of which so many in a row are swept.
@@ -22,28 +18,11 @@ const RUNS: u64 = 2;
 const STEPS_OF_RUN: usize = 20;
 const SWEPT: usize = 4;
 const SWEPT_OF_TWO: usize = 2;
-/// How many faults struck, by what failed and for how long.
-type Struck = BTreeMap<String, u64>;
 
 #[test]
 fn whatever_operation_fails_nothing_acknowledged_is_lost_and_nothing_is_half_done() {
-    let (first, begun) = (seed(), Instant::now());
-    let (next, total) = (AtomicU64::new(first), Mutex::new(Struck::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + RUNS * scale() {
-                        break;
-                    }
-                    let struck = sweep(seed, SWEPT, Mode::of);
-                    struck.into_iter().for_each(|(what, count)| *total.lock().entry(what).or_default() += count);
-                }
-            });
-        }
-    });
-    let total = total.into_inner();
+    let begun = Instant::now();
+    let total = counted(RUNS * scale(), 2, |seed| sweep(seed, SWEPT, Mode::of));
     println!("{total:?} faults={} seconds={}", total.values().sum::<u64>(), begun.elapsed().as_secs());
     assert!(
         total.len() >= 8 && total.values().all(|count| *count > 0),
@@ -53,28 +32,19 @@ fn whatever_operation_fails_nothing_acknowledged_is_lost_and_nothing_is_half_don
 
 #[test]
 fn whatever_fails_of_two_processes_over_one_log_nothing_is_lost_and_the_other_one_goes_on() {
-    let (first, mut struck) = (seed(), Struck::new());
-    for seed in first..first + RUNS * scale() {
-        let done = sweep(seed, SWEPT_OF_TWO, Mode::of_two);
-        done.into_iter().for_each(|(what, count)| *struck.entry(what).or_default() += count);
-    }
+    let struck = counted(RUNS * scale(), 1, |seed| sweep(seed, SWEPT_OF_TWO, Mode::of_two));
     println!("{struck:?}");
     assert!(struck.values().sum::<u64>() > 100, "{struck:?}");
 }
 
 /// Takes some steps of a run one by one, each once for every operation in it that can fail. A seed always means the
 /// same ones.
-fn sweep(seed: u64, steps: usize, mode: fn(usize) -> Mode) -> Struck {
-    let done = std::panic::catch_unwind(|| sweep_of(seed, steps, mode));
-    done.unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}"))
-}
-
-fn sweep_of(seed: u64, steps: usize, mode: fn(usize) -> Mode) -> Struck {
+fn sweep(seed: u64, steps: usize, mode: fn(usize) -> Mode) -> Counts {
     let folder = tempfile::tempdir().unwrap();
     let mut choices = Choices::seeded(seed);
     let mode = Mode { long: false, ..mode(choices.below(8)) };
     let run = Run::record(folder.path(), mode, STEPS_OF_RUN, &mut choices);
-    let mut struck = Struck::new();
+    let mut struck = Counts::new();
     let marks: Vec<_> = run.marks.windows(2).filter(|marks| marks[1].shape != Shape::Reopened).collect();
     let begin = choices.below(marks.len().saturating_sub(steps) + 1);
     for marks in marks.into_iter().skip(begin).take(steps) {

@@ -2,6 +2,8 @@
 //!
 //! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib power_cut` makes N times as many, from S on.
 
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -33,6 +35,29 @@ pub(super) fn seed() -> u64 {
     seed
 }
 
+/// How often each of some things happened.
+pub(super) type Counts = BTreeMap<String, u64>;
+
+/// Adds up what happens with so many seeds, from the one to begin from on, in so many threads. A failure names its
+/// seed.
+pub(super) fn counted(seeds: u64, threads: usize, of: impl Fn(u64) -> Counts + Sync) -> Counts {
+    let first = seed();
+    let (next, total) = (AtomicU64::new(first), Mutex::new(Counts::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                break;
+            }
+            let counts = catch_unwind(AssertUnwindSafe(|| of(seed)));
+            let counts = counts.unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}"));
+            counts.into_iter().for_each(|(what, count)| *total.lock().entry(what).or_default() += count);
+        }
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    total.into_inner()
+}
+
 #[test]
 fn after_a_power_cut_every_acknowledged_commit_is_there_and_every_other_whole_or_not_at_all() {
     let (seed, images, begun) = (seed(), IMAGES * scale(), Instant::now());
@@ -42,7 +67,7 @@ fn after_a_power_cut_every_acknowledged_commit_is_there_and_every_other_whole_or
             scope.spawn(|| {
                 while total.lock().images() < images {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let counts = std::panic::catch_unwind(|| cut(seed));
+                    let counts = catch_unwind(|| cut(seed));
                     total.lock().add(&counts.unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}")));
                 }
             });
@@ -57,7 +82,7 @@ fn after_a_power_cut_of_two_processes_over_one_log_every_acknowledged_commit_is_
     let (seed, images, mut total) = (seed(), IMAGES / 4 * scale(), CutCounts::default());
     for seed in seed.. {
         let cut = || cut_of(seed, Mode::of_two);
-        total.add(&std::panic::catch_unwind(cut).unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}")));
+        total.add(&catch_unwind(cut).unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}")));
         if total.images() >= images {
             break;
         }

@@ -3,12 +3,9 @@
 //!
 //! `HIVEKEEP_TEST_SCALE=N HIVEKEEP_TEST_SEED=S cargo test --release --lib schedule` takes N times as many, from S on.
 
-use std::collections::BTreeMap;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::choices::Choices;
@@ -17,7 +14,7 @@ use super::disk::{Disk, Fault, Operation};
 use super::fault::{assert_clear, fault, without_points_of_events};
 use super::fleet::{Fleet, Known, Mode, STEPS_OF_ONE_LIFE};
 use super::power_cut::assert_sound;
-use super::power_cut_test::{scale, seed};
+use super::power_cut_test::{Counts, counted, scale};
 use super::step::{Shape, Step};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -36,29 +33,10 @@ const OPERATIONS: [(Operation, usize); 6] = [
     (Operation::WriteShared, 12),
 ];
 
-/// How often a thing was done.
-type Counts = BTreeMap<String, u64>;
-
 #[test]
 fn whatever_fails_or_dies_of_three_processes_over_one_log_each_sees_all_that_any_was_told() {
-    let (first, begun) = (seed(), Instant::now());
-    let (next, total) = (AtomicU64::new(first), Mutex::new(Counts::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + SCHEDULES * scale() {
-                        break;
-                    }
-                    let counts = panic::catch_unwind(|| schedule(seed));
-                    let counts = counts.unwrap_or_else(|_| panic!("failed: HIVEKEEP_TEST_SEED={seed}"));
-                    counts.into_iter().for_each(|(what, count)| *total.lock().entry(what).or_default() += count);
-                }
-            });
-        }
-    });
-    let total = total.into_inner();
+    let begun = Instant::now();
+    let total = counted(SCHEDULES * scale(), 2, schedule);
     println!("{total:?} seconds={}", begun.elapsed().as_secs());
     let of = |what: &str| total.get(what).copied().unwrap_or_default();
     let all = ["power cuts", "deaths", "uncertain, done", "uncertain, not done", "refused", "reopened", "closes"];
