@@ -48,14 +48,9 @@ impl fmt::Debug for Cloud {
 }
 
 impl Cloud {
-    /// A bucket with its first connection.
-    ///
-    /// # Errors
-    ///
-    /// The errors of the connection, for wrong settings.
-    pub(super) fn new(connect: Connect, prefix: Path, shown: String) -> object_store::Result<Self> {
-        let store = RwLock::new(connect()?);
-        Ok(Self { connect, store, prefix, shown, missing: None, silence: SILENCE_MAX })
+    /// A bucket with its first connection; `connect` makes the later ones.
+    pub(super) fn new(first: Arc<dyn ObjectStore>, connect: Connect, prefix: Path, shown: String) -> Self {
+        Self { connect, store: RwLock::new(first), prefix, shown, missing: None, silence: SILENCE_MAX }
     }
 
     /// The same with the names of credentials that are missing.

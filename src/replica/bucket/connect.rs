@@ -42,17 +42,17 @@ pub(super) fn connect(location: &BucketLocation, shown: String, environment: &[V
             endpoint.escape_debug()
         )));
     }
+    let first = connection(location, &whole).map_err(|source| {
+        Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
+    })?;
     let (again, environment) = (location.clone(), environment.to_vec());
-    let missing = missing_credentials(location.service, &whole);
     let connect = Box::new(move || {
         let whole = with_settings_of_files(again.service, &environment)
             .map_err(|error| object_store::Error::Generic { store: "S3", source: error.into() })?;
         connection(&again, &whole)
     });
-    let cloud = Cloud::new(connect, Path::from(location.prefix.as_str()), shown.clone()).map_err(|source| {
-        Error::invalid(format!("the settings of the bucket are wrong: {source}: bucket={shown}")).with_source(source)
-    })?;
-    Ok(cloud.lacking(missing))
+    let cloud = Cloud::new(first, connect, Path::from(location.prefix.as_str()), shown);
+    Ok(cloud.lacking(missing_credentials(location.service, &whole)))
 }
 
 /// The environment, and behind it the chosen profile of the files of Amazon's programs, for S3.
