@@ -186,13 +186,9 @@ impl Outgoing {
         if !store.is_shared() || sent == self.written {
             return Ok(());
         }
-        match store.write_shipped() {
-            // A commit on a full disk needs the replica the most.
-            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted) => {
-                tracing::warn!(%error, "cannot store the replica's position");
-                store.alone(|_| Ok(Outcome::Abort(())))?;
-            }
-            written => written?,
+        // A commit on a full disk needs the replica the most.
+        if !self.source.write_place()? {
+            store.alone(|_| Ok(Outcome::Abort(())))?;
         }
         self.written = sent;
         Ok(())
@@ -261,24 +257,31 @@ impl Outgoing {
         let time = at.time;
         let slot = ReplicaSlot { index: at.slot.index + self.signs(), ..at.slot };
         let at_gap = ReplicaPosition { slot, sequence, states: digest, ..at };
-        let base = UnfinishedBase::begin(remote, dump, at_gap).await?.with_patience(self.patience);
-        let mut base = base.apart_from(self.tries.given_up);
-        let bridged = self.send_base_of_gap(remote, &mut base, time, states).await;
-        if let Err(error) = &bridged {
-            // All parts would be sent again.
-            if base.has_sent() && keeps_failing(error.kind()) {
-                self.tries.failed(error, remote.now());
-            }
-            self.tries.given_up = Some(base.name());
-            // The lease goes on meanwhile.
-            let (removed, pause) = (base.give_up(remote), |out: &Self| out.until_renewal(remote));
-            match beside(self, removed, None, pause, async |out: &mut Self| out.sign(remote, time).await).await {
-                Ok(Some(())) => {}
-                Ok(None) => return Ok(ShipOutcome::Fenced),
-                Err(error) => tracing::warn!(%error, "the parts of a base that failed stay in the replica"),
-            }
+        let mut base = self.begin_base(remote, dump, at_gap).await?;
+        let error = match self.send_base_of_gap(remote, &mut base, time, states).await {
+            Err(error) => error,
+            bridged => return bridged,
+        };
+        // All parts would be sent again.
+        if base.has_sent() && keeps_failing(error.kind()) {
+            self.tries.failed(&error, remote.now());
         }
-        bridged
+        self.tries.given_up = Some(base.name());
+        // The lease goes on meanwhile.
+        let (removed, pause) = (base.give_up(remote), |out: &Self| out.until_renewal(remote));
+        let removed = beside(self, removed, None, pause, async |out: &mut Self| out.sign(remote, time).await).await;
+        given_up(removed, error)
+    }
+
+    /// Begins a base, under another name than the one that was given up last.
+    pub(super) async fn begin_base(
+        &self,
+        remote: &OpenReplica,
+        dump: Dump,
+        at: ReplicaPosition,
+    ) -> Result<UnfinishedBase> {
+        let base = UnfinishedBase::begin(remote, dump, at).await?;
+        Ok(base.with_patience(self.patience).apart_from(self.tries.given_up))
     }
 
     /// Sends the base of a gap, and signs before it; then the gap.
@@ -365,6 +368,16 @@ async fn woken(wakes: Option<&Notify>) {
         Some(wakes) => wakes.notified().await,
         None => pending().await,
     }
+}
+
+/// The end of a base that failed with an error, once its parts were removed, as far as that went.
+pub(super) fn given_up(removed: Result<Option<()>>, error: Error) -> Result<ShipOutcome> {
+    match removed {
+        Ok(None) => return Ok(ShipOutcome::Fenced),
+        Ok(Some(())) => {}
+        Err(why) => tracing::warn!(error = %why, "the parts of a base that failed stay in the replica"),
+    }
+    Err(error)
 }
 
 pub(super) fn in_no_replica() -> Error {

@@ -11,7 +11,7 @@ use super::bases::has_base_for;
 use super::objects::layout::ObjectHash;
 use super::objects::name::{ObjectName, Term};
 use super::opened::OpenReplica;
-use super::outgoing::{Outgoing, ShipOutcome, beside, in_no_replica};
+use super::outgoing::{Outgoing, ShipOutcome, beside, given_up, in_no_replica};
 use super::overtaken::Overtaken;
 use super::shipped::ShippedTo;
 use super::shipped_here::refuse_older;
@@ -208,8 +208,7 @@ impl Shipper {
             // A gap was bridged meanwhile, with a base.
             return Ok(ShipOutcome::Done);
         }
-        let base = base::UnfinishedBase::begin(remote, dump, at).await?.with_patience(out.patience);
-        let mut base = base.apart_from(out.tries.given_up);
+        let mut base = out.begin_base(remote, dump, at).await?;
         let made = loop {
             match ship_beside(remote, out, base.step(remote)).await {
                 Ok(Some(None)) => {}
@@ -217,14 +216,7 @@ impl Shipper {
                 Ok(None) => return Ok(ShipOutcome::Fenced),
                 Err(error) => {
                     out.tries.given_up = Some(base.name());
-                    return match ship_beside(remote, out, base.give_up(remote)).await {
-                        Ok(None) => Ok(ShipOutcome::Fenced),
-                        Ok(Some(())) => Err(error),
-                        Err(why) => {
-                            tracing::warn!(error = %why, "the parts of a base that failed stay in the replica");
-                            Err(error)
-                        }
-                    };
+                    return given_up(ship_beside(remote, out, base.give_up(remote)).await, error);
                 }
             }
         };

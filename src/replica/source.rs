@@ -180,13 +180,22 @@ impl Source {
     /// As a write.
     pub(crate) fn note_base(&mut self, made: Timestamp, bytes: u64) -> Result<()> {
         self.note(|at| (at.base_made, at.base_bytes, at.log_bytes) = (made, bytes, 0))?;
+        // The base is there all the same, and the next commit writes its place down.
+        self.write_place().map(drop)
+    }
+
+    /// Writes down how far the replica is. False on a full disk, which keeps nothing from the replica.
+    ///
+    /// # Errors
+    ///
+    /// As a write, except that there is no room.
+    pub(crate) fn write_place(&self) -> Result<bool> {
         match self.store.write_shipped() {
-            // The base is there all the same, and the next commit writes its place down.
             Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted) => {
                 tracing::warn!(%error, "cannot store the replica's position");
-                Ok(())
+                Ok(false)
             }
-            written => written,
+            written => written.map(|()| true),
         }
     }
 
