@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::bench_test::Bench;
-use super::gated_test::{Fleet, numbers, put, shipper_with};
+use super::gated_test::{Fleet, numbers, put, refused, shipper_with};
 use super::moment::ReplicaMoment;
 use super::objects::name::{Folder, ObjectName};
 use super::outgoing::ShipOutcome;
@@ -26,10 +26,6 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The bucket is given up at once.
 const SHORT: Duration = Duration::from_millis(10);
-
-fn refused() -> StoreError {
-    StoreError::Generic { store: "away", source: "connection refused".into() }
-}
 
 fn forbidden() -> StoreError {
     StoreError::PermissionDenied { path: "p".into(), source: "403 the key is no longer known".into() }

@@ -13,7 +13,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error as StoreError, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+    ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
 use parking_lot::Mutex;
 
@@ -34,6 +34,11 @@ use crate::engine::options::Sharing;
 use crate::engine::store::{Options, Store};
 use crate::error::Result;
 use crate::testkit::checked_store::time;
+
+/// The answer of a bucket that is away.
+pub(super) fn refused() -> StoreError {
+    StoreError::Generic { store: "away", source: "connection refused".into() }
+}
 
 /// A replica, and the machines that have it.
 pub(super) struct Fleet {
@@ -108,6 +113,14 @@ impl World {
     /// The path of the object that is held.
     pub(super) fn held(&self) -> Option<String> {
         self.0.state.lock().held.as_ref().map(|(path, ..)| path.to_string())
+    }
+
+    /// Loses an object.
+    pub(super) async fn lose(&self, name: ObjectName) {
+        let all: Vec<_> = self.0.objects.list(None).try_collect().await.unwrap();
+        let lost =
+            all.into_iter().map(|object| object.location).find(|path| path.as_ref().ends_with(&name.to_string()));
+        self.0.objects.delete(&lost.unwrap()).await.unwrap();
     }
 
     pub(super) fn door(&self) -> Door {

@@ -47,8 +47,6 @@ pub(crate) enum ShipOutcome {
 pub(super) struct Outgoing {
     pub(super) source: Source,
     pub(super) writer: TermWriter,
-    /// The last object that was shipped, to be read back.
-    pub(super) last: Option<(ObjectName, ObjectHash)>,
     /// The object before which the position was written down last.
     written: Option<ObjectHash>,
     /// The lease, and when the request began that renewed it last.
@@ -73,9 +71,9 @@ impl Outgoing {
         source.store().need_lease(lease.is_some());
         // And a take-over that was interrupted may have ended it.
         source.store().allow_writes();
-        let (last, written, awaited, on_complete) = (None, None, None, None);
+        let (written, awaited, on_complete) = (None, None, None);
         let (tries, patience) = (BaseTries::default(), Duration::ZERO);
-        Self { source, writer, last, written, lease, tries, patience, awaited, on_complete }
+        Self { source, writer, written, lease, tries, patience, awaited, on_complete }
     }
 
     /// L12: the lease counts from the beginning of a request that the replica has answered.
@@ -111,6 +109,13 @@ impl Outgoing {
         let Some((lease, _)) = self.lease else { return 0 };
         let bytes = std::fs::metadata(self.source.store().path()).map_or(0, |file| file.len());
         (SIGNS + bytes / SLOW_BASE / lease.renewal().as_secs().max(1)).min(SIGNS_MAX)
+    }
+
+    /// The last object of the log, which this process has written, and its hash.
+    pub(super) fn last(&self) -> Option<(ObjectName, ObjectHash)> {
+        let at = self.source.position()?;
+        let index = at.slot.index.checked_sub(1)?;
+        Some((ObjectName::Log(ReplicaSlot { index, ..at.slot }), at.previous))
     }
 
     /// Whether there is time for some requests before the lease is to be renewed.
@@ -205,10 +210,6 @@ impl Outgoing {
                 self.renew_from(begun);
                 self.source.note_bytes(bytes + REQUEST_BYTES);
                 self.source.note_replicated(self.source.position().map_or(0, |at| at.sequence));
-                self.last = self.source.position().and_then(|at| {
-                    let index = at.slot.index.checked_sub(1)?;
-                    Some((ObjectName::Log(ReplicaSlot { index, ..at.slot }), at.previous))
-                });
                 Ok(ShipOutcome::Done)
             }
             Shipped::Fenced => {

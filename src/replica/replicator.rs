@@ -1,10 +1,9 @@
 //! Shipping a store on a thread of its own, for as long as it is open.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
 use super::bucket::Bucket;
@@ -17,13 +16,13 @@ use super::overtaken::Overtaken;
 use super::probe::Proven;
 use super::runtime::{block_on, stopped_for};
 use super::ship::Shipper;
-use super::shipping_status::ReplicationStatus;
+use super::shipping_status::{ReplicationStatus, Shared};
 use super::source::Source;
 use super::tending::{Tended, Tending};
 use super::terms::collect::Retention;
 use super::terms::lease::Lease;
 use super::terms::remote::Remote;
-use super::watch::{Known, Shipping, Watch, mistake};
+use super::watch::{Known, Watch, mistake};
 use crate::engine::feed::{AwaitedShipping, ShippingLock};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
@@ -57,32 +56,6 @@ pub struct Replicator {
     _thread: Background,
     // Behind it: the rest is shipped before a drill has come to its end.
     _watch: Background,
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<ReplicationStatus>,
-    /// The reason why no term can be opened, if it does not pass by itself.
-    refusal: Mutex<Option<Error>>,
-    /// Whether the caller that starts it has gone on. Before, a refusal is told to that caller alone.
-    has_started: AtomicBool,
-    changed: Condvar,
-}
-
-impl Shared {
-    fn note(&self, change: impl FnOnce(&mut ReplicationStatus)) {
-        change(&mut self.state.lock());
-        self.changed.notify_all();
-    }
-
-    fn shipping(&self) -> Shipping {
-        let state = self.state.lock();
-        match (state.fenced, state.term) {
-            (true, _) => Shipping::IsOver,
-            (false, None) => Shipping::Waits,
-            (false, Some(_)) => Shipping::Goes,
-        }
-    }
 }
 
 impl Store {
@@ -127,10 +100,8 @@ impl Store {
         let store = self.locally();
         let watch = Watch::new(&store, to, identities.clone(), options.drill_every)?;
         let known = watch.known();
-        let state = ReplicationStatus::begin(to.to_string());
         let of_status = store.clone();
-        let (state, refusal) = (Mutex::new(state), Mutex::default());
-        let shared = Arc::new(Shared { state, refusal, has_started: AtomicBool::new(false), changed: Condvar::new() });
+        let shared = Arc::new(Shared::begin(to.to_string()));
         let work = Work {
             store,
             location: to.clone(),
@@ -285,9 +256,10 @@ impl Work {
         let (shared, shipping) = (self.shared.clone(), self.awaited.clone());
         let mut shipper = shipper.woken_by(awaited.clone()).telling(move |at, sequence| {
             shipping.note_reached(true);
-            shared.note(|state| (state.sequence, state.complete_at, state.error) = (sequence, Some(at), None));
+            shared.note_complete(at, sequence);
         });
-        let term = shipper.term();
+        let (term, mut last) = (shipper.term(), shipper.last_object());
+        self.shared.note_looked(Ok(()));
         self.note(|state| (state.term, state.error) = (Some(term), None));
         let (mut pause, mut tending) = (FIRST_PAUSE, Tending::begin(&shipper, self.retention, Instant::now()));
         let (mut shipped, mut took) = (0, Duration::ZERO);
@@ -299,6 +271,10 @@ impl Work {
                     let sequence = shipper.position().map_or(0, |at| at.sequence);
                     if sequence != shipped {
                         (shipped, took) = (sequence, since.elapsed());
+                    }
+                    if shipper.last_object() != last {
+                        last = shipper.last_object();
+                        self.shared.note_looked(Ok(()));
                     }
                     self.note_base(shipper.failed_base());
                 }
@@ -316,7 +292,8 @@ impl Work {
                     continue;
                 }
             }
-            match tending.step(&mut shipper, Instant::now(), |found| self.note_read_back(found)).await {
+            let looked = |looked| self.shared.note_looked(looked);
+            match tending.step(&mut shipper, Instant::now(), looked, |found| self.note_read_back(found)).await {
                 Tended::Done => self.note_collection(tending.is_collection_overdue()),
                 Tended::Fenced => return Err(shipper.fenced().await),
                 Tended::Blocked => {

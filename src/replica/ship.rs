@@ -279,9 +279,9 @@ impl Shipper {
         ship_beside(&self.remote, &mut self.out, self.remote.bucket().remove_left(left_since)).await
     }
 
-    /// The last object that this process has shipped.
+    /// The last object of the log, which this process has written.
     pub(crate) fn last_object(&self) -> Option<ObjectName> {
-        self.out.last.map(|(name, _)| name)
+        self.out.last().map(|(name, _)| name)
     }
 
     /// Reads the last object back. Says whether there is one.
@@ -290,7 +290,7 @@ impl Shipper {
     ///
     /// `Damaged` when the bucket does not give what it was given; the errors of the bucket.
     pub(crate) async fn read_back(&self) -> Result<bool> {
-        let Some((name, hash)) = self.out.last else { return Ok(false) };
+        let Some((name, hash)) = self.out.last() else { return Ok(false) };
         match self.remote.get(name).await? {
             Some(found) if found.hash == hash => Ok(true),
             Some(_) => Err(Error::damaged(format!("the bucket has another object than was written: object={name}"))),

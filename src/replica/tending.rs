@@ -1,5 +1,6 @@
 //! The work beside shipping: the newest object is read back, old ones are collected, and what killed processes left is
-//! removed. A store that is idle costs one request a minute, which tells whether another machine has taken over.
+//! removed. A store that is idle costs one request a minute, which tells whether another machine has taken over, and
+//! whether the bucket answers at all: an idle store sends nothing that would fail.
 
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,12 @@ use super::ship::Shipper;
 use super::terms::collect::{CollectStep, Collector, Retention};
 use crate::error::Result;
 
-/// The last object is read back this often.
-const READ_BACK_EVERY: Duration = Duration::from_secs(60);
+/// The slot behind the last object is looked at this often, and a new last object is read back.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Behind a look that failed, the next one comes this much later.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The same object is read back this often: a bucket that is gone shows an empty slot like any other.
+const READ_AGAIN: Duration = Duration::from_secs(60 * 60);
 /// Old objects are looked for this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// The files that killed processes left are looked for this often.
@@ -22,9 +27,9 @@ const FIRST_TIDY: Duration = Duration::from_secs(5 * 60);
 /// The work of a process beside shipping.
 pub(super) struct Tending {
     begun: Instant,
-    read_back_at: Instant,
-    /// The object that was read back last.
-    was_read: Option<ObjectName>,
+    look_at: Instant,
+    /// The object that was read back last, and when.
+    was_read: Option<(ObjectName, Instant)>,
     collector: Collector,
     collect_at: Instant,
     /// The newest base behind which nothing was left to collect. Only a later one makes any object old.
@@ -51,7 +56,7 @@ impl Tending {
     pub(super) fn begin(shipper: &Shipper, retention: Retention, begun: Instant) -> Self {
         Self {
             begun,
-            read_back_at: begun + READ_BACK_EVERY,
+            look_at: begun + LOOK_EVERY,
             was_read: None,
             collector: shipper.collector(retention),
             collect_at: begun + FIRST_TIDY.max(retention.grace),
@@ -60,20 +65,26 @@ impl Tending {
         }
     }
 
-    /// Does what is due at that time, and tells `read_back` of an object that was read back: whether it is there, as it
-    /// was written.
+    /// Does what is due at that time. Tells `looked` whether the bucket has answered, and `read_back` of an object that
+    /// was read back: whether it is there, as it was written.
     pub(super) async fn step(
         &mut self,
         shipper: &mut Shipper,
         now: Instant,
+        looked: impl FnOnce(Result<()>),
         read_back: impl FnOnce(Result<()>),
     ) -> Tended {
-        if now >= self.read_back_at && shipper.has_time() {
-            self.read_back_at = now + READ_BACK_EVERY;
-            if shipper.is_overtaken().await.unwrap_or(false) {
+        if now >= self.look_at && shipper.has_time() {
+            let is_overtaken = shipper.is_overtaken().await;
+            if let Ok(true) = is_overtaken {
                 return Tended::Fenced;
             }
-            self.read_back(shipper, read_back).await;
+            let is_there = is_overtaken.is_ok();
+            self.look_at = now + if is_there { LOOK_EVERY } else { LOOK_AGAIN };
+            looked(is_overtaken.map(drop));
+            if is_there {
+                self.read_back(shipper, now, read_back).await;
+            }
         }
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_EVERY;
@@ -97,13 +108,14 @@ impl Tending {
     }
 
     /// Reads the last object back, unless that was done.
-    async fn read_back(&mut self, shipper: &Shipper, tell: impl FnOnce(Result<()>)) {
+    async fn read_back(&mut self, shipper: &Shipper, now: Instant, tell: impl FnOnce(Result<()>)) {
         let last = shipper.last_object();
-        if last.is_none() || last == self.was_read {
+        let is_known = self.was_read.is_some_and(|(name, at)| Some(name) == last && now < at + READ_AGAIN);
+        if last.is_none() || is_known {
             return;
         }
         let found = shipper.read_back().await;
-        self.was_read = last.filter(|_| found.is_ok());
+        self.was_read = last.filter(|_| found.is_ok()).map(|name| (name, now));
         tell(found.map(drop));
     }
 
