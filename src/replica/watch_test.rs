@@ -9,13 +9,16 @@ use super::cipher::{Identities, key_pair};
 use super::init::InitReplicaOptions;
 use super::inspect::PARTS;
 use super::location::{Location, ReplicaLocation};
+use super::moment::ReplicaMoment;
 use super::opened::OpenReplica;
 use super::options::ReplicateOptions;
 use super::replicator::Replicator;
+use super::restored::RestoreReplicaOptions;
 use super::runtime::block_on;
 use super::ship::Shipper;
 use super::ship_test::{open, put, replicate, wait_for};
 use super::source::Source;
+use super::take_over::TakeOverOptions;
 use super::terms::remote::Remote as _;
 use super::watch::Watch;
 use crate::engine::store::Store;
@@ -152,6 +155,26 @@ fn a_base_behind_a_gap_that_is_gone_is_found_within_a_month() {
     fs::remove_file(manifests().last().unwrap()).unwrap();
     assert!((0..30).any(|_| !inspect(&fleet.watch())));
     assert!(fleet.stored().finding.unwrap().starts_with("the base behind a gap of the log is not whole"));
+}
+
+#[test]
+fn a_gap_that_a_restore_has_given_up_needs_no_base() {
+    let mut fleet = Fleet::new(Vec::new());
+    let replicator = fleet.shipped();
+    let before = fleet.store.feed_status().unwrap().unwrap().sequence;
+    let value = serde_json::json!("x".repeat(1 << 20));
+    fleet.store.load(|tx| (0..20).try_for_each(|key| tx.config().put(&format!("k{key}"), &value))).unwrap();
+    wait_for(&replicator, &fleet.store);
+    drop(replicator);
+    let copy = fleet.folder.path().join("copy.redb");
+    let options = RestoreReplicaOptions { at: ReplicaMoment::Sequence(before), ..RestoreReplicaOptions::default() };
+    Store::restore_replica(&fleet.replica, &copy, &options).unwrap();
+    Store::take_over_replica(&copy, &TakeOverOptions::default()).unwrap();
+    fleet.store = open(&copy);
+    let _replicator = fleet.shipped();
+    for _ in 0..30 {
+        assert!(inspect(&fleet.watch()), "{:?}", fleet.stored().finding);
+    }
 }
 
 #[test]
