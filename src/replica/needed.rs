@@ -130,6 +130,17 @@ impl<'r> Needed<'r> {
         Ok(is_before && !may_be_collected(self.remote, slot).await?)
     }
 
+    /// Refuses a moment within a gap, as the walk does before it.
+    async fn gap(&self, slot: ReplicaSlot) -> Result<()> {
+        let stored = self.remote.get(ObjectName::Log(slot)).await;
+        let Ok(Some(StoredObject { object: Object::Gap(gap), .. })) = stored else { return Ok(()) };
+        let Some((sequence, time)) = self.state_before(slot).await? else { return Ok(()) };
+        if gap.last > sequence && self.comes_to(sequence, time) {
+            return Err(in_gap(self.at, (sequence, time), gap.last, gap.time));
+        }
+        Ok(())
+    }
+
     /// Refuses a moment behind the newest commit, as the walk does at the end of the log.
     async fn reach(&mut self, last: ReplicaSlot) -> Result<()> {
         if *self.at == ReplicaMoment::Newest {
@@ -160,7 +171,8 @@ impl<'r> Needed<'r> {
         Err(not_reached(self.at, sequence, time))
     }
 
-    /// Whether the walk goes on behind a state for certain. At a gap of the very same time it ends well.
+    /// Whether the walk goes on behind a state for certain. At that very commit, and at a gap of the very same time, it
+    /// ends well.
     fn comes_to(&self, sequence: u64, time: Timestamp) -> bool {
         !self.at.is_before(sequence, time) && *self.at != ReplicaMoment::Time(time)
     }

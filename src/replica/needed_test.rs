@@ -216,9 +216,9 @@ fn a_missing_object_of_the_log_is_refused_at_once_and_a_moment_before_it_is_rest
         for (number, (sequence, time, rows)) in shipped.iter().enumerate() {
             for at in [ReplicaMoment::Sequence(*sequence), ReplicaMoment::Time(*time)] {
                 let tried = try_restore(&bench, &at);
-                // Only the object behind a moment tells that there is nothing more of it.
+                // Only the object behind a time tells that there is nothing more of it.
                 let is_left = number + 1 == missing && matches!(at, ReplicaMoment::Time(_));
-                let refused = match number + 1 < missing {
+                let refused = match number < missing && !is_left {
                     true => {
                         assert!(tried.made() == (*sequence, rows.clone()), "{short}: {at}");
                         continue;

@@ -82,11 +82,11 @@ pub(crate) async fn walk(
             if is_cut || stop.is_some_and(|stop| at.slot.index >= stop) {
                 break;
             }
+            let is_there = until == Some(Until::Sequence(at.sequence));
             let found = match remote.get(ObjectName::Log(at.slot)).await {
-                // Nothing of a damaged object is asked for.
-                Err(error) if error.kind() == ErrorKind::Damaged && until == Some(Until::Sequence(at.sequence)) => {
-                    return Ok(Walked::Later);
-                }
+                // Nothing of an object that is missing or damaged is asked for.
+                Ok(None) if is_there => return Ok(Walked::Later),
+                Err(error) if error.kind() == ErrorKind::Damaged && is_there => return Ok(Walked::Later),
                 found => found?,
             };
             let passed = match found {
