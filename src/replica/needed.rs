@@ -11,9 +11,9 @@ use super::bases::{Base, missing};
 use super::log_pages::{End, LogPages};
 use super::moment::ReplicaMoment;
 use super::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
-use super::objects::object::Object;
+use super::objects::object::{Object, StoredObject};
 use super::opened::OpenReplica;
-use super::refusals::not_reached;
+use super::refusals::{in_gap, not_reached};
 use super::terms::chain::{OpenedTerm, may_be_collected};
 use super::terms::remote::Remote;
 use crate::clock::{after, before};
@@ -80,8 +80,8 @@ impl<'r> Needed<'r> {
     ///
     /// # Errors
     ///
-    /// `Damaged` for an object that is missing before the moment; `Conflict` when nothing is behind the moment; the
-    /// errors of the replica.
+    /// `Damaged` for an object that is missing before the moment; `Conflict` when nothing is behind the moment,
+    /// and within a gap; the errors of the replica.
     pub(super) async fn log(&mut self, later: Option<ReplicaSlot>) -> Result<()> {
         for (number, step) in self.path.iter().enumerate().rev() {
             let next = number.checked_sub(1).and_then(|next| self.path.get(next));
@@ -89,8 +89,8 @@ impl<'r> Needed<'r> {
             let later = later.filter(|later| later.term == step.term);
             let end = later.into_iter().chain(seal).min().map_or(End::From(0), |slot| End::At(slot.index));
             let Some(behind) = self.term(step.term, end).await? else { return Ok(()) };
-            if later.is_some() {
-                return Ok(());
+            if let Some(later) = later {
+                return self.gap(later).await;
             }
             if next.is_none() {
                 let last = behind.saturating_sub(1).max(self.first(step.term));
@@ -174,7 +174,8 @@ impl<'r> Needed<'r> {
     /// Whether the walk goes on behind a state for certain. At that very commit, and at a gap of the very same time, it
     /// ends well.
     fn comes_to(&self, sequence: u64, time: Timestamp) -> bool {
-        !self.at.is_before(sequence, time) && *self.at != ReplicaMoment::Time(time)
+        let ends_well = [ReplicaMoment::Sequence(sequence), ReplicaMoment::Time(time)].contains(self.at);
+        !self.at.is_before(sequence, time) && !ends_well
     }
 
     /// The commit and the time of the state that the walk brings to a slot; none in doubt.

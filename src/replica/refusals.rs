@@ -21,10 +21,9 @@ pub(super) fn too_old(at: &ReplicaMoment, oldest: Option<&ReplicaPosition>) -> E
 }
 
 /// The refusal of a moment of which the commits are not in the replica. Every later one begins at the base behind them.
-/// That has the number `last`, and was made at that time or before.
-pub(super) fn in_gap(at: &ReplicaMoment, position: &ReplicaPosition, last: u64, time: Timestamp) -> Error {
-    let (before, after) = (show_time(position.time), show_time(time));
-    let (from, to) = (position.sequence, last);
+/// That has the number `last`, and was made at that time or before; the state before them has the other two.
+pub(super) fn in_gap(at: &ReplicaMoment, before: (u64, Timestamp), last: u64, time: Timestamp) -> Error {
+    let ((from, before), to, after) = ((before.0, show_time(before.1)), last, show_time(time));
     Error::conflict(format!(
         "the replica was out of reach then, and does not have the commits; restore the nearest moment before or after: at={at} \
          before={before} after={after} missing={from}..{to}"

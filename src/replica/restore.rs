@@ -329,7 +329,7 @@ impl Copier {
             }
             (Some(_), ReplicaMoment::Time(moment)) if *moment == position.time => Ok(()),
             (Some(_), ReplicaMoment::Sequence(sequence)) if *sequence == position.sequence => Ok(()),
-            (Some((last, time)), _) => Err(in_gap(at, position, last, time)),
+            (Some((last, time)), _) => Err(in_gap(at, (position.sequence, position.time), last, time)),
         }
     }
 }
