@@ -13,7 +13,7 @@ use super::objects::object::Object;
 use super::objects::parts::{self, PartEntry};
 use super::terms::remote::{Deletes, Remote, ReplicaPosition};
 use super::terms::settle::{Settled, settle};
-use crate::clock::as_stored;
+use crate::clock::{after, as_stored};
 use crate::engine::feed::Dump;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -44,6 +44,8 @@ pub(crate) struct UnfinishedBase {
     /// The number of parts that may be there.
     sent: u32,
     patience: Duration,
+    /// When the base before it was made.
+    before: Option<Timestamp>,
 }
 
 impl UnfinishedBase {
@@ -56,7 +58,7 @@ impl UnfinishedBase {
         let time = as_stored(remote.now());
         let name = BaseName { slot: at.slot, attempt: next_attempt(remote, &at).await? };
         let (entries, patience) = (Vec::new(), Duration::ZERO);
-        Ok(Self { dump, at, time, name, entries, rows_bytes: 0, bytes: 0, sent: 0, patience })
+        Ok(Self { dump, at, time, name, entries, rows_bytes: 0, bytes: 0, sent: 0, patience, before: None })
     }
 
     /// The position of its state.
@@ -68,6 +70,12 @@ impl UnfinishedBase {
     #[must_use]
     pub(crate) fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
+    }
+
+    /// A base that follows one of that time.
+    #[must_use]
+    pub(crate) fn behind(self, before: Option<Timestamp>) -> Self {
+        Self { before, ..self }
     }
 
     /// Writes the next part, or the manifest behind the last one. Gives the base once it is whole.
@@ -121,7 +129,9 @@ impl UnfinishedBase {
         // L8: with its manifest, which may be there from here on, none of its parts is ever removed before it.
         self.sent = 0;
         let body = parts::encode(&self.entries)?;
-        let made = as_stored(remote.now());
+        // L8: what is before an old base is removed. One of a clock that was set back is no older than the one before it.
+        let behind = self.before.map(|before| after(before, Duration::from_micros(1)));
+        let made = as_stored(remote.now()).max(behind.unwrap_or(Timestamp::MIN));
         let manifest = BaseManifest {
             store: remote.store(),
             base: self.name,

@@ -39,6 +39,14 @@ pub(super) fn ahead(at: &ReplicaMoment, position: &ReplicaPosition, batch: &LogB
     ))
 }
 
+/// The refusal of a time between that of a base and that of a commit before it.
+pub(super) fn set_back(at: &ReplicaMoment, position: &ReplicaPosition, last: Timestamp) -> Error {
+    let (sequence, time, last) = (position.sequence, show_time(position.time), show_time(last));
+    Error::conflict(format!(
+        "a clock was set back before that moment, so the time does not name one state; restore a sequence in place of the time:          at={at} sequence={sequence} time={time} last_time={last}"
+    ))
+}
+
 /// The refusal of a moment behind the end of the log, or that is nowhere in it.
 pub(super) fn not_reached(at: &ReplicaMoment, sequence: u64, time: Timestamp) -> Error {
     let newest = format!("newest={} sequence={sequence}", show_time(time));

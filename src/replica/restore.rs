@@ -16,12 +16,12 @@ use super::held::Held;
 use super::location::ReplicaLocation;
 use super::moment::ReplicaMoment;
 use super::needed::Needed;
-use super::objects::name::{BaseName, ObjectName};
+use super::objects::name::{BaseName, ObjectName, ReplicaSlot};
 use super::objects::object::Object;
 use super::opened::OpenReplica;
 use super::position::CopyPosition;
 use super::prefetch::Prefetch;
-use super::refusals::{ahead, in_gap, not_reached, too_old};
+use super::refusals::{ahead, in_gap, not_reached, set_back, too_old};
 use super::terms::chain::{OpenedTerm, path};
 use super::terms::remote::{Local, Remote, ReplicaPosition};
 use super::terms::rules::broken;
@@ -272,13 +272,14 @@ impl Copier {
         at: &ReplicaMoment,
         filler: &mut Filler,
     ) -> Result<ReplicaPosition> {
+        let base = filler.position().ok_or_else(no_base)?;
         loop {
             // An object that was absent when it was asked for ahead may be there by now.
             let ahead = Prefetch::new(&*self.remote, LOG_AT_ONCE);
             let walked = walk(&ahead, filler, path, end, until(at)).await?;
             let position = filler.position().ok_or_else(no_base)?;
             match walked {
-                Walked::Later => return self.is_told_apart(at, &position).await.map(|()| position),
+                Walked::Later => return self.is_told_apart(at, &base, &position).await.map(|()| position),
                 _ if filler.has_met() => return Ok(position),
                 Walked::Lost => return self.lost(path, at, &position).await.map(|()| position),
                 Walked::End if end.is_none() && self.goes_on(&position).await? => {}
@@ -290,14 +291,30 @@ impl Copier {
 
     /// Whether the times around a moment tell the commits before it from those behind it. The time of a log never
     /// falls. So once a clock that was ahead has written, those who write later have its time too, until it has come.
-    async fn is_told_apart(&self, at: &ReplicaMoment, position: &ReplicaPosition) -> Result<()> {
-        let (ReplicaMoment::Time(_), name) = (at, ObjectName::Log(position.slot)) else { return Ok(()) };
-        match self.remote.get(name).await?.map(|object| object.object) {
-            Some(Object::Batch(batch)) if batch.time > after(self.clock.now(), SKEW) => {
-                Err(ahead(at, position, &batch))
-            }
-            _ => Ok(()),
+    /// That of a base is the one of its clock, which may have been set back behind the commits before it.
+    async fn is_told_apart(
+        &self,
+        at: &ReplicaMoment,
+        base: &ReplicaPosition,
+        position: &ReplicaPosition,
+    ) -> Result<()> {
+        let ReplicaMoment::Time(moment) = at else { return Ok(()) };
+        let next = self.remote.get(ObjectName::Log(position.slot)).await?.map(|object| object.object);
+        if let Some(Object::Batch(batch)) = next
+            && batch.time > after(self.clock.now(), SKEW)
+        {
+            return Err(ahead(at, position, &batch));
         }
+        let Some(index) = position.slot.index.checked_sub(1).filter(|_| position.slot == base.slot) else {
+            return Ok(());
+        };
+        let last = self.remote.get(ObjectName::Log(ReplicaSlot { index, ..position.slot })).await?;
+        let time = match last.map(|object| object.object) {
+            Some(Object::Batch(batch)) => batch.time,
+            Some(Object::Gap(gap)) => gap.time,
+            _ => return Ok(()),
+        };
+        if time > *moment { Err(set_back(at, position, time)) } else { Ok(()) }
     }
 
     /// Whether there are more objects of the term. An absent one is its end only if a list shows none behind it.

@@ -773,3 +773,35 @@ fn a_time_behind_which_a_clock_was_ahead_is_refused_and_the_commits_are_restored
     bench.clock.set(honest.time);
     assert_is(&bench, &ReplicaMoment::Time(honest.time), &honest);
 }
+
+#[test]
+fn a_time_that_a_base_has_of_a_clock_that_was_set_back_is_refused() {
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(60 * 60);
+    let mut bench = Bench::new();
+    bench.clock.advance(3 * HOUR);
+    put(&bench.store, "a", 1);
+    bench.ship();
+    let (early, right) = (moment(&bench), bench.clock.now());
+    bench.clock.advance(HOUR);
+    put(&bench.store, "a", 2);
+    bench.ship();
+    // Two hours back, so before the first commit.
+    bench.clock.set(right - HOUR);
+    bench.make_base();
+    let based = moment(&bench);
+    bench.clock.set(right + 2 * HOUR);
+    put(&bench.store, "a", 3);
+    bench.ship();
+    let last = moment(&bench);
+    for at in [right, right + HOUR - SECOND] {
+        let refused = restore(&bench, &ReplicaMoment::Time(at)).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().contains("set back"), "{refused}");
+        assert!(refused.to_string().contains(&format!("sequence={}", based.sequence)), "{refused}");
+    }
+    assert_is(&bench, &ReplicaMoment::Time(right + HOUR + SECOND), &based);
+    for moment in [&early, &based, &last] {
+        assert_is(&bench, &ReplicaMoment::Sequence(moment.sequence), moment);
+    }
+}
