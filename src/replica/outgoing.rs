@@ -322,9 +322,13 @@ impl Outgoing {
         let made = base.finish(remote, at.previous).await?;
         self.writer.prepare_gap(remote, &self.source, made.name, sequence, digest)?;
         self.source.expect(sequence, states);
-        self.source.note_pending(self.writer.pending())?;
-        // A later process finds no commits to compare.
-        self.source.store().write_shipped()?;
+        // A later process finds no commits to compare, so it must know the place. Without it, it would take the gap for
+        // the work of another machine.
+        let noted = self.source.note_pending(self.writer.pending());
+        if let Err(error) = noted.and_then(|()| self.source.store().write_shipped()) {
+            self.writer.take_back();
+            return Err(error);
+        }
         let step = self.send(remote).await?;
         if step == ShipOutcome::Done {
             self.source.note_base(made.at, made.bytes)?;

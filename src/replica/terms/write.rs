@@ -155,6 +155,11 @@ impl TermWriter {
         Ok(())
     }
 
+    /// Drops the pending object if no try to write it has begun. L2: nobody else has seen it.
+    pub(crate) fn take_back(&mut self) {
+        self.pending.take_if(|pending| pending.begun.is_none());
+    }
+
     /// The object that waits for its fate, and the position behind it.
     pub(crate) fn pending(&self) -> Option<(ObjectHash, ReplicaPosition)> {
         self.pending.as_ref().map(|pending| (pending.object.hash, pending.behind))
