@@ -27,9 +27,9 @@ type Setting = (String, String);
 /// # Errors
 ///
 /// `Invalid` for a profile that is named and not there, and for one without keys that names another way to them; the
-/// errors of its files, except that the usual ones may be absent.
+/// errors of its files, except that the usual ones may be absent, and unreadable unless a profile is named.
 pub(super) fn with_profile(environment: &[Variable], has_credentials: bool) -> Result<Vec<Variable>> {
-    let named = of(environment, &["AWS_PROFILE"]).filter(|name| !name.is_empty());
+    let named = profile(environment);
     let name = named.unwrap_or("default");
     let credentials = section(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials", &[name])?;
     let in_config = format!("profile {name}");
@@ -58,6 +58,11 @@ pub(super) fn with_profile(environment: &[Variable], has_credentials: bool) -> R
         }
     }
     Ok(all)
+}
+
+/// The profile that somebody chose.
+fn profile(environment: &[Variable]) -> Option<&str> {
+    of(environment, &["AWS_PROFILE"]).filter(|name| !name.is_empty())
 }
 
 /// The keys of a profile, as variables; none if it says nothing of credentials.
@@ -91,7 +96,14 @@ fn section(environment: &[Variable], variable: &str, usual: &str, names: &[&str]
     if named.is_none() && !file.exists() {
         return Ok(None);
     }
-    let text = files::read_text(&file, files::SETTINGS_MAX)?;
+    let text = match files::read_text(&file, files::SETTINGS_MAX) {
+        // Nobody chose it, and it may be another user's.
+        Err(error) if named.is_none() && profile(environment).is_none() => {
+            tracing::warn!(%error, "a file of Amazon's programs cannot be read and is left out");
+            return Ok(None);
+        }
+        text => text?,
+    };
     Ok(names.iter().find_map(|name| settings_of(&text, name)))
 }
 
@@ -195,13 +207,22 @@ mod tests {
         assert_eq!(with_profile(&environment, false).unwrap(), environment);
         assert_eq!(with_profile(&[], false).unwrap(), []);
         let file = home.path().join("mine");
-        let mut named = environment;
+        let mut named = environment.clone();
         named.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.to_str().unwrap().into()));
         assert_eq!(with_profile(&named, false).unwrap_err().kind(), ErrorKind::Io);
         std::fs::write(&file, "[default]\naws_access_key_id=k\naws_secret_access_key=s\n").unwrap();
         assert_eq!(with_profile(&named, false).unwrap().len(), named.len() + 2);
         std::fs::write(&file, [0xff]).unwrap();
         assert_eq!(with_profile(&named, false).unwrap_err().kind(), ErrorKind::Invalid);
+        let usual = home.path().join(".aws");
+        std::fs::create_dir(&usual).unwrap();
+        for name in ["credentials", "config"] {
+            std::fs::write(usual.join(name), [0xff]).unwrap();
+        }
+        assert_eq!(with_profile(&environment, false).unwrap(), environment);
+        let mut chosen = environment;
+        chosen.push(("AWS_PROFILE".into(), "default".into()));
+        assert_eq!(with_profile(&chosen, true).unwrap_err().kind(), ErrorKind::Invalid);
     }
 
     #[test]
