@@ -72,6 +72,7 @@ fn every_call_is_refused(store: &Store, view: &View) {
     forked(store.reopen());
     // Its locks may be held by threads that the child does not have.
     assert_eq!(store.log_status(), None);
+    assert!(store.event_log_error().unwrap().contains("before a fork"));
     forked(store.close());
 }
 
@@ -83,6 +84,12 @@ fn both_write(path: &Path, sharing: Sharing) {
     (0..4).for_each(|_| put(&store, "parent", 0).unwrap());
     let view = store.view().unwrap();
     let scheduler = Scheduler::start(store.clone(), SchedulerOptions::default()).unwrap();
+    #[cfg(feature = "replica")]
+    let replicator = {
+        let to = path.with_extension("replica").to_str().unwrap().parse().unwrap();
+        store.init_replica(&to, &hivekeep::InitReplicaOptions::default()).unwrap();
+        store.replicate(&to, hivekeep::ReplicateOptions::default(), LONGEST).unwrap()
+    };
     #[cfg(feature = "tokio")]
     let (runtime, asynchronous) =
         (tokio::runtime::Builder::new_multi_thread().build().unwrap(), hivekeep::AsyncStore::from(store.clone()));
@@ -90,6 +97,11 @@ fn both_write(path: &Path, sharing: Sharing) {
         Fork::Child => {
             every_call_is_refused(&store, &view);
             assert!(scheduler.health().upkeep_error.is_some());
+            #[cfg(feature = "replica")]
+            {
+                assert!(replicator.status().error.unwrap().contains("before a fork"));
+                drop(replicator);
+            }
             #[cfg(feature = "tokio")]
             {
                 let _entered = runtime.enter();
@@ -111,6 +123,11 @@ fn both_write(path: &Path, sharing: Sharing) {
             let numbers = view.collection::<usize>("numbers").unwrap();
             assert_eq!(numbers.list().count(), 1, "a view of the parent changed");
             drop(scheduler);
+            // The child has not ended its parent's term.
+            #[cfg(feature = "replica")]
+            assert!(!replicator.status().fenced && replicator.status().error.is_none(), "{:?}", replicator.status());
+            #[cfg(feature = "replica")]
+            drop(replicator);
             store.close().unwrap();
         }
     }

@@ -51,6 +51,7 @@ const INTERVALS: (Duration, Duration) = (Duration::from_millis(1), Duration::fro
 #[derive(Debug)]
 pub struct Replicator {
     store: Store,
+    location: String,
     shared: Arc<Shared>,
     known: Known,
     _thread: Background,
@@ -121,7 +122,8 @@ impl Store {
         let thread = Background::start("hivekeep-replica", move |stop| work.run(stop))?;
         let of = shared.clone();
         let watch = watch.start(move || of.shipping())?;
-        let replicator = Replicator { store: of_status, shared, known, _thread: thread, _watch: watch };
+        let replicator =
+            Replicator { store: of_status, location: to.to_string(), shared, known, _thread: thread, _watch: watch };
         if let Err(refused) = replicator.wait_for_term(wait) {
             let store = replicator.store.clone();
             drop(replicator);
@@ -135,6 +137,11 @@ impl Store {
 impl Replicator {
     /// The state of shipping.
     pub fn status(&self) -> ReplicationStatus {
+        // The threads that hold the locks are not there in a process that came of a fork.
+        if let Err(forked) = self.store.refuse_forked() {
+            let begun = ReplicationStatus::begin(self.location.clone());
+            return ReplicationStatus { error: Some(forked.to_string()), ..begun };
+        }
         let lease_left_ms = self.store.lease_left().map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
         ReplicationStatus { watch: self.known.lock().clone(), lease_left_ms, ..self.shared.state.lock().clone() }
     }

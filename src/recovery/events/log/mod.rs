@@ -120,6 +120,10 @@ impl Options {
 impl Store {
     /// The reason why events cannot be written to their file; none if they can, or if there is no file.
     pub fn event_log_error(&self) -> Option<String> {
+        // The lock of the file's state may be held for ever in a process that came of a fork.
+        if let Err(forked) = self.refuse_forked() {
+            return Some(forked.to_string());
+        }
         self.sink().get().and_then(|sink| sink.state().error)
     }
 
