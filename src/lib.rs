@@ -114,17 +114,17 @@
 //! | `recovery/sessions/session` | `session` `notice_crashes` `sessions` `acknowledge_crashes` `mark_shutdown` `take_mark_back` |
 //! | `recovery/upkeep/auto_backup` | `auto_backup_if_needed` `auto_backup` `next_backup_at` |
 //! | `recovery/upkeep/scheduler` | `upkeep` |
-//! | `replica/drill` | `drill_replica` |
-//! | `replica/heal` | `heal_from_replica` |
-//! | `replica/init` | `init_replica` |
+//! | `replica/checks/drill` | `drill_replica` |
+//! | `replica/checks/status` | `replica_status` |
+//! | `replica/checks/verify` | `verify_replica` |
+//! | `replica/following/standby` | `copy_time` |
+//! | `replica/following/take_over` | `take_over_replica` |
+//! | `replica/mending/heal` | `heal_from_replica` |
+//! | `replica/mending/repair` | `plan_repair_from_replica` |
 //! | `replica/orphans/apply` | `plan_orphans` `apply_orphans` |
-//! | `replica/repair` | `plan_repair_from_replica` |
-//! | `replica/replicator` | `replicate` |
-//! | `replica/restored` | `restore_replica` |
-//! | `replica/standby` | `copy_time` |
-//! | `replica/status` | `replica_status` |
-//! | `replica/take_over` | `take_over_replica` |
-//! | `replica/verify` | `verify_replica` |
+//! | `replica/restoring/restored` | `restore_replica` |
+//! | `replica/shipping/init` | `init_replica` |
+//! | `replica/shipping/replicator` | `replicate` |
 //! | `state/audit/acting` | `acting_as` |
 //! | `state/heartbeats` | `heartbeat` |
 //! | `state/queue/batch` | `enqueue_all` |
@@ -277,35 +277,35 @@ pub use recovery::upkeep::keeper::{Keeper, Kept};
 pub use recovery::upkeep::scheduler::{Scheduler, SchedulerOptions};
 pub use recovery::upkeep::work::{Attendant, Health, Work};
 #[cfg(feature = "replica")]
-pub use replica::drill::{DrillReplicaOptions, DrilledReplica};
+pub use replica::bucket::location::ReplicaLocation;
 #[cfg(feature = "replica")]
-pub use replica::heal::HealOptions;
+pub use replica::checks::drill::{DrillReplicaOptions, DrilledReplica};
 #[cfg(feature = "replica")]
-pub use replica::init::InitReplicaOptions;
+pub use replica::checks::status::{ReplicaBase, ReplicaCommit, ReplicaStatus, ReplicaTerm};
 #[cfg(feature = "replica")]
-pub use replica::location::ReplicaLocation;
+pub use replica::checks::verify::VerifiedReplica;
 #[cfg(feature = "replica")]
-pub use replica::moment::ReplicaMoment;
+pub use replica::following::standby::{ReplicaStandby, StandbyChange, StandbyLease, StandbyProgress};
 #[cfg(feature = "replica")]
-pub use replica::options::ReplicateOptions;
+pub use replica::following::standby_run::{StandbyEnd, StandbyEvent, StandbyOptions};
+#[cfg(feature = "replica")]
+pub use replica::following::take_over::{TakeOverOptions, TakenOver};
+#[cfg(feature = "replica")]
+pub use replica::mending::heal::HealOptions;
 #[cfg(feature = "replica")]
 pub use replica::orphans::report::{Orphan, OrphanCounts, OrphanFate, OrphansOptions, OrphansPlan, OrphansReport};
 #[cfg(feature = "replica")]
-pub use replica::replicator::Replicator;
+pub use replica::restoring::moment::ReplicaMoment;
 #[cfg(feature = "replica")]
-pub use replica::restored::{RestoreReplicaOptions, RestoredReplica};
+pub use replica::restoring::restored::{RestoreReplicaOptions, RestoredReplica};
 #[cfg(feature = "replica")]
-pub use replica::shipping_status::ReplicationStatus;
+pub use replica::shipping::init::InitReplicaOptions;
 #[cfg(feature = "replica")]
-pub use replica::standby::{ReplicaStandby, StandbyChange, StandbyLease, StandbyProgress};
+pub use replica::shipping::options::ReplicateOptions;
 #[cfg(feature = "replica")]
-pub use replica::standby_run::{StandbyEnd, StandbyEvent, StandbyOptions};
+pub use replica::shipping::replicator::Replicator;
 #[cfg(feature = "replica")]
-pub use replica::status::{ReplicaBase, ReplicaCommit, ReplicaStatus, ReplicaTerm};
-#[cfg(feature = "replica")]
-pub use replica::take_over::{TakeOverOptions, TakenOver};
-#[cfg(feature = "replica")]
-pub use replica::verify::VerifiedReplica;
+pub use replica::shipping::shipping_status::ReplicationStatus;
 pub use state::assignments::{Assignment, AssignmentKind, Assignments};
 pub use state::audit::{
     AskedBy, Audit, AuditFilter, AuditFinding, AuditReport, Entry, EntryHash, Level, Link, NewEntry, Trail,

@@ -18,15 +18,15 @@ use object_store::{
 use parking_lot::Mutex;
 
 use super::bucket::Bucket;
-use super::cipher::Identities;
+use super::connection::cipher::Identities;
+use super::connection::opened::OpenReplica;
 use super::objects::kinds::StoreHead;
 use super::objects::layout::{Nonce, StoreId};
 use super::objects::name::ObjectName;
 use super::objects::object::{Object, StoredObject};
-use super::opened::OpenReplica;
-use super::restore::Copier;
-use super::ship::Shipper;
-use super::source::Source;
+use super::restoring::restore::Copier;
+use super::shipping::ship::Shipper;
+use super::shipping::source::Source;
 use super::terms::lease::Lease;
 use super::terms::remote::Remote as _;
 use crate::clock::{Clock, ManualClock};

@@ -18,13 +18,13 @@ use crate::error::Result;
 #[cfg(feature = "replica")]
 use crate::files;
 #[cfg(feature = "replica")]
-use crate::replica::heal::HealOptions;
+use crate::replica::mending::heal::HealOptions;
 #[cfg(feature = "replica")]
-use crate::replica::options::ReplicateOptions;
+use crate::replica::shipping::options::ReplicateOptions;
 #[cfg(feature = "replica")]
-use crate::replica::replicator::Replicator;
+use crate::replica::shipping::replicator::Replicator;
 #[cfg(feature = "replica")]
-use crate::replica::shipping_status::ReplicationStatus;
+use crate::replica::shipping::shipping_status::ReplicationStatus;
 #[cfg(feature = "replica")]
 use crate::transfer::replica_state::ReplicaShipping;
 use crate::transfer::replica_state::ReplicaState;

@@ -11,7 +11,7 @@ use super::{TOOLS, code, files, module};
 const MAY: [(&[&str], &str); 10] = [
     (&["recovery", "restore", "options"], "the field `command` of an answer is a command line"),
     (&["recovery", "restore", "earlier"], "the field `command` of an answer is a command line"),
-    (&["replica", "cipher"], "the context of a derived key is no message"),
+    (&["replica", "connection", "cipher"], "the context of a derived key is no message"),
     (&["service", "instance"], "the program is the author of its own policy"),
     (&["transfer", "doctor"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "copies"], "the advice of a diagnosis is a command line"),

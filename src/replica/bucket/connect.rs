@@ -20,7 +20,7 @@ use super::cloud::Cloud;
 use super::profile::with_profile;
 use super::variables::{Variable, of, settings};
 use crate::error::{Error, Result};
-use crate::replica::location::{BucketLocation, BucketService};
+use crate::replica::bucket::location::{BucketLocation, BucketService};
 
 /// The longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -257,7 +257,7 @@ pub(super) fn plain_client() -> reqwest::Client {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replica::location::Location;
+    use crate::replica::bucket::location::Location;
 
     fn connected(text: &str, environment: &[(&str, &str)]) -> Result<Cloud> {
         let Location::Bucket(location) = text.parse().unwrap() else { panic!() };

@@ -97,7 +97,7 @@ mod tests {
     use std::sync::mpsc::channel;
 
     use super::*;
-    use crate::replica::runtime::block_on;
+    use crate::replica::connection::runtime::block_on;
 
     const SHORT: Duration = Duration::from_millis(20);
 

@@ -4,6 +4,7 @@
 //! [`Bucket`] tries again where that is safe, and within limits. Its calls are async, because a base is sent and
 //! fetched in parts side by side; a caller of the library blocks on them, in a runtime of its own.
 //!
+//! * `location`: where a replica is
 //! * `creation`: the answer to the creation of an object; `failure`: failures that pass, and those that last;
 //!   `pauses`: the pauses between tries
 //! * `listed`: the names of a list, all of them or page by page
@@ -18,10 +19,13 @@ mod directory;
 mod failure;
 mod in_time;
 mod listed;
+pub(crate) mod location;
 mod pauses;
 mod profile;
 mod variables;
 
+#[cfg(test)]
+pub(super) mod faulty_test;
 #[cfg(test)]
 mod moto_test;
 #[cfg(test)]
@@ -44,7 +48,7 @@ use self::directory::Directory;
 use self::failure::lasting;
 use self::in_time::{Progress, in_time};
 use self::listed::{Listed, NAMES_MAX, PAGE_MAX, Wanted, whole};
-use super::location::Location;
+use self::location::Location;
 use super::objects::name::{Folder, ObjectName};
 use crate::error::Result;
 

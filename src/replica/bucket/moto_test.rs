@@ -9,9 +9,9 @@ use futures_util::stream::{self, StreamExt};
 
 use super::{Bucket, Creation};
 use crate::error::ErrorKind;
-use crate::replica::faulty_test::run;
+use crate::replica::bucket::faulty_test::run;
+use crate::replica::connection::probe::probe;
 use crate::replica::objects::name::{Folder, ObjectName, ReplicaSlot, Term};
-use crate::replica::probe::probe;
 
 /// A server, which ends with the test.
 pub(crate) struct Moto {

@@ -9,7 +9,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::replica::faulty_test::{Faulty, run};
+use crate::replica::bucket::faulty_test::{Faulty, run};
 use crate::replica::objects::name::{BaseName, ReplicaSlot, Term};
 
 fn log(term: u32, index: u64) -> ObjectName {
@@ -323,7 +323,7 @@ fn begun(folder: &std::path::Path) -> (std::path::PathBuf, Bucket) {
 
 #[test]
 fn a_folder_that_is_mounted_again_is_used_again_and_an_empty_one_another_one_or_an_older_copy_is_not() {
-    use crate::replica::repair_test::copy_all;
+    use crate::replica::mending::repair_test::copy_all;
     let folder = tempfile::tempdir().unwrap();
     let (path, bucket) = begun(folder.path());
     let [older, newer, other] = ["older", "newer", "other"].map(|name| folder.path().join(name));

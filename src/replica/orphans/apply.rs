@@ -18,9 +18,9 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
 use crate::recovery::events::event::EventKind;
 use crate::recovery::restore::safety::{Safety, outcome};
-use crate::replica::location::ReplicaLocation;
-use crate::replica::restore::Copier;
-use crate::replica::runtime::block_on;
+use crate::replica::bucket::location::ReplicaLocation;
+use crate::replica::connection::runtime::block_on;
+use crate::replica::restoring::restore::Copier;
 use crate::state::queue::Task;
 
 /// An undo of so many records leaves all others as they are; of more, it goes back with their collections.

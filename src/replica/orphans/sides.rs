@@ -8,12 +8,12 @@ use super::fork::{self, Fork};
 use crate::engine::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::folder_of;
-use crate::replica::drill::{look, refuse_full};
-use crate::replica::moment::ReplicaMoment;
+use crate::replica::checks::drill::{look, refuse_full};
+use crate::replica::checks::status::status;
 use crate::replica::objects::name::Term;
-use crate::replica::restore::Copier;
-use crate::replica::shipped::ShippedTo;
-use crate::replica::status::status;
+use crate::replica::reading::shipped::ShippedTo;
+use crate::replica::restoring::moment::ReplicaMoment;
+use crate::replica::restoring::restore::Copier;
 use crate::replica::terms::remote::Remote;
 use crate::transfer::drill::scratch::{Scratch, remove_left};
 

@@ -110,7 +110,7 @@ pub(super) async fn exists(remote: &impl Remote, name: ObjectName) -> Result<boo
 }
 
 /// The first object of a term.
-pub(super) enum Opening {
+pub(in crate::replica) enum Opening {
     Opened(OpenedTerm),
     /// The claimant died, and this later term made sure that it stays so.
     Void {
@@ -131,7 +131,7 @@ pub(crate) async fn opened(remote: &impl Remote, term: Term) -> Result<Option<Op
 }
 
 /// The first object of a term; none if there is none yet.
-pub(super) async fn opening(remote: &impl Remote, term: Term) -> Result<Option<Opening>> {
+pub(in crate::replica) async fn opening(remote: &impl Remote, term: Term) -> Result<Option<Opening>> {
     match remote.get(ObjectName::Log(ReplicaSlot::opening(term))).await? {
         None => Ok(None),
         Some(stored) => Ok(Some(opening_of(stored)?)),

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::chain::{OpenedTerm, is_on, may_be_collected, newest_open, path};
-use super::collect::{CollectStep, Collector, Retention};
 use super::follow::{Followed, follow};
 use super::hold::{place_hold, prepare_hold};
 use super::lease::{Lease, Silence};
@@ -28,6 +27,7 @@ use crate::replica::objects::layout::ObjectHash;
 use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 use crate::replica::objects::object::Object;
 use crate::replica::objects::parts::{self, PartEntry};
+use crate::replica::shipping::collect::{CollectStep, Collector, Retention};
 
 /// After so many looks in a row that found nothing, a copy asks whether its next object was collected.
 const LOOK_AFTER: u64 = 8;

@@ -7,19 +7,17 @@
 //! * `chain`: the terms that there are; `open`: opens one; `lease`: waits for the writer before it; `write`: writes the
 //!   log of a term
 //! * `end`: the end of a log; `walk`: moves a state along the log; `follow`: the same, object by object
-//! * `collect`: announces and decides what is old; `old_objects`: deletes it; `hold`: keeps it from that for a restore
+//! * `hold`: keeps old objects for a restore
 //! * `rules`: rules that a test breaks on purpose
 
 #[macro_use]
 pub(super) mod rules;
 
 pub(crate) mod chain;
-pub(crate) mod collect;
 pub(crate) mod end;
 pub(crate) mod follow;
 pub(crate) mod hold;
 pub(crate) mod lease;
-mod old_objects;
 pub(crate) mod open;
 pub(crate) mod remote;
 pub(crate) mod settle;
@@ -30,5 +28,7 @@ pub(crate) mod write;
 mod machine_test;
 #[cfg(test)]
 mod simulation_test;
+#[cfg(test)]
+pub(super) mod sleeper_test;
 #[cfg(test)]
 mod truth_test;

@@ -256,7 +256,7 @@ impl Truth {
 }
 
 /// After a deletion: what holds, and each moment of the window on every chain that young, must be left.
-pub(super) fn deleted(world: &mut World, name: ObjectName) {
+pub(in crate::replica::terms) fn deleted(world: &mut World, name: ObjectName) {
     let slot = match name {
         ObjectName::Log(slot) => slot,
         ObjectName::Manifest(base) | ObjectName::Part(base, _) => base.slot,
