@@ -1,7 +1,7 @@
 //! The group commit.
 //!
 //! * `gate`: the queue of the writers of one open store; it begins each transaction; `callers`: which of them may run.
-//!   In a store with a log, writers queue at the lock of `wal::log` instead
+//!   In a store with a log, writers queue at the lock of `wal::writing::log` instead
 //! * `batch`: a transaction with the closures of several of them, or with work alone, as restores and backups are; its
 //!   end: a point of the commit if every commit is kept, the common rows, the name of the file, the sync
 //! * `logged`: a write of a store that has a log, with an end of its own, of the same steps; `log_slot`: that log;

@@ -16,7 +16,8 @@ use crate::engine::session::session_locks::living;
 use crate::engine::session::writer_line::WriterLine;
 #[cfg(feature = "transfer")]
 use crate::engine::wal::LogFolder;
-use crate::engine::wal::{FolderOfStore, Joining, TakenUp, is_lived_in, recover};
+use crate::engine::wal::beginning::recover;
+use crate::engine::wal::{FolderOfStore, Joining, TakenUp, is_lived_in};
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files::{self, Replace, Rights, folder_of};
 

@@ -26,7 +26,9 @@ use crate::engine::session::session_locks::SessionLocks;
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::{Inner, Opener, Store};
 #[cfg(any(fuzzing, test))]
-use crate::engine::wal::{Joining, LogFolder, LogNews, recover};
+use crate::engine::wal::beginning::recover;
+#[cfg(any(fuzzing, test))]
+use crate::engine::wal::{Joining, LogFolder, LogNews};
 use crate::engine::wal::{Mover, TakenUp, is_lived_in};
 use crate::error::{Error, ErrorKind, Result};
 

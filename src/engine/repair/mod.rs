@@ -27,8 +27,9 @@ pub use self::salvage::{DamagedPage, DamagedRow};
 use crate::engine::opening::open;
 use crate::engine::redb_file::Shadow;
 use crate::engine::store::Store;
+use crate::engine::wal::FolderOfStore;
 pub(crate) use crate::engine::wal::LogIs;
-use crate::engine::wal::{FolderOfStore, recover};
+use crate::engine::wal::beginning::recover;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Fills a new, empty store with all sound data of the file at `from`, with what is lost there from elsewhere, and

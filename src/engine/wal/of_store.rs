@@ -2,11 +2,11 @@
 
 use std::mem;
 
-use super::log::Log;
-use super::news::LogNews;
-use super::recover;
+use super::beginning::news::LogNews;
+use super::beginning::recover;
+use super::disk::bytes::is_lived_in;
 use super::status::LogStatus;
-use super::turns::is_lived_in;
+use super::writing::log::Log;
 use crate::engine::commit::reentrancy::Writing;
 use crate::engine::store::{Inner, Store};
 #[cfg(any(fuzzing, test, feature = "transfer"))]

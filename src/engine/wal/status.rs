@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::kept::LastCheckpoint;
-use super::leftovers;
-use super::log::Log;
-use super::row::Wal;
-use super::section;
+use super::disk::leftovers;
+use super::encoding::row::Wal;
+use super::encoding::section;
+use super::writing::kept::LastCheckpoint;
+use super::writing::log::Log;
 use crate::clock::as_stored;
 use crate::engine::opening::context::Context;
 use crate::engine::options::Durability;

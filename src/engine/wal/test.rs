@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::folder::{FindSharedPage, LogFolder};
-use super::turns::SharedPageFile;
+use super::disk::folder::{FindSharedPage, LogFolder};
+use super::disk::shared_page::SharedPageFile;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::meta;
 use crate::engine::options::{Options, Sharing};
@@ -408,7 +408,7 @@ fn a_writer_who_comes_once_in_a_while_pays_one_sync_for_a_commit() {
     for number in 0..20 {
         hive.disk.record();
         hive.put("a", number).unwrap();
-        hive.store.inner.mover.move_log(&log, super::bell::Rung::Rest).unwrap();
+        hive.store.inner.mover.move_log(&log, super::overlay::bell::Rung::Rest).unwrap();
         let trace = hive.disk.take_trace();
         assert!(matches!(&trace[..], [Request::Write(..), Request::Sync(_)]), "{trace:?}");
     }
@@ -420,7 +420,7 @@ fn a_log_is_laid_down_after_a_long_rest_and_another_begins_once_there_are_commit
     let hive = logging();
     let log = hive.store.inner.gate.log().unwrap();
     let before = log.head.lock().id;
-    hive.store.inner.mover.move_log(&log, super::bell::Rung::LongRest).unwrap();
+    hive.store.inner.mover.move_log(&log, super::overlay::bell::Rung::LongRest).unwrap();
     assert!(sections(&hive.disk.seen()).is_empty() && log.bytes_in_memory() == 0);
     assert!(!hive.store.log_status().unwrap().in_use);
     hive.disk.record();

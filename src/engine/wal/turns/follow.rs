@@ -4,23 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::entry;
-use super::super::folder::LogFolder;
-use super::super::id::LogId;
-use super::super::leftovers;
-use super::super::log::Log;
-use super::super::maps::{Overlay, SectionMap};
-use super::super::reader::{Tail, fits, read};
-use super::super::recover::row;
-use super::super::row::Wal;
-use super::super::section;
-use super::bytes::TurnBytes;
-use super::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
-use super::shared_page::{End, not_told, store_of};
+use super::super::beginning::recover::row;
+use super::super::disk::folder::LogFolder;
+use super::super::disk::leftovers;
+use super::super::encoding::entry;
+use super::super::encoding::id::LogId;
+use super::super::encoding::reader::{Tail, fits, read};
+use super::super::encoding::row::Wal;
+use super::super::encoding::section;
+use super::super::overlay::maps::{Overlay, SectionMap};
+use super::super::writing::log::Log;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
 use crate::engine::rows::ReadRows;
+use crate::engine::wal::disk::bytes::TurnBytes;
+use crate::engine::wal::disk::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
+use crate::engine::wal::disk::shared_page::{End, not_told, store_of};
 use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// How often the base is taken again because the log of the one before has just gone.

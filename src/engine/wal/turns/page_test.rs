@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::reading_test::reader;
-use super::shared_page::SharedPageFile;
 use super::test::{after_cut, open, two};
 use crate::engine::meta;
 use crate::engine::records::Records;
-use crate::engine::wal::folder::{FindSharedPage, LogFolder};
+use crate::engine::wal::disk::folder::{FindSharedPage, LogFolder};
+use crate::engine::wal::disk::shared_page::SharedPageFile;
 use crate::engine::wal::test::{C, Hive};
 use crate::error::{ErrorKind, Result};
 use crate::testkit::proof::disk::Disk;

@@ -4,14 +4,14 @@ use std::ops::Bound;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use super::Joining;
-use super::shared::ONLY;
 use super::test::{every_death, open, options, sync_fails, two};
 use crate::engine::options::Durability;
 use crate::engine::records::Records;
 use crate::engine::redb_file::{StorageBackend, WRITER};
 use crate::engine::session::writer_line::WriterLine;
-use crate::engine::wal::folder::{FindSharedPage, LogFolder};
+use crate::engine::wal::beginning::join::Joining;
+use crate::engine::wal::disk::folder::{FindSharedPage, LogFolder};
+use crate::engine::wal::disk::shared::ONLY;
 use crate::engine::wal::test::{C, Hive, Hold, SHORT, open_with};
 use crate::error::{ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;

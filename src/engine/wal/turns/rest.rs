@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::super::bell::Rung;
-use super::super::checkpoint::{MUCH, refuse_full};
-use super::super::log::Log;
-use super::super::writer::{Stage, Writer};
+use super::super::disk::writer::{Stage, Writer};
+use super::super::overlay::bell::Rung;
+use super::super::writing::checkpoint::{MUCH, refuse_full};
+use super::super::writing::log::Log;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::Handle;
 use crate::error::{ErrorKind, Result};

@@ -1,13 +1,13 @@
 //! A log that several processes share, as they tell it one another.
 
-use super::super::log::Log;
-use super::shared::OwnTurns;
-use super::shared_page::{End, State};
+use super::super::writing::log::Log;
+use crate::engine::wal::disk::shared::OwnTurns;
+use crate::engine::wal::disk::shared_page::{End, State};
 use crate::error::Result;
 
 impl Log {
     /// The part of this process in the turns; none where it only reads, or nobody shares the log.
-    pub(super) fn own_turns(&self) -> Option<&OwnTurns> {
+    pub(in crate::engine::wal) fn own_turns(&self) -> Option<&OwnTurns> {
         self.turns.as_ref().and_then(|turns| turns.own.as_ref())
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::engine::options::{Durability, Options, Sharing};
 use crate::engine::records::Records;
 use crate::engine::store::Store;
-use crate::engine::wal::folder::{FindSharedPage, LogFolder};
+use crate::engine::wal::disk::folder::{FindSharedPage, LogFolder};
 use crate::engine::wal::test::{C, Hive, Hold, SHORT, open_with};
 use crate::error::{Error, ErrorKind, Result};
 use crate::testkit::proof::choices::Choices;

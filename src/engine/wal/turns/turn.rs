@@ -6,19 +6,19 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::checkpoint::refuse_less;
-use super::super::log::{Log, OpenedLog};
-use super::super::past::begin_write;
-use super::super::recover::{Files, Settle, is_in_use, settle};
-use super::super::row::Wal;
-use super::super::search::UnsavedRows;
-use super::super::writer::{Stage, Writer};
-use super::bytes::turn_is_kept;
-use super::shared::{ONLY, OwnTurns, Turns};
-use super::shared_page::{End, State};
+use super::super::beginning::recover::{Files, Settle, is_in_use, settle};
+use super::super::disk::search::UnsavedRows;
+use super::super::disk::writer::{Stage, Writer};
+use super::super::encoding::row::Wal;
+use super::super::writing::checkpoint::refuse_less;
+use super::super::writing::log::{Log, OpenedLog};
+use super::super::writing::past::begin_write;
 use crate::engine::commit::locks::{MutexGuard, yield_now};
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::Handle;
+use crate::engine::wal::disk::bytes::turn_is_kept;
+use crate::engine::wal::disk::shared::{ONLY, OwnTurns, Turns};
+use crate::engine::wal::disk::shared_page::{End, State};
 use crate::error::{Error, Hint, Result};
 
 /// The length of a turn: after it, other processes go first.
@@ -70,7 +70,7 @@ impl Log {
     }
 
     /// The same of a file that may have lost its name, for a close: it gets its log all the same.
-    pub(super) fn take_turn_anywhere(
+    pub(in crate::engine::wal) fn take_turn_anywhere(
         &self,
         writer: &mut MutexGuard<'_, Writer>,
         handle: &Handle,
