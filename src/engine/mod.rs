@@ -2,13 +2,13 @@
 //!
 //! * [`store`](crate::Store): the open store; `view`, `write` and `commit`: reading, writing, the group commit. A write
 //!   goes from `store` through `commit::work` (which keeps its result) and `answering` (when its caller is answered).
-//!   That one lets `recorder` wrap the closure if there is an actor, and asks `feed::told`, `feed::lease` and, for
-//!   `Durability::Replicated`, `feed::awaited`. It goes on through `session` (the lock of the session), `opening::slot`
-//!   (the open file), `commit::gate`, `opening::context` (its transaction; `feed::standby` and `feed::fence` refuse a
-//!   store that nobody writes to), the closure with `write` and `rows`, and `commit::batch` (the sync, by `redb_file`).
-//!   Work alone, such as a restore or a backup, begins in `answering`. A store with a log goes from `commit::gate`
-//!   through `commit::logged` to `wal` instead; the first step of its closure, too, asks `feed::standby` and
-//!   `feed::fence`
+//!   That one lets `recorder` wrap the closure if there is an actor, and asks `feed::sending::told`,
+//!   `feed::sending::lease` and, for `Durability::Replicated`, `feed::sending::awaited`. It goes on through `session`
+//!   (the lock of the session), `opening::slot` (the open file), `commit::gate`, `opening::context` (its transaction;
+//!   `feed::receiving::standby` and `feed::receiving::fence` refuse a store that nobody writes to), the closure with
+//!   `write` and `rows`, and `commit::batch` (the sync, by `redb_file`). Work alone, such as a restore or a backup,
+//!   begins in `answering`. A store with a log goes from `commit::gate` through `commit::logged` to `wal` instead; the
+//!   first step of its closure, too, asks `feed::receiving::standby` and `feed::receiving::fence`
 //! * `records`: what views and write transactions have in common; `meta`, `meta_row`: the rows of `meta`
 //! * `rows`: the one way to the stored rows; `redb_file`: everything that names redb
 //! * `feed`: the rows of every commit, for a replica, and a store that gets them

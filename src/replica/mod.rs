@@ -1,16 +1,17 @@
 //! The replica: the store off the machine, in a directory or in the cloud, and back on another one.
 //! FORMAT.md describes its objects.
 //!
-//! `replicator` looks for commits at each interval, and at once if a write waits (`feed::awaited`). A commit passes
-//! `ship`, `outgoing`, `source` (which reads `feed::of_store`), `terms::write` (which makes the object by `opened`,
-//! `objects` and `cipher`), `source` again (which notes it in `shipped` and `feed::told`), `terms::settle`, `opened`
-//! and `bucket`. Then `source` notes the place behind it, and `feed::shipping` answers the writes that wait.
+//! `replicator` looks for commits at each interval, and at once if a write waits (`feed::sending::awaited`). A commit
+//! passes `ship`, `outgoing`, `source` (which reads `feed::sending::of_store`), `terms::write` (which makes the object
+//! by `opened`, `objects` and `cipher`), `source` again (which notes it in `shipped` and `feed::sending::told`),
+//! `terms::settle`, `opened` and `bucket`. Then `source` notes the place behind it, and `feed::sending::shipping`
+//! answers the writes that wait.
 //!
 //! A take-over passes `standby`, `follower`, `restore` (by `bases`, `held`, `needed`, `fill` and `terms::walk`), and,
 //! once the copy has its name, `follower` again, `probe`, `handover` (by `terms::open`, which seals the term of the
-//! former writer, follows the log to its end and waits for its lease), `take_over`, and `feed::leave`, which makes the
-//! copy a store that is written to. The former writer learns it in `terms::write`, and passes `outgoing`, `overtaken`,
-//! `replicator`, `fencing` and `feed::fence`.
+//! former writer, follows the log to its end and waits for its lease), `take_over`, and `feed::receiving::leave`, which
+//! makes the copy a store that is written to. The former writer learns it in `terms::write`, and passes `outgoing`,
+//! `overtaken`, `replicator`, `fencing` and `feed::receiving::fence`.
 //!
 //! * [`bucket`]: where the objects are; [`connection`]: a replica there, with its keys
 //! * [`objects`]: the names and bytes of objects; [`terms`]: the protocol by which one process writes

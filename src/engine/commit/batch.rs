@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::failures::uncertain;
 use super::sink::SinkSlot;
-use crate::engine::feed::outbox;
+use crate::engine::feed::sending::outbox;
 use crate::engine::opening::context::Context;
 use crate::engine::redb_file::Transaction;
 use crate::engine::rows::WriteRows;

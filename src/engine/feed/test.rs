@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::dump::Dump;
-use super::of_store::Fed;
-use super::row::outbox_key;
-use super::states::States;
+use super::marks::row::outbox_key;
+use super::marks::states::States;
+use super::sending::dump::Dump;
+use super::sending::of_store::Fed;
 use crate::engine::format::row_change::changes;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::history::model_test::point;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::join::Joining;
 use super::news::{LogNews, TakenLog};
-use crate::engine::feed::outbox;
+use crate::engine::feed::sending::outbox;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::options::Options;

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::log::{Log, behind};
-use crate::engine::feed::{Told, outbox};
+use crate::engine::feed::Told;
+use crate::engine::feed::sending::outbox;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;

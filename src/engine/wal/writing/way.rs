@@ -13,7 +13,7 @@ use super::log::Log;
 use super::past::begin_write;
 use crate::engine::commit::Size;
 use crate::engine::commit::locks::MutexGuard;
-use crate::engine::feed::outbox;
+use crate::engine::feed::sending::outbox;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::opening::context::Context;

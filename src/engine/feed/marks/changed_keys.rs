@@ -31,7 +31,7 @@ impl ChangedKeys {
     }
 
     /// The keys in the order of tables and keys; none when they were too many.
-    pub(super) fn keys(&self) -> Option<impl Iterator<Item = (Table, &[u8])>> {
+    pub(in crate::engine::feed) fn keys(&self) -> Option<impl Iterator<Item = (Table, &[u8])>> {
         (self.bytes <= MOST_BYTES).then(|| {
             let tables = Table::ALL.into_iter().zip(&self.tables);
             tables.flat_map(|(table, keys)| keys.iter().map(move |key| (table, key.as_slice())))

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::awaited::Moment;
 use super::dump::Dump;
-use super::row::{FeedRow, MOST, outbox_key, outbox_sequence, travelling};
-use super::states::States;
 use super::told::Progress;
 use crate::engine::commit::{Outcome, Size};
+use crate::engine::feed::marks::row::{FeedRow, MOST, outbox_key, outbox_sequence, travelling};
+use crate::engine::feed::marks::states::States;
 use crate::engine::format::codec;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::Table;
@@ -182,7 +182,7 @@ impl Store {
 
 impl WriteTx<'_> {
     /// Ends the feed, and keeps nothing any more.
-    pub(super) fn end_feed(&mut self) -> Result<()> {
+    pub(in crate::engine::feed) fn end_feed(&mut self) -> Result<()> {
         self.delete(Table::Meta, meta::FEED)?;
         self.delete(Table::Meta, meta::FEED_POSITION)?;
         loop {
@@ -213,7 +213,7 @@ pub(super) fn position_of(rows: &ReadRows) -> Result<Vec<u8>> {
 }
 
 /// The number of the moment that the rows show.
-pub(super) fn sequence_of(rows: &ReadRows, feed: &FeedRow) -> u64 {
+pub(in crate::engine::feed) fn sequence_of(rows: &ReadRows, feed: &FeedRow) -> u64 {
     if rows.overlay().is_empty() { feed.sequence } else { feed.sequence_of(rows.overlay().number()) }
 }
 
@@ -234,7 +234,12 @@ impl Commits {
 }
 
 /// The commits behind one, until they have about so many bytes.
-pub(super) fn commits_after(rows: &ReadRows, feed: &FeedRow, sequence: u64, most_bytes: usize) -> Result<Fed> {
+pub(in crate::engine::feed) fn commits_after(
+    rows: &ReadRows,
+    feed: &FeedRow,
+    sequence: u64,
+    most_bytes: usize,
+) -> Result<Fed> {
     // R4: nobody is ahead of the store who has its history.
     if sequence < feed.kept_from || sequence > sequence_of(rows, feed) {
         return Ok(Fed::Gap);

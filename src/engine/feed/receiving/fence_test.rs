@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::leave::{LEAP, LEAP_SPREAD, Numbers, Resumed};
-use super::of_store::Fed;
 use super::overtaken::Fence;
-use super::row::is_local;
-use super::test::{again, alone, now, put, shared};
 use crate::engine::check::check;
 use crate::engine::commit::Outcome;
+use crate::engine::feed::marks::row::is_local;
+use crate::engine::feed::sending::of_store::Fed;
+use crate::engine::feed::test::{again, alone, now, put, shared};
 use crate::engine::format::row_change::changes;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
@@ -18,7 +18,7 @@ use crate::engine::store::Store;
 use crate::engine::wal::test::{C, SHORT, options};
 use crate::error::{ErrorKind, Hint};
 
-pub(super) fn fence() -> Fence {
+pub(in crate::engine::feed) fn fence() -> Fence {
     Fence { replica: "s3://there/hive".into(), by_term: Some(8), at: Timestamp::UNIX_EPOCH }
 }
 

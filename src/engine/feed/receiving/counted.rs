@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::row::is_local;
-use super::states::States;
+use crate::engine::feed::marks::row::is_local;
+use crate::engine::feed::marks::states::States;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::frame;
 use crate::engine::format::row_change::{RowChange, changes};
@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 
 /// Collections with what their rows in `live` add up to.
 #[derive(Default)]
-pub(super) struct Counted(BTreeMap<CollectionId, Stats>);
+pub(in crate::engine::feed) struct Counted(BTreeMap<CollectionId, Stats>);
 
 impl Counted {
     /// Counts on from the stored statistics of a collection, which must not have changed yet.
-    pub(super) fn begin(&mut self, tx: &WriteTx<'_>, collection: CollectionId) -> Result<()> {
+    pub(in crate::engine::feed) fn begin(&mut self, tx: &WriteTx<'_>, collection: CollectionId) -> Result<()> {
         if let Entry::Vacant(free) = self.0.entry(collection) {
             free.insert(meta::stats(tx, collection)?);
         }

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 
 use super::fence::FENCE;
 use super::receive::Receiver;
-use super::row::{FeedRow, MOST};
 use super::standby::STANDBY;
 use crate::clock;
 use crate::engine::commit::{Outcome, Size};
+use crate::engine::feed::marks::row::{FeedRow, MOST};
 use crate::engine::format::codec;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::Table;

@@ -2,7 +2,7 @@
 //! has all of them.
 
 use super::of_store::{Fed, FeedStatus, commits_after, feed_of, has_not_begun, position_of, sequence_of};
-use super::row::FeedRow;
+use crate::engine::feed::marks::row::FeedRow;
 use crate::engine::rows::ReadRows;
 use crate::engine::store::Store;
 use crate::error::Result;

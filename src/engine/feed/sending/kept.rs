@@ -1,7 +1,7 @@
 //! The feed of a damaged file, as far as its rows are left: up to where a replica has the store, and the commits behind
 //! that.
 
-use super::row::{FeedRow, outbox_key};
+use crate::engine::feed::marks::row::{FeedRow, outbox_key};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 

@@ -1,7 +1,7 @@
 //! Every row of one moment, for the base of a replica.
 
-use super::row::is_local;
-use super::states::States;
+use crate::engine::feed::marks::row::is_local;
+use crate::engine::feed::marks::states::States;
 use crate::engine::format::frame;
 use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
@@ -20,7 +20,7 @@ pub(crate) struct Dump {
 }
 
 impl Dump {
-    pub(super) fn new(view: View, sequence: u64, states: States) -> Self {
+    pub(in crate::engine::feed) fn new(view: View, sequence: u64, states: States) -> Self {
         let first = Table::ALL.first().map(|table| (*table, KeyRange::all()));
         Self { view, sequence, states, rest: first }
     }

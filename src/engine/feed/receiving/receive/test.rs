@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::leave::{LEAP, LEAP_SPREAD, Numbers, Resumed};
-use super::super::of_store::{Fed, FedCommit};
-use super::super::row::is_local;
 use super::*;
 use crate::clock::SystemClock;
 use crate::engine::check::check;
+use crate::engine::feed::marks::row::is_local;
+use crate::engine::feed::receiving::leave::{LEAP, LEAP_SPREAD, Numbers, Resumed};
+use crate::engine::feed::sending::of_store::{Fed, FedCommit};
 use crate::engine::format::schema::CollectionId;
 use crate::engine::history::model_test::{Model, RULES, op};
 use crate::engine::records::Records;

@@ -14,7 +14,7 @@ use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
 
-pub(super) const STANDBY: MetaRow<Standby> = MetaRow::new(meta::STANDBY);
+pub(in crate::engine::feed) const STANDBY: MetaRow<Standby> = MetaRow::new(meta::STANDBY);
 
 /// The row of a standby.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -40,13 +40,13 @@ struct AwaitedState {
 
 /// A number of the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) feed: u64,
-    pub(super) sequence: u64,
+pub(in crate::engine::feed) struct Moment {
+    pub(in crate::engine::feed) feed: u64,
+    pub(in crate::engine::feed) sequence: u64,
 }
 
 /// The shipping that runs.
-pub(super) struct Running {
+pub(in crate::engine::feed) struct Running {
     number: u64,
     /// A write waits so long.
     limit: Duration,
@@ -70,7 +70,7 @@ impl fmt::Debug for Running {
 
 impl Awaited {
     /// Begins a shipping, and gives its number.
-    pub(super) fn begin(&self, limit: Duration) -> u64 {
+    pub(in crate::engine::feed) fn begin(&self, limit: Duration) -> u64 {
         let mut state = self.state.lock();
         state.begun += 1;
         let number = state.begun;
@@ -79,7 +79,7 @@ impl Awaited {
     }
 
     /// Changes the shipping of that number, if it still runs.
-    pub(super) fn change(&self, number: u64, change: impl FnOnce(&mut Running)) {
+    pub(in crate::engine::feed) fn change(&self, number: u64, change: impl FnOnce(&mut Running)) {
         let mut state = self.state.lock();
         if let Some(running) = state.shipping.as_mut().filter(|running| running.number == number) {
             change(running);
@@ -104,7 +104,7 @@ impl Awaited {
     }
 
     /// The replica has everything up to a moment.
-    pub(super) fn note(&self, moment: Moment) {
+    pub(in crate::engine::feed) fn note(&self, moment: Moment) {
         let mut state = self.state.lock();
         let before = state.reached.filter(|reached| reached.feed == moment.feed).map_or(0, |reached| reached.sequence);
         state.reached = Some(Moment { sequence: moment.sequence.max(before), ..moment });
@@ -124,7 +124,7 @@ impl Awaited {
     }
 
     /// Wakes all who wait, so that they look at the fence.
-    pub(super) fn look(&self) {
+    pub(in crate::engine::feed) fn look(&self) {
         // A waiting write has looked before, or looks after this.
         drop(self.state.lock());
         self.changed.notify_all();

@@ -20,23 +20,23 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 
 /// No commit of any store gets so far, and everything behind it has a number.
-pub(super) const MOST: u64 = u64::MAX / 2;
+pub(in crate::engine::feed) const MOST: u64 = u64::MAX / 2;
 
 /// The row `feed`: a store that has none has no feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FeedRow {
+pub(in crate::engine::feed) struct FeedRow {
     /// The number of this feed, which no other has: a feed that begins again goes on from none before it.
-    pub(super) id: u64,
+    pub(in crate::engine::feed) id: u64,
     /// The newest commit that redb has.
-    pub(super) sequence: u64,
+    pub(in crate::engine::feed) sequence: u64,
     /// The newest number of the log that redb has: entries behind it go on from the sequence.
-    pub(super) log_number: u64,
+    pub(in crate::engine::feed) log_number: u64,
     /// Commits up to this one are not kept.
-    pub(super) kept_from: u64,
+    pub(in crate::engine::feed) kept_from: u64,
     /// The bytes of the rows of the outbox.
-    pub(super) bytes: u64,
+    pub(in crate::engine::feed) bytes: u64,
     /// The newest commit that the replica had when the row was written.
-    pub(super) shipped: u64,
+    pub(in crate::engine::feed) shipped: u64,
 }
 
 impl Stored for FeedRow {
@@ -47,7 +47,7 @@ impl Stored for FeedRow {
 impl FeedRow {
     /// The row of a feed that begins in this transaction.
     #[cfg(any(test, feature = "replica"))]
-    pub(super) fn begun_at(sequence: u64) -> Self {
+    pub(in crate::engine::feed) fn begun_at(sequence: u64) -> Self {
         Self {
             id: clock::random_number(),
             sequence,
@@ -61,24 +61,24 @@ impl FeedRow {
     /// The same of a copy that becomes a source: its replica has everything up to a commit, and its own commits go on
     /// far behind that one.
     #[cfg(any(test, feature = "replica"))]
-    pub(super) fn resumed_at(shipped: u64, sequence: u64) -> Self {
+    pub(in crate::engine::feed) fn resumed_at(shipped: u64, sequence: u64) -> Self {
         Self { kept_from: shipped, shipped, ..Self::begun_at(sequence) }
     }
 
     /// The same of a store that was overtaken and becomes a source again: nothing leads from the one commit to the
     /// other.
     #[cfg(any(test, feature = "replica"))]
-    pub(super) fn resumed_behind_a_gap(shipped: u64, sequence: u64) -> Self {
+    pub(in crate::engine::feed) fn resumed_behind_a_gap(shipped: u64, sequence: u64) -> Self {
         Self { shipped, ..Self::begun_at(sequence) }
     }
 
     /// Whether it begins in this transaction: it does not know the number of the log yet.
-    pub(super) fn begins(&self) -> bool {
+    pub(in crate::engine::feed) fn begins(&self) -> bool {
         self.log_number == MOST
     }
 
     /// The row as it is stored; none while there is no feed.
-    pub(super) fn read(bytes: Option<&[u8]>) -> Result<Option<Self>> {
+    pub(in crate::engine::feed) fn read(bytes: Option<&[u8]>) -> Result<Option<Self>> {
         let Some(bytes) = bytes else { return Ok(None) };
         let row: Self = codec::decode(&meta::payload(Table::Meta, meta::FEED, bytes)?)?;
         if row.sequence.max(row.log_number).max(row.kept_from) > MOST {
@@ -89,28 +89,28 @@ impl FeedRow {
     }
 
     /// The row as a transaction of redb finds it.
-    pub(super) fn of(rows: &WriteRows<'_>) -> Result<Option<Self>> {
+    pub(in crate::engine::feed) fn of(rows: &WriteRows<'_>) -> Result<Option<Self>> {
         Self::read(rows.get(Table::Meta, meta::FEED)?.as_deref())
     }
 
-    pub(super) fn write(&self, rows: &mut WriteRows<'_>) -> Result<()> {
+    pub(in crate::engine::feed) fn write(&self, rows: &mut WriteRows<'_>) -> Result<()> {
         meta::put(rows, meta::FEED, &codec::encode(self)?)
     }
 
     /// The sequence of an entry of the log, or of the state that has it.
-    pub(super) fn sequence_of(&self, number: u64) -> u64 {
+    pub(in crate::engine::feed) fn sequence_of(&self, number: u64) -> u64 {
         self.sequence.saturating_add(number.saturating_sub(self.log_number))
     }
 }
 
 /// The key of a commit in the outbox.
-pub(super) fn outbox_key(sequence: u64) -> Vec<u8> {
+pub(in crate::engine::feed) fn outbox_key(sequence: u64) -> Vec<u8> {
     [meta::OUTBOX, &sequence.to_be_bytes()].concat()
 }
 
 /// The commit of a key of the outbox.
 #[cfg(any(test, feature = "replica"))]
-pub(super) fn outbox_sequence(key: &[u8]) -> Result<u64> {
+pub(in crate::engine::feed) fn outbox_sequence(key: &[u8]) -> Result<u64> {
     let number = key.strip_prefix(meta::OUTBOX).and_then(|number| number.try_into().ok());
     let number = number.map(u64::from_be_bytes).filter(|number| *number <= MOST);
     number.ok_or_else(|| Error::damaged(format!("a row of the outbox has no number: key={}", key.escape_ascii())))
@@ -125,7 +125,7 @@ pub(crate) fn is_local(table: Table, key: &[u8]) -> bool {
 }
 
 /// R3: the rows of an entry of the log without those that never travel; none if no others are there.
-pub(super) fn travelling(rows: Arc<[u8]>) -> Result<Option<Arc<[u8]>>> {
+pub(in crate::engine::feed) fn travelling(rows: Arc<[u8]>) -> Result<Option<Arc<[u8]>>> {
     let is_mixed = changes(&rows).try_fold(false, |found, row| row.map(|row| found || is_local(row.table, row.key)))?;
     if !is_mixed {
         return Ok(Some(rows));
@@ -143,7 +143,7 @@ pub(super) fn travelling(rows: Arc<[u8]>) -> Result<Option<Arc<[u8]>>> {
 #[cfg(any(test, feature = "replica"))]
 impl WriteTx<'_> {
     /// R10: keeps programs from the file that know nothing of these rows: they would commit past them.
-    pub(super) fn refuse_older_programs(&mut self) -> Result<()> {
+    pub(in crate::engine::feed) fn refuse_older_programs(&mut self) -> Result<()> {
         let stored = self.row(Table::Meta, meta::FORMAT)?.map_or(Ok(0), |bytes| meta::number(&bytes))?;
         match stored >= FED_FORMAT {
             true => Ok(()),

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::fence_test::fence;
 use super::shipping::AwaitedShipping;
 use crate::engine::commit::Outcome;
+use crate::engine::feed::receiving::fence_test::fence;
 use crate::engine::options::{Durability, Sharing};
 use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;

@@ -10,7 +10,7 @@ use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 
-pub(super) const FENCE: MetaRow<Fence> = MetaRow::new(meta::FENCE);
+pub(in crate::engine::feed) const FENCE: MetaRow<Fence> = MetaRow::new(meta::FENCE);
 
 impl Store {
     /// The row of a store that was overtaken, or the same as this process knows it; none for another store.

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::known_place::KnownPlace;
-use super::row::FeedRow;
+use crate::engine::feed::marks::row::FeedRow;
+use crate::engine::feed::receiving::known_place::KnownPlace;
 use crate::engine::format::codec;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::overtaken::Fence;
+use crate::engine::feed::receiving::overtaken::Fence;
 #[cfg(feature = "replica")]
 use crate::error::Error;
 use crate::error::Result;
@@ -37,17 +37,17 @@ enum Stop {
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     /// The feed of which that is known.
-    pub(super) feed: u64,
+    pub(in crate::engine::feed) feed: u64,
     /// The newest commit that the replica has.
-    pub(super) sequence: u64,
+    pub(in crate::engine::feed) sequence: u64,
     /// Its place there, in the replica's own form.
-    pub(super) position: Arc<[u8]>,
+    pub(in crate::engine::feed) position: Arc<[u8]>,
 }
 
 impl Told {
     /// Notes how far the replica is.
     #[cfg(any(test, feature = "replica"))]
-    pub(super) fn note(&self, progress: Progress) {
+    pub(in crate::engine::feed) fn note(&self, progress: Progress) {
         self.0.lock().shipped = Some(progress);
     }
 
@@ -65,19 +65,19 @@ impl Told {
 
     /// Keeps this process from writing, as another one has the history.
     #[cfg(any(test, feature = "replica"))]
-    pub(super) fn fence(&self, fence: Fence) {
+    pub(in crate::engine::feed) fn fence(&self, fence: Fence) {
         self.0.lock().stop = Some(Stop::Overtaken(fence));
     }
 
     /// Keeps this process from writing, for that reason.
     #[cfg(feature = "replica")]
-    pub(super) fn refuse(&self, reason: String) {
+    pub(in crate::engine::feed) fn refuse(&self, reason: String) {
         self.0.lock().stop.get_or_insert(Stop::Refused(reason));
     }
 
     /// Lets this process write again, unless another machine has the history.
     #[cfg(feature = "replica")]
-    pub(super) fn allow(&self) {
+    pub(in crate::engine::feed) fn allow(&self) {
         let stop = &mut self.0.lock().stop;
         if matches!(stop, Some(Stop::Refused(_))) {
             *stop = None;
@@ -85,7 +85,7 @@ impl Told {
     }
 
     /// How another process was found to have the history now; none when that was not found.
-    pub(super) fn fenced(&self) -> Option<Fence> {
+    pub(in crate::engine::feed) fn fenced(&self) -> Option<Fence> {
         match &self.0.lock().stop {
             Some(Stop::Overtaken(fence)) => Some(fence.clone()),
             _ => None,

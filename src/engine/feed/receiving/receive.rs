@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::counted::{Counted, WholeState, verify};
 use super::standby::{STANDBY, Standby};
-use super::states::States;
 use crate::clock::Clock;
 use crate::engine::commit::{Outcome, Size};
+use crate::engine::feed::marks::states::States;
 use crate::engine::format::index::IndexRule;
 use crate::engine::format::row_change::{RowChange, changes};
 use crate::engine::format::schema::{Place, Table};

@@ -1,9 +1,9 @@
 //! The outbox: the rows of commits that redb has and the replica does not, one row of `meta` for each commit, written
 //! in the transaction of the commit.
 
-use super::changed_keys::ChangedKeys;
-use super::row::{FeedRow, is_local, outbox_key, travelling};
 use super::told::Told;
+use crate::engine::feed::marks::changed_keys::ChangedKeys;
+use crate::engine::feed::marks::row::{FeedRow, is_local, outbox_key, travelling};
 use crate::engine::format::row_change::RowChange;
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
