@@ -129,7 +129,7 @@ impl UnfinishedBase {
         // L8: with its manifest, which may be there from here on, none of its parts is ever removed before it.
         self.sent = 0;
         let body = parts::encode(&self.entries)?;
-        // L8: what is before an old base is removed. One of a clock that was set back is no older than the one before it.
+        // L8: what is before an old base is removed. One of a clock that was set back is no older than the one before.
         let behind = self.before.map(|before| after(before, Duration::from_micros(1)));
         let made = as_stored(remote.now()).max(behind.unwrap_or(Timestamp::MIN));
         let manifest = BaseManifest {
