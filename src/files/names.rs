@@ -10,8 +10,12 @@ use super::paths::folder_of;
 /// The fate of an existing file of that name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replace {
-    /// It is kept, and the call fails.
+    /// It is kept, and the call fails. On a file system without links and without a rename that keeps it, the moment
+    /// between looking and renaming stays.
     No,
+    /// The same, but such a file system is refused.
+    #[cfg(feature = "replica")]
+    Never,
     /// It is replaced.
     Yes,
 }
@@ -21,30 +25,85 @@ pub(crate) enum Replace {
 ///
 /// # Errors
 ///
-/// `AlreadyExists` when the name exists and must not be replaced; the error of the system. Then the temporary name
-/// stays.
+/// `AlreadyExists` when the name exists and must not be replaced; `Unsupported` for [`Never`](Replace::Never) when the
+/// file system cannot promise that; the error of the system. Then the temporary name stays.
 pub(crate) fn publish(temporary: &Path, to: &Path, replace: Replace) -> io::Result<()> {
     open(temporary)?.sync_all()?;
     note!(FileSynced(temporary));
     match replace {
         Replace::Yes => rename(temporary, to)?,
-        Replace::No => link(temporary, to)?,
+        Replace::No => link(temporary, to, false)?,
+        #[cfg(feature = "replica")]
+        Replace::Never => link(temporary, to, true)?,
     }
     sync_path(to)
 }
 
 /// A rename would unlink what another process has just begun to use under that name.
-fn link(from: &Path, to: &Path) -> io::Result<()> {
+fn link(from: &Path, to: &Path, is_strict: bool) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => {
             note!(Linked(from, to));
-            remove(from)
+            return remove(from);
         }
-        Err(error) if error.kind() == IoKind::AlreadyExists => Err(error),
-        // Some file systems have no links; there the moment between looking and renaming stays.
-        Err(_) if fs::symlink_metadata(to).is_err() => rename(from, to),
-        Err(error) => Err(error),
+        // A server that does not answer tells nothing: the name may be taken by the time at which a rename reaches it.
+        Err(error) if !has_no_links(&error, is_strict) => return Err(error),
+        Err(_) => {}
     }
+    match rename_new(from, to) {
+        Err(error) if !is_strict && error.kind() == IoKind::Unsupported => match fs::symlink_metadata(to) {
+            Ok(_) => Err(IoKind::AlreadyExists.into()),
+            Err(absent) if absent.kind() == IoKind::NotFound => rename(from, to),
+            Err(error) => Err(error),
+        },
+        renamed => renamed,
+    }
+}
+
+/// Whether a file system has no links, or has none for this process. Elsewhere than on Unix no error tells it for certain.
+fn has_no_links(error: &io::Error, is_strict: bool) -> bool {
+    match error.kind() {
+        IoKind::Unsupported => true,
+        IoKind::PermissionDenied => cfg!(unix) || !is_strict,
+        IoKind::AlreadyExists => false,
+        _ => cfg!(not(unix)) && !is_strict,
+    }
+}
+
+/// Renames a file whose new name nobody has, as one step of the file system; `Unsupported` where there is no such step.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    if is_of_a_server(to) {
+        return Err(IoKind::Unsupported.into());
+    }
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Err(IoKind::Unsupported.into()),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            note!(Renamed(from, to));
+            Ok(())
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_new(_: &Path, _: &Path) -> io::Result<()> {
+    Err(IoKind::Unsupported.into())
+}
+
+/// Whether a server of the SMB protocol has a file: only the own machine knows there that a name is free.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn is_of_a_server(path: &Path) -> bool {
+    const SMB: [u32; 3] = [0x517b, 0xff53_4d42, 0xfe53_4d42];
+    rustix::fs::statfs(folder_of(path))
+        .is_ok_and(|found| u32::try_from(found.f_type).is_ok_and(|kind| SMB.contains(&kind)))
+}
+
+#[cfg(target_vendor = "apple")]
+fn is_of_a_server(_: &Path) -> bool {
+    false
 }
 
 /// Renames a file or folder. The new name is durable only once it is synced.
@@ -166,5 +225,34 @@ mod tests {
         assert!(temporary.exists() && fs::read(&to).unwrap() == b"old");
         publish(&temporary, &to, Replace::Yes).unwrap();
         assert!(!temporary.exists() && fs::read(&to).unwrap().is_empty());
+    }
+
+    /// A folder can have no link, as a file of some file systems.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn without_links_a_name_that_is_taken_is_not_replaced_either() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to, free] = ["new", "name", "free"].map(|name| folder.path().join(name));
+        fs::create_dir(&from).unwrap();
+        fs::create_dir(&to).unwrap();
+        assert!(has_no_links(&fs::hard_link(&from, &free).unwrap_err(), true));
+        for is_strict in [false, true] {
+            assert_eq!(link(&from, &to, is_strict).unwrap_err().kind(), IoKind::AlreadyExists);
+        }
+        assert!(from.exists());
+        link(&from, &free, true).unwrap();
+        assert!(!from.exists() && free.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_failure_that_says_nothing_of_links_renames_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, file] = ["new", "file"].map(|name| folder.path().join(name));
+        fs::write(&from, "new").unwrap();
+        fs::write(&file, "file").unwrap();
+        let within_a_file = file.join("name");
+        assert_eq!(link(&from, &within_a_file, false).unwrap_err().kind(), IoKind::NotADirectory);
+        assert!(from.exists());
     }
 }

@@ -79,6 +79,10 @@ impl Directory {
                 Ok(Creation::Created)
             }
             Err(error) if error.kind() == IoKind::AlreadyExists => Ok(Creation::Exists),
+            Err(error) if error.kind() == IoKind::Unsupported => {
+                let why = "the file system of the folder cannot create a name that nobody else has, so it can hold no replica";
+                Err(Error::invalid(format!("{why}: path={}", path.display())).with_source(error))
+            }
             Err(error) if is_refused(&error) => Err(refused(&path, files::failed(&path, error))),
             Err(error) => Ok(Creation::Unknown(files::failed(&path, error))),
         }
@@ -248,7 +252,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = files::unfinished_name(path);
     let written = files::create_new(&temporary, Rights::new_at(path)).and_then(|mut file: File| {
         file.write_all(bytes)?;
-        files::publish(&temporary, path, Replace::No)
+        files::publish(&temporary, path, Replace::Never)
     });
     if written.is_err() {
         let _gone = files::remove(&temporary);
