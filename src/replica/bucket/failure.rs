@@ -37,6 +37,11 @@ impl Failure {
             let why = "the clock of this machine differs from that of the bucket; set it";
             return Self::Lasting(error(ErrorKind::Forbidden, why).with_source(source));
         }
+        // S3 answers these with 400, as any broken request.
+        if ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"].iter().any(|code| says(code)) {
+            let why = "the credentials of the bucket have expired; renew them";
+            return Self::Lasting(error(ErrorKind::Forbidden, why).with_source(source));
+        }
         match source {
             Of::AlreadyExists { .. } | Of::Precondition { .. } => Self::Exists,
             Of::NotFound { .. } => Self::Absent,
@@ -156,6 +161,17 @@ mod tests {
     }
 
     #[test]
+    fn credentials_that_have_expired_are_refused_ones_and_are_read_again() {
+        for code in ["ExpiredToken", "InvalidToken", "TokenRefreshRequired"] {
+            let body =
+                format!("status code: 400 Bad Request: <Error><Code>{code}</Code><Token-0>secret</Token-0></Error>");
+            let Failure::Lasting(error) = Failure::of("s3://b", None, generic(&body)) else { panic!("{code}") };
+            assert_eq!(error.kind(), ErrorKind::Forbidden);
+            assert_eq!(error.to_string(), "the credentials of the bucket have expired; renew them: bucket=s3://b");
+        }
+    }
+
+    #[test]
     fn a_bucket_that_does_not_answer_is_said_with_the_innermost_cause_alone_and_the_credentials_that_are_missing() {
         let source = std::io::Error::new(std::io::ErrorKind::ConnectionRefused, "refused");
         let source =
@@ -167,9 +183,9 @@ mod tests {
         // The machine had a role, and the bucket itself does not answer.
         let Failure::Passing(error) = Failure::of("s3://b", Some("A and B"), generic("refused")) else { panic!() };
         assert_eq!(error.to_string(), "the bucket does not answer: refused: bucket=s3://b");
-        let body = "status code: 400 Bad Request: <Error><Code>ExpiredToken</Code><Token-0>secret</Token-0></Error>";
+        let body = "status code: 400 Bad Request: <Error><Code>RequestTimeout</Code><Token-0>secret</Token-0></Error>";
         let Failure::Passing(error) = Failure::of("s3://b", None, generic(body)) else { panic!() };
-        let said = "the bucket does not answer: status code: 400 Bad Request: ExpiredToken: bucket=s3://b";
+        let said = "the bucket does not answer: status code: 400 Bad Request: RequestTimeout: bucket=s3://b";
         assert_eq!(error.to_string(), said);
         let Failure::Passing(error) = Failure::of("s3://b", None, generic("message of type InvalidContentType")) else {
             panic!()
