@@ -113,7 +113,7 @@ impl ReplicaStandby {
             return Ok(StandbyEnd::WasPromoted);
         }
         let standby = Self::open(from, path, identity)?;
-        let promote = options.promote.clone().map(|how| TakeOverOptions { if_silent: true, ..how });
+        let promote = options.promote.clone().map(|how| TakeOverOptions { if_silent: true, force: false, ..how });
         let options = StandbyOptions { promote, ..options.clone() };
         Run { from, path, identity, options, tell, has_worked: false, term: None, idle: 0 }.until_its_end(standby)
     }
