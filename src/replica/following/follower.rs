@@ -13,6 +13,7 @@ use crate::engine::store::{Options, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::replica::connection::probe::{probe_briefly, try_write};
 use crate::replica::objects::name::{ObjectName, ReplicaSlot};
+use crate::replica::objects::object::Object;
 use crate::replica::reading::bases::missing;
 use crate::replica::reading::held::Held;
 use crate::replica::reading::position::CopyPosition;
@@ -346,8 +347,18 @@ impl Follower {
             return Ok(true);
         }
         let name = ObjectName::Log(position.slot);
-        let is_missing = remote.is_listed_behind(position.slot).await? && remote.get(name).await?.is_none();
-        if is_missing { Err(missing(name)) } else { Ok(false) }
+        let found = remote.get(name).await?;
+        if found.is_none() && remote.is_listed_behind(position.slot).await? {
+            return Err(missing(name));
+        }
+        // Behind a seal the next term begins, with an opening that is never deleted.
+        if found.is_some_and(|found| matches!(found.object, Object::Seal(_))) {
+            let next = ReplicaSlot::opening(position.slot.term.next()?);
+            if remote.get(ObjectName::Log(next)).await?.is_none() && remote.is_listed_behind(next).await? {
+                return Err(missing(ObjectName::Log(next)));
+            }
+        }
+        Ok(false)
     }
 
     /// A new copy in place of this one, which stays as it is until then.

@@ -13,6 +13,7 @@ use crate::recovery::upkeep::keeper::Keeper;
 use crate::recovery::upkeep::work::Attendant;
 use crate::replica::connection::runtime::block_on;
 use crate::replica::gated_test::{Door, Fleet, LONG, numbers, put, shipper_with};
+use crate::replica::objects::name::{ObjectName, ReplicaSlot};
 use crate::replica::restoring::moment::ReplicaMoment;
 use crate::replica::shipping::outgoing::ShipOutcome;
 use crate::replica::terms::lease::Lease;
@@ -154,6 +155,36 @@ fn a_take_over_tells_what_the_replica_gives_up_up_to_the_end_of_the_term_before(
         let taken = copy.take_over(&TakeOverOptions::default()).await?;
         assert_eq!(taken.given_up, None);
         Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_standby_behind_the_end_of_a_term_tells_that_the_opening_of_the_next_one_is_gone() {
+    block_on(async {
+        let (fleet, store) = Fleet::begin().await?;
+        let door = fleet.world.door();
+        let mut copy = follower(&fleet, &door).await?;
+        let mut writer = fleet.shipper(&door, &store).await?;
+        put(&store, 1)?;
+        assert_eq!(writer.step().await?, ShipOutcome::Done);
+        while copy.step().await? != FollowerStep::Nothing {}
+        writer.release().await?;
+        let mut writer = fleet.shipper(&door, &store).await?;
+        put(&store, 2)?;
+        assert_eq!(writer.step().await?, ShipOutcome::Done);
+        let opening = ObjectName::Log(ReplicaSlot::opening(writer.position().unwrap().slot.term));
+        fleet.world.lose(opening).await;
+        let refused = async {
+            for _ in 0..100 {
+                copy.step().await?;
+            }
+            Ok::<_, crate::error::Error>(())
+        };
+        let refused = refused.await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Damaged);
+        assert!(refused.to_string().contains(&opening.to_string()), "{refused}");
+        writer.release().await
     })
     .unwrap();
 }
