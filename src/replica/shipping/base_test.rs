@@ -1,6 +1,7 @@
 //! A base that cannot be made keeps no commit from the replica, and a gap that is interrupted none from the store.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::poll;
@@ -8,13 +9,21 @@ use object_store::ObjectStoreExt;
 use serde_json::json;
 
 use super::outgoing::ShipOutcome;
+use crate::clock::ManualClock;
+use crate::engine::options::Sharing;
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
+use crate::engine::wal::LogFolder;
 use crate::error::{ErrorKind, Result};
+use crate::replica::bucket::Bucket;
 use crate::replica::connection::runtime::block_on;
-use crate::replica::gated_test::{Door, Fleet, put};
+use crate::replica::gated_test::{Door, Fleet, World, begin_replica, put, shipper_with};
 use crate::replica::objects::name::{Folder, ObjectName};
+use crate::replica::terms::lease::Lease;
 use crate::replica::terms::remote::Remote as _;
+use crate::state::INDEXES;
+use crate::testkit::checked_store::time;
+use crate::testkit::proof::disk::Disk;
 
 /// More than a store keeps for its replica in one commit.
 fn load(store: &Store) -> Result<()> {
@@ -225,4 +234,37 @@ fn a_gap_whose_place_could_not_be_written_down_is_not_sent() {
         writer.release().await
     })
     .unwrap();
+}
+
+#[test]
+fn a_process_that_begins_on_a_full_disk_ships_all_and_one_that_must_note_its_term_claims_none() {
+    for lease in [None, Lease::new(Duration::from_secs(30))] {
+        block_on(async {
+            let (world, clock, folder) = (World::default(), ManualClock::new(time(0)), tempfile::tempdir()?);
+            let disk = Disk::default();
+            let options = Store::options().clock(clock.clone()).sharing(Sharing::Exclusive).reserve(false);
+            let (again, beside) = (disk.file(), disk.file());
+            let log = move || Some(Box::new(beside.folder()) as Box<dyn LogFolder>);
+            let store = options.open_over(move || again.clone(), log, &folder.path().join("h.redb"), INDEXES)?;
+            begin_replica(&store, Arc::new(world.door()), &clock).await?;
+            disk.leave_room(20);
+            let number = (0..).find(|number| put(&store, *number).is_err()).unwrap();
+            store.reopen()?;
+            put(&store, number + 1).unwrap_err();
+            let door = Arc::new(world.door());
+            let opened = shipper_with(&store, door.clone(), &clock, Duration::from_secs(1), lease).await;
+            let bucket = Bucket::of(door);
+            let claims = bucket.list(Folder::Terms, None).await?.len();
+            match lease {
+                None => {
+                    let mut writer = opened?;
+                    assert_eq!((writer.step().await?, claims), (ShipOutcome::Done, 2));
+                    assert_eq!(writer.position().unwrap().sequence, store.feed_status()?.unwrap().sequence);
+                }
+                Some(_) => assert_eq!((opened.err().map(|error| error.kind()), claims), (Some(ErrorKind::Reopen), 1)),
+            }
+            Ok::<_, crate::error::Error>(())
+        })
+        .unwrap();
+    }
 }

@@ -99,6 +99,10 @@ impl Shipper {
         if !restored {
             beginning.from = BegunFrom::Log;
         }
+        // Each try behind the claim would claim another term.
+        if restored || lease.is_some() || remote.is_encrypted() {
+            source.store().write_shipped()?;
+        }
         match open_term(&remote, &mut source, beginning).await? {
             OpenedAs::Writer(term, begun) => {
                 let mut out = Outgoing::new(source, TermWriter::new(term), lease);

@@ -99,7 +99,8 @@ impl Source {
     }
 
     /// Notes that a term was opened, with the key with which it is written: the next one goes on where this one ends.
-    /// It is on the disk before the first batch of the term is written.
+    /// It is on the disk before the first batch of the term is written, but for a full disk, where a term without a key
+    /// and without a lease needs no note of its own.
     ///
     /// # Errors
     ///
@@ -110,13 +111,14 @@ impl Source {
         key: Option<(Term, TermKey)>,
         lease: Option<Lease>,
     ) -> Result<()> {
+        let needs_note = key.is_some() || lease.is_some() || self.at.as_ref().is_some_and(|at| at.restored);
         self.note(|at| {
             at.lease_ms = lease.map(Lease::millis);
             at.restored = false;
             at.description = Some(description);
             at.key = key.map(|(term, key)| (term, key.to_hex()));
         })?;
-        self.store.write_shipped()
+        if needs_note { self.store.write_shipped() } else { self.write_place().map(drop) }
     }
 
     /// Notes the object that is about to be sent to the slot (L2), so that a later process knows it by its check.
@@ -184,14 +186,15 @@ impl Source {
         self.write_place().map(drop)
     }
 
-    /// Writes down how far the replica is. False on a full disk, which keeps nothing from the replica.
+    /// Writes down how far the replica is. False on a full disk, which keeps nothing from the replica, also after a
+    /// commit that has failed for it.
     ///
     /// # Errors
     ///
     /// As a write, except that there is no room.
     pub(crate) fn write_place(&self) -> Result<bool> {
         match self.store.write_shipped() {
-            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted) => {
+            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::NotCommitted | ErrorKind::Reopen) => {
                 tracing::warn!(%error, "cannot store the replica's position");
                 Ok(false)
             }
