@@ -38,8 +38,8 @@ use crate::{Error, ErrorKind, ReplicaState, Result, Session, SessionState, Store
 /// --config. The file names each option without its dashes, and a time without a unit is in seconds: backup-interval =
 /// "10m", store = "fleet.redb", keep-count = 50. With --json the address is printed on standard output as JSON. SIGHUP,
 /// which a closing terminal also sends, reloads the file of --config and the token. All settings except store, listen,
-/// exclusive, shared-log, durability, history, stale-after and reopen-timeout take effect at once; the log names each
-/// of these eight that was changed.
+/// exclusive, shared-log, durability, history, stale-after, reopen-timeout and those of the replica take effect at
+/// once; the log names each of these that was changed.
 ///
 /// The store keeps the retention policy. If you set one of its rules here, your rules and the defaults of the others
 /// become the store's policy. If you set none, the policy of the store applies: see hivekeep point policy.
