@@ -127,11 +127,11 @@
 //! | `replica/shipping/replicator` | `replicate` |
 //! | `state/audit/acting` | `acting_as` |
 //! | `state/heartbeats` | `heartbeat` |
-//! | `state/queue/batch` | `enqueue_all` |
-//! | `state/queue/delivery` | `give_back` |
-//! | `state/queue/next` | `complete_and_claim` |
-//! | `state/queue/purge` | `purge_finished` |
-//! | `state/queue/wait` | `claim_wait` |
+//! | `state/queue/claiming/next` | `complete_and_claim` |
+//! | `state/queue/claiming/wait` | `claim_wait` |
+//! | `state/queue/ending/delivery` | `give_back` |
+//! | `state/queue/ending/purge` | `purge_finished` |
+//! | `state/queue/pushing/batch` | `enqueue_all` |
 //! | `state/schedules/fire` | `fire_schedules` |
 //! | `transfer/adopt` | `adopt` |
 //! | `transfer/adopt/rehearse` | `rehearse_adopt` |

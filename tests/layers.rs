@@ -242,7 +242,7 @@ fn an_import_of_the_same_layer_or_from_above_is_fine() {
         "//! crate::face",
         "pub(in crate::state::queue) fn f() {}",
     ] {
-        assert_eq!(objected("state/queue/claim", source), [""; 0], "{source}");
+        assert_eq!(objected("state/queue/claiming/claim", source), [""; 0], "{source}");
     }
 }
 

@@ -9,7 +9,7 @@
 //! * `apply`: the transaction. It calls, in this order: `expect`; `undo`, if it is one; `restored_together` and
 //!   `points::lost`; `safety`, which seals the safety point; `writes`, which puts back earlier frames by the pre-images
 //!   since the point and compares the digests of whole collections; `documents::mend`, for a point that a repair made
-//!   partial; `finished` and `queue::leases`, which voids claims, but not in an undo; the end of a bulk change;
+//!   partial; `finished` and `queue::ending::leases`, which voids claims, but not in an undo; the end of a bulk change;
 //!   `schedules`; `writes` again, which refuses second tasks with one idempotency key; `safety` again, which notes what
 //!   its point undoes; `history::seal`, which turns the epoch; and `events::event`. A restore that changes nothing is
 //!   aborted. The event of such a one, and of one that failed, is written by `events::failures` in a transaction of its

@@ -1,98 +1,59 @@
 //! The task queue: durable tasks. A bot claims a task under a lease and finishes it, or the task becomes ready again.
 //!
-//! * [`task`]: a task as it is stored; [`new_task`]: a task as callers describe it
-//! * [`keys`]: the index, with the [`lane`]s of ready tasks; [`row_key`]: the bytes of its keys
-//! * [`enqueue`], [`batch`], [`claim`], [`next`], [`wait`], [`delivery`], [`undelivered`], [`finish`]: the
-//!   operations of producers and bots
-//! * [`leases`]: claims that end by themselves; [`waiting`]: dependencies and start times
-//! * [`bulk`]: changes of all tasks that fit a filter
-//! * [`list`] reads the queue, [`filter`] a part of it, [`counts`] keeps numbers that every save updates, [`purge`]
-//!   removes finished tasks, and [`memory`] records how purged tasks ended
-//! * [`obstacle`]: the rule of a claim; [`order`]: its order with aging; [`reach`] and [`why`]: the bots that could do
-//!   a task, and why none does; [`stuck`]: tasks that cannot proceed
-//! * `orphans`: the tasks of a file that was overtaken
-//! * [`damage`] skips damaged tasks; [`check`] verifies the invariants
+//! * [`tasks`]: tasks as they are stored, and their index
+//! * [`pushing`]: on their way into the queue; [`claiming`]: on their way to a bot; [`ending`]: the ends of claims and
+//!   tasks
+//! * [`looking`]: the queue as a person sees it, and its check
 //!
-//! A claim over HTTP or by `claim_wait` passes [`wait`], also when it waits for nothing: its first look writes at once;
-//! only when there is no task it takes a place in `commit::wakeups`. A closure begins at [`claim`];
-//! [`leases`] and [`waiting`], which make due tasks ready; the registry and [`why`], for the limit of the bot; the
-//! lanes, or [`order`] with aging; [`obstacle`]; `state::keys`, as a store with keys gives out tokens that nobody can
+//! A claim over HTTP or by `claim_wait` passes `wait`, also when it waits for nothing: its first look writes at once;
+//! only when there is no task it takes a place in `commit::wakeups`. A closure begins at `claim`;
+//! `leases` and `waiting`, which make due tasks ready; the registry and `why`, for the limit of the bot; the
+//! lanes, or `order` with aging; `obstacle`; `state::keys`, as a store with keys gives out tokens that nobody can
 //! guess; `save` here, which writes task, assignment and counts; and the entry of an actor, by `audit::acting`.
-//! [`undelivered`] keeps the claims until they arrive, and, for the tools of agents, [`kept_claims`] those of a session
-//! until it ends; [`delivery`] gives them back. For an empty result a face asks [`why`] for the reason.
+//! `undelivered` keeps the claims until they arrive, and, for the tools of agents, `kept_claims` those of a session
+//! until it ends; `delivery` gives them back. For an empty result a face asks `why` for the reason.
 
-mod batch;
-mod bulk;
-mod check;
-mod claim;
-mod counts;
-mod damage;
-mod delivery;
-mod enqueue;
-mod filter;
-mod finish;
-mod kept_claims;
-mod keys;
-mod lane;
-mod leases;
-mod list;
-mod memory;
-mod new_task;
-mod next;
-mod obstacle;
-mod order;
-#[cfg(feature = "replica")]
-mod orphans;
-mod purge;
-mod reach;
-mod row_key;
-mod stuck;
-mod task;
-mod undelivered;
-mod wait;
-mod waiting;
-mod why;
-
-#[cfg(test)]
-mod damage_test;
-#[cfg(test)]
-mod leases_test;
+mod claiming;
+mod ending;
+mod looking;
 #[cfg(test)]
 mod model_test;
-#[cfg(test)]
-mod order_test;
+mod pushing;
 #[cfg(test)]
 mod states_test;
+mod tasks;
 #[cfg(test)]
 mod verbs_test;
 
 use jiff::Timestamp;
 
-pub(crate) use bulk::BulkProgress;
-pub use bulk::{BulkAction, BulkTasks};
-pub(crate) use check::{check_queue, mend_queue, numbers_of_tasks};
-pub use claim::{Claim, ClaimOptions, ClaimOwner};
-pub use counts::TaskCounts;
-pub use enqueue::Enqueued;
-pub use filter::TaskFilter;
-pub use finish::Retry;
-pub use kept_claims::KeptClaims;
-pub(crate) use keys::RULE as INDEX;
-pub use list::TaskPage;
-pub(crate) use memory::was_finished;
-pub use memory::{Memory, Remembered};
-pub use new_task::NewTask;
-pub use next::Completed;
-pub use obstacle::Obstacle;
 #[cfg(feature = "replica")]
-pub(crate) use orphans::{OrphanTask, WaitingOrphans, judge_orphan};
-pub(crate) use task::{DUE_ATTRIBUTE, SCHEDULE_ATTRIBUTE, choice_text, is_finished};
-pub use task::{Holder, Priority, Task, TaskState};
-pub use undelivered::Undelivered;
-pub use wait::ClaimWait;
-pub use why::Why;
+pub(crate) use claiming::claim::TOKEN;
+pub use claiming::claim::{Claim, ClaimOptions, ClaimOwner};
+pub use claiming::kept_claims::KeptClaims;
+pub use claiming::next::Completed;
+pub use claiming::obstacle::Obstacle;
+pub use claiming::undelivered::Undelivered;
+pub use claiming::wait::ClaimWait;
+pub(crate) use ending::bulk::BulkProgress;
+pub use ending::bulk::{BulkAction, BulkTasks};
+pub use ending::finish::Retry;
+pub(crate) use ending::memory::was_finished;
+pub use ending::memory::{Memory, Remembered};
 #[cfg(feature = "replica")]
-pub(crate) use {claim::TOKEN, enqueue::SEQUENCE};
+pub(crate) use ending::orphans::{OrphanTask, WaitingOrphans, judge_orphan};
+pub(crate) use looking::check::{check_queue, mend_queue, numbers_of_tasks};
+pub use looking::counts::TaskCounts;
+pub use looking::list::TaskPage;
+pub use looking::why::Why;
+pub use pushing::enqueue::Enqueued;
+#[cfg(feature = "replica")]
+pub(crate) use pushing::enqueue::SEQUENCE;
+pub use pushing::new_task::NewTask;
+pub use tasks::filter::TaskFilter;
+pub(crate) use tasks::keys::RULE as INDEX;
+pub(crate) use tasks::task::{DUE_ATTRIBUTE, SCHEDULE_ATTRIBUTE, choice_text, is_finished};
+pub use tasks::task::{Holder, Priority, Task, TaskState};
 
 use crate::clock::as_stored;
 use crate::engine::codec;
@@ -111,7 +72,7 @@ use crate::state::ids::TaskId;
 pub struct Queue<R> {
     records: R,
     /// A change of several tasks in progress, whose counts are written once.
-    changing: Option<counts::Changing>,
+    changing: Option<looking::counts::Changing>,
 }
 
 impl<R> Queue<R> {
