@@ -135,11 +135,11 @@
 //! | `state/schedules/fire` | `fire_schedules` |
 //! | `transfer/adopt` | `adopt` |
 //! | `transfer/adopt/rehearse` | `rehearse_adopt` |
-//! | `transfer/archive/apply` | `plan_import` `plan_import_with` `import` `import_with` `apply_import` `apply_import_with` |
-//! | `transfer/archive/automatic` | `auto_archive` |
-//! | `transfer/archive/export` | `export` `export_with` |
-//! | `transfer/archive/import` | `verify_archive` `verify_archive_with` `import_new` `import_new_with` |
-//! | `transfer/archive/last` | `last_archive` |
+//! | `transfer/archive/exporting/export` | `export` `export_with` |
+//! | `transfer/archive/importing/apply` | `plan_import` `plan_import_with` `import` `import_with` `apply_import` `apply_import_with` |
+//! | `transfer/archive/importing/import` | `verify_archive` `verify_archive_with` `import_new` `import_new_with` |
+//! | `transfer/archive/routine/automatic` | `auto_archive` |
+//! | `transfer/archive/routine/last` | `last_archive` |
 //! | `transfer/doctor` | `diagnose` |
 //! | `transfer/drill` | `drill` |
 //! | `transfer/restore_to` | `restore_to` |

@@ -14,7 +14,7 @@ pub(super) const HEAD: usize = 2 + 8;
 /// # Errors
 ///
 /// `Damaged` when the key is longer than any stored one.
-pub(super) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()> {
+pub(in crate::transfer::archive) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()> {
     let length = u16::try_from(key.len()).map_err(|_| Error::damaged("a key is too long to be stored"))?;
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(&(payload.len() as u64).to_le_bytes());
@@ -29,7 +29,12 @@ pub(super) fn write(out: &mut Vec<u8>, key: &[u8], payload: &[u8]) -> Result<()>
 /// # Errors
 ///
 /// `Damaged` for a wrong record, or the error of reading.
-pub(super) fn read(from: &mut impl Read, limit: u64, key: &mut Vec<u8>, payload: &mut Vec<u8>) -> Result<bool> {
+pub(in crate::transfer::archive) fn read(
+    from: &mut impl Read,
+    limit: u64,
+    key: &mut Vec<u8>,
+    payload: &mut Vec<u8>,
+) -> Result<bool> {
     let mut head = [0; HEAD];
     let mut filled = 0;
     while filled < HEAD {
@@ -69,7 +74,7 @@ pub(super) fn refuse_long_key(bytes: usize) -> Result<()> {
 }
 
 /// The error for a record beyond the limit.
-pub(super) fn too_long(bytes: u64, limit: u64) -> Error {
+pub(in crate::transfer::archive) fn too_long(bytes: u64, limit: u64) -> Error {
     let message = "a record is too long; if it really is, raise the limit";
     Error::invalid(format!("{message}: bytes={bytes} limit={limit}")).with_hint(Hint::RaiseRecordLimit)
 }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::{ExportOptions, ImportOptions, ImportReport};
 use crate::engine::commit::Outcome;
 use crate::engine::point::Lost;
 use crate::engine::schema::CollectionId;
@@ -12,6 +11,7 @@ use crate::recovery::points::point::Point;
 use crate::state::ids::{BotId, TaskId};
 use crate::state::queue::{ClaimOptions, NewTask, Task, TaskState};
 use crate::testkit::checked_store::Fixture;
+use crate::transfer::archive::{ExportOptions, ImportOptions, ImportReport};
 
 fn push(hive: &Fixture, name: &str) -> Task {
     let id = TaskId::new(name).unwrap();

@@ -18,7 +18,7 @@ use crate::state::queue::Task;
 use crate::state::registry::Bot;
 
 /// The readable form of one collection in progress.
-pub(super) struct Readable {
+pub(in crate::transfer::archive) struct Readable {
     collection: CollectionId,
     /// The whole of a small collection.
     whole: Option<Value>,
@@ -30,7 +30,7 @@ pub(super) struct Readable {
 }
 
 impl Readable {
-    pub(super) fn new(collection: CollectionId, whole: bool) -> Self {
+    pub(in crate::transfer::archive) fn new(collection: CollectionId, whole: bool) -> Self {
         let empty = if collection == CollectionId::CHAT { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
         Self { collection, whole: whole.then_some(empty), lines: Vec::new(), parts: 0, document: None }
     }
@@ -40,7 +40,7 @@ impl Readable {
     /// # Errors
     ///
     /// `Damaged` when it cannot be one of its collection.
-    pub(super) fn push(&mut self, view: &View, key: &[u8], payload: &[u8]) -> Result<()> {
+    pub(in crate::transfer::archive) fn push(&mut self, view: &View, key: &[u8], payload: &[u8]) -> Result<()> {
         match self.collection {
             CollectionId::REGISTRY => {
                 let bot: Bot = codec::decode(payload)?;
@@ -58,12 +58,12 @@ impl Readable {
     }
 
     /// The length of the present part.
-    pub(super) fn part_len(&self) -> usize {
+    pub(in crate::transfer::archive) fn part_len(&self) -> usize {
         self.lines.len()
     }
 
     /// The present part, with its name.
-    pub(super) fn take_part(&mut self, stem: &Stem) -> Option<(String, Vec<u8>)> {
+    pub(in crate::transfer::archive) fn take_part(&mut self, stem: &Stem) -> Option<(String, Vec<u8>)> {
         if self.lines.is_empty() {
             return None;
         }
@@ -72,7 +72,7 @@ impl Readable {
     }
 
     /// The one file of a small collection, with its name.
-    pub(super) fn take_whole(&mut self, stem: &Stem) -> Result<Option<(String, Vec<u8>)>> {
+    pub(in crate::transfer::archive) fn take_whole(&mut self, stem: &Stem) -> Result<Option<(String, Vec<u8>)>> {
         let Some(whole) = self.whole.take() else { return Ok(None) };
         let mut text = serde_json::to_vec_pretty(&whole).map_err(cannot_be_shown)?;
         text.push(b'\n');

@@ -7,24 +7,24 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-use super::hashed::Hashed;
-use super::layout;
-use super::pack::Packer;
 use crate::engine::digest::hex;
 use crate::error::{Error, Result};
+use crate::transfer::archive::format::hashed::Hashed;
+use crate::transfer::archive::format::layout;
+use crate::transfer::archive::format::pack::Packer;
 
 /// The number of entries that wait to be packed.
 const WAITING: usize = 2;
 
 /// The sender of entries to the packing thread.
-pub(super) struct Entries {
+pub(in crate::transfer::archive) struct Entries {
     to: Option<SyncSender<Entry>>,
     packing: Option<JoinHandle<Result<Packed>>>,
 }
 
 /// A packed archive that is not synced yet.
-pub(super) struct Packed {
-    pub(super) file: Hashed,
+pub(in crate::transfer::archive) struct Packed {
+    pub(in crate::transfer::archive) file: Hashed,
     /// The bytes of all entries.
     pub(super) unpacked: u64,
 }
@@ -48,7 +48,7 @@ impl Entries {
     /// # Errors
     ///
     /// `Io` when no thread can be started.
-    pub(super) fn begin(packer: Packer, time: u64) -> Result<Self> {
+    pub(in crate::transfer::archive) fn begin(packer: Packer, time: u64) -> Result<Self> {
         let (to, from) = sync_channel(WAITING);
         let packing = Packing { tar: tar::Builder::new(packer), sums: String::new(), time, unpacked: 0 };
         let thread = std::thread::Builder::new().name("hivekeep-archive".into());
@@ -61,14 +61,14 @@ impl Entries {
     /// # Errors
     ///
     /// The error of an earlier entry, mostly `Full` or `Io`.
-    pub(super) fn add(&mut self, name: impl Into<String>, bytes: Vec<u8>) -> Result<()> {
+    pub(in crate::transfer::archive) fn add(&mut self, name: impl Into<String>, bytes: Vec<u8>) -> Result<()> {
         let entry = Entry { name: name.into(), bytes };
         let sent = self.to.as_ref().is_some_and(|to| to.send(entry).is_ok());
         if sent { Ok(()) } else { self.end().and(Err(died())) }
     }
 
     /// Ends the archive with the sums.
-    pub(super) fn finish(mut self) -> Result<Packed> {
+    pub(in crate::transfer::archive) fn finish(mut self) -> Result<Packed> {
         self.end()
     }
 
@@ -118,7 +118,7 @@ impl Packing {
 }
 
 /// A line in the form of `sha256sum`.
-pub(super) fn sum_line(sum: &[u8], name: &str) -> String {
+pub(in crate::transfer::archive) fn sum_line(sum: &[u8], name: &str) -> String {
     format!("{}  {name}\n", hex(sum))
 }
 

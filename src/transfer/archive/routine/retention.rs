@@ -62,7 +62,7 @@ impl ArchivePolicy {
 }
 
 /// The name of an archive: its second, and, except for the first archive of that second, its number.
-pub(super) fn name_of(time: Timestamp, number: u32, encrypted: bool) -> String {
+pub(in crate::transfer::archive) fn name_of(time: Timestamp, number: u32, encrypted: bool) -> String {
     let number = if number == 1 { String::new() } else { format!("-{number}") };
     let encrypted = if encrypted { ENCRYPTED } else { "" };
     format!("{PREFIX}{}{number}{SUFFIX}{encrypted}", time.to_zoned(TimeZone::UTC).strftime(TIME))

@@ -7,8 +7,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::import_options::ImportOptions;
-use super::manifest::{ArchiveManifest, ArchivedPoint};
-use super::progress::{Count, Progress};
 use super::read::{Take, read};
 use crate::engine::commit::Outcome;
 use crate::engine::options::Sharing;
@@ -26,6 +24,8 @@ use crate::recovery::repair::plan::LEAP;
 use crate::state::documents::mend_documents_within;
 use crate::state::keys::key::KeyName;
 use crate::state::keys::lost::keys_in_trail;
+use crate::transfer::archive::format::manifest::{ArchiveManifest, ArchivedPoint};
+use crate::transfer::archive::format::progress::{Count, Progress};
 use crate::transfer::unnamed::{Unnamed, refuse_existing};
 
 /// The result of an import.

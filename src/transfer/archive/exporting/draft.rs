@@ -23,7 +23,7 @@ impl ArchiveDraft {
     ///
     /// `Conflict` when the file exists and must not be replaced; `Invalid` when the target is a symbolic link, a folder
     /// or a device; `Io`.
-    pub(super) fn new(target: &Path, replace: bool, rights: Rights) -> Result<(Self, File)> {
+    pub(in crate::transfer::archive) fn new(target: &Path, replace: bool, rights: Rights) -> Result<(Self, File)> {
         refuse_target(target, replace)?;
         if target.file_name().is_none() {
             return Err(Error::invalid("an archive needs the name of a file"));
@@ -39,7 +39,7 @@ impl ArchiveDraft {
     /// # Errors
     ///
     /// As [`ArchiveDraft::new`], for files that were created in the meantime.
-    pub(super) fn name(self) -> Result<()> {
+    pub(in crate::transfer::archive) fn name(self) -> Result<()> {
         refuse_target(&self.target, self.replace)?;
         let replace = if self.replace { Replace::Yes } else { Replace::No };
         self.draft.publish(replace).map_err(|error| match error.kind() {

@@ -10,7 +10,7 @@ use crate::engine::digest::hex;
 use crate::files;
 
 /// A file that is written from its beginning.
-pub(super) struct Hashed {
+pub(in crate::transfer::archive) struct Hashed {
     file: File,
     hash: Sha256,
     length: u64,
@@ -18,12 +18,12 @@ pub(super) struct Hashed {
 
 impl Hashed {
     /// Starts with nothing written.
-    pub(super) fn new(file: File) -> Self {
+    pub(in crate::transfer::archive) fn new(file: File) -> Self {
         Self { file, hash: Sha256::new(), length: 0 }
     }
 
     /// The SHA-256 of everything written, and its length.
-    pub(super) fn into_parts(self) -> (String, u64) {
+    pub(in crate::transfer::archive) fn into_parts(self) -> (String, u64) {
         (hex(&self.hash.finalize()), self.length)
     }
 }
@@ -33,7 +33,7 @@ impl Hashed {
 /// # Errors
 ///
 /// The error of the system.
-pub(super) fn sha256_of(path: &Path) -> io::Result<String> {
+pub(in crate::transfer::archive) fn sha256_of(path: &Path) -> io::Result<String> {
     let mut hash = Sha256::new();
     io::copy(&mut files::open(path)?, &mut hash)?;
     Ok(hex(&hash.finalize()))

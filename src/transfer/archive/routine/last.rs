@@ -66,12 +66,12 @@ impl Outside {
 
 /// The time of the next archive, and the result of the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LastAndNext {
+pub(in crate::transfer::archive) struct LastAndNext {
     /// In microseconds since 1970; no archive is made before this time.
     due_at: i64,
-    pub(super) last: Option<LastArchive>,
+    pub(in crate::transfer::archive) last: Option<LastArchive>,
     /// The hash of its state.
-    pub(super) state: [u8; 32],
+    pub(in crate::transfer::archive) state: [u8; 32],
 }
 
 impl Stored for LastAndNext {
@@ -155,7 +155,7 @@ impl Store {
 }
 
 impl LastAndNext {
-    pub(super) fn new(due: Timestamp, last: Option<LastArchive>, state: [u8; 32]) -> Self {
+    pub(in crate::transfer::archive) fn new(due: Timestamp, last: Option<LastArchive>, state: [u8; 32]) -> Self {
         Self { due_at: due.as_microsecond(), last, state }
     }
 
@@ -164,7 +164,7 @@ impl LastAndNext {
         Self { due_at: at.as_microsecond(), ..self.clone() }
     }
 
-    pub(super) fn put(&self, tx: &mut WriteTx<'_>) -> Result<()> {
+    pub(in crate::transfer::archive) fn put(&self, tx: &mut WriteTx<'_>) -> Result<()> {
         LAST.put(tx, self)
     }
 
@@ -180,12 +180,12 @@ pub(super) fn last_and_next<R: Records>(records: &R) -> Result<LastAndNext> {
 }
 
 /// A hash of the state that an archive would contain now, from the stored digests.
-pub(super) fn state<R: Records>(records: &R) -> Result<[u8; 32]> {
+pub(in crate::transfer::archive) fn state<R: Records>(records: &R) -> Result<[u8; 32]> {
     Ok(hash(&meta::all_stats(records)?))
 }
 
 /// The same for the content of a point.
-pub(super) fn hash(collections: &[(CollectionId, Stats)]) -> [u8; 32] {
+pub(in crate::transfer::archive) fn hash(collections: &[(CollectionId, Stats)]) -> [u8; 32] {
     let mut hash = blake3::Hasher::new();
     for (collection, stats) in collections {
         if stats.count > 0 {

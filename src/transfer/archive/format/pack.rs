@@ -21,13 +21,13 @@ const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// The compression of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
+pub(in crate::transfer::archive) enum Packing {
     Gzip,
     Zstd,
 }
 
 /// An archive in progress.
-pub(super) enum Packer {
+pub(in crate::transfer::archive) enum Packer {
     Gzip(Box<flate2::write::GzEncoder<Sealed>>),
     Zstd(Box<zstd::Encoder<'static, Sealed>>),
 }
@@ -38,7 +38,7 @@ impl Packing {
     /// # Errors
     ///
     /// `Invalid` for an unknown suffix, or one that does not fit the encryption.
-    pub(super) fn of_name(path: &Path, encrypted: bool) -> Result<Self> {
+    pub(in crate::transfer::archive) fn of_name(path: &Path, encrypted: bool) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         let (name, says_encrypted) = match name.strip_suffix(".age") {
             Some(name) => (name, true),
@@ -65,7 +65,7 @@ impl Packing {
 
 impl Packer {
     /// Packs into a file.
-    pub(super) fn new(packing: Packing, file: Hashed, seal: &Seal) -> Result<Self> {
+    pub(in crate::transfer::archive) fn new(packing: Packing, file: Hashed, seal: &Seal) -> Result<Self> {
         let sealed = seal.around(BufWriter::with_capacity(BUFFER, file))?;
         Ok(match packing {
             Packing::Gzip => {
@@ -81,7 +81,7 @@ impl Packer {
     }
 
     /// Ends the stream, and returns the complete file, which is not synced yet.
-    pub(super) fn finish(self) -> Result<Hashed> {
+    pub(in crate::transfer::archive) fn finish(self) -> Result<Hashed> {
         let sealed = match self {
             Self::Gzip(encoder) => encoder.finish()?,
             Self::Zstd(encoder) => encoder.finish()?,
@@ -110,7 +110,7 @@ impl Write for Packer {
 type Packed = BufReader<Box<dyn Read + Send>>;
 
 /// An archive being read.
-pub(super) enum Unpacker {
+pub(in crate::transfer::archive) enum Unpacker {
     Gzip(Box<flate2::bufread::GzDecoder<Packed>>),
     Zstd(Box<zstd::Decoder<'static, Packed>>),
 }
@@ -121,7 +121,7 @@ impl Unpacker {
     /// # Errors
     ///
     /// `NotAStore` for an unknown packing; `Invalid` when it is encrypted and the keys do not fit.
-    pub(super) fn new(stream: Box<dyn Read + Send>, keys: &Keys) -> Result<Self> {
+    pub(in crate::transfer::archive) fn new(stream: Box<dyn Read + Send>, keys: &Keys) -> Result<Self> {
         let mut packed = BufReader::with_capacity(BUFFER, stream);
         if Keys::fit(first_bytes(&mut packed)?) {
             packed = BufReader::with_capacity(BUFFER, keys.open(packed)?);
@@ -140,7 +140,7 @@ impl Unpacker {
     }
 
     /// Whether the packed stream ends with the file.
-    pub(super) fn is_at_end(&mut self) -> io::Result<bool> {
+    pub(in crate::transfer::archive) fn is_at_end(&mut self) -> io::Result<bool> {
         let packed = match self {
             Self::Gzip(decoder) => decoder.get_mut(),
             Self::Zstd(decoder) => decoder.get_mut(),

@@ -19,7 +19,7 @@ const BESIDE_VALUE: u64 = (KEY.len() + VALUE.len() + END.len() + 6 * MAX_KEY + 2
 /// # Errors
 ///
 /// `Damaged` when the value contains a line break, which no stored value does.
-pub(super) fn write(out: &mut Vec<u8>, key: &str, text: &[u8]) -> Result<()> {
+pub(in crate::transfer::archive) fn write(out: &mut Vec<u8>, key: &str, text: &[u8]) -> Result<()> {
     if text.contains(&b'\n') {
         return Err(Error::damaged(format!("a stored value contains a line break: key={}", key.escape_debug())));
     }
@@ -38,7 +38,7 @@ pub(super) fn write(out: &mut Vec<u8>, key: &str, text: &[u8]) -> Result<()> {
 /// # Errors
 ///
 /// `Invalid` with the length when its value is longer, or the error of the reader.
-pub(super) fn read(from: &mut impl BufRead, limit: u64, line: &mut Vec<u8>) -> Result<bool> {
+pub(in crate::transfer::archive) fn read(from: &mut impl BufRead, limit: u64, line: &mut Vec<u8>) -> Result<bool> {
     line.clear();
     let most = limit.saturating_add(BESIDE_VALUE);
     let read = from.by_ref().take(most).read_until(b'\n', line)? as u64;
@@ -74,7 +74,7 @@ fn none_of_a_record() -> Error {
 /// # Errors
 ///
 /// `Damaged` when this is not a line.
-pub(super) fn parse(line: &[u8]) -> Result<(Cow<'_, str>, &[u8])> {
+pub(in crate::transfer::archive) fn parse(line: &[u8]) -> Result<(Cow<'_, str>, &[u8])> {
     let inner = line.strip_suffix(END).ok_or_else(none_of_a_record)?;
     let (before, value) = inner.split_at_checked(value_begins(inner)?).ok_or_else(none_of_a_record)?;
     let key = before.get(KEY.len()..before.len() - VALUE.len()).unwrap_or_default();

@@ -18,7 +18,7 @@ impl ArchiveSchedule {
     /// # Errors
     ///
     /// `Io`, also when it must exist and does not.
-    pub(super) fn folder(&self, store: &Store) -> Result<PathBuf> {
+    pub(in crate::transfer::archive) fn folder(&self, store: &Store) -> Result<PathBuf> {
         let folder = std::path::absolute(&self.folder)?;
         if self.must_exist && !folder.is_dir() {
             let message = "the folder of archives does not exist; is its disk mounted? create it yourself, once";

@@ -1,10 +1,5 @@
 //! The content of an archive: its manifest, and both forms of each collection.
 
-use super::layout::{self, Stem};
-use super::manifest::{ArchiveManifest, ArchivedCollection, ArchivedLoss, ArchivedTrail};
-use super::progress::Count;
-use super::readable::Readable;
-use super::record;
 use super::source::Source;
 use super::write::Entries;
 use crate::engine::codec;
@@ -18,9 +13,14 @@ use crate::engine::view::View;
 use crate::error::{Error, Hint, Result};
 use crate::recovery::points::names::{Names, names};
 use crate::state::audit::{Entry, Trail};
+use crate::transfer::archive::format::layout::{self, Stem};
+use crate::transfer::archive::format::manifest::{ArchiveManifest, ArchivedCollection, ArchivedLoss, ArchivedTrail};
+use crate::transfer::archive::format::progress::Count;
+use crate::transfer::archive::format::readable::Readable;
+use crate::transfer::archive::format::record;
 
 /// The content of the archive, with the number of each collection in the store.
-pub(super) fn contents(
+pub(in crate::transfer::archive) fn contents(
     store: &Store,
     source: &Source<'_>,
     only: &[String],

@@ -16,7 +16,7 @@ use crate::state::registry::Bot;
 /// # Errors
 ///
 /// `Damaged`, with its key.
-pub(super) fn check(collection: Option<CollectionId>, key: &[u8], payload: &[u8]) -> Result<()> {
+pub(in crate::transfer::archive) fn check(collection: Option<CollectionId>, key: &[u8], payload: &[u8]) -> Result<()> {
     let checked = match collection {
         Some(CollectionId::REGISTRY) => codec::decode(payload).map(|bot: Bot| bot.id.as_bytes() == key),
         Some(CollectionId::QUEUE) => Task::from_record(key, payload).map(|_| true),

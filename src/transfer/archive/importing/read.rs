@@ -8,22 +8,22 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section};
 use super::import_options::ImportOptions;
-use super::layout;
-use super::line;
-use super::manifest::ArchiveManifest;
-use super::pack::Unpacker;
-use super::record;
-use super::unreadable::unreadable;
-use super::valid;
-use super::write::sum_line;
 use crate::engine::digest::Stats;
 use crate::engine::schema::CollectionId;
 use crate::engine::value::in_frame;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::files;
 use crate::state::audit::follow::Follow;
+use crate::transfer::archive::exporting::write::sum_line;
+use crate::transfer::archive::format::expect::{Expect, MANIFEST_BYTES_MAX, Part, Section};
+use crate::transfer::archive::format::layout;
+use crate::transfer::archive::format::line;
+use crate::transfer::archive::format::manifest::ArchiveManifest;
+use crate::transfer::archive::format::pack::Unpacker;
+use crate::transfer::archive::format::record;
+use crate::transfer::archive::format::unreadable::unreadable;
+use crate::transfer::archive::format::valid;
 
 /// After the last entry, a `tar` has zeros up to a multiple of its block.
 const PADDING_MAX: u64 = 1 << 16;
@@ -53,7 +53,11 @@ pub(super) trait Take {
 /// `NotFound` when there is no such file; `NotAStore` for the file of another program, `NewerFormat` for one of a later
 /// version; `Damaged`, with the entry or collection, when anything is wrong; `Invalid` when it is encrypted for others
 /// or exceeds the limits; the errors of the consumer; `Io`.
-pub(super) fn read(file: &Path, options: &ImportOptions, take: &mut dyn Take) -> Result<ArchiveManifest> {
+pub(in crate::transfer::archive) fn read(
+    file: &Path,
+    options: &ImportOptions,
+    take: &mut dyn Take,
+) -> Result<ArchiveManifest> {
     let opened = open(file)?;
     let named = |error: Error| match error.kind() {
         ErrorKind::Damaged | ErrorKind::NotAStore | ErrorKind::NewerFormat => error.context(file.display()),

@@ -23,7 +23,7 @@ impl<'s> Source<'s> {
     /// # Errors
     ///
     /// `Gone` when the point is not retained.
-    pub(super) fn new(store: &'s Store, point: Point) -> Result<Self> {
+    pub(in crate::transfer::archive) fn new(store: &'s Store, point: Point) -> Result<Self> {
         let view = store.view_at(point.epoch)?;
         Ok(Self { store, point, view, pages: 0 })
     }
@@ -34,18 +34,18 @@ impl<'s> Source<'s> {
     }
 
     /// The point.
-    pub(super) fn point(&self) -> &Point {
+    pub(in crate::transfer::archive) fn point(&self) -> &Point {
         &self.point
     }
 
     /// A view of the point.
-    pub(super) fn view(&self) -> &View {
+    pub(in crate::transfer::archive) fn view(&self) -> &View {
         &self.view
     }
 
     /// The next page of a collection, with this many records and the rest of the range. Pages of long records have
     /// fewer.
-    pub(super) fn page(
+    pub(in crate::transfer::archive) fn page(
         &mut self,
         collection: CollectionId,
         rest: &mut Option<KeyRange>,

@@ -21,7 +21,7 @@ const WORK_MAX: u8 = 22;
 
 /// The encryption of an archive: for recipients, or with a passphrase.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Seal {
+pub(in crate::transfer::archive) enum Seal {
     /// None: the archive is plain.
     #[default]
     Nobody,
@@ -33,7 +33,7 @@ pub(super) enum Seal {
 
 /// The keys that read an encrypted archive.
 #[derive(Clone, Default)]
-pub(super) struct Keys {
+pub(in crate::transfer::archive) struct Keys {
     #[cfg(feature = "age")]
     identities: Vec<age::x25519::Identity>,
     #[cfg(feature = "age")]
@@ -41,7 +41,7 @@ pub(super) struct Keys {
 }
 
 /// A file, with encryption if requested.
-pub(super) enum Sealed {
+pub(in crate::transfer::archive) enum Sealed {
     Plain(BufWriter<Hashed>),
     #[cfg(feature = "age")]
     Encrypted(Box<age::stream::StreamWriter<BufWriter<Hashed>>>),
@@ -68,12 +68,12 @@ impl PartialEq for Seal {
 
 impl Seal {
     /// Whether the archive will be encrypted.
-    pub(super) fn encrypts(&self) -> bool {
+    pub(in crate::transfer::archive) fn encrypts(&self) -> bool {
         !matches!(self, Self::Nobody)
     }
 
     /// The keys with which the encrypting process can read the archive; `None` if only other processes can.
-    pub(super) fn keys(&self) -> Option<Keys> {
+    pub(in crate::transfer::archive) fn keys(&self) -> Option<Keys> {
         match self {
             Self::Nobody => Some(Keys::default()),
             #[cfg(feature = "age")]
@@ -110,7 +110,7 @@ impl Seal {
 #[cfg(feature = "age")]
 impl Seal {
     /// Adds a recipient.
-    pub(super) fn add_recipient(&mut self, recipient: &str) -> Result<()> {
+    pub(in crate::transfer::archive) fn add_recipient(&mut self, recipient: &str) -> Result<()> {
         let parsed = recipient.trim().parse().map_err(|why: &str| {
             Error::invalid(format!("a recipient is a public key such as age1...: {why}: recipient={recipient}"))
         })?;
@@ -123,7 +123,7 @@ impl Seal {
     }
 
     /// Encrypts with a passphrase.
-    pub(super) fn set_passphrase(&mut self, passphrase: &str) -> Result<()> {
+    pub(in crate::transfer::archive) fn set_passphrase(&mut self, passphrase: &str) -> Result<()> {
         if self.encrypts() {
             return Err(one_way());
         }
@@ -148,13 +148,16 @@ fn secret(passphrase: &str) -> Result<age::secrecy::SecretString> {
 
 impl Keys {
     /// Whether a file with these first bytes is encrypted.
-    pub(super) fn fit(start: &[u8]) -> bool {
+    pub(in crate::transfer::archive) fn fit(start: &[u8]) -> bool {
         start.starts_with(MAGIC)
     }
 
     /// Decrypts a stream.
     #[cfg(feature = "age")]
-    pub(super) fn open(&self, stream: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
+    pub(in crate::transfer::archive) fn open(
+        &self,
+        stream: impl Read + Send + 'static,
+    ) -> Result<Box<dyn Read + Send>> {
         let decryptor = age::Decryptor::new(stream).map_err(refused)?;
         if self.identities.is_empty() && self.passphrase.is_none() {
             let (key, hint) = match decryptor.is_scrypt() {
@@ -175,7 +178,10 @@ impl Keys {
 
     /// Refuses a file that this build cannot decrypt.
     #[cfg(not(feature = "age"))]
-    pub(super) fn open(&self, _stream: impl Read + Send + 'static) -> Result<Box<dyn Read + Send>> {
+    pub(in crate::transfer::archive) fn open(
+        &self,
+        _stream: impl Read + Send + 'static,
+    ) -> Result<Box<dyn Read + Send>> {
         Err(Error::invalid("the archive is encrypted, and this program was built without the feature age"))
     }
 }
@@ -183,7 +189,7 @@ impl Keys {
 #[cfg(feature = "age")]
 impl Keys {
     /// Adds the secret keys in a text, one in each line; `#` starts a comment.
-    pub(super) fn add_identities(&mut self, text: &str) -> Result<()> {
+    pub(in crate::transfer::archive) fn add_identities(&mut self, text: &str) -> Result<()> {
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         for line in lines {
             // The line is secret, so no message repeats it.
@@ -199,7 +205,7 @@ impl Keys {
     }
 
     /// Decrypts with a passphrase.
-    pub(super) fn set_passphrase(&mut self, passphrase: &str) -> Result<()> {
+    pub(in crate::transfer::archive) fn set_passphrase(&mut self, passphrase: &str) -> Result<()> {
         self.passphrase = Some(secret(passphrase)?);
         Ok(())
     }
@@ -231,7 +237,7 @@ impl std::fmt::Debug for Keys {
 
 impl Sealed {
     /// Ends the encrypted stream.
-    pub(super) fn finish(self) -> io::Result<BufWriter<Hashed>> {
+    pub(in crate::transfer::archive) fn finish(self) -> io::Result<BufWriter<Hashed>> {
         match self {
             Self::Plain(file) => Ok(file),
             #[cfg(feature = "age")]

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::state::collection::check_collection_name;
 
 /// The most bytes of a manifest. One with every possible collection name is shorter.
-pub(super) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
+pub(in crate::transfer::archive) const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 /// The most bytes for field names and quotes in the JSON of each record.
 const READABLE_PER_RECORD: u64 = 4096;
 /// A byte in JSON takes up to six bytes, and the exact record follows.
@@ -23,7 +23,7 @@ const WHOLE_MORE: u64 = 4 << 20;
 
 /// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(in crate::transfer::archive) enum Part {
     /// Readable only.
     Readable,
     /// Readable and exact.
@@ -36,7 +36,7 @@ pub(super) enum Part {
 
 /// The audit trail, or a collection by its place in the manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Section {
+pub(in crate::transfer::archive) enum Section {
     Audit,
     Collection(usize),
 }
@@ -62,7 +62,7 @@ enum Form {
 
 /// The entries that are expected next.
 #[derive(Debug)]
-pub(super) struct Expect {
+pub(in crate::transfer::archive) struct Expect {
     sections: Vec<Expected>,
     at: usize,
     /// The numbers of the last parts of the section, readable and exact, and whether its one file was there.
@@ -79,7 +79,7 @@ impl Expect {
     /// # Errors
     ///
     /// `Damaged` when the manifest contradicts itself.
-    pub(super) fn new(manifest: &ArchiveManifest) -> Result<Self> {
+    pub(in crate::transfer::archive) fn new(manifest: &ArchiveManifest) -> Result<Self> {
         check(manifest)?;
         let mut sections = Vec::new();
         if manifest.audit.is_some() {
@@ -98,23 +98,23 @@ impl Expect {
     }
 
     /// The present place in the archive.
-    pub(super) fn section(&self) -> Option<Section> {
+    pub(in crate::transfer::archive) fn section(&self) -> Option<Section> {
         self.sections.get(self.at).map(|expected| expected.section)
     }
 
     /// Ends the section, and begins the next.
-    pub(super) fn next_section(&mut self) {
+    pub(in crate::transfer::archive) fn next_section(&mut self) {
         self.at += 1;
         (self.lines, self.records, self.whole) = (0, 0, false);
     }
 
     /// Whether the readable form of the section was present.
-    pub(super) fn has_readable(&self) -> bool {
+    pub(in crate::transfer::archive) fn has_readable(&self) -> bool {
         self.whole || self.lines > 0
     }
 
     /// Whether an entry with that name can come next, in this section or as the first one of a later section.
-    pub(super) fn can_come(&self, name: &str) -> bool {
+    pub(in crate::transfer::archive) fn can_come(&self, name: &str) -> bool {
         let begins = |Expected { stem, form, .. }: &Expected| match form {
             Form::Whole => name == stem.whole() || name == stem.records(1),
             Form::Both => name == stem.lines(1) || name == stem.records(1),
@@ -125,7 +125,7 @@ impl Expect {
     }
 
     /// The kind of the entry of that name, if it belongs to the section; it does not come a second time.
-    pub(super) fn part(&mut self, name: &str) -> Option<Part> {
+    pub(in crate::transfer::archive) fn part(&mut self, name: &str) -> Option<Part> {
         let found = self.find(name)?;
         match found {
             Part::Readable if self.sections.get(self.at).is_some_and(|of| of.form == Form::Whole) => self.whole = true,
@@ -155,7 +155,7 @@ impl Expect {
     /// # Errors
     ///
     /// `Damaged` when the manifest does not explain that many.
-    pub(super) fn take(&mut self, bytes: u64) -> Result<()> {
+    pub(in crate::transfer::archive) fn take(&mut self, bytes: u64) -> Result<()> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| {
             Error::damaged(format!(
                 "it unpacks to more bytes than its manifest permits: bytes={bytes} left={}",

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::import_options::ImportOptions;
-use super::manifest::ArchiveManifest;
-use super::progress::{Count, Progress};
 use super::read::Take;
 use crate::engine::digest::Stats;
 use crate::engine::point::Scope;
@@ -19,6 +17,8 @@ use crate::recovery::points::names::names;
 use crate::recovery::restore::finished::{Finished, KeptFinished};
 use crate::state::assignments;
 use crate::state::queue::Task;
+use crate::transfer::archive::format::manifest::ArchiveManifest;
+use crate::transfer::archive::format::progress::{Count, Progress};
 
 /// The state to compare with an archive. In a transaction, the archive's content replaces it.
 pub(super) trait Target {
@@ -90,14 +90,14 @@ pub(super) struct Merging<'m, T> {
     progress: Count<'m>,
     expected: BTreeMap<String, Stats>,
     complete: bool,
-    pub(super) scope: Scope,
+    pub(in crate::transfer::archive) scope: Scope,
     /// The keys of records that stay although the archive lacks them, by collection: the point is known to have lost
     /// them.
     spared: BTreeMap<String, BTreeSet<Vec<u8>>>,
     counts: BTreeMap<String, Counts>,
     name: String,
     /// The finished tasks that it meets, and those of them to keep.
-    pub(super) finished: Finished,
+    pub(in crate::transfer::archive) finished: Finished,
     kept: KeptFinished,
     /// For the current collection, when it is wanted: its number, if it has one, and its rows in the store.
     into: Option<(Option<CollectionId>, Ahead)>,
@@ -128,7 +128,11 @@ impl Ahead {
 }
 
 impl<'m, T: Target> Merging<'m, T> {
-    pub(super) fn new(target: &'m mut T, options: &'m ImportOptions, progress: Progress<'m>) -> Self {
+    pub(in crate::transfer::archive) fn new(
+        target: &'m mut T,
+        options: &'m ImportOptions,
+        progress: Progress<'m>,
+    ) -> Self {
         Self {
             target,
             options,
@@ -146,7 +150,7 @@ impl<'m, T: Target> Merging<'m, T> {
     }
 
     /// The counts of changed records, by the names of collections.
-    pub(super) fn named(&mut self) -> BTreeMap<String, Counts> {
+    pub(in crate::transfer::archive) fn named(&mut self) -> BTreeMap<String, Counts> {
         let mut counts = std::mem::take(&mut self.counts);
         counts.retain(|_, counts| counts.total() > 0);
         self.finished.correct(&mut counts);

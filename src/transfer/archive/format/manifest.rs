@@ -24,7 +24,7 @@ const FORMAT: &str = "hivekeep-archive";
 /// The most keys of lost records that are read for a collection.
 const KEYS_MAX: usize = 1000;
 /// The version of the archive format; a higher one is refused.
-pub(super) const VERSION: u64 = 1;
+pub(in crate::transfer::archive) const VERSION: u64 = 1;
 
 /// The description of an archive: its first entry, `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,20 +99,20 @@ pub struct ArchivedLoss {
 }
 
 impl ArchivedLoss {
-    pub(super) fn new(lost: &Lost) -> Self {
+    pub(in crate::transfer::archive) fn new(lost: &Lost) -> Self {
         let Stats { count, bytes, digest } = lost.was;
         Self { count, bytes, digest: digest.to_string(), keys: lost.keys.iter().map(|key| hex(key)).collect() }
     }
 
     /// Decodes it for the manifest of a point.
-    pub(super) fn read(&self, collection: CollectionId) -> Result<Lost> {
+    pub(in crate::transfer::archive) fn read(&self, collection: CollectionId) -> Result<Lost> {
         let digest = self.digest.parse().map_err(|error: Error| Error::damaged(error.to_string()))?;
         let was = Stats { count: self.count, bytes: self.bytes, digest };
         Ok(Lost { collection, was, keys: self.lost_keys()? })
     }
 
     /// The keys of records that are known to be lost.
-    pub(super) fn lost_keys(&self) -> Result<Vec<Vec<u8>>> {
+    pub(in crate::transfer::archive) fn lost_keys(&self) -> Result<Vec<Vec<u8>>> {
         let wrong = || Error::damaged("a lost key is not hexadecimal: entry=manifest.json");
         let keys = self.keys.iter().take(KEYS_MAX).map(|key| from_hex(key).ok_or_else(wrong));
         let keys = keys.collect::<Result<Vec<_>>>()?;
@@ -138,7 +138,7 @@ pub struct ArchivedCollection {
 
 impl ArchivedCollection {
     /// Whether the lines of its readable form are its exact records too. They are in large collections of JSON values.
-    pub(super) fn lines_are_exact(&self) -> bool {
+    pub(in crate::transfer::archive) fn lines_are_exact(&self) -> bool {
         let built_in = CollectionId::built_in(&self.name);
         !self.whole && built_in.is_none_or(|id| id == CollectionId::CONFIG)
     }
@@ -146,7 +146,7 @@ impl ArchivedCollection {
 
 impl ArchiveManifest {
     /// The manifest of a point of a store.
-    pub(super) fn new(store: String, point: &Point, complete: bool) -> Self {
+    pub(in crate::transfer::archive) fn new(store: String, point: &Point, complete: bool) -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -170,7 +170,7 @@ impl ArchiveManifest {
     }
 
     /// Encodes it as in the archive.
-    pub(super) fn to_json(&self) -> Result<Vec<u8>> {
+    pub(in crate::transfer::archive) fn to_json(&self) -> Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self).map_err(|source| {
             Error::invalid("the manifest of the archive cannot be written as JSON").with_source(source)
         })?;
@@ -179,7 +179,7 @@ impl ArchiveManifest {
     }
 
     /// Decodes it. The version is checked before everything else.
-    pub(super) fn from_json(text: &[u8]) -> Result<Self> {
+    pub(in crate::transfer::archive) fn from_json(text: &[u8]) -> Result<Self> {
         let wrong = |what: &str| Error::damaged(format!("the manifest of the archive cannot be read: {what}"));
         let value = json::parse(text).map_err(|error| wrong(&error.to_string()))?;
         if value.get("format").and_then(Value::as_str) != Some(FORMAT) {
@@ -229,13 +229,13 @@ impl fmt::Display for ArchivedPoint {
 }
 
 impl ArchivedCollection {
-    pub(super) fn new(name: String, whole: bool, stats: &Stats) -> Self {
+    pub(in crate::transfer::archive) fn new(name: String, whole: bool, stats: &Stats) -> Self {
         let Stats { count, bytes, digest } = *stats;
         Self { name, whole, count, bytes, digest: digest.to_string() }
     }
 
     /// The sum that its records must have.
-    pub(super) fn stats(&self) -> Result<Stats> {
+    pub(in crate::transfer::archive) fn stats(&self) -> Result<Stats> {
         let wrong =
             |error: Error| Error::damaged(error.to_string()).context(format_args!("manifest.json: {}", self.name));
         Ok(Stats { count: self.count, bytes: self.bytes, digest: self.digest.parse().map_err(wrong)? })

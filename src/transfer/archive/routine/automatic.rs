@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::export::ExportOptions;
-use super::hashed::sha256_of;
-use super::import_options::ImportOptions;
 use super::last::{LastAndNext, LastArchive, hash, last_and_next, state};
 use super::retention::{ArchivePolicy, name_of};
 use crate::clock::{self, as_stored, show_time};
@@ -23,6 +20,9 @@ use crate::files;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::make::PointRequest;
 use crate::recovery::points::point::Point;
+use crate::transfer::archive::exporting::export::ExportOptions;
+use crate::transfer::archive::format::hashed::sha256_of;
+use crate::transfer::archive::importing::import_options::ImportOptions;
 
 /// A failed archive is retried after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);

@@ -1,11 +1,11 @@
 //! The options of an import.
 
-use super::manifest::{ArchiveManifest, ArchivedPoint};
-use super::seal::Keys;
 use crate::actor::Actor;
 use crate::error::{Error, Hint, Result};
 use crate::limits;
 use crate::recovery::restore::options::RestoreOptions;
+use crate::transfer::archive::format::manifest::{ArchiveManifest, ArchivedPoint};
+use crate::transfer::archive::format::seal::Keys;
 
 /// The longest value by default. A store accepts no longer one.
 const MAX_VALUE_BYTES: u64 = limits::RECORD_BYTES as u64;
@@ -16,11 +16,11 @@ const MAX_BYTES: u64 = 64 << 30;
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
     /// The options that a restore has too.
-    pub(super) restore: RestoreOptions,
-    pub(super) keys: Keys,
-    pub(super) max_value_bytes: u64,
-    pub(super) max_bytes: u64,
-    pub(super) actor: Option<Actor>,
+    pub(in crate::transfer::archive) restore: RestoreOptions,
+    pub(in crate::transfer::archive) keys: Keys,
+    pub(in crate::transfer::archive) max_value_bytes: u64,
+    pub(in crate::transfer::archive) max_bytes: u64,
+    pub(in crate::transfer::archive) actor: Option<Actor>,
 }
 
 impl Default for ImportOptions {

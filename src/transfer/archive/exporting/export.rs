@@ -7,12 +7,6 @@ use serde_json::json;
 
 use super::contents::{contents, export_collection, export_trail};
 use super::draft::ArchiveDraft;
-use super::hashed::Hashed;
-use super::layout;
-use super::manifest::ArchivedPoint;
-use super::pack::{Packer, Packing};
-use super::progress::Count;
-use super::seal::{Keys, Seal};
 use super::source::Source;
 use super::write::Entries;
 use crate::engine::codec;
@@ -32,6 +26,12 @@ use crate::recovery::points::make::PointRequest;
 use crate::recovery::points::names::names;
 use crate::recovery::points::point::{Point, epoch_of};
 use crate::recovery::points::selector::Selector;
+use crate::transfer::archive::format::hashed::Hashed;
+use crate::transfer::archive::format::layout;
+use crate::transfer::archive::format::manifest::ArchivedPoint;
+use crate::transfer::archive::format::pack::{Packer, Packing};
+use crate::transfer::archive::format::progress::Count;
+use crate::transfer::archive::format::seal::{Keys, Seal};
 use crate::transfer::archives::COMPLETE;
 
 /// The options of an export. The default is the present state, with everything, without encryption.
@@ -109,12 +109,12 @@ impl ExportOptions {
     }
 
     /// Whether it will be encrypted.
-    pub(super) fn encrypts(&self) -> bool {
+    pub(in crate::transfer::archive) fn encrypts(&self) -> bool {
         self.seal.encrypts()
     }
 
     /// The keys that can read it; none if only others have them.
-    pub(super) fn keys(&self) -> Option<Keys> {
+    pub(in crate::transfer::archive) fn keys(&self) -> Option<Keys> {
         self.seal.keys()
     }
 

@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 
 use super::import::ImportReport;
 use super::import_options::ImportOptions;
-use super::manifest::ArchivedPoint;
 use super::merging::Merging;
-use super::progress::Progress;
 use super::read::read;
 use crate::engine::point::Restored;
 use crate::engine::schema::CollectionId;
@@ -25,6 +23,8 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::restore::finished::{Finished, write_finished};
 use crate::recovery::restore::safety::{Safety, outcome};
 use crate::text::OneLine;
+use crate::transfer::archive::format::manifest::ArchivedPoint;
+use crate::transfer::archive::format::progress::Progress;
 
 /// The plan of an import into an existing store. It changes nothing until it is given to [`Store::apply_import`].
 #[derive(Clone, Debug, Serialize)]
