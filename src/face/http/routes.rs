@@ -6,15 +6,17 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 
 use crate::face::http::app::App;
-use crate::face::http::condition::Condition;
+use crate::face::http::bodies::condition::Condition;
+use crate::face::http::bodies::query::Query;
+use crate::face::http::layers::middleware;
+use crate::face::http::management::{keys, me, operations};
 #[cfg(feature = "mcp")]
 use crate::face::http::mcp;
 #[cfg(feature = "page")]
 use crate::face::http::page;
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::query::Query;
 use crate::face::http::route::{Needs, Route};
-use crate::face::http::{keys, me, middleware, operations, recovery, state};
+use crate::face::http::{recovery, state};
 
 /// Every route of the service.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {

@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::BotId;
+use crate::face::http::admission::rates::Who;
 use crate::face::http::app::App;
-use crate::face::http::rates::Who;
 use crate::face::mcp::leases::Leases;
 
 /// The header that names a session.

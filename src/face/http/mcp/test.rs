@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::face::http::rates::Who;
+use crate::face::http::admission::rates::Who;
 use crate::face::mcp::door::{Access, Boxed, MakePoint, Rights, StoreWork};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::{ClaimOptions, NewTask, Role, Store, Task};

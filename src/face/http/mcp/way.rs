@@ -6,9 +6,9 @@ use axum::http::StatusCode;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::face::http::admission::caller::Caller;
 use crate::face::http::app::App;
-use crate::face::http::caller::Caller;
-use crate::face::http::memory::Charge;
+use crate::face::http::sockets::memory::Charge;
 use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, StoreWork};
 use crate::face::mcp::refused_call::{self, RefusedCall};
 use crate::{ClaimOptions, Role};

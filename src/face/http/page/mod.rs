@@ -18,10 +18,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::Error;
+use crate::face::http::admission::band::Band;
 use crate::face::http::app::App;
-use crate::face::http::band::Band;
+use crate::face::http::bodies::query::Name;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::Name;
 
 /// The page runs only its own files, and no text of a bot can become code: browsers refuse all else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \

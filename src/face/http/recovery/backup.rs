@@ -4,7 +4,7 @@ use axum::Json;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::document_body::DocumentBody;
+use crate::face::http::bodies::document_body::DocumentBody;
 use crate::face::http::problem::Answer;
 use crate::{BackupRequest, Kind, Result, show_time};
 

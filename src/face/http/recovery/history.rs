@@ -4,8 +4,8 @@ use axum::Json;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
+use crate::face::http::bodies::query::Query;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::Query;
 use crate::face::http::recovery::shape::Listed;
 use crate::show_time;
 

@@ -4,9 +4,9 @@ use axum::Json;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::document_body::DocumentBody;
+use crate::face::http::bodies::document_body::DocumentBody;
+use crate::face::http::bodies::query::Name;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::Name;
 use crate::face::http::recovery::shape::Details;
 use crate::face::wire::fields::is_empty;
 use crate::state::documents::Prepared;

@@ -5,9 +5,9 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
+use crate::face::http::bodies::body::Object;
+use crate::face::http::bodies::query::Name;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::Name;
 use crate::face::wire::fields::Fields;
 use crate::{RestoreOptions, Result, Store, show_time};
 

@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use serde_json::json;
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
+use crate::face::http::bodies::body::Object;
 use crate::face::http::problem::Answer;
 use crate::face::wire::fields::Fields;
 use crate::face::wire::task::task;

@@ -8,9 +8,9 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
+use crate::face::http::bodies::body::Object;
+use crate::face::http::bodies::query::Name;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, Needs, OK, Route, Takes};
 use crate::face::http::shapes::BULK;
 use crate::face::wire::field::FieldType::{Flag, List, Number, Of, Text, Word};

@@ -7,8 +7,8 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
+use crate::face::http::bodies::query::Name;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::Name;
 use crate::face::http::route::{Gives, Needs, OK, Route, TIMESTAMP, Takes};
 use crate::face::http::shapes::JOB;
 use crate::face::wire::field::FieldType::Number;

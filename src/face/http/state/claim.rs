@@ -8,10 +8,10 @@ use axum::{Extension, Json};
 use serde::Serialize;
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
-use crate::face::http::peer::Peer;
+use crate::face::http::bodies::body::Object;
+use crate::face::http::bodies::query::Name;
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::query::Name;
+use crate::face::http::sockets::peer::Peer;
 use crate::face::parcel::Parcel;
 use crate::face::wire::fields::{Fields, missing};
 use crate::face::wire::task::token;

@@ -11,11 +11,11 @@ use axum::routing::{delete, get, patch, put};
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::body::{Json as Given, Object as Changed};
-use crate::face::http::condition::Condition;
-use crate::face::http::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::body::{Json as Given, Object as Changed};
+use crate::face::http::bodies::condition::Condition;
+use crate::face::http::bodies::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::query::{Listed, Name, PAGE_BYTES, Query};
 use crate::face::http::problem::{Answer, Problem};
-use crate::face::http::query::{Listed, Name, PAGE_BYTES, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::STATS;
 use crate::face::http::state::reading::{list, read};

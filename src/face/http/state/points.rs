@@ -7,10 +7,10 @@ use axum::routing::{delete, get, post};
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
-use crate::face::http::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::body::Object;
+use crate::face::http::bodies::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::query::{Filling, Name, Query};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Filling, Name, Query};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{self, CHANGE, COUNTS_BY_COLLECTION, TAGS};
 use crate::face::wire::field::FieldType::{Flag, List, Number, Of, Text};

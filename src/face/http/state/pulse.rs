@@ -7,8 +7,8 @@ use axum::routing::get;
 use serde_json::json;
 
 use crate::face::http::app::App;
+use crate::face::http::bodies::query::{Filling, Query};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Filling, Query};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::TAGS;
 use crate::face::wire::field::FieldType::{Flag, List, Map, Number, Of, Text, Time, Word};

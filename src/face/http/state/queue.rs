@@ -14,10 +14,10 @@ use serde_json::json;
 
 use crate::duration;
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
-use crate::face::http::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::body::Object;
+use crate::face::http::bodies::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::query::{Listed, Name, Query};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::{self, CLAIM};
 use crate::face::http::state::batch::push_all;

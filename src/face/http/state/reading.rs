@@ -6,8 +6,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::face::http::app::App;
+use crate::face::http::bodies::query::Query;
 use crate::face::http::problem::Answer;
-use crate::face::http::query::Query;
 use crate::{Error, Resolved, Result, Selector, View, show_time};
 
 /// The point of the response: its id, or the time of its commit.

@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::body::{Json as Given, Object};
-use crate::face::http::condition::{Condition, version};
-use crate::face::http::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::body::{Json as Given, Object};
+use crate::face::http::bodies::condition::{Condition, version};
+use crate::face::http::bodies::preview::{PREVIEW, Preview};
+use crate::face::http::bodies::query::{Filling, Listed, Name, Query};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Filling, Listed, Name, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::{ASSIGNMENT, ENTRY, EVENT, MESSAGE};
 use crate::face::http::state::reading::{list, read};

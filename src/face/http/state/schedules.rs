@@ -7,9 +7,9 @@ use axum::routing::{delete, get, post};
 use serde_json::json;
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
+use crate::face::http::bodies::body::Object;
+use crate::face::http::bodies::query::{Listed, Name, Query};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Listed, Name, Query};
 use crate::face::http::route::{AT, CURSOR, Gives, LIMIT, LOST, NEXT, Needs, OK, PARTIAL, Route, Takes};
 use crate::face::http::shapes::{SCHEDULE, TASK};
 use crate::face::http::state::reading::{list as listed, read};

@@ -8,8 +8,8 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::face::http::app::App;
+use crate::face::http::bodies::query::{Name, Query};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Name, Query};
 use crate::face::http::route::{Gives, LIMIT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::VERSION;
 use crate::face::wire::field::FieldType::{List, Of};

@@ -8,9 +8,9 @@ use axum::routing::{get, post, put};
 use serde_json::{Value, json};
 
 use crate::face::http::app::App;
-use crate::face::http::body::Object;
+use crate::face::http::bodies::body::Object;
+use crate::face::http::bodies::query::{Listed, Query};
 use crate::face::http::problem::Answer;
-use crate::face::http::query::{Listed, Query};
 use crate::face::http::route::{CURSOR, Gives, LIMIT, NEXT, Needs, OK, Route, Takes};
 use crate::face::http::shapes::{self, STATS};
 use crate::face::wire::field::FieldType::{Flag, List, Map, Number, Object as JsonObject, Of, Text};
