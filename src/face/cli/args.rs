@@ -7,36 +7,36 @@ use clap::builder::{FalseyValueParser, OsStringValueParser, TypedValueParser as 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::duration;
-use crate::face::cli::adopt::Adopt;
-use crate::face::cli::backup::{Backup, History};
-use crate::face::cli::check::Check;
-use crate::face::cli::compact::Compact;
 use crate::face::cli::context::Context;
-use crate::face::cli::crash::CrashArgs;
-use crate::face::cli::doctor::Doctor;
-use crate::face::cli::drill::{Drill, DrillBot};
-use crate::face::cli::exit::Exit;
-use crate::face::cli::export::Export;
-use crate::face::cli::generate::{Completions, Man};
-use crate::face::cli::get::Get;
-use crate::face::cli::guard::Guard;
-use crate::face::cli::import::Import;
-use crate::face::cli::key::KeyArgs;
-use crate::face::cli::log::Log;
-#[cfg(feature = "mcp")]
-use crate::face::cli::mcp::Mcp;
-use crate::face::cli::point::PointArgs;
-use crate::face::cli::put::{Put, Remove};
-use crate::face::cli::queue::QueueArgs;
-use crate::face::cli::repair::Repair;
-#[cfg(feature = "replica")]
-use crate::face::cli::replica::ReplicaArgs;
-use crate::face::cli::restore::{Restore, Undo};
-use crate::face::cli::schedule::ScheduleArgs;
-#[cfg(feature = "http")]
-use crate::face::cli::serve::Serve;
-use crate::face::cli::status::Status;
+use crate::face::cli::printing::exit::Exit;
 use crate::face::cli::target::StoreLocation;
+use crate::face::cli::verbs::adopt::Adopt;
+use crate::face::cli::verbs::backup::{Backup, History};
+use crate::face::cli::verbs::check::Check;
+use crate::face::cli::verbs::compact::Compact;
+use crate::face::cli::verbs::crash::CrashArgs;
+use crate::face::cli::verbs::doctor::Doctor;
+use crate::face::cli::verbs::drill::{Drill, DrillBot};
+use crate::face::cli::verbs::export::Export;
+use crate::face::cli::verbs::generate::{Completions, Man};
+use crate::face::cli::verbs::get::Get;
+use crate::face::cli::verbs::guard::Guard;
+use crate::face::cli::verbs::import::Import;
+use crate::face::cli::verbs::key::KeyArgs;
+use crate::face::cli::verbs::log::Log;
+#[cfg(feature = "mcp")]
+use crate::face::cli::verbs::mcp::Mcp;
+use crate::face::cli::verbs::point::PointArgs;
+use crate::face::cli::verbs::put::{Put, Remove};
+use crate::face::cli::verbs::queue::QueueArgs;
+use crate::face::cli::verbs::repair::Repair;
+#[cfg(feature = "replica")]
+use crate::face::cli::verbs::replica::ReplicaArgs;
+use crate::face::cli::verbs::restore::{Restore, Undo};
+use crate::face::cli::verbs::schedule::ScheduleArgs;
+#[cfg(feature = "http")]
+use crate::face::cli::verbs::serve::Serve;
+use crate::face::cli::verbs::status::Status;
 use crate::face::remote::Access;
 use crate::{ErrorKind, Result};
 

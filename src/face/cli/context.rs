@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::duration;
-use crate::face::cli::exit::Exit;
-use crate::face::cli::output::Output;
+use crate::face::cli::printing::exit::Exit;
+use crate::face::cli::printing::output::Output;
 use crate::face::cli::target::{Seen, StoreLocation, Target};
 use crate::face::remote::{Access, Client};
 #[cfg(feature = "replica")]

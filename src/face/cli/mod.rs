@@ -1,64 +1,20 @@
 //! The command line: `hivekeep [--store PATH] [--json] [-q] VERB`.
 //!
-//! * `args`: the arguments; `mistyped`: errors about them; `environment`: variables that nothing reads
-//! * `exit`: the exit codes; `hint`: the next step in an error, as an option
-//! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service;
-//!   `input`: files and standard input
-//! * `message_filter`: the filters of `get` for chat and audit; `value`, `rules`: types of options
-//! * `output`, `table`, `columns`, `screen`, `log_line`, `progress`: the output of verbs
+//! * `args`: the arguments, with the enum of verbs; `parsing`: those that are more than a word
+//! * `verbs`: the verbs, with their options and output
+//! * `context`: opens the store for a verb, to look or to change, and closes it; `target`: that store, or a service
+//! * `printing`: the output of verbs
 //! * `interrupt`: Ctrl-C in a verb that ends at once, and files that may not grow; `signals`: Ctrl-C in a verb that
 //!   cleans up first
-//! * the others: a verb, or a verb and its counterpart (`restore` and `undo`), with their options and output
 
-mod adopt;
 mod args;
-mod backup;
-mod check;
-mod columns;
-mod compact;
 mod context;
-mod crash;
-mod doctor;
-mod drill;
-#[cfg(feature = "http")]
-mod environment;
-mod exit;
-mod export;
-mod forget;
-mod generate;
-mod get;
-mod guard;
-mod hint;
-mod import;
-mod input;
 mod interrupt;
-mod key;
-mod log;
-mod log_line;
-#[cfg(feature = "mcp")]
-mod mcp;
-mod message_filter;
-mod mistyped;
-mod output;
-mod point;
-mod policy;
-mod progress;
-mod put;
-mod queue;
-mod repair;
-#[cfg(feature = "replica")]
-mod replica;
-mod restore;
-mod rules;
-mod schedule;
-mod screen;
-#[cfg(feature = "http")]
-mod serve;
+mod parsing;
+mod printing;
 mod signals;
-mod status;
-mod table;
 mod target;
-mod value;
+mod verbs;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -72,9 +28,9 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use self::args::{Cli, Global, Verb};
 use self::context::Context;
-use self::exit::Exit;
-use self::log_line::LogLine;
-use self::output::{Output, report};
+use self::printing::exit::Exit;
+use self::printing::log_line::LogLine;
+use self::printing::output::{Output, report};
 use crate::hush_contained_panics;
 use crate::text::{is_hidden, printable};
 
@@ -86,7 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<_> = arguments.into_iter().collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return not_understood(mistyped::explained(error, &arguments), &arguments),
+        Err(error) => return not_understood(parsing::mistyped::explained(error, &arguments), &arguments),
     };
     let (access, Global { store, json, quiet, wide, unverified, .. }) = (cli.global.access(), cli.global);
     trace(quiet);
@@ -98,7 +54,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut context = Context::new(store, access, Output::new(json, quiet, wide)).unverified(unverified);
     #[cfg(feature = "http")]
     if matches!(cli.verb, Verb::Serve(_)) {
-        for name in environment::unknown_variables(&Cli::command()) {
+        for name in parsing::environment::unknown_variables(&Cli::command()) {
             context.out.message(format_args!("warning: no setting reads this variable of the environment: {name}"));
         }
     }
@@ -137,7 +93,7 @@ fn shown(error: clap::Error, arguments: &[OsString]) -> clap::Error {
         return error;
     }
     match Cli::try_parse_from(texts.iter().map(|text| OsString::from(printable(text).into_owned()))) {
-        Err(same) => mistyped::explained(same, arguments),
+        Err(same) => parsing::mistyped::explained(same, arguments),
         Ok(_) => Cli::command().error(error.kind(), "an argument contains characters that cannot be shown"),
     }
 }
