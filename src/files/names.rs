@@ -60,7 +60,8 @@ fn link(from: &Path, to: &Path, is_strict: bool) -> io::Result<()> {
     }
 }
 
-/// Whether a file system has no links, or has none for this process. Elsewhere than on Unix no error tells it for certain.
+/// Whether a file system has no links, or has none for this process. Elsewhere than on Unix no error tells it for
+/// certain.
 fn has_no_links(error: &io::Error, is_strict: bool) -> bool {
     match error.kind() {
         IoKind::Unsupported => true,
