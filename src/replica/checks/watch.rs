@@ -70,6 +70,8 @@ pub(in crate::replica) struct Watch {
     /// Whether the store could not take the last findings, as on a full disk: the next ones are written with their
     /// event in any case. Only the thread uses it.
     is_unwritten: AtomicBool,
+    /// Whether nothing was at the location at the last look.
+    is_gone: AtomicBool,
     /// The replica as the last drill has read it. Only the thread uses it.
     drilled: Mutex<Option<Arc<OpenReplica>>>,
 }
@@ -99,9 +101,9 @@ impl Watch {
         };
         let known = Arc::new(Mutex::new(known));
         let scratch = folder_of(&std::path::absolute(store.path())?).to_owned();
-        let (store, location, is_unwritten) = (store.clone(), location.clone(), AtomicBool::new(false));
-        let drilled = Mutex::default();
-        Ok(Self { store, location, place, identities, drill_every, scratch, known, is_unwritten, drilled })
+        let (store, location) = (store.clone(), location.clone());
+        let (is_unwritten, is_gone, drilled) = (AtomicBool::new(false), AtomicBool::new(false), Mutex::default());
+        Ok(Self { store, location, place, identities, drill_every, scratch, known, is_unwritten, is_gone, drilled })
     }
 
     /// The findings, now and later.
@@ -134,8 +136,7 @@ impl Watch {
                 is_noted = true;
             }
             if Instant::now() >= inspect_at {
-                inspect_at =
-                    Instant::now() + told(within(stop, self.inspect(), async {}), "inspected", INSPECT_EVERY, AGAIN);
+                inspect_at = Instant::now() + self.inspect_again_in(within(stop, self.inspect(), async {}));
             }
             if drill_at.is_some_and(|at| Instant::now() >= at) {
                 let (every, done) = (self.drill_every.unwrap_or(LEFT_OUT), within(stop, self.drill(), self.let_go()));
@@ -161,15 +162,25 @@ impl Watch {
         (inspect, drill)
     }
 
+    /// The time until the next inspection behind one.
+    pub(super) fn inspect_again_in(&self, done: Result<Option<bool>>) -> Duration {
+        let next = told(done, "inspected", INSPECT_EVERY, AGAIN);
+        // A disk may be mounted again at any time.
+        if self.is_gone.load(Ordering::Relaxed) { FIRST_INSPECTION } else { next }
+    }
+
     /// Inspects the replica, and notes what comes out. Says whether nothing is wrong.
     ///
     /// # Errors
     ///
     /// The errors of the bucket: then nothing is known.
     pub(super) async fn inspect(&self) -> Result<bool> {
-        let (remote, own) = match self.open().await {
+        let opened = self.open().await;
+        let is_gone = opened.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        self.is_gone.store(is_gone, Ordering::Relaxed);
+        let (remote, own) = match opened {
             // Its description is a part of it too.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => {
+            Err(error) if is_gone || error.kind() == ErrorKind::Damaged => {
                 self.found(error.to_string());
                 return Ok(false);
             }

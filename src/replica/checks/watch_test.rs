@@ -339,3 +339,17 @@ fn a_drill_that_is_stopped_half_way_leaves_no_hold() {
     assert_eq!(holds(), 0);
     drop(replicator);
 }
+
+#[test]
+fn a_folder_that_was_away_is_looked_at_again_in_a_minute_and_is_no_finding_then() {
+    let fleet = Fleet::new(Vec::new());
+    let _replicator = fleet.shipped();
+    let watch = fleet.watch();
+    let (folder, away) = (fleet.folder.path().join("replica"), fleet.folder.path().join("away"));
+    fs::rename(&folder, &away).unwrap();
+    assert!(!inspect(&watch) && fleet.stored().finding.is_some());
+    assert_eq!(watch.inspect_again_in(Ok(Some(false))), Duration::from_secs(60));
+    fs::rename(&away, &folder).unwrap();
+    assert!(inspect(&watch) && fleet.stored().finding.is_none());
+    assert!(watch.inspect_again_in(Ok(Some(true))) > Duration::from_secs(60 * 60));
+}
