@@ -7,14 +7,13 @@
 use std::path::{Path, PathBuf};
 
 use super::handover::{begin_and_release, given_up};
+use super::lost::is_lost;
 use super::take_over::{ReplicaThen, TakeOverOptions, TakenOver, take_over_open};
 use crate::engine::feed::{FollowingLock, Receiver};
 use crate::engine::store::{Options, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::replica::connection::probe::{probe_briefly, try_write};
-use crate::replica::objects::name::{ObjectName, ReplicaSlot};
-use crate::replica::objects::object::Object;
-use crate::replica::reading::bases::missing;
+use crate::replica::objects::name::ReplicaSlot;
 use crate::replica::reading::held::Held;
 use crate::replica::reading::position::CopyPosition;
 use crate::replica::reading::prefetch::Prefetch;
@@ -216,7 +215,7 @@ impl Follower {
             return self.position().map(FollowerStep::Moved);
         }
         self.idle = self.idle.saturating_add(1);
-        if self.idle.is_multiple_of(LOOK_AFTER) && self.is_lost(&before).await? {
+        if self.idle.is_multiple_of(LOOK_AFTER) && is_lost(&self.copier.remote, &before).await? {
             return self.anew().await;
         }
         Ok(FollowerStep::Nothing)
@@ -334,31 +333,6 @@ impl Follower {
         let (receiver, done) = filler.end(followed)?;
         self.receiver = Some(receiver);
         done.map(|followed| (followed, moved))
-    }
-
-    /// Whether the next object was collected, so that it will never come.
-    ///
-    /// # Errors
-    ///
-    /// `Damaged` when it is missing although there are others behind it; the errors of the replica.
-    async fn is_lost(&self, position: &CopyPosition) -> Result<bool> {
-        let remote = &*self.copier.remote;
-        if may_be_collected(remote, position.slot).await? {
-            return Ok(true);
-        }
-        let name = ObjectName::Log(position.slot);
-        let found = remote.get(name).await?;
-        if found.is_none() && remote.is_listed_behind(position.slot).await? {
-            return Err(missing(name));
-        }
-        // Behind a seal the next term begins, with an opening that is never deleted.
-        if found.is_some_and(|found| matches!(found.object, Object::Seal(_))) {
-            let next = ReplicaSlot::opening(position.slot.term.next()?);
-            if remote.get(ObjectName::Log(next)).await?.is_none() && remote.is_listed_behind(next).await? {
-                return Err(missing(ObjectName::Log(next)));
-            }
-        }
-        Ok(false)
     }
 
     /// A new copy in place of this one, which stays as it is until then.

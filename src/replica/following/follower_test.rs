@@ -8,13 +8,15 @@ use parking_lot::Mutex;
 use super::follower::{Follower, FollowerStep};
 use super::take_over::{ReplicaThen, TakeOverOptions, take_over, take_over_open};
 use crate::engine::feed::Receiver;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Hint, Result};
 use crate::recovery::upkeep::keeper::Keeper;
 use crate::recovery::upkeep::work::Attendant;
+use crate::replica::bucket::location::ReplicaLocation;
 use crate::replica::connection::runtime::block_on;
 use crate::replica::gated_test::{Door, Fleet, LONG, numbers, put, shipper_with};
 use crate::replica::objects::name::{ObjectName, ReplicaSlot};
 use crate::replica::restoring::moment::ReplicaMoment;
+use crate::replica::shipping::options::ReplicateOptions;
 use crate::replica::shipping::outgoing::ShipOutcome;
 use crate::replica::terms::lease::Lease;
 use crate::state::INDEXES;
@@ -185,6 +187,20 @@ fn a_standby_behind_the_end_of_a_term_tells_that_the_opening_of_the_next_one_is_
         assert_eq!(refused.kind(), ErrorKind::Damaged);
         assert!(refused.to_string().contains(&opening.to_string()), "{refused}");
         writer.release().await
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_copy_is_not_shipped_before_it_takes_over() {
+    block_on(async {
+        let (fleet, _store) = Fleet::begin().await?;
+        follower(&fleet, &fleet.world.door()).await?.close()?;
+        let copy = fleet.options().open(&fleet.path("copy.redb"))?;
+        let to: ReplicaLocation = fleet.path("replica").to_str().unwrap().parse()?;
+        let refused = copy.replicate(&to, ReplicateOptions::default(), Duration::ZERO).unwrap_err();
+        assert_eq!((refused.kind(), refused.hint()), (ErrorKind::Conflict, Some(&Hint::TakeOver)), "{refused}");
+        Ok::<_, crate::error::Error>(())
     })
     .unwrap();
 }

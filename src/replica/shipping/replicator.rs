@@ -16,7 +16,7 @@ use super::source::Source;
 use super::tending::{Tended, Tending};
 use crate::engine::feed::{AwaitedShipping, ShippingLock};
 use crate::engine::store::Store;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::recovery::upkeep::background::{Background, Stop};
 use crate::replica::bucket::Bucket;
 use crate::replica::bucket::location::ReplicaLocation;
@@ -86,6 +86,10 @@ impl Store {
     ) -> Result<Replicator> {
         options.refuse_lengths()?;
         let lease = options.lease.and_then(Lease::new);
+        if self.is_standby() {
+            let message = "the store is a copy of its replica, so it cannot be shipped there before it takes over";
+            return Err(Error::conflict(message).with_hint(Hint::TakeOver));
+        }
         if lease.is_some() && self.is_shared() {
             let message = "a lease needs a store that this process has for itself, as no other process would keep it; \
                            open the store exclusively";

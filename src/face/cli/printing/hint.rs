@@ -36,7 +36,10 @@ pub(in crate::face::cli) fn typed(hint: &Hint) -> String {
         Hint::TrustCertificate => "to trust it: --ca FILE",
         Hint::StartService => "start it with hivekeep serve, or name another address with --store",
         Hint::AskService => "if a service has it, ask that: --store http://HOST:PORT or --store unix:PATH",
-        Hint::TakeOver => "to make it the store that is written to: hivekeep replica promote LOCATION --to FILE",
+        Hint::TakeOver => {
+            "to write to it with the newest state: hivekeep replica promote LOCATION --to FILE; with the state that it has: \
+             hivekeep replica take-over FILE"
+        }
         Hint::TakeBack => {
             "to write to it all the same, as a store of its own: hivekeep replica take-over FILE --as-new-store"
         }
