@@ -104,7 +104,7 @@ impl fmt::Display for ReplicaMoment {
 impl FromStr for ReplicaMoment {
     type Err = Error;
 
-    /// Reads `newest`, for which `latest` and `now` stand too, a time, `10m ago`, `sequence N`, `epoch N`, or the whole
+    /// Reads `newest`, for which `now` stands too, a time, `10m ago`, `sequence N`, `epoch N`, or the whole
     /// id of a restore point.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl FromStr for ReplicaMoment {
             return number.trim().parse().map(Self::Sequence).map_err(|_| wrong(text));
         }
         match text.parse::<Selector>() {
-            Ok(Selector::Now | Selector::Latest(0)) => Ok(Self::Newest),
+            Ok(Selector::Now) => Ok(Self::Newest),
             Ok(Selector::Epoch(epoch)) => Ok(Self::Epoch(epoch.0)),
             Ok(Selector::Id(id)) if id.len() == WHOLE_ID => Ok(Self::Point(id)),
             Ok(Selector::Id(id)) => Err(partial(&id)),
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_moment_is_read_in_every_form_that_names_a_state_and_in_any_case() {
-        for text in ["newest", "latest", "NOW", " Newest "] {
+        for text in ["newest", "NOW", " Newest "] {
             assert_eq!(moment(text).unwrap(), ReplicaMoment::Newest, "{text}");
         }
         let id = "67006b98-460f-425f-ac8d-c624ce4b9dc0";
@@ -174,8 +174,18 @@ mod tests {
     #[test]
     fn a_text_that_names_no_moment_is_refused_with_the_forms_or_with_what_is_missing() {
         let refused = |text: &str| moment(text).unwrap_err().to_string();
-        for text in ["", "tomorrow", "sequence x", "sequence", "latest~3", "before-the-night", "10m", &"x".repeat(9999)]
-        {
+        // The latest restore point is another state than the newest one.
+        for text in [
+            "",
+            "tomorrow",
+            "sequence x",
+            "sequence",
+            "latest",
+            "latest~3",
+            "before-the-night",
+            "10m",
+            &"x".repeat(9999),
+        ] {
             let refused = refused(text);
             assert!(refused.contains("newest, ") && refused.contains("10m ago") && refused.len() < 999, "{refused}");
         }
