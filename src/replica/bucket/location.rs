@@ -71,6 +71,9 @@ impl fmt::Display for ReplicaLocation {
     }
 }
 
+/// The beginnings of locations that are no path.
+const SCHEMES: [&str; 6] = ["s3", "gs", "az", "file", "http", "https"];
+
 /// The location of a replica. It has no secrets: credentials come from the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Location {
@@ -127,7 +130,15 @@ impl FromStr for Location {
         if text.is_empty() || text.len() > LENGTH_MAX || text.contains('\0') {
             return Err(Error::invalid("the location of a replica is a path, or like s3://bucket/prefix"));
         }
-        let Some((scheme, rest)) = text.split_once("://") else { return Ok(Self::Directory(PathBuf::from(text))) };
+        let Some((scheme, rest)) = text.split_once("://") else {
+            // A slash too few would make a folder of that name.
+            return match text.split_once(':').filter(|(scheme, _)| SCHEMES.contains(scheme)) {
+                Some((scheme, _)) => Err(Error::invalid(format!(
+                    "the location of a bucket begins with two slashes: write {scheme}://.."
+                ))),
+                None => Ok(Self::Directory(PathBuf::from(text))),
+            };
+        };
         let service = match scheme {
             "file" => return of_file_url(rest, text),
             "s3" => BucketService::S3,
@@ -353,6 +364,15 @@ mod tests {
         {
             assert_eq!(text.parse::<Location>().unwrap(), Location::Directory(PathBuf::from(path)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_location_of_a_bucket_with_one_slash_makes_no_folder() {
+        for (text, right) in [("s3:/b/p", "s3://"), ("gs:b", "gs://"), ("file:/tmp/x", "file://")] {
+            let refused = text.parse::<Location>().unwrap_err().to_string();
+            assert!(refused.contains(&format!("write {right}")), "{refused}");
+        }
+        assert!(matches!("C:/replica".parse::<Location>(), Ok(Location::Directory(_))));
     }
 
     #[test]
