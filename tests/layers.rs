@@ -72,13 +72,20 @@ fn files_that_are_locked_are_opened_through_one_door() {
             continue;
         }
         let source = fs::read_to_string(&path).unwrap();
-        let code = code(source.split("#[cfg(test)]\nmod tests").next().unwrap());
+        let code = code(before_tests(&source));
         let others = ["FileBackend", "open_read_only(", "Database::open(", "Database::create("];
         wrong.extend(
             others.iter().filter(|other| code.contains(*other)).map(|other| format!("{}: {other}", path.display())),
         );
     }
     assert!(wrong.is_empty(), "opened past engine/redb_file/own_file:\n{}", wrong.join("\n"));
+}
+
+/// The source of a file without its tests, which come last in it.
+fn before_tests(source: &str) -> &str {
+    let starts = ["#[cfg(test)]\nmod tests", "#[cfg(test)]\npub(super) mod tests"];
+    let end = starts.iter().filter_map(|start| source.find(start)).min();
+    &source[..end.unwrap_or(source.len())]
 }
 
 /// The objections to the imports of a file.
@@ -374,8 +381,7 @@ fn only_the_module_for_files_makes_names_and_opens_files() {
             continue;
         }
         let code = code(&fs::read_to_string(&path).unwrap());
-        // The tests of a file come last in it.
-        let code = code.split("#[cfg(test)]\nmod ").next().unwrap();
+        let code = before_tests(&code);
         let code = code.split("#[cfg(all(test").next().unwrap();
         found.extend(OF_FILES.iter().filter(|of| calls(code, of)).map(|of| format!("{name}: {of}")));
     }

@@ -1,6 +1,6 @@
 //! One point: all of it can be read, and matches its manifest.
 
-use super::{CheckReport, Sums};
+use super::whole::{CheckReport, Sums};
 use crate::engine::check::walk::Way;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::{CollectionId, Place, Table};

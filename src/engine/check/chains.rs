@@ -1,6 +1,6 @@
 //! One record: its newest frame, every pre-image behind it, and the other rows that belong to it.
 
-use super::Sums;
+use super::whole::Sums;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame::{self, State};

@@ -1,7 +1,7 @@
 //! A part of the store: a number of rows from where the last part ended, through every table in turn and from the first
 //! one again. Checks that need all rows, digests above all, are left to a whole check.
 
-use super::{BATCH, CheckReport, Sums};
+use super::whole::{BATCH, CheckReport, Sums};
 use crate::engine::format::digest::hex;
 use crate::engine::format::schema::Table;
 use crate::engine::history::members::Members;

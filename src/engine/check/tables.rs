@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{BATCH, Sums};
+use super::whole::{BATCH, Sums};
 use crate::engine::format::codec;
 use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::frame;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::engine::check::check;
+use crate::engine::check::whole::check;
 use crate::engine::commit::Outcome;
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;

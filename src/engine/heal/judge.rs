@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 
 use super::find::Damage;
 use super::remedies::{Newest, Remedies};
-use super::{HealReport, Remedy};
-use crate::engine::format::codec;
+use super::report::{HealReport, Remedy};
 use crate::engine::format::digest::Stats;
-use crate::engine::format::frame;
 use crate::engine::format::schema::{CollectionId, Place, Table};
+use crate::engine::format::{codec, frame};
 use crate::engine::history::tally::{Contents, stats_of};
 use crate::engine::meta;
 use crate::error::Result;

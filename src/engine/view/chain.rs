@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
-use super::View;
+use super::reader::View;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::frame::{self, Frame};
 use crate::engine::format::keys::pre_image_key;

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::{StoredFrame, View};
+use super::StoredFrame;
+use super::reader::View;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::epoch::Epoch;
 use crate::engine::format::schema::{CollectionId, Place, Table};

@@ -1,7 +1,7 @@
 //! The index rows of a record, which change with it.
 
-use super::WriteTx;
 use super::found::Found;
+use super::transaction::WriteTx;
 use crate::engine::format::frame::State;
 use crate::engine::format::index::RowIs;
 use crate::engine::format::schema::{CollectionId, Table};

@@ -4,8 +4,8 @@ use crate::engine::format::frame::State;
 use crate::engine::format::schema::CollectionId;
 use crate::engine::format::value::{MAX_WHOLE, PIECE, head, piece_key, whole};
 use crate::engine::records::Records;
-use crate::engine::write::WriteTx;
 use crate::engine::write::found::Found;
+use crate::engine::write::transaction::WriteTx;
 use crate::error::{Error, Result};
 
 impl WriteTx<'_> {

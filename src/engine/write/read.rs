@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
-use super::WriteTx;
+use super::transaction::WriteTx;
 use crate::engine::format::digest::Stats;
 use crate::engine::format::frame::{self, State};
 use crate::engine::format::schema::{CollectionId, Place, Table};

@@ -1,7 +1,7 @@
 //! The versions of a record: its newest frame, and the pre-image and tombstone that a point needs.
 
 use super::found::Found;
-use super::{Buffers, WriteTx};
+use super::transaction::{Buffers, WriteTx};
 use crate::engine::format::epoch::{Epoch, Epochs};
 use crate::engine::format::frame::{self, Frame, State};
 use crate::engine::format::keys::{PreImageKey, pre_image_key};

@@ -3,7 +3,7 @@
 use super::layout::{
     Header, LEAF, PageLink, SECOND_COUNTS, TWO_PHASE, Widths, checksum_of, link, links, pairs, u32_at,
 };
-use super::{DEPTH_MAX, PAGE_MAX, Pages};
+use super::rescue::{DEPTH_MAX, PAGE_MAX, Pages};
 use crate::error::Result;
 
 /// A tree of redb's own.
@@ -131,7 +131,7 @@ fn tree(row: &[u8]) -> Option<Tree> {
 #[cfg(test)]
 mod tests {
     use super::super::layout::{BRANCH, GOD_BYTE, SLOT, SLOTS};
-    use super::super::tests::{file, leaf, sample};
+    use super::super::rescue::tests::{file, leaf, sample};
     use super::*;
     use crate::engine::format::schema::Table;
     use crate::engine::redb_file::definition;

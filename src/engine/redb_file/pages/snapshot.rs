@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::layout::{
     BRANCH, FoundTable, LEAF, PageLink, PagePlace, SECOND_COUNTS, Span, children, count, links, pairs, table_of,
 };
-use super::{DEPTH_MAX, PAGE_MAX, PAGE_SIZE, Pages};
+use super::rescue::{DEPTH_MAX, PAGE_MAX, PAGE_SIZE, Pages};
 use crate::engine::format::schema::Table;
 use crate::engine::pool::Pool;
 use crate::engine::redb_file::OwnFile;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Rebuild;
 use super::found::Points;
+use super::new_store::Rebuild;
 use crate::engine::commit::Outcome;
 use crate::engine::format::codec;
 use crate::engine::format::digest::Stats;

@@ -1,6 +1,6 @@
 //! The tables that are not versioned.
 
-use super::Rebuild;
+use super::new_store::Rebuild;
 use crate::engine::format::schema::{CollectionId, Table};
 use crate::engine::meta;
 use crate::error::Result;

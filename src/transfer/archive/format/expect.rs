@@ -7,7 +7,7 @@ use super::layout::{self, Stem};
 use super::manifest::ArchiveManifest;
 use super::record;
 use crate::engine::schema::CollectionId;
-use crate::engine::write::MAX_KEY;
+use crate::engine::write::transaction::MAX_KEY;
 use crate::error::{Error, Result};
 use crate::state::collection::check_collection_name;
 

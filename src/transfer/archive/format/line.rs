@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io::{BufRead, Read};
 
 use super::record::{refuse_long_key, too_long};
-use crate::engine::write::MAX_KEY;
+use crate::engine::write::transaction::MAX_KEY;
 use crate::error::{Error, Result};
 
 const KEY: &[u8] = br#"{"key":"#;

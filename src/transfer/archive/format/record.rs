@@ -3,7 +3,7 @@
 
 use std::io::Read;
 
-use crate::engine::write::MAX_KEY;
+use crate::engine::write::transaction::MAX_KEY;
 use crate::error::{Error, Hint, Result};
 
 /// The bytes before key and payload.
