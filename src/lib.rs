@@ -87,18 +87,18 @@
 //! | `engine/opening/reopen` | `is_closed` `reopen` |
 //! | `engine/store` | `options` `write` `durability` `with_durability` `load` `view` `path` `clock` `compact` |
 //! | `engine/wal/of_store` | `log_status` |
-//! | `recovery` | `open` `close` |
 //! | `recovery/backups/verbs` | `backup` `backups` `find_backup` `point_with_backups` `backup_data` |
-//! | `recovery/bulk` | `plan_bulk` `begin_bulk` `continue_bulk` `stop_bulk` `bulk_jobs` |
+//! | `recovery/bulk/steps` | `plan_bulk` `begin_bulk` `continue_bulk` `stop_bulk` `bulk_jobs` |
 //! | `recovery/check/last` | `note_check` `last_check` |
 //! | `recovery/check/last_drill` | `note_drill` |
 //! | `recovery/check/verify` | `check` `check_with` `check_at` `check_at_with` `check_sample` `check_sample_with` `check_pages` |
 //! | `recovery/diff` | `diff` |
 //! | `recovery/diff_page` | `diff_page` |
 //! | `recovery/events/failures` | `restore_data` |
-//! | `recovery/events/log` | `event_log_error` |
+//! | `recovery/events/log/lines` | `event_log_error` |
 //! | `recovery/guard` | `guard` `begin_guard` |
 //! | `recovery/inventory` | `inventory` |
+//! | `recovery/open_close` | `open` `close` |
 //! | `recovery/points/find` | `points` `all_points` `find_point` `at` |
 //! | `recovery/points/make` | `restore_point` `make_point` |
 //! | `recovery/points/size` | `point_size` |
@@ -144,7 +144,7 @@
 //! | `transfer/drill` | `drill` |
 //! | `transfer/restore_to` | `restore_to` |
 //! | `transfer/summary` | `summary` `weigh` |
-//! | `worker` | `worker` |
+//! | `worker/builder` | `worker` |
 //!
 //! # Durability
 //!

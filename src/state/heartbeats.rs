@@ -90,7 +90,7 @@ impl WriteTx<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::INDEXES;
+    use crate::state::indexes::INDEXES;
     use crate::state::registry::Bot;
     use crate::testkit::checked_store::{Fixture, time};
 

@@ -5,6 +5,7 @@
 //! * `registry`, `queue`, `assignments`, `schedules`, `chat`, `config`, `collection`, `documents`,
 //!   `audit`: a collection or table each
 //! * `changes`: many changes of one collection, made together
+//! * `indexes`: the collections that have an index
 //!
 //! Shared by them: `ids`: names, and the check of new ones; `page`: pages of lists; `show`: any record as people read
 //! it; `by_name`: any record as people put it; `restored_together`: records that are restored together; `heartbeats`:
@@ -21,6 +22,7 @@ pub(crate) mod config;
 pub(crate) mod documents;
 pub(crate) mod heartbeats;
 pub(crate) mod ids;
+mod indexes;
 pub(crate) mod keys;
 pub(crate) mod notes;
 pub(crate) mod page;
@@ -30,7 +32,4 @@ pub(crate) mod restored_together;
 pub(crate) mod schedules;
 pub(crate) mod show;
 
-use crate::engine::index::IndexRule;
-
-/// Every rule by which rows of the index follow from records.
-pub(crate) const INDEXES: &[IndexRule] = &[queue::INDEX, chat::INDEX];
+pub(crate) use self::indexes::INDEXES;

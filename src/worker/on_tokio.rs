@@ -9,7 +9,7 @@ use tokio::task::{spawn, spawn_blocking};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::state::queue::{Claim, ClaimWait, Undelivered};
-use crate::worker::Worker;
+use crate::worker::builder::Worker;
 use crate::worker::events::WorkerCounts;
 use crate::worker::job::{Job, JobFailure};
 use crate::worker::running::{Ends, Working};

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 
 use super::key::{KeyName, Role, StoredKey};
-use super::{KEY, Keys, name_of};
+use super::verbs::{Keys, name_of};
 use crate::clock::as_stored;
 use crate::engine::codec;
+use crate::engine::meta::KEY;
 use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;

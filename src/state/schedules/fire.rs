@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Schedules;
 use super::name::ScheduleName;
 use super::position::Position;
 use super::schedule::{Missed, Overlap, Schedule};
 use super::timing::is_late;
+use super::verbs::Schedules;
 use crate::clock::{Wait, as_stored};
 use crate::engine::digest::Stats;
 use crate::engine::records::Records;

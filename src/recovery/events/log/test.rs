@@ -1,10 +1,17 @@
 //! The moment at which a line is in the file, and that no line is there twice.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
-use super::*;
-use crate::error::Error;
+use super::file::LogFile;
+use super::lines::*;
+use crate::engine::codec;
+use crate::engine::schema::Table;
+use crate::engine::store::Store;
+use crate::error::{Error, ErrorKind};
 use crate::recovery::events::event::EventKind;
+use crate::state::page::Page;
 
 struct Logged {
     folder: tempfile::TempDir,

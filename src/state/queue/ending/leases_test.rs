@@ -21,7 +21,7 @@ fn a_claim_is_on_the_disk_when_it_is_answered_whatever_its_writer_chose() {
     let folder = tempfile::tempdir().unwrap();
     // Nobody but a writer syncs.
     let options = Store::options().sharing(Sharing::Exclusive).session(false).tends_log(false);
-    let store = options.open_with(&folder.path().join("h.redb"), crate::state::INDEXES).unwrap();
+    let store = options.open_with(&folder.path().join("h.redb"), crate::state::indexes::INDEXES).unwrap();
     let soft = store.with_durability(Durability::System);
     (0..5).for_each(|number| drop(soft.write(|tx| tx.queue().enqueue(NewTask::new(number))).unwrap()));
     let log = store.inner.gate.log().unwrap();

@@ -117,7 +117,7 @@ fn several_waiting_bots_share_the_tasks_that_come_and_none_gets_the_task_of_anot
 #[test]
 fn what_another_process_pushes_is_noticed() {
     let hive = Fixture::new();
-    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    let other = Store::options().open_with(hive.store.path(), crate::state::indexes::INDEXES).unwrap();
     let push = || drop(other.write(|tx| tx.queue().enqueue(named("a"))).unwrap());
     let (got, waited) = waiting_while(&hive, push);
     assert_eq!(got, ["a"]);
@@ -127,7 +127,7 @@ fn what_another_process_pushes_is_noticed() {
 #[test]
 fn what_another_process_pushes_is_noticed_although_this_one_commits_something_else_at_once() {
     let hive = Fixture::new();
-    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    let other = Store::options().open_with(hive.store.path(), crate::state::indexes::INDEXES).unwrap();
     let (got, waited) = waiting_while(&hive, || {
         other.write(|tx| tx.queue().enqueue(named("a"))).unwrap();
         hive.store.write(|tx| tx.config().put("a", &serde_json::json!(1))).unwrap();
@@ -210,7 +210,7 @@ fn a_task_wakes_one_of_many_bots_that_wait_and_a_batch_as_many_as_it_has_tasks()
 #[test]
 fn a_commit_of_another_process_wakes_one_of_many_bots_and_a_batch_of_it_as_many_as_it_has_tasks() {
     let hive = Fixture::new();
-    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    let other = Store::options().open_with(hive.store.path(), crate::state::indexes::INDEXES).unwrap();
     wakes(1, |number| {
         let looks = looks_while(&hive, 100, || {
             other.write(|tx| tx.config().put("a", &serde_json::json!(number))).unwrap();
@@ -232,7 +232,7 @@ fn a_commit_of_another_process_wakes_one_of_many_bots_and_a_batch_of_it_as_many_
 #[test]
 fn tasks_that_another_process_assigns_to_bots_that_are_not_registered_reach_each_of_them() {
     let hive = Fixture::new();
-    let other = Store::options().open_with(hive.store.path(), crate::state::INDEXES).unwrap();
+    let other = Store::options().open_with(hive.store.path(), crate::state::indexes::INDEXES).unwrap();
     let tasks = [("x", "b5"), ("y", "b7")].map(|(task, one)| named(task).assign_to(bot(one)));
     let looks = looks_while(&hive, 9, || drop(other.enqueue_all(tasks.to_vec()).unwrap()));
     assert_eq!((&*looks[5].1, &*looks[7].1), (&["x".to_owned()][..], &["y".to_owned()][..]));
