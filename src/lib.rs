@@ -133,15 +133,15 @@
 //! | `state/queue/ending/purge` | `purge_finished` |
 //! | `state/queue/pushing/batch` | `enqueue_all` |
 //! | `state/schedules/fire` | `fire_schedules` |
-//! | `transfer/adopt` | `adopt` |
+//! | `transfer/adopt/adoption` | `adopt` |
 //! | `transfer/adopt/rehearse` | `rehearse_adopt` |
 //! | `transfer/archive/exporting/export` | `export` `export_with` |
 //! | `transfer/archive/importing/apply` | `plan_import` `plan_import_with` `import` `import_with` `apply_import` `apply_import_with` |
 //! | `transfer/archive/importing/import` | `verify_archive` `verify_archive_with` `import_new` `import_new_with` |
 //! | `transfer/archive/routine/automatic` | `auto_archive` |
 //! | `transfer/archive/routine/last` | `last_archive` |
-//! | `transfer/doctor` | `diagnose` |
-//! | `transfer/drill` | `drill` |
+//! | `transfer/doctor/diagnosis` | `diagnose` |
+//! | `transfer/drill/rehearsal` | `drill` |
 //! | `transfer/restore_to` | `restore_to` |
 //! | `transfer/summary` | `summary` `weigh` |
 //! | `worker/builder` | `worker` |

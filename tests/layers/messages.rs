@@ -13,7 +13,7 @@ const MAY: [(&[&str], &str); 10] = [
     (&["recovery", "restore", "earlier"], "the field `command` of an answer is a command line"),
     (&["replica", "connection", "cipher"], "the context of a derived key is no message"),
     (&["service", "instance"], "the program is the author of its own policy"),
-    (&["transfer", "doctor"], "the advice of a diagnosis is a command line"),
+    (&["transfer", "doctor", "diagnosis"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "copies"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "look"], "the advice of a diagnosis is a command line"),
     (&["transfer", "doctor", "replica"], "the advice of a diagnosis is a command line"),

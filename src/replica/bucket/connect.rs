@@ -2,7 +2,7 @@
 //! environment, and the client for HTTP.
 //!
 //! The client has the TLS of this crate, and waits and tries again nowhere:
-//! [`Bucket`](super::Bucket) does both, with limits.
+//! [`Bucket`](super::calls::Bucket) does both, with limits.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 
-use super::{Bucket, Creation};
+use super::Creation;
+use super::calls::Bucket;
 use crate::error::ErrorKind;
 use crate::replica::bucket::faulty_test::run;
 use crate::replica::connection::probe::probe;
@@ -56,7 +57,7 @@ impl Moto {
     }
 
     /// Credentials, which this server takes whatever they are.
-    pub(crate) fn environment() -> Vec<super::Variable> {
+    pub(crate) fn environment() -> Vec<super::variables::Variable> {
         [("AWS_ACCESS_KEY_ID", "one"), ("AWS_SECRET_ACCESS_KEY", "two")]
             .map(|(name, value)| (name.into(), value.into()))
             .into()

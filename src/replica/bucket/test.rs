@@ -2,15 +2,18 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::*;
+use super::calls::*;
+use super::creation::Creation;
 use crate::error::ErrorKind;
 use crate::replica::bucket::faulty_test::{Faulty, run};
-use crate::replica::objects::name::{BaseName, ReplicaSlot, Term};
+use crate::replica::objects::name::{BaseName, Folder, ObjectName, ReplicaSlot, Term};
 
 fn log(term: u32, index: u64) -> ObjectName {
     ObjectName::Log(ReplicaSlot { term: Term(term), index })
@@ -236,7 +239,7 @@ fn answers(answer: &'static str) -> String {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let head = BufReader::new(stream.try_clone().unwrap()).lines();
-            head.map_while(std::result::Result::ok).find(|line| line.is_empty());
+            head.map_while(Result::ok).find(|line| line.is_empty());
             let _gone = write!(stream, "HTTP/1.1 {answer}");
         }
     });

@@ -94,7 +94,8 @@ mod tests {
     use super::*;
     use crate::recovery::check::last_replica::ReplicaWatch;
     use crate::testkit::checked_store::Fixture;
-    use crate::transfer::doctor::{Condition, DiagnosisOptions};
+    use crate::transfer::doctor::Condition;
+    use crate::transfer::doctor::diagnosis::DiagnosisOptions;
     use crate::transfer::replica_state::ReplicaWaiting;
     use crate::transfer::summary::OutsideCopy;
 

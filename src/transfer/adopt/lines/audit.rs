@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::super::members::{first_text, line_time, parsed, text};
 use super::super::report::AdoptThing;
-use super::{From, Record};
+use super::each_line::{From, Record};
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::audit::NewEntry;

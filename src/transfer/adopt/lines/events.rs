@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::super::members::{line_time, text};
 use super::super::report::AdoptThing;
-use super::{From, Record};
+use super::each_line::{From, Record};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::recovery::events::event::EventKind;
