@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::face::cli::target::{Target, told};
+use crate::face::cli::target::either::{Target, told};
 use crate::face::remote::{Ask, Client, watch};
 use crate::{BulkAction, BulkJob, BulkState, BulkTasks, Result, duration};
 

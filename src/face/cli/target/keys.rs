@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::face::cli::target::Target;
+use crate::face::cli::target::either::Target;
 use crate::face::remote::{Ask, Client};
 use crate::{Key, KeyName, NewKey, Result, duration};
 

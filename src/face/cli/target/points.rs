@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::face::cli::target::{Items, Target, listed, told};
+use crate::face::cli::target::either::{Items, Target, listed, told};
 use crate::face::remote::{Ask, Client};
 use crate::{Change, Diff, Error, Point, PointRequest, PointSize, Resolved, Result, Selector};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::face::cli::target::{Target, refuse, told};
+use crate::face::cli::target::either::{Target, refuse, told};
 use crate::face::remote::{Ask, Client};
 use crate::{BotId, Claim, ClaimOptions, Completed, Enqueued, NewTask, Result, Retry, Task, TaskId, Token};
 

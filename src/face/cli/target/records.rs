@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::face::cli::target::Target;
+use crate::face::cli::target::either::Target;
 use crate::face::remote::Ask;
 use crate::{ErrorKind, Result};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::face::cli::target::Target;
+use crate::face::cli::target::either::Target;
 use crate::face::remote::{Ask, Client};
 use crate::{RestoreOptions, RestorePlan, RestoreReport, Result, Selector};
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::face::cli::target::{Items, Seen, Target, told};
+use crate::face::cli::target::Seen;
+use crate::face::cli::target::either::{Items, Target, told};
 use crate::face::remote::{Ask, Client};
 use crate::{Error, NewSchedule, Result, Schedule, ScheduleName, Task};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::face::cli::target::{Items, Target, listed, refuse};
+use crate::face::cli::target::either::{Items, Target, listed, refuse};
 use crate::face::remote::{Ask, Client, Told};
 use crate::{
     Assignment, AuditFilter, Bot, BotId, ChatFilter, ClaimOptions, DocumentId, Entry, Error, Message, Page, Point,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::face::cli::target::either::{Target, listed, told};
 use crate::face::cli::target::seen::numbered;
-use crate::face::cli::target::{Target, listed, told};
 use crate::face::remote::{Ask, Client, watch};
 use crate::{
     Backup, BackupRequest, CheckReport, Diagnosis, Error, ErrorKind, Event, Kind, Memory, Page, Policy, Result,

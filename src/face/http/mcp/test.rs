@@ -1,12 +1,18 @@
 //! Sessions that are silent, with a door to a store of the test.
 
-use axum::http::HeaderMap;
-use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, header};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::*;
+use super::router::*;
+use super::sessions::{Owner, SESSION, Session};
 use crate::face::http::admission::rates::Who;
-use crate::face::mcp::door::{Access, Boxed, MakePoint, Rights, StoreWork};
+use crate::face::mcp::door::{Access, Boxed, Door, MakePoint, Rights, StoreWork};
 use crate::face::mcp::refused_call::RefusedCall;
 use crate::{ClaimOptions, NewTask, Role, Store, Task};
 
