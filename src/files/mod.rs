@@ -16,16 +16,11 @@
 //! `open` opens existing files, and `stream` reads files that a person names. `rights` decides the owner and
 //! the mode of a new file, and `create` and `folders` create it. `names` sets and removes names, `paths`
 //! derives one path from another, `socket` is the socket of a service, and `draft` is a temporary file that
-//! gets its name once it is finished. `journal` records every change of names in tests, so that
-//! `testkit::proof` can simulate a power cut at any step.
+//! gets its name once it is finished. `note` and `journal` record every change of names in tests,
+//! so that `testkit::proof` can simulate a power cut at any step.
 
-/// Records the last operation on one or two paths for the tests.
-macro_rules! note {
-    ($step:ident($($path:expr),+)) => {
-        #[cfg(test)]
-        crate::files::journal::note(crate::files::journal::NameStep::$step($($path.to_path_buf()),+));
-    };
-}
+#[macro_use]
+mod note;
 
 mod create;
 mod draft;
@@ -64,10 +59,6 @@ pub(crate) use self::rights::Rights;
 #[cfg(all(unix, feature = "http"))]
 pub(crate) use self::socket::listen_at;
 #[cfg(any(feature = "cli", feature = "replica"))]
-pub(crate) use self::stream::read_text;
+pub(crate) use self::stream::{SETTINGS_MAX, read_text};
 #[cfg(feature = "cli")]
 pub(crate) use self::stream::{read, read_secret};
-
-/// The greatest length of a file of settings or secrets.
-#[cfg(any(feature = "cli", feature = "replica"))]
-pub(crate) const SETTINGS_MAX: u64 = 1 << 20;

@@ -10,6 +10,9 @@ use super::open::failed;
 use super::open::{Other, other, told, without_waiting};
 use crate::error::{Error, Result};
 
+/// The greatest length of a file of settings or secrets.
+pub(crate) const SETTINGS_MAX: u64 = 1 << 20;
+
 /// The longest wait for a writer of a pipe.
 const WRITER_COMES: Duration = Duration::from_secs(5);
 /// The interval between two looks at a pipe.
