@@ -5,9 +5,11 @@ use std::thread;
 
 use serde_json::{Map, Number, Value};
 
-use super::MAX_DEPTH;
 use super::fault::{self, Fault};
 use super::number::number_len;
+
+/// The greatest depth of nested arrays and objects. It limits the stack of readers and writers.
+pub const MAX_DEPTH: usize = 128;
 
 /// A container with more elements may be passed on in two halves, by two threads.
 const MANY: usize = 4_096;

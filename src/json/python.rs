@@ -6,14 +6,14 @@ use std::io;
 
 use serde_json::Value;
 
-use super::MAX_DEPTH;
+use super::pieces::MAX_DEPTH;
 use super::plain::plain_ascii_len;
 
 /// The value as Python's `json.dumps(data, indent=2)` prints it, but with numbers as they are written: two spaces for
 /// each level, every character outside ASCII escaped, no line break at the end.
 ///
 /// The value must not be nested deeper than [`MAX_DEPTH`](super::MAX_DEPTH); [`parse`](super::parse) and
-/// [`check`](super::check) ensure this.
+/// [`check`](super::check::check) ensure this.
 ///
 /// # Examples
 ///

@@ -7,10 +7,9 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::MAX_DEPTH;
 use super::fault::{BAD_NUMBER, Fault, NOT_A_NUMBER, TOO_DEEP};
 use super::number::number_len;
-use super::pieces::{Container, Pieces, Scalar, Whole};
+use super::pieces::{Container, MAX_DEPTH, Pieces, Scalar, Whole};
 use super::plain::plain_len;
 use crate::error::Result;
 
