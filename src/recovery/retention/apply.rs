@@ -16,7 +16,7 @@ use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::Point;
 use crate::recovery::points::resolve::Resolved;
 use crate::recovery::points::selector::Selector;
-use crate::recovery::retention::{Candidate, Class, Policy, Verdict};
+use crate::recovery::retention::policy::{Candidate, Class, Policy, Verdict};
 
 impl Store {
     /// Holds a point, so that retention does not forget it until [`Store::release`].

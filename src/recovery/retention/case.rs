@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Candidate, Class, Reason, Verdict};
+use super::policy::{Candidate, Class, Reason, Verdict};
 
 /// A point without a verdict yet.
 pub(super) struct Case<'a> {

@@ -11,14 +11,49 @@ use jiff::tz::TimeZone;
 
 use super::case::{Case, Fate};
 use super::number::{cut, without_room};
-use super::{Candidate, Class, DAY, HOUR, Policy, Reason, Verdict};
+use super::policy::{Candidate, Class, DAY, HOUR, Policy, Reason, Verdict};
 use crate::engine::epoch::Epoch;
 
 /// 1970 began on a Thursday, three days after a Monday.
 const DAYS_SINCE_MONDAY: i64 = 3;
 
+impl Policy {
+    /// Judges every point, in any order. The verdicts are in the order of epochs.
+    ///
+    /// A hold always wins, then the newest sound point of each kind, then the rules from `keep_last` to `keep_tags`.
+    /// Neither age, thinning nor a number forgets a point that one of them keeps, but the cap counts it. Over the cap,
+    /// points go first that share their minute with another one, then those that share their hour, newest first. Thus a
+    /// burst thins itself. Then automatic points go, oldest first, then manual ones. Safety points depend on age and on
+    /// the room for a burst; the cap does not count them. A rule never chooses a point that is known to be damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hivekeep::{Candidate, Class, Epoch, Policy};
+    ///
+    /// let point = |epoch, at: &str| Candidate {
+    ///     epoch: Epoch(epoch),
+    ///     at: at.parse().unwrap(),
+    ///     class: Class::Manual,
+    ///     kind: "point".into(),
+    ///     tags: Default::default(),
+    ///     held: false,
+    ///     sound: true,
+    /// };
+    /// let points = [point(1, "2026-01-01T00:00:00Z"), point(2, "2026-01-12T00:00:00Z")];
+    /// let verdicts = Policy::default().judge(&points, "2026-01-13T00:00:00Z".parse().unwrap());
+    /// assert!(!verdicts[0].keep);
+    /// assert_eq!(verdicts[0].reasons[0].to_string(), "older than 7d");
+    /// assert!(verdicts[1].keep);
+    /// ```
+    #[must_use]
+    pub fn judge(&self, points: &[Candidate], now: Timestamp) -> Vec<Verdict> {
+        judge(self, points, now)
+    }
+}
+
 /// The verdicts, in the order of epochs.
-pub(super) fn judge(policy: &Policy, points: &[Candidate], now: Timestamp) -> Vec<Verdict> {
+fn judge(policy: &Policy, points: &[Candidate], now: Timestamp) -> Vec<Verdict> {
     let mut points: Vec<_> = points.iter().collect();
     points.sort_by_key(|point| point.epoch);
     let mut cases: Vec<_> = points.into_iter().map(|point| Case::new(point, now)).collect();
@@ -197,7 +232,7 @@ fn month(at: Timestamp) -> i64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::recovery::retention::{TagRule, Thinning};
+    use crate::recovery::retention::policy::{TagRule, Thinning};
 
     pub(crate) const MINUTE: u64 = 60;
     const MINUTE_LONG: Duration = Duration::from_secs(MINUTE);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::judge::tests::{MINUTE, kept, now, point, seconds};
-use super::{Candidate, Class, DAY, Policy, Reason, TagRule, Thinning};
+use super::policy::{Candidate, Class, DAY, Policy, Reason, TagRule, Thinning};
 use crate::engine::epoch::Epoch;
 
 fn any_points() -> impl Strategy<Value = Vec<Candidate>> {

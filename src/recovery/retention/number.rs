@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::case::{Case, Fate};
-use super::{Candidate, Class, HOUR, Policy, Reason};
+use super::policy::{Candidate, Class, HOUR, Policy, Reason};
 use crate::engine::epoch::Epoch;
 
 /// The number of points at once, given as hours of the sustained rate.

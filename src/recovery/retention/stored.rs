@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::limits;
 use crate::recovery::events::event::EventKind;
 use crate::recovery::points::point::Point;
-use crate::recovery::retention::Policy;
+use crate::recovery::retention::policy::Policy;
 
 /// The row in `meta`.
 const ROW: MetaRow<StoredPolicy> = MetaRow::new(b"retention");
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
     use crate::engine::codec;
-    use crate::recovery::retention::TagRule;
+    use crate::recovery::retention::policy::TagRule;
 
     #[test]
     fn the_bytes_of_the_row_are_fixed() {
