@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::DocumentId;
+use super::id::DocumentId;
 use super::rows::{self, ORDER, Shape, VERSION};
 use crate::engine::schema::CollectionId;
 use crate::engine::view::View;

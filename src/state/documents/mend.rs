@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::id::DocumentId;
+use super::put;
 use super::rows::{self, ORDER, Shape};
-use super::{DocumentId, put};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;

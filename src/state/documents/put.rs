@@ -1,13 +1,25 @@
 //! Stores a document. Only rows that differ from the stored ones are written.
 
+use super::id::DocumentId;
 use super::layout::{Layout, Node};
 use super::rows::{self, Shape, Stored};
-use super::{DocumentId, Written, align, order};
+use super::{align, order};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::limits;
+
+/// The effect of putting a document, in records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Records that are new or have changed.
+    pub put: u64,
+    /// Records that were removed.
+    pub removed: u64,
+    /// Unchanged records.
+    pub unchanged: u64,
+}
 
 /// If at most one in this many elements has changed in its place, the elements are not aligned.
 const MOSTLY: usize = 8;

@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use serde_json::{Map, Value};
 
+use super::id::DocumentId;
 use super::layout::{Layout, Node};
-use super::{DocumentId, MAX_NAME};
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::CollectionId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::{self, MAX_DEPTH};
+use crate::limits::SOURCE_BYTES as MAX_NAME;
 
 /// The first byte of the document's own row: the version of all its rows.
 pub(super) const VERSION: u8 = 1;
@@ -21,6 +22,19 @@ const END: [u8; 2] = [0, 0];
 const ZERO: [u8; 2] = [0, 0xff];
 /// The length of an order key.
 pub(super) const ORDER: usize = 8;
+
+impl DocumentId {
+    /// The prefix of the keys of its rows. It is unique to the document.
+    pub(crate) fn to_key(&self) -> Vec<u8> {
+        key(self)
+    }
+
+    /// The document that a row belongs to.
+    #[cfg(feature = "replica")]
+    pub(crate) fn of_row(key: &[u8]) -> Result<Self> {
+        split_key(key).map(|(id, _)| id)
+    }
+}
 
 /// The key of a document's own row, which is the prefix of all its rows: kind and source, each with its end. No such
 /// key is a prefix of another one. They sort by kind, then source.

@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::*;
-use crate::engine::records::scan;
+use super::id::DocumentId;
+use super::names::{RowNames, row_value};
+use super::prepared::Prepared;
+use super::put::Written;
+use crate::engine::records::{KeyRange, Records, scan};
+use crate::engine::schema::CollectionId;
 use crate::engine::store::Store;
-use crate::error::ErrorKind;
+use crate::engine::write::WriteTx;
+use crate::error::{ErrorKind, Result};
 use crate::json;
 
 fn store() -> (tempfile::TempDir, Store) {
