@@ -21,8 +21,8 @@ use crate::state::queue::claiming::order::Order;
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::keys;
 use crate::state::queue::tasks::lane::{FoundLane, Lane};
+use crate::state::queue::tasks::saving::{Queue, names};
 use crate::state::queue::tasks::task::{Holder, Task, TaskState};
-use crate::state::queue::{Queue, names};
 use crate::state::registry::{Bot, DEFAULT_MAX_CONCURRENT};
 
 /// The counter of tokens.

@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::state::ids::{BotId, TaskId, Token};
 use crate::state::queue::claiming::claim::{Claim, ClaimOptions};
 use crate::state::queue::tasks::damage::PassedOver;
+use crate::state::queue::tasks::saving::{Queue, names};
 use crate::state::queue::tasks::task::Task;
-use crate::state::queue::{Queue, names};
 
 /// A completed task, and the claims that its bot made in the same commit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

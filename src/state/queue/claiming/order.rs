@@ -13,9 +13,9 @@ use crate::engine::records::{Records, scan_rows};
 use crate::engine::schema::Table;
 use crate::error::Result;
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::lane::Lane;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Priority, Task};
 
 /// The sequence of the next task of each priority.

@@ -11,9 +11,9 @@ use crate::engine::store::Store;
 use crate::engine::view::View;
 use crate::error::Result;
 use crate::state::ids::BotId;
-use crate::state::queue::Queue;
 use crate::state::queue::claiming::claim::{Claim, ClaimOptions};
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 
 /// A wait for a claim, one look after the other. Between two looks its owner waits for the next commit, on a thread or
 /// in async code.

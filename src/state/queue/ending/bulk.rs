@@ -11,9 +11,9 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::limits;
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
 use crate::state::queue::pushing::enqueue::SEQUENCE;
 use crate::state::queue::tasks::filter::TaskFilter;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState, choice_text};
 
 /// The number of tasks that one transaction changes, so that no writer waits long.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::state::queue::claiming::claim::Claim;
 use crate::state::queue::ending::finish::released;
 use crate::state::queue::tasks::damage::PassedOver;
-use crate::state::queue::{Queue, names};
+use crate::state::queue::tasks::saving::{Queue, names};
 
 impl Store {
     /// Gives back claims that nobody will work on, as [`give_back`](Queue::give_back) does; returns their number.

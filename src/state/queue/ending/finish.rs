@@ -10,8 +10,8 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::state::ids::{TaskId, Token};
-use crate::state::queue::Queue;
 use crate::state::queue::claiming::claim::{check_lease, millis};
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Holder, Task, TaskState};
 
 /// The delay before the second attempt. It doubles with each attempt.

@@ -10,10 +10,10 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::limits;
 use crate::state::ids::{BotId, SessionId, TaskId};
-use crate::state::queue::Queue;
 use crate::state::queue::ending::finish::{RETRY_DELAY_MAX, attempt_failed, released};
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Holder, Task, TaskState};
 
 /// The reason of a claim that was lost as nobody extended it.

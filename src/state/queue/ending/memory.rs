@@ -16,11 +16,11 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Result};
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
 use crate::state::queue::claiming::claim::millis;
 use crate::state::queue::pushing::waiting::TaskIs;
 use crate::state::queue::tasks::keys::behind_time;
 use crate::state::queue::tasks::row_key::time_key;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState};
 
 /// Rows of `meta`: how a purged task ended, by its id.

@@ -9,9 +9,9 @@ use crate::engine::records::Records;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
 use crate::state::queue::ending::leases::{LEASE_ENDED, claim_lost};
 use crate::state::queue::pushing::waiting::{TaskIs, found_waiting_for};
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Holder, Task, TaskState};
 
 /// The fate of a task that differs in the file from its state before both went apart.

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::clock;
 use crate::engine::records::{KeyRange, Records};
 use crate::engine::schema::Table;
 use crate::engine::store::Store;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
-use crate::limits;
-use crate::state::queue::Queue;
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::TaskState;
+use crate::{clock, limits};
 
 /// The maximum number of tasks that one transaction removes, so that no writer waits long.
 const PURGED_AT_ONCE: usize = 256;

@@ -7,9 +7,9 @@ use crate::engine::records::Records;
 use crate::engine::schema::CollectionId;
 use crate::engine::write::WriteTx;
 use crate::error::Result;
-use crate::state::queue::Queue;
 use crate::state::queue::claiming::claim::{TOKEN, counted};
 use crate::state::queue::pushing::enqueue::SEQUENCE;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState};
 
 /// Reports every task that breaks a rule of the queue:

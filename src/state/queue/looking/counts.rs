@@ -18,79 +18,17 @@ use crate::engine::records::{KeyRange, Records, scan_rows};
 use crate::engine::schema::{CollectionId, Table};
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
-use crate::state::queue::Queue;
 use crate::state::queue::tasks::keys;
 use crate::state::queue::tasks::row_key::Key;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::TaskState;
+use crate::state::queue::tasks::task_counts::{Changing, TaskCounts};
 
 /// The row of `meta`.
 const TALLY: &[u8] = b"queue/tally";
 /// The clock went back when the last write is further than this in the future; less is two threads that read it in
 /// turn.
 const CLOCK_SLACK: Duration = Duration::from_secs(1);
-
-/// The number of tasks in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskCounts {
-    /// Tasks with a start time in the future.
-    pub scheduled: u64,
-    /// Tasks that wait for other tasks, or for a bot that could do them.
-    pub waiting: u64,
-    /// Tasks that can be claimed now.
-    pub ready: u64,
-    /// Tasks that bots hold.
-    pub claimed: u64,
-    /// Tasks that were completed.
-    pub done: u64,
-    /// Tasks that a bot gave up.
-    pub failed: u64,
-    /// Tasks that were given up after the last attempt.
-    pub dead: u64,
-    /// Tasks that were cancelled.
-    pub cancelled: u64,
-}
-
-impl TaskCounts {
-    /// The number of tasks in that state.
-    pub fn of(&self, state: TaskState) -> u64 {
-        match state {
-            TaskState::Scheduled => self.scheduled,
-            TaskState::Waiting => self.waiting,
-            TaskState::Ready => self.ready,
-            TaskState::Claimed => self.claimed,
-            TaskState::Done => self.done,
-            TaskState::Failed => self.failed,
-            TaskState::Dead => self.dead,
-            TaskState::Cancelled => self.cancelled,
-        }
-    }
-
-    /// The number of all tasks.
-    pub fn total(&self) -> u64 {
-        TaskState::ALL.into_iter().fold(0, |total, state| total.wrapping_add(self.of(state)))
-    }
-
-    /// Moves a number of tasks from one state to another.
-    pub(in crate::state::queue) fn change(&mut self, from: TaskState, to: TaskState, count: u64) {
-        let was = self.of_mut(from);
-        *was = was.saturating_sub(count);
-        let is = self.of_mut(to);
-        *is = is.saturating_add(count);
-    }
-
-    fn of_mut(&mut self, state: TaskState) -> &mut u64 {
-        match state {
-            TaskState::Scheduled => &mut self.scheduled,
-            TaskState::Waiting => &mut self.waiting,
-            TaskState::Ready => &mut self.ready,
-            TaskState::Claimed => &mut self.claimed,
-            TaskState::Done => &mut self.done,
-            TaskState::Failed => &mut self.failed,
-            TaskState::Dead => &mut self.dead,
-            TaskState::Cancelled => &mut self.cancelled,
-        }
-    }
-}
 
 /// The stored counts: by the records alone, so that they change only when tasks do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,12 +77,6 @@ impl Tally {
     fn stored<R: Records>(records: &R) -> Result<Option<Self>> {
         records.row(Table::Meta, TALLY)?.map(|bytes| codec::decode(&bytes)).transpose()
     }
-}
-
-/// The counts of a change of several tasks that is in progress; none before its first task.
-#[derive(Debug, Default)]
-pub(in crate::state::queue) struct Changing {
-    counts: Option<TaskCounts>,
 }
 
 #[expect(private_bounds, reason = "callers cannot name the reader behind a queue")]

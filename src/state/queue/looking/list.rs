@@ -11,7 +11,6 @@ use crate::engine::schema::{CollectionId, Table};
 use crate::error::{Error, Result};
 use crate::state::ids::TaskId;
 use crate::state::page::{KeyedPage, PageRoom};
-use crate::state::queue::Queue;
 use crate::state::queue::claiming::claim::ClaimOptions;
 use crate::state::queue::claiming::order::{FROM_THE_FIRST, Order, Positions};
 use crate::state::queue::looking::reach::Fleet;
@@ -21,6 +20,7 @@ use crate::state::queue::tasks::keys;
 use crate::state::queue::tasks::keys::OpenRow;
 use crate::state::queue::tasks::lane::Lane;
 use crate::state::queue::tasks::row_key::time_key;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState};
 
 /// The number of rows that are read at a time.

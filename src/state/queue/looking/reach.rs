@@ -11,8 +11,9 @@ use crate::state::queue::claiming::obstacle::{NAMED, Obstacle};
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::keys::{self, OpenRow};
 use crate::state::queue::tasks::lane::Lane;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState};
-use crate::state::queue::{Queue, TaskCounts};
+use crate::state::queue::tasks::task_counts::TaskCounts;
 use crate::state::registry::{Bot, registry_of};
 
 /// The registered bots, read when they are first needed.

@@ -7,11 +7,11 @@ use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::error::Result;
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
 use crate::state::queue::claiming::obstacle::{NAMED, Obstacle};
 use crate::state::queue::looking::reach::Fleet;
 use crate::state::queue::pushing::waiting::TaskIs;
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::Task;
 
 /// The maximum number of dependencies that are looked at.

@@ -14,7 +14,6 @@ use crate::engine::records::Records;
 use crate::engine::schema::Table;
 use crate::error::{Error, Result};
 use crate::state::ids::{BotId, TaskId};
-use crate::state::queue::Queue;
 use crate::state::queue::claiming::claim::{ClaimOptions, HOUSEKEEPING_MAX, most_at_once};
 use crate::state::queue::claiming::obstacle::{AHEAD, Claimant, NAMED, Obstacle, obstacle, obstacles};
 use crate::state::queue::claiming::order::Order;
@@ -22,6 +21,7 @@ use crate::state::queue::ending::finish::attempt_failed;
 use crate::state::queue::looking::reach::Fleet;
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Holder, Task, TaskState};
 use crate::state::registry::{Bot, registry_of};
 

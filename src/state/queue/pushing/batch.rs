@@ -7,11 +7,10 @@ use crate::engine::write::WriteTx;
 use crate::error::Result;
 use crate::limits;
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
-use crate::state::queue::names;
 use crate::state::queue::pushing::enqueue::Enqueued;
 use crate::state::queue::pushing::new_task::NewTask;
 use crate::state::queue::pushing::waiting::waits_for_itself;
+use crate::state::queue::tasks::saving::{Queue, names};
 
 impl Store {
     /// Enqueues many tasks in one commit, as [`enqueue_all`](Queue::enqueue_all) does.

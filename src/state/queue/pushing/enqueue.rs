@@ -8,10 +8,10 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
 use crate::state::ids::{BotId, TaskId, check_new};
-use crate::state::queue::Queue;
 use crate::state::queue::pushing::new_task::{Done, NewTask};
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState};
 
 /// The counter of sequence numbers.

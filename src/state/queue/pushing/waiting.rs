@@ -7,9 +7,9 @@ use crate::engine::schema::Table;
 use crate::engine::write::WriteTx;
 use crate::error::{Error, Hint, Result};
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
 use crate::state::queue::tasks::damage::PassedOver;
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState};
 
 /// The status of a task for the tasks that depend on it.

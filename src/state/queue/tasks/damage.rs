@@ -6,8 +6,8 @@ use crate::engine::write::WriteTx;
 use crate::error::{Error, ErrorKind, Hint, Result};
 use crate::state::assignments;
 use crate::state::ids::TaskId;
-use crate::state::queue::Queue;
 use crate::state::queue::tasks::keys;
+use crate::state::queue::tasks::saving::Queue;
 use crate::state::queue::tasks::task::{Task, TaskState};
 
 /// The number of index rows that are read at a time.
