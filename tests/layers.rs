@@ -7,6 +7,8 @@
 
 #[path = "layers/circles.rs"]
 mod circles;
+#[path = "layers/contents.rs"]
+mod contents;
 #[path = "layers/dependencies.rs"]
 mod dependencies;
 #[path = "layers/faces.rs"]
