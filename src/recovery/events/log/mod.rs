@@ -8,12 +8,11 @@
 //! * the last event that is on the disk for certain, stored from time to time, after a sync of the file;
 //! * the last event in the file before a commit with events, stored by that commit. It is valid until the system
 //!   restarts.
-//! * `lines`: the missing lines, and the order of the steps
 //!
 //! Thus no line is lost. If a process is killed after a rename of the file, the lines of its last commit may be in both
 //! files. After a power cut, this applies to the lines since the last sync. Otherwise no line is written twice.
 //!
-//! `file` opens and locks the file, and reads its end; here is the order of the steps.
+//! `file` opens and locks the file, and reads its end; `lines` has the missing lines, and the order of the steps.
 
 mod file;
 mod lines;
