@@ -1,7 +1,6 @@
 //! Opening a store whose log several processes share, and closing it. Both happen in a turn, so that two processes
 //! never do it at once.
 
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use crate::engine::commit::locks::Mutex;
@@ -131,7 +130,7 @@ impl Joining {
         }
         let bytes = self.bytes.take().ok_or_else(unreadable)?;
         bytes.give_up();
-        Ok(Turns::new(Some(OwnTurns { bytes, page, store, written: Mutex::new((0, 0)), told: AtomicU64::new(0) })))
+        Ok(Turns::new(Some(OwnTurns { bytes, page, store, written: Mutex::new((0, 0)) })))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The part of a log that several processes share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use super::bytes::TurnBytes;
@@ -38,8 +38,6 @@ pub(in crate::engine::wal) struct OwnTurns {
     pub(in crate::engine::wal) store: u64,
     /// How often the shared page was written, as far as this process knows, and how many commits it counts.
     pub(in crate::engine::wal) written: Mutex<(u64, u64)>,
-    /// The sequence of the shared page that this process itself has written last.
-    pub(in crate::engine::wal) told: AtomicU64,
 }
 
 /// How far this process has read the log.
@@ -70,7 +68,6 @@ impl OwnTurns {
         self.page.write(&SharedPage { state, sequence, file, store, commits, end })?;
         // Behind a write that failed, the next one must not go over the only copy that is whole.
         written.0 = sequence;
-        self.told.store(sequence, Ordering::Relaxed);
         Ok(())
     }
 }

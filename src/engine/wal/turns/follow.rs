@@ -139,13 +139,13 @@ impl Log {
     }
 
     /// Whether the log ends where the shared page says that the last turn has ended. W17: an older copy of the page may
-    /// be in its place, and to append where it leads would write over entries that callers were told of. `is_own` says
-    /// that nobody has written it since this process.
-    pub(super) fn ends_at(&self, turns: &Turns, end: &End, handle: &Handle, is_own: bool) -> Result<bool> {
+    /// be in its place, also one that this process has written itself, and to append where it leads would write over
+    /// entries that callers were told of.
+    pub(super) fn ends_at(&self, turns: &Turns, end: &End, handle: &Handle) -> Result<bool> {
         let mut followed = turns.followed.lock();
         self.catch_up(&mut followed, end, handle)?;
-        if followed.end != *end || is_own {
-            return Ok(followed.end == *end);
+        if followed.end != *end {
+            return Ok(false);
         }
         // W4: a number that was given out is never given out again, also where neither has a log.
         let wal = row(handle)?;

@@ -101,6 +101,31 @@ fn older_content_in_the_place_of_the_shared_page_leads_nobody_to_write_over_what
 }
 
 #[test]
+fn a_process_that_finds_its_own_older_content_writes_over_nothing_that_another_one_has_answered() {
+    for (commits, lays_down) in [(1, false), (3, false), (3, true)] {
+        let disk = Disk::default();
+        let (one, two) = (open(&disk), open(&disk));
+        (0..commits).for_each(|number| one.put("a", number).unwrap());
+        if lays_down {
+            one.store.lay_log_down().unwrap();
+        }
+        let older = content(&disk);
+        // Where there is no log yet, the other process begins one.
+        (0..4).for_each(|number| two.put("b", number).unwrap());
+        assert!(two.store.log_status().unwrap().in_use);
+        set_content(&disk, &older);
+        one.put("a", 9).unwrap();
+        for hive in [&one, &two] {
+            assert_eq!((hive.get("a"), hive.get("b")), (Some(9), Some(3)), "{commits}");
+        }
+        two.put("b", 10).unwrap();
+        let cut = after_cut(&disk, commits);
+        assert_eq!((cut.get("a"), cut.get("b")), (Some(9), Some(10)), "{commits}");
+        assert!(cut.is_sound() && two.is_sound());
+    }
+}
+
+#[test]
 fn a_shared_page_that_comes_to_harm_is_an_error_that_says_so_and_loses_nothing() {
     for (harm, at, dies) in HARMS.iter().flat_map(|harm| (1..6).map(|at| (*harm, at, at % 2 == 0))) {
         let (disk, one, two) = two();

@@ -123,9 +123,7 @@ impl Log {
         drop(written);
         let mut end = page.end;
         let has_ended = page.state == State::Free && page.sequence >= seen;
-        // A page that was only read may be an older one, whose turn could not be taken over.
-        let is_own = page.sequence == own.told.load(Ordering::Relaxed);
-        if !has_ended || !self.ends_at(turns, &end, handle, is_own)? {
+        if !has_ended || !self.ends_at(turns, &end, handle)? {
             end = End::without_log(self.take_over(&end, handle, context, arrived)?.max(end.number));
             self.count_commit();
         }
