@@ -13,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// How long a dropped store waits for another process's write, unless the lock timeout is longer. Nobody can try
 /// again later, and a session without an end counts as a crash.
 const LAST_WAIT: Duration = Duration::from_secs(60);
+/// Between two tries.
+const A_MOMENT: Duration = Duration::from_millis(10);
 
 impl Store {
     /// Closes the file for every clone, once the calls in progress have ended. Views that are still alive fail from now
@@ -84,10 +86,21 @@ impl Inner {
                 Some(_) => Ok(Outcome::Abort(())),
                 None => closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit),
             };
-            self.gate.alone(handle, self.context(), Size::Last, write)?;
+            match self.gate.alone(handle, self.context(), Size::Last, write) {
+                // They cannot be written by any process before all have closed the store.
+                Err(error) if error.kind() == ErrorKind::Locked && self.has_lost_sight() => {
+                    tracing::warn!(%error, "the end of the store could not be written");
+                }
+                written => written?,
+            }
             closing.clear();
         }
         Ok(())
+    }
+
+    /// Whether the processes that share the log have lost sight of one another.
+    fn has_lost_sight(&self) -> bool {
+        self.gate.log().is_some_and(|log| log.has_lost_sight())
     }
 
     /// The same when nobody can try again.
@@ -95,7 +108,9 @@ impl Inner {
         let began = Instant::now();
         loop {
             match self.write_last(handle) {
-                Err(error) if error.kind() == ErrorKind::Locked && began.elapsed() < LAST_WAIT => {}
+                Err(error) if error.kind() == ErrorKind::Locked && began.elapsed() < LAST_WAIT => {
+                    std::thread::sleep(A_MOMENT);
+                }
                 written => return written,
             }
         }

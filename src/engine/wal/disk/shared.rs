@@ -1,7 +1,7 @@
 //! The part of a log that several processes share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 
 use super::bytes::TurnBytes;
@@ -27,6 +27,9 @@ pub(in crate::engine::wal) struct Turns {
     pub(in crate::engine::wal) followed: Mutex<Followed>,
     /// The callers between their arrival and their answer.
     pub(in crate::engine::wal) inside: AtomicUsize,
+    /// Nobody can tell how far the log is, or the log cannot be read: the last turn ended with that, and so will the
+    /// next one.
+    pub(in crate::engine::wal) has_lost_sight: AtomicBool,
 }
 
 /// The part of a process that takes turns.
@@ -75,7 +78,13 @@ impl OwnTurns {
 impl Turns {
     pub(in crate::engine::wal) fn new(own: Option<OwnTurns>) -> Self {
         let followed = Followed { is_in_turn: false, end: End::without_log(0), section: None };
-        Self { process: Process::current(), own, followed: Mutex::new(followed), inside: AtomicUsize::new(0) }
+        Self {
+            process: Process::current(),
+            own,
+            followed: Mutex::new(followed),
+            inside: AtomicUsize::new(0),
+            has_lost_sight: AtomicBool::new(false),
+        }
     }
 
     /// Those of a process that only reads.

@@ -6,6 +6,8 @@
 
 mod follow;
 #[cfg(test)]
+mod harm_test;
+#[cfg(test)]
 mod page_test;
 #[cfg(test)]
 mod reading_test;

@@ -103,7 +103,9 @@ impl Log {
         }
         drop(waiting);
         writer.turn = Some(Instant::now());
-        self.arrive(own, writer, handle, context, arrived).inspect_err(|_| self.abandon_turn(writer))
+        let taken = self.arrive(own, writer, handle, context, arrived);
+        self.note_sight(taken.as_ref().err());
+        taken.inspect_err(|_| self.abandon_turn(writer))
     }
 
     /// Goes on where the turn before has ended.
