@@ -120,7 +120,8 @@ impl Joining {
                 let file = folder.shared_page(FindSharedPage::Make)?.ok_or_else(unreadable)?;
                 file.empty()?;
                 let (end, number) = (End::without_log(number), file.number);
-                file.write(&SharedPage { state: State::Free, sequence: 1, file: number, store, commits: 0, end })?;
+                let (state, sequence, commits, next_length) = (State::Free, 1, 0, 0);
+                file.write(&SharedPage { state, sequence, file: number, store, commits, end, next_length })?;
                 file
             }
             false => folder.shared_page(FindSharedPage::Existing)?.ok_or_else(unreadable)?,

@@ -64,6 +64,13 @@ impl Lengths {
         self.first.saturating_mul(GROWTH).min(self.bounds.section)
     }
 
+    /// Goes on from the length that other processes have come to, if they have said one.
+    pub(super) fn go_on_at(&self, length: u64) {
+        if length > 0 {
+            self.set(length);
+        }
+    }
+
     /// Begins anew: the next section is the first of a log.
     pub(in crate::engine::wal) fn begin(&self) {
         self.next.store(self.first, Ordering::Relaxed);

@@ -64,11 +64,12 @@ pub(in crate::engine::wal) struct FollowedSection {
 
 impl OwnTurns {
     /// Tells the other processes how far the log is.
-    pub(in crate::engine::wal) fn tell(&self, state: State, end: End, commits: u64) -> Result<()> {
+    pub(in crate::engine::wal) fn tell(&self, state: State, end: End, commits: u64, next_length: u64) -> Result<()> {
         let mut written = self.written.lock();
         let sequence = written.0 + 1;
         let (file, store) = (self.page.number, self.store);
-        self.page.write(&SharedPage { state, sequence, file, store, commits, end })?;
+        let next_length = u32::try_from(next_length).unwrap_or_default();
+        self.page.write(&SharedPage { state, sequence, file, store, commits, end, next_length })?;
         // Behind a write that failed, the next one must not go over the only copy that is whole.
         written.0 = sequence;
         Ok(())

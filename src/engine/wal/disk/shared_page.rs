@@ -64,6 +64,8 @@ pub(in crate::engine::wal) struct SharedPage {
     pub(in crate::engine::wal) commits: u64,
     /// Everything up to here is on the disk.
     pub(in crate::engine::wal) end: End,
+    /// The length that the next log should have; 0 where nobody has said.
+    pub(in crate::engine::wal) next_length: u32,
 }
 
 /// The number of a store's file, as a shared page names it; 0 where the system does not tell.
@@ -81,7 +83,7 @@ impl SharedPage {
         }
         bytes.extend_from_slice(&self.end.id.unwrap_or(LogId([0; 16])).0);
         bytes.extend_from_slice(&self.end.crc.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.next_length.to_le_bytes());
         bytes.extend_from_slice(&self.store.to_le_bytes());
         let crc = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
@@ -100,7 +102,8 @@ impl SharedPage {
         let crc = u32::from_le_bytes(*bytes.get(72..)?.first_chunk()?);
         let end = End { id, number: number(40)?, place: number(48)?, crc };
         let (file, store) = (number(24)?, number(80)?);
-        let page = Self { state, sequence: number(16)?, file, store, commits: number(32)?, end };
+        let next_length = u32::from_le_bytes(*bytes.get(76..)?.first_chunk()?);
+        let page = Self { state, sequence: number(16)?, file, store, commits: number(32)?, end, next_length };
         (page.encode() == bytes.get(..COPY)?).then_some(page)
     }
 }
@@ -177,7 +180,7 @@ mod tests {
 
     fn shared_page(sequence: u64) -> SharedPage {
         let end = End { id: Some(LogId([7; 16])), number: 9, place: 300, crc: 0x0102_0304 };
-        SharedPage { state: State::Held, sequence, file: 5, store: 11, commits: 6, end }
+        SharedPage { state: State::Held, sequence, file: 5, store: 11, commits: 6, end, next_length: 1 << 18 }
     }
 
     fn file() -> SharedPageFile {
@@ -190,7 +193,7 @@ mod tests {
     fn the_bytes_of_a_shared_page_are_those_of_the_format_and_no_others_are_one() {
         let bytes = shared_page(3).encode();
         let expected = "686976657475726e01000000010100000300000000000000050000000000000006000000000000000900000000000000\
-                        2c010000000000000707070707070707070707070707070704030201000000000b00000000000000";
+                        2c010000000000000707070707070707070707070707070704030201000004000b00000000000000";
         assert!(hex(&bytes).starts_with(expected), "{}", hex(&bytes));
         assert_eq!(SharedPage::decode(&bytes), Some(shared_page(3)));
         for at in 0..bytes.len() {

@@ -210,10 +210,13 @@ impl Log {
     /// Reads the entries up to an end, by the same path by which own ones come.
     fn read_on(&self, followed: &mut Followed, end: &End, id: LogId) -> Result<()> {
         // A log that has just begun has none behind its beginning, whose number redb has.
-        let read = if followed.end == *end { Ok(()) } else { self.entries_up_to(followed, end, id) };
+        let read = if followed.end == *end { Ok(0) } else { self.entries_up_to(followed, end, id) };
         match read {
-            Ok(()) => {
+            Ok(longest) => {
                 followed.end = *end;
+                if let Some(section) = &mut followed.section {
+                    section.longest = section.longest.max(longest);
+                }
                 self.publish(end.number);
                 Ok(())
             }
@@ -225,15 +228,20 @@ impl Log {
         }
     }
 
-    fn entries_up_to(&self, followed: &Followed, end: &End, id: LogId) -> Result<()> {
+    /// Gives the length of the longest one.
+    fn entries_up_to(&self, followed: &Followed, end: &End, id: LogId) -> Result<u64> {
         let wrong = || Error::damaged("the log does not read as another process has written it; repair the store");
         let section = followed.section.as_ref().ok_or_else(wrong)?;
         let len = end.place.checked_sub(followed.end.place).filter(|len| *len <= section::MOST).ok_or_else(wrong)?;
         let mut bytes = vec![0; usize::try_from(len).map_err(|_| wrong())?];
         section.file.read(followed.end.place, &mut bytes)?;
         let begin = Tail { place: 0, ..Tail::begin(ONLY, followed.end.number, followed.end.crc) };
-        let tail = read(&bytes, id, begin, |entry| section.map.apply(entry))?;
-        if (tail.place, tail.number, tail.crc) == (len, end.number, end.crc) { Ok(()) } else { Err(wrong()) }
+        let mut longest = 0;
+        let tail = read(&bytes, id, begin, |entry| {
+            longest = longest.max(entry.len as u64);
+            section.map.apply(entry)
+        })?;
+        if (tail.place, tail.number, tail.crc) == (len, end.number, end.crc) { Ok(longest) } else { Err(wrong()) }
     }
 
     /// Lets go of the sections: redb has them, or they are to be read anew.

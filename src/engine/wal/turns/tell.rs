@@ -43,7 +43,7 @@ impl Log {
 
     /// W18: names the end before anybody is answered, and before own readers see it.
     pub(in crate::engine::wal) fn tell(&self, end: End, commits: u64) -> Result<()> {
-        self.own_turns().map_or(Ok(()), |own| own.tell(State::Held, end, commits))
+        self.own_turns().map_or(Ok(()), |own| own.tell(State::Held, end, commits, self.lengths.next()))
     }
 
     /// How many commits were counted.

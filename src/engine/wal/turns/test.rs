@@ -268,6 +268,26 @@ fn a_log_that_was_moved_after_a_rest_is_followed_by_the_other_process() {
 }
 
 #[test]
+fn a_log_is_as_long_as_the_commits_of_all_processes_need_whoever_begins_it() {
+    // A commit that is too long for a section of the first length, and one for which there is room in it. Behind a load,
+    // little is in the log.
+    for (length, loads) in [(9 << 10, false), (3 << 10, false), (9 << 10, true)] {
+        let (_disk, one, two) = two();
+        let value = vec![7; length];
+        let mut ends = 0;
+        for number in 0..30 {
+            (0..3).for_each(|_| one.put("a", number).unwrap());
+            two.store.write(|tx| tx.put(C, b"b", &value)).unwrap();
+            ends += u32::from(!two.store.log_status().unwrap().in_use);
+            if loads {
+                one.store.load(|tx| tx.put(C, b"c", b"1")).unwrap();
+            }
+        }
+        assert!(ends <= 2, "{length} {loads} {ends}");
+    }
+}
+
+#[test]
 fn a_view_whose_tables_are_of_the_next_log_shows_them() {
     let (_disk, one, two) = two();
     assert_eq!(two.get("begun"), Some(2));

@@ -123,6 +123,7 @@ impl Log {
         let seen = written.0;
         *written = (page.sequence, page.commits);
         drop(written);
+        self.lengths.go_on_at(page.next_length.into());
         let mut end = page.end;
         let has_ended = page.state == State::Free && page.sequence >= seen;
         if !has_ended || !self.ends_at(turns, &end, handle)? {
@@ -136,7 +137,7 @@ impl Log {
             return Err(Error::damaged("the log is not where the process before has left it; open the store again"));
         }
         // W15: before the first change of a turn.
-        own.tell(State::Held, end, self.counted())?;
+        own.tell(State::Held, end, self.counted(), self.lengths.next())?;
         followed.is_in_turn = true;
         let section = followed.section.clone();
         let mut appended = self.appended.lock();
@@ -199,7 +200,7 @@ impl Log {
             return self.abandon_turn(writer);
         }
         let end = writer.end();
-        if let Err(error) = own.tell(State::Free, end, self.counted()) {
+        if let Err(error) = own.tell(State::Free, end, self.counted(), self.lengths.next()) {
             drop(self.failed(error));
             return self.abandon_turn(writer);
         }
