@@ -123,11 +123,19 @@ impl OpenSection {
         bounds.entry.min(self.length / 2)
     }
 
+    /// The memory that the rows of the next entry may take.
+    pub(in crate::engine::wal) fn most_rows(&self, bounds: Bounds) -> usize {
+        let most = usize::try_from(self.most(bounds)).unwrap_or(usize::MAX);
+        most.min(bounds.all.saturating_sub(self.map.bytes()))
+    }
+
     /// Whether the next entry finds room, unless it is longer than an eighth of the section and much longer than those
     /// before it.
     pub(in crate::engine::wal) fn has_room(&self, bounds: Bounds) -> bool {
-        self.room() >= (self.length / ROOM).max(self.longest.saturating_add(self.longest / 4))
+        let next = self.longest.saturating_add(self.longest / 4);
+        self.room() >= (self.length / ROOM).max(next)
             && self.map.bytes() < bounds.rows
+            && self.map.bytes() as u64 + next.min(self.most(bounds)) <= bounds.all as u64
     }
 
     /// Whether it was filled so soon that the next section should be longer.

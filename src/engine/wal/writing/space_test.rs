@@ -56,15 +56,17 @@ fn commits_of_a_thousand_rows_go_into_the_log_after_the_first_ones() {
 
 #[test]
 fn commits_of_a_thousand_rows_go_into_a_log_that_several_processes_share() {
-    let hive = not_tended(options().sharing(Sharing::SharedLog).reserve(false));
-    (0..3).for_each(|_| put_rows(&hive, 1000, 240));
-    for commit in 0..20 {
-        put_rows(&hive, 1000, 240);
-        assert!(hive.store.log_status().unwrap().in_use, "commit={commit}");
+    for (rows, length) in [(1000, 240), (2, 350 << 10)] {
+        let hive = not_tended(options().sharing(Sharing::SharedLog).reserve(false));
+        (0..3).for_each(|_| put_rows(&hive, rows, length));
+        for commit in 0..20 {
+            put_rows(&hive, rows, length);
+            assert!(hive.store.log_status().unwrap().in_use, "commit={commit} rows={rows}");
+        }
+        let hive = open(&hive.kill());
+        assert_eq!(hive.store.view().unwrap().stats(C).unwrap().count, rows + 1);
+        assert!(hive.is_sound());
     }
-    let hive = open(&hive.kill());
-    assert_eq!(hive.store.view().unwrap().stats(C).unwrap().count, 1001);
-    assert!(hive.is_sound());
 }
 
 #[test]
@@ -157,10 +159,9 @@ fn a_log_for_which_there_is_no_room_is_read_where_it_lies_and_moved_by_the_next_
 
 #[test]
 fn a_log_that_several_processes_share_fits_with_its_rows_into_the_reserve() {
-    for (commits, rows, length) in [(200, 1, 200 << 10), (60, 1_500, 1), (60, 2, 200 << 10), (3, 1, 3 << 20)] {
-        let hive = not_tended(
-            options().sharing(Sharing::SharedLog).first_section(crate::engine::wal::encoding::section::MOST),
-        );
+    let few_and_long = [(60, 2, 200 << 10), (20, 3, 250 << 10), (3, 1, 3 << 20)];
+    for (commits, rows, length) in [(200, 1, 200 << 10), (60, 1_500, 1)].into_iter().chain(few_and_long) {
+        let hive = not_tended(options().sharing(Sharing::SharedLog).first_section(crate::engine::wal::encoding::section::MOST));
         let log = hive.store.inner.gate.log().unwrap();
         let (mut most, mut longest) = (0, 0);
         for _ in 0..commits {

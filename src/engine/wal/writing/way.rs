@@ -84,7 +84,7 @@ impl Log {
                 // The rows are gathered in memory first: a closure that changes nothing needs no transaction of redb.
                 Stage::Ended(_) if makes_none => return Ok(Road::Entry(UNLOGGED)),
                 Stage::Open(open) if open.has_room(self.lengths.bounds) => {
-                    return Ok(Road::Entry(usize::try_from(open.most(self.lengths.bounds)).unwrap_or(usize::MAX)));
+                    return Ok(Road::Entry(open.most_rows(self.lengths.bounds)));
                 }
                 Stage::Open(_) if self.is_shared() => self.rotate(writer, handle, context, arrived)?,
                 Stage::Open(open) => {
