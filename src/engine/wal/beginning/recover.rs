@@ -76,19 +76,19 @@ pub(in crate::engine) fn is_in_use(handle: &Handle) -> Result<bool> {
 }
 
 /// Moves the log of a store that nobody else has open, or whose turn this process has, into redb, where one is in use.
-/// Gives the row of the log, and what redb had no room for: then the handle is used no more. `accept` is asked before
-/// anything is changed whether the rows that were found may be moved.
+/// Gives the row of the log, and what redb had no room for: then the handle is used no more. `find` reads the rows of
+/// the log, with their entries for a feed, before anything is changed.
 ///
 /// # Errors
 ///
-/// `Damaged` for a log that cannot be the one of the file, or has damage; every error of `accept`, and of redb.
+/// Every error of `find`, and of redb.
 pub(in crate::engine::wal) fn settle(
     handle: &Handle,
     folder: &dyn LogFolder,
     files: Files,
     why: Settle,
     begin: &dyn Fn() -> Result<Transaction>,
-    accept: &dyn Fn(&Wal, &UnsavedRows) -> Result<()>,
+    find: &dyn Fn(&Wal, bool) -> Result<UnsavedRows>,
 ) -> Result<(Option<Wal>, OpenedLog, LogNews)> {
     let before = row(handle)?;
     let in_use = before.filter(|wal| wal.in_use);
@@ -98,7 +98,7 @@ pub(in crate::engine::wal) fn settle(
     }
     // A reader changes no file: it reads the rows of the log from memory.
     if let (Settle::Look, Some(wal)) = (why, in_use) {
-        let UnsavedRows { maps, number } = find(folder, &wal, is_fed(handle)?, Damage::Refused)?;
+        let UnsavedRows { maps, number } = find(&wal, is_fed(handle)?)?;
         return Ok((before, OpenedLog::Unsaved { maps, number, error: None, is_durable: false }, news));
     }
     let transaction = begin()?;
@@ -125,9 +125,7 @@ pub(in crate::engine::wal) fn settle(
             return Ok((other, OpenedLog::Empty, news));
         }
     };
-    let read = outbox::is_on(&rows).and_then(|is_fed| find(folder, &wal, is_fed, Damage::Refused));
-    let read = read.and_then(|found| accept(&wal, &found).map(|()| found));
-    let found = match read {
+    let found = match outbox::is_on(&rows).and_then(|is_fed| find(&wal, is_fed)) {
         Ok(found) => found,
         Err(error) => {
             drop(rows);
@@ -254,6 +252,7 @@ pub(in crate::engine) fn take_up(
 ) -> Result<TakenUp> {
     let files = if is_in_place(&handle) { Files::Remove } else { Files::Keep };
     let begin = || handle.begin_alone(options.lock_timeout, options.is_alone());
+    let find_named = |wal: &Wal, is_fed: bool| find(&*folder, wal, is_fed, Damage::Refused);
     if joining.as_ref().is_some_and(|joining| joining.is_of_another_file(&handle)) {
         let message = "another file came to the path of the store while it was opened; try again";
         return Err(Error::new(ErrorKind::Moved, message));
@@ -267,7 +266,7 @@ pub(in crate::engine) fn take_up(
     let (wal, found, mut news) = match joins || options.follows_log {
         // The log is that of other processes.
         true => (row(&handle)?, OpenedLog::Empty, LogNews::default()),
-        false => settle(&handle, &*folder, files, why, &begin, &|_, _| Ok(()))?,
+        false => settle(&handle, &*folder, files, why, &begin, &find_named)?,
     };
     if options.follows_log {
         let log =

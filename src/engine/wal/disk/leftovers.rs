@@ -29,13 +29,17 @@ pub(in crate::engine::wal) fn length(folder: &dyn LogFolder, section: u64) -> Re
 
 /// The bytes of a section; none when it has no name.
 pub(in crate::engine::wal) fn load(folder: &dyn LogFolder, section: u64) -> Result<Option<Vec<u8>>> {
-    let Some(file) = folder.open(section)? else { return Ok(None) };
+    folder.open(section)?.map(|file| load_of(&*file)).transpose()
+}
+
+/// The bytes of a section's open file.
+pub(in crate::engine::wal) fn load_of(file: &dyn StorageBackend) -> Result<Vec<u8>> {
     let len = file.len()?.min(section::MOST);
     let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
     if !bytes.is_empty() {
         file.read(0, &mut bytes)?;
     }
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Removes a section of a log that redb has, and one that was never used. Every other gets another name: it may be all

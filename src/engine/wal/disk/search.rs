@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::folder::LogFolder;
-use super::leftovers::{head, length, load};
+use super::leftovers::{head, length, load, load_of};
 use crate::engine::wal::encoding::id::LogId;
 use crate::engine::wal::encoding::reader::{Tail, read, refuse_damaged};
 use crate::engine::wal::encoding::row::{Wal, not_of_this_file};
 use crate::engine::wal::encoding::section;
 use crate::engine::wal::overlay::maps::SectionMap;
+use crate::engine::redb_file::StorageBackend;
 use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// No log that is in use is longer: a writer moves it into redb long before.
@@ -59,6 +60,19 @@ pub(in crate::engine::wal) fn find(
     let mine = sections_of(folder, wal, &mut damage)?;
     let tail = Tail::begin(wal.section + 1, wal.number, wal.chain);
     read_sections(folder, &mine, wal.id, tail, keeps_entries, &mut damage)
+}
+
+/// The same of a log of one section, from its open file: it may have lost its name.
+///
+/// # Errors
+///
+/// `Damaged` for a log that cannot be the one of the row, or has damage.
+pub(in crate::engine::wal) fn find_open(file: &dyn StorageBackend, wal: &Wal, keeps_entries: bool) -> Result<UnsavedRows> {
+    let (bytes, section) = (load_of(file)?, wal.section + 1);
+    let map = Arc::new(SectionMap::new(section, keeps_entries));
+    let tail = read(&bytes, wal.id, Tail::begin(section, wal.number, wal.chain), |entry| map.apply(entry))?;
+    refuse_damaged(&bytes, tail.place, wal.id, tail.number)?;
+    Ok(UnsavedRows { maps: vec![map], number: tail.number })
 }
 
 fn read_sections(

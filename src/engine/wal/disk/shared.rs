@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 
+use super::super::id::LogId;
 use super::bytes::TurnBytes;
 use super::folder::{FindSharedPage, LogFolder};
 use super::shared_page::{End, SharedPage, SharedPageFile, State};
@@ -50,6 +51,16 @@ pub(in crate::engine::wal) struct Followed {
     pub(in crate::engine::wal) is_in_turn: bool,
     pub(in crate::engine::wal) end: End,
     pub(in crate::engine::wal) section: Option<FollowedSection>,
+    /// The file of the newest log that it has read or begun, as long as redb does not have all of it. It may have lost
+    /// its name, and then nobody else may be able to open it.
+    pub(in crate::engine::wal) opened: Option<OpenedLogFile>,
+}
+
+/// The open file of a log.
+#[derive(Clone, Debug)]
+pub(in crate::engine::wal) struct OpenedLogFile {
+    pub(in crate::engine::wal) id: LogId,
+    pub(in crate::engine::wal) file: Arc<dyn StorageBackend>,
 }
 
 /// The section that the log consists of.
@@ -78,7 +89,7 @@ impl OwnTurns {
 
 impl Turns {
     pub(in crate::engine::wal) fn new(own: Option<OwnTurns>) -> Self {
-        let followed = Followed { is_in_turn: false, end: End::without_log(0), section: None };
+        let followed = Followed { is_in_turn: false, end: End::without_log(0), section: None, opened: None };
         Self {
             process: Process::current(),
             own,

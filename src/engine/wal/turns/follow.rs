@@ -14,6 +14,7 @@ use super::super::encoding::row::Wal;
 use super::super::encoding::section;
 use super::super::overlay::maps::{Overlay, SectionMap};
 use super::super::writing::log::Log;
+use super::shared::{Followed, FollowedSection, ONLY, OpenedLogFile, Turns, shared_page_of_others};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
@@ -105,7 +106,7 @@ impl Log {
             }
         }
         if followed.end.id.is_some() {
-            self.forget_sections(followed, 0);
+            self.forget_log(followed, 0);
         }
         Ok(Seen::Base(Box::new(base)))
     }
@@ -118,7 +119,7 @@ impl Log {
         }
         let Some(id) = end.id else {
             if followed.end != *end {
-                self.forget_sections(followed, end.number);
+                self.forget_log(followed, end.number);
             }
             return Ok(());
         };
@@ -129,7 +130,7 @@ impl Log {
             match self.change_log(followed, id, handle)? {
                 Change::Begun => {}
                 Change::Over => {
-                    self.forget_sections(followed, end.number);
+                    self.forget_log(followed, end.number);
                     return Ok(());
                 }
                 Change::Gone => std::thread::yield_now(),
@@ -187,24 +188,31 @@ impl Log {
             _ => return Ok(Change::Over),
         };
         let is_fed = base.get(Table::Meta, meta::FEED)?.is_some();
-        let Some(file) = self.open_section()? else { return Ok(Change::Gone) };
-        let head = leftovers::head_of(&*file)?.filter(|head| head.id == id && head.section == ONLY);
-        let Some(length) = head.map(|head| head.length) else { return Ok(Change::Gone) };
+        let Some((file, length)) = self.open_section(followed, id)? else { return Ok(Change::Gone) };
         self.keeps_entries.store(is_fed, Ordering::Relaxed);
         let map = Arc::new(SectionMap::new(ONLY, is_fed));
         let mut head = self.head.lock();
         (head.maps, head.id) = (Arc::new([map.clone()]), Some(id));
         (head.newest_section, head.covered) = (ONLY, 0);
         drop(head);
+        followed.opened = Some(OpenedLogFile { id, file: file.clone() });
         followed.end = End::begin(id, wal.number, wal.chain);
         followed.section = Some(FollowedSection { file, length, map, longest: 0, begun: Instant::now() });
         Ok(Change::Begun)
     }
 
-    fn open_section(&self) -> Result<Option<Arc<dyn StorageBackend>>> {
+    /// The file of a log, by its name or, where that leads to no such log, as it was opened before; and its length.
+    fn open_section(&self, followed: &Followed, id: LogId) -> Result<Option<(Arc<dyn StorageBackend>, u64)>> {
         let folder: &dyn LogFolder = &*self.folder;
-        let opened = if self.only_follows() { folder.open(ONLY)? } else { folder.open_to_write(ONLY)? };
-        Ok(opened.map(Arc::from))
+        let named = if self.only_follows() { folder.open(ONLY)? } else { folder.open_to_write(ONLY)? };
+        let opened = followed.opened.iter().filter(|opened| opened.id == id).map(|opened| opened.file.clone());
+        for file in named.map(Arc::from).into_iter().chain(opened) {
+            let head = leftovers::head_of(&*file)?.filter(|head| head.id == id && head.section == ONLY);
+            if let Some(head) = head {
+                return Ok(Some((file, head.length)));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the entries up to an end, by the same path by which own ones come.
@@ -242,6 +250,12 @@ impl Log {
             section.map.apply(entry)
         })?;
         if (tail.place, tail.number, tail.crc) == (len, end.number, end.crc) { Ok(longest) } else { Err(wrong()) }
+    }
+
+    /// Lets go of a log that redb has all of.
+    fn forget_log(&self, followed: &mut Followed, number: u64) {
+        followed.opened = None;
+        self.forget_sections(followed, number);
     }
 
     /// Lets go of the sections: redb has them, or they are to be read anew.

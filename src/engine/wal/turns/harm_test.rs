@@ -2,10 +2,19 @@
 
 
 use super::shared::ONLY;
-use super::test::open;
+use super::test::{after_cut, open, sync_fails, two};
 use crate::engine::wal::folder::{FindSharedPage, LogFolder};
-use crate::engine::wal::test::C;
+use crate::engine::wal::test::{C, Hive};
 use crate::testkit::proof::disk::Disk;
+
+/// A process dies in its turn.
+fn die_in_its_turn(hive: &Hive) {
+    let died = hive.store.write(|tx| {
+        hive.cut_off();
+        tx.put(C, b"lost", b"1")
+    });
+    assert!(died.is_err());
+}
 
 #[test]
 fn a_store_is_closed_in_all_processes_whatever_came_to_its_shared_page_or_its_log() {
@@ -32,5 +41,32 @@ fn a_store_is_closed_in_all_processes_whatever_came_to_its_shared_page_or_its_lo
         assert_eq!(again.get("a"), Some(3), "{harm}");
         again.put("a", 4).unwrap();
         assert!(again.is_sound());
+    }
+}
+
+#[test]
+fn a_log_without_its_name_behind_a_process_that_died_goes_into_the_file_from_where_another_one_has_it_open() {
+    for run in 0..3 {
+        let (disk, one, two) = two();
+        one.put("a", 1).unwrap();
+        assert_eq!(two.get("a"), Some(1));
+        disk.file().folder().remove(ONLY).unwrap();
+        die_in_its_turn(&one);
+        if run == 0 {
+            two.store.close_file().unwrap();
+            assert_eq!(open(&disk).get("a"), Some(1));
+            continue;
+        }
+        if run == 1 {
+            // It has the log open all the same when its first try fails.
+            disk.fail(sync_fails());
+            assert!(two.put("b", 1).is_err() && disk.mend());
+            two.store.reopen().unwrap();
+        }
+        two.put("b", 2).unwrap();
+        assert_eq!((two.get("a"), two.get("b")), (Some(1), Some(2)));
+        let cut = after_cut(&disk, run);
+        assert_eq!((cut.get("a"), cut.get("b")), (Some(1), Some(2)));
+        assert!(cut.is_sound() && two.is_sound());
     }
 }

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 use super::super::writing::log::Log;
-use crate::engine::wal::disk::shared::OwnTurns;
+use crate::engine::wal::disk::shared::{OpenedLogFile, OwnTurns};
 use crate::engine::wal::disk::shared_page::{End, State};
+use super::super::writer::{OpenSection, Stage, Writer};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Log {
@@ -44,6 +45,13 @@ impl Log {
     /// W18: names the end before anybody is answered, and before own readers see it.
     pub(in crate::engine::wal) fn tell(&self, end: End, commits: u64) -> Result<()> {
         self.own_turns().map_or(Ok(()), |own| own.tell(State::Held, end, commits, self.lengths.next()))
+    }
+
+    /// Keeps the file of a log that this process has begun, in case it loses its name.
+    pub(in crate::engine::wal) fn keep_open(&self, writer: &Writer) {
+        if let (Some(turns), Stage::Open(OpenSection { id, file, .. })) = (&self.turns, &writer.stage) {
+            turns.followed.lock().opened = Some(OpenedLogFile { id: *id, file: file.clone() });
+        }
     }
 
     /// How many commits were counted.

@@ -6,8 +6,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::beginning::recover::{Files, Settle, is_in_use, settle};
-use super::super::disk::search::UnsavedRows;
+use super::super::beginning::recover::{Files, Settle, settle};
+use super::super::disk::search::{Damage, UnsavedRows, find, find_open};
 use super::super::disk::writer::{Stage, Writer};
 use super::super::encoding::row::Wal;
 use super::super::writing::checkpoint::refuse_less;
@@ -152,20 +152,18 @@ impl Log {
     /// appended behind them: those that fit go into redb, which carries their rows, and the next log has another id.
     /// `told` is the end that the shared page names. Gives the newest number.
     fn take_over(&self, told: &End, handle: &Handle, context: &Context, arrived: Instant) -> Result<u64> {
-        if is_in_use(handle)? && self.folder.open(ONLY)?.is_none() {
-            return Err(self.missing());
-        }
         // After a failed write, redb refuses all further work, also reading. Some pages are written in any case.
         refuse_less(context.place.path(), 0)?;
         let is_in_place = context.place.is_in_place();
         let files = if is_in_place { Files::Remove } else { Files::Keep };
         let begin = || begin_write(handle, context, arrived);
-        let accept = |wal: &Wal, found: &UnsavedRows| {
-            refuse_less_than_told(told, wal, found)?;
+        let find = |wal: &Wal, is_fed: bool| {
+            let found = self.find_left(told, wal, is_fed)?;
             // The file may be mostly empty.
-            refuse_less(context.place.path(), found.maps.iter().map(|map| map.bytes() as u64).sum())
+            refuse_less(context.place.path(), found.maps.iter().map(|map| map.bytes() as u64).sum())?;
+            Ok(found)
         };
-        let (wal, found, news) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin, &accept)?;
+        let (wal, found, news) = settle(handle, &*self.folder, files, Settle::TakeOver, &begin, &find)?;
         context.log_news.lock().add(news);
         match found {
             OpenedLog::Unsaved { error: Some(error), .. } => {
@@ -175,6 +173,21 @@ impl Log {
                 tracing::info!("the turn of a process that did not end it was ended");
                 Ok(wal.map_or(0, |wal| wal.number))
             }
+        }
+    }
+
+    /// The rows of a log that is left in use: by its name or, where that leads to none that has all that was told, from
+    /// where this process has it open.
+    fn find_left(&self, told: &End, wal: &Wal, is_fed: bool) -> Result<UnsavedRows> {
+        let is_whole = |found: UnsavedRows| refuse_less_than_told(told, wal, &found).map(|()| found);
+        let named = match self.folder.open(ONLY)? {
+            Some(_) => find(&*self.folder, wal, is_fed, Damage::Refused).and_then(is_whole),
+            None => Err(self.missing()),
+        };
+        let followed = self.turns.as_ref().and_then(|turns| turns.followed.lock().opened.clone());
+        match followed.filter(|opened| named.is_err() && opened.id == wal.id) {
+            Some(opened) => find_open(&*opened.file, wal, is_fed).and_then(is_whole).or(named),
+            None => named,
         }
     }
 
@@ -206,6 +219,7 @@ impl Log {
         }
         let mut followed = turns.followed.lock();
         (followed.end, followed.section, followed.is_in_turn) = (end, writer.section(), false);
+        followed.opened = followed.opened.take().filter(|opened| Some(opened.id) == end.id);
         drop(followed);
         writer.turn = None;
         writer.streak.wrote_since(begun);

@@ -158,6 +158,7 @@ impl Log {
                 transaction.commit().map_err(not_committed)?;
                 writer.stage = Stage::Ended(ended);
                 self.begin_section(writer, ended);
+                self.keep_open(writer);
                 // W20: a reader whose base leads into the log waits until it is told of it.
                 self.tell(writer.end(), self.counted()).map_err(not_committed)
             }
