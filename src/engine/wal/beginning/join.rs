@@ -18,9 +18,6 @@ use crate::engine::wal::encoding::row::raise_shared_format;
 use crate::engine::wal::writing::log::Log;
 use crate::error::{Error, ErrorKind, Hint, Result};
 
-/// A process that closes the store has its file open for less time than this after it has left the log.
-const CLOSING: Duration = Duration::from_secs(2);
-
 /// A process that opens the store, in its turn.
 #[derive(Debug)]
 pub(crate) struct Joining {
@@ -45,7 +42,7 @@ impl Joining {
         is_otherwise_used: impl Fn() -> Result<bool>,
     ) -> Result<Self> {
         let (file, id) = folder.locks()?;
-        let (bytes, begun, mut used_since) = (TurnBytes::over(file), Instant::now(), None);
+        let (bytes, begun) = (TurnBytes::over(file), Instant::now());
         // In line: processes that write back to back leave the turn to nobody else.
         let mut waiting = line.wait();
         loop {
@@ -58,7 +55,8 @@ impl Joining {
                         done?;
                     }
                 }
-                if used_since.get_or_insert_with(Instant::now).elapsed() >= timeout.min(CLOSING) {
+                // One that closes the store has its file open for a while after it has left the log.
+                if begun.elapsed() >= timeout {
                     let message = "which has it open without a shared log; close it there, or open it in the same way";
                     return Err(locked_by(line, message));
                 }

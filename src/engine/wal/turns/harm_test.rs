@@ -1,10 +1,14 @@
 //! The files beside the store are removed or replaced while processes live, and one of them dies or closes.
 
+use std::time::{Duration, Instant};
 
+use super::Joining;
 use super::shared::ONLY;
 use super::test::{after_cut, open, sync_fails, two};
+use crate::engine::session::writer_line::WriterLine;
 use crate::engine::wal::folder::{FindSharedPage, LogFolder};
 use crate::engine::wal::test::{C, Hive};
+use crate::error::ErrorKind;
 use crate::testkit::proof::disk::Disk;
 
 /// A process dies in its turn.
@@ -69,4 +73,16 @@ fn a_log_without_its_name_behind_a_process_that_died_goes_into_the_file_from_whe
         assert_eq!((cut.get("a"), cut.get("b")), (Some(1), Some(2)));
         assert!(cut.is_sound() && two.is_sound());
     }
+}
+
+#[test]
+fn a_process_that_closes_the_store_slowly_is_waited_for_as_long_as_the_timeout_lasts() {
+    let (disk, folder) = (Disk::default(), tempfile::tempdir().unwrap());
+    let (line, file) = (WriterLine::new(&folder.path().join("h.redb")), disk.file());
+    let begun = Instant::now();
+    let closes = || Ok(begun.elapsed() < Duration::from_millis(2300));
+    Joining::begin(&file.folder(), &line, Duration::from_secs(60), closes).unwrap();
+    let (refused, begun) = (Joining::begin(&file.folder(), &line, Duration::ZERO, || Ok(true)), Instant::now());
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Locked);
+    assert!(begun.elapsed() < Duration::from_secs(2));
 }
