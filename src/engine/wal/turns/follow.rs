@@ -15,6 +15,7 @@ use super::super::encoding::section;
 use super::super::overlay::maps::{Overlay, SectionMap};
 use super::super::writing::log::Log;
 use super::shared::{Followed, FollowedSection, ONLY, OpenedLogFile, Turns, shared_page_of_others};
+use super::shared_page::{End, State, not_told, store_of, unreadable};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::{Handle, StorageBackend};
@@ -67,11 +68,23 @@ impl Log {
     ) -> Result<ReadRows> {
         let Some(own) = &turns.own else { return self.rows_of_others(turns, handle, timeout) };
         let mut followed = turns.followed.lock();
-        if !followed.is_in_turn {
-            self.catch_up(&mut followed, &own.page.read()?.end, handle)?;
+        if followed.is_in_turn {
+            return self.rows_up_to(handle, |head| head.answered);
         }
-        // Under the lock: no section is let go of before the base was taken.
-        self.rows_up_to(handle, |head| head.answered)
+        for _ in 0..TRIES {
+            let page = own.page.read()?;
+            self.catch_up(&mut followed, &page.end, handle)?;
+            // Under the lock: no section is let go of before the base was taken.
+            let (rows, wal) = self.rows_with_row(handle, |head| head.answered)?;
+            // W15, W20: a log that the tables lead into was begun in a turn of which the shared page tells. Where it tells
+            // of none, the log was begun since it was read, or by processes that tell others.
+            let other = wal.filter(|wal| wal.in_use && followed.end.id != Some(wal.id));
+            if page.state == State::Held || other.is_none() {
+                return Ok(rows);
+            }
+            std::thread::yield_now();
+        }
+        Err(unreadable())
     }
 
     /// The same for a process that only reads. Other threads of it look meanwhile, too.
@@ -100,8 +113,9 @@ impl Log {
                 Some(page) if page.end.id == Some(wal.id) => {
                     return self.catch_up(followed, &page.end, handle).map(|()| Seen::Log);
                 }
-                // W20: nobody was told anything of this log. It has just begun, or its process died before it told.
-                Some(page) if page.end.number <= wal.number => {}
+                // W20: nobody was told anything of this log. It has just begun, or its process died before it told. By
+                // W15 the shared page says on that this turn has begun; otherwise it is that of other processes.
+                Some(page) if page.state == State::Held && page.end.number <= wal.number => {}
                 _ => return Ok(Seen::Between),
             }
         }

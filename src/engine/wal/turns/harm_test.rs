@@ -1,15 +1,26 @@
 //! The files beside the store are removed or replaced while processes live, and one of them dies or closes.
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Joining;
 use super::shared::ONLY;
-use super::test::{after_cut, open, sync_fails, two};
+use super::test::{after_cut, open, options, sync_fails, two};
+use crate::engine::meta;
 use crate::engine::session::writer_line::WriterLine;
+use crate::engine::store::Store;
 use crate::engine::wal::folder::{FindSharedPage, LogFolder};
-use crate::engine::wal::test::{C, Hive};
-use crate::error::ErrorKind;
+use crate::engine::wal::test::{C, Hive, get_of};
+use crate::error::{ErrorKind, Result};
 use crate::testkit::proof::disk::Disk;
+
+fn put(store: &Store, key: &str, number: u64) -> Result<()> {
+    store.write(|tx| tx.put(C, key.as_bytes(), &number.to_be_bytes()))
+}
+
+fn get(store: &Store, key: &str) -> Option<u64> {
+    get_of(store, key).map(|bytes| meta::number(&bytes).unwrap())
+}
 
 /// A process dies in its turn.
 fn die_in_its_turn(hive: &Hive) {
@@ -85,4 +96,46 @@ fn a_process_that_closes_the_store_slowly_is_waited_for_as_long_as_the_timeout_l
     let (refused, begun) = (Joining::begin(&file.folder(), &line, Duration::ZERO, || Ok(true)), Instant::now());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Locked);
     assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+/// A store in a file, as one more process has it.
+fn open_at(path: &Path) -> Store {
+    options().lock_timeout(Duration::from_secs(2)).open_with(path, &[]).unwrap()
+}
+
+fn in_folder(folder: &tempfile::TempDir) -> PathBuf {
+    std::fs::canonicalize(folder.path()).unwrap().join("h.redb")
+}
+
+#[cfg(unix)]
+#[test]
+fn a_process_to_which_the_others_tell_nothing_shows_nothing_older_than_what_they_answered() {
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [a, b] = folders.each_ref().map(in_folder);
+    // A process over the second name dies, and leaves its shared page.
+    let (page, kept) = (crate::files::beside(&b, ".turns"), crate::files::beside(&b, ".kept"));
+    let dies = open_at(&b);
+    put(&dies, "a", 1).unwrap();
+    std::fs::hard_link(&page, &kept).unwrap();
+    drop(dies);
+    std::fs::rename(&kept, &page).unwrap();
+    std::fs::hard_link(&b, &a).unwrap();
+    let (one, two) = (open_at(&a), open_at(&b));
+    let reader = open_reading(&a);
+    (2..6).for_each(|number| put(&two, "a", number).unwrap());
+    assert!(two.log_status().unwrap().in_use);
+    for store in [&one, &reader] {
+        let refused = store.view().map(drop).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Locked, "{refused}");
+    }
+    // Under its name lies the log.
+    [two, one, reader].into_iter().for_each(|store| store.close_file().unwrap());
+    assert_eq!(get(&open_at(&b), "a"), Some(5));
+}
+
+#[cfg(unix)]
+fn open_reading(path: &Path) -> Store {
+    let mut options = options().read_only(true).lock_timeout(Duration::from_millis(1));
+    options.follows_log = true;
+    options.open_with(path, &[]).unwrap()
 }

@@ -196,26 +196,31 @@ impl Log {
         self.rows_up_to(handle, |_| writer.number)
     }
 
-    pub(in crate::engine::wal) fn rows_up_to(
+    pub(in crate::engine::wal) fn rows_up_to(&self, handle: &Handle, number: impl FnOnce(&Head) -> u64) -> Result<ReadRows> {
+        self.rows_with_row(handle, number).map(|(rows, _)| rows)
+    }
+
+    /// The same, with the row of a log that several processes share, as the tables have it.
+    pub(in crate::engine::wal) fn rows_with_row(
         &self,
         handle: &Handle,
         number: impl FnOnce(&Head) -> u64,
-    ) -> Result<ReadRows> {
+    ) -> Result<(ReadRows, Option<Wal>)> {
         let head = self.head.lock();
         let base = handle.begin_read()?;
         let overlay = Overlay::new(head.id, head.maps.clone(), number(&head));
         drop(head);
         let rows = ReadRows::new(base, overlay.clone());
-        if overlay.maps().is_empty() {
-            return Ok(rows);
+        if overlay.maps().is_empty() && self.turns.is_none() {
+            return Ok((rows, None));
         }
         // W9: the base may be newer than the number. Then it has all that the sections up to its own have.
         let wal = Wal::read(rows.stored(Table::Meta, meta::WAL)?.as_deref())?;
         // W20: another process has moved all of it into redb, and begun the next log.
-        if self.turns.is_some() && wal.is_some_and(|wal| overlay.is_of_another(wal.id)) {
-            return Ok(rows.over(Overlay::none()));
+        if overlay.maps().is_empty() || self.turns.is_some() && wal.is_some_and(|wal| overlay.is_of_another(wal.id)) {
+            return Ok((rows.over(Overlay::none()), wal));
         }
-        Ok(rows.over(behind(wal, &overlay)?))
+        Ok((rows.over(behind(wal, &overlay)?), wal))
     }
 
     pub(in crate::engine::wal) fn bytes_in_memory(&self) -> usize {
