@@ -10,13 +10,17 @@ use std::ops::Bound;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::engine::format::schema::Table;
+use crate::engine::meta;
 use crate::engine::opening::open;
 use crate::engine::opening::options::{Options, Sharing, VerifyOnOpen};
+use crate::engine::records::Records;
 use crate::engine::redb_file::WRITER;
 use crate::engine::redb_file::{BackendError, OwnFile, StorageBackend};
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::Store;
-use crate::engine::wal::{LogNews, is_lived_in};
+use crate::engine::view::View;
+use crate::engine::wal::{LogNews, is_lived_in, log_is_in_use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Rights};
 
@@ -62,45 +66,75 @@ pub(crate) fn copy(from: &Path, to: &Path, progress: &dyn Fn(u64, u64) -> Result
 }
 
 fn copy_once(from: &Path, to: &Path, writers: Writers, progress: &dyn Fn(u64, u64) -> Result<()>) -> Result<Copied> {
-    let mut news = empty_log(from)?;
-    let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
-    let file = OwnFile::read(from)?;
     let mut target = files::create_new(to, Rights::of_content(from)).map_err(|error| files::failed(to, error))?;
-    let arrived = Instant::now();
-    let (mut header, mut held) = ([0; HEADER], Duration::ZERO);
-    let mut pin = || {
-        lock(&file, from)?;
-        let held_from = Instant::now();
-        file.read(0, &mut header)?;
-        let (bytes, pinned) = (file.len()?, store.view()?);
-        if writers == Writers::Wait {
-            copy_pages(&file, &mut target, bytes, progress)?;
+    let (arrived, mut news) = (Instant::now(), LogNews::default());
+    while arrived.elapsed() < PATIENCE {
+        news.add(empty_log(from)?);
+        let store = Store::options().create(false).read_only(true).session(false).open_with(from, &[])?;
+        let file = OwnFile::read(from)?;
+        let mut pinned = || {
+            pin(&store, &file, from, |bytes| match writers {
+                Writers::Wait => copy_pages(&file, &mut target, bytes, progress),
+                Writers::GoOn => Ok(()),
+            })
+        };
+        // Processes that share a log have commits in it that are in no page.
+        let pinned = match is_lived_in(from)? {
+            true => {
+                let options = Store::options().create(false).session(false).reserve(false).sharing(Sharing::SharedLog);
+                let sharing = options.open_with(from, &[])?;
+                let pinned = sharing.without_log(pinned)?;
+                news.add(sharing.take_log_news());
+                sharing.close_file()?;
+                pinned
+            }
+            false => pinned()?,
+        };
+        if let Some(Pinned { header, bytes, view, held }) = pinned {
+            if writers == Writers::GoOn {
+                copy_pages(&file, &mut target, bytes, progress)?;
+            }
+            target.seek(SeekFrom::Start(0))?;
+            target.write_all(&header)?;
+            drop(view);
+            tracing::debug!(took_us = arrived.elapsed().as_micros(), held_us = held.as_micros(), "copied");
+            store.close_file()?;
+            return Ok(Copied { bytes, held, news });
         }
-        unlock(&file)?;
-        held = held_from.elapsed();
-        Ok((bytes, pinned))
-    };
-    // Processes that share a log have commits in it that are in no page.
-    let (bytes, pinned) = match is_lived_in(from)? {
-        true => {
-            let options = Store::options().create(false).session(false).reserve(false).sharing(Sharing::SharedLog);
-            let sharing = options.open_with(from, &[])?;
-            let pinned = sharing.without_log(pin)?;
-            news.add(sharing.take_log_news());
-            sharing.close_file()?;
-            pinned
-        }
-        false => pin()?,
-    };
-    if writers == Writers::GoOn {
-        copy_pages(&file, &mut target, bytes, progress)?;
+        store.close_file()?;
     }
-    target.seek(SeekFrom::Start(0))?;
-    target.write_all(&header)?;
-    drop(pinned);
-    tracing::debug!(took_us = arrived.elapsed().as_micros(), held_us = held.as_micros(), "copied");
-    store.close_file()?;
-    Ok(Copied { bytes, held, news })
+    let message = format!("{} is opened by one process after another; try again", from.display());
+    Err(Error::new(ErrorKind::Locked, message))
+}
+
+/// A commit whose pages stay as they are.
+struct Pinned {
+    header: [u8; HEADER],
+    /// The length of the file.
+    bytes: u64,
+    view: View,
+    /// How long writers waited.
+    held: Duration,
+}
+
+/// Pins the newest commit while writers are kept out, and does something meanwhile. None where a process has come and
+/// begun a log since somebody looked: then there are commits that are in no page.
+fn pin(
+    store: &Store,
+    file: &OwnFile,
+    path: &Path,
+    meanwhile: impl FnOnce(u64) -> Result<()>,
+) -> Result<Option<Pinned>> {
+    lock(file, path)?;
+    let (held_from, mut header) = (Instant::now(), [0; HEADER]);
+    file.read(0, &mut header)?;
+    let (bytes, view) = (file.len()?, store.view()?);
+    let is_whole = !log_is_in_use(view.row(Table::Meta, meta::WAL)?.as_deref())?;
+    if is_whole {
+        meanwhile(bytes)?;
+    }
+    unlock(file)?;
+    Ok(is_whole.then(|| Pinned { header, bytes, view, held: held_from.elapsed() }))
 }
 
 /// Moves the log of a store that nobody has open into its file, so that only pages must be copied.
@@ -230,6 +264,23 @@ mod tests {
                 std::fs::remove_file(to).unwrap();
             }
         });
+    }
+
+    #[test]
+    fn a_log_that_has_begun_while_a_copy_waited_for_writers_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("h.redb");
+        let shared = Store::options().sharing(Sharing::SharedLog).session(false).tends_log(false);
+        shared.clone().open_with(&path, &[]).unwrap().close_file().unwrap();
+        let (looks, file) = (Store::options().read_only(true).session(false), OwnFile::read(&path).unwrap());
+        let store = looks.open_with(&path, &[]).unwrap();
+        let pinned = || pin(&store, &file, &path, |_| Ok(())).unwrap().is_some();
+        assert!(pinned());
+        let other = shared.open_with(&path, &[]).unwrap();
+        (0..4).for_each(|number| write(&other, number));
+        assert!(other.log_status().unwrap().in_use && !pinned());
+        other.close_file().unwrap();
+        assert!(pinned());
     }
 
     #[test]

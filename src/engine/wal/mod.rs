@@ -40,6 +40,8 @@ pub(crate) use self::disk::shared_page::SharedPageFile;
 pub(crate) use self::disk::writer::Writer;
 #[cfg(any(fuzzing, test))]
 pub(crate) use self::encoding::reader::read_any;
+#[cfg(feature = "transfer")]
+pub(crate) use self::encoding::row::log_is_in_use;
 pub(crate) use self::encoding::row::row_number;
 pub(crate) use self::overlay::layer::{Layer, LayerPage, NoLayer};
 pub(crate) use self::overlay::maps::Overlay;

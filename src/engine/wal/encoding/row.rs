@@ -91,6 +91,12 @@ pub(crate) fn row_number(bytes: Option<&[u8]>) -> Result<u64> {
     Ok(Wal::read(bytes)?.map_or(0, |wal| wal.number))
 }
 
+/// Whether a log is in use, from the payload of its row.
+#[cfg(feature = "transfer")]
+pub(crate) fn log_is_in_use(payload: Option<&[u8]>) -> Result<bool> {
+    Ok(payload.map(codec::decode::<Wal>).transpose()?.is_some_and(|wal| wal.in_use))
+}
+
 /// The error for sections that redb's row does not lead to.
 pub(in crate::engine::wal) fn not_of_this_file(what: &str) -> Error {
     Error::damaged(format!("the log beside the file does not go on where the file ends; {what}"))
