@@ -34,6 +34,11 @@ pub(crate) trait LogFolder: Debug + Send + Sync {
         self.open(section)
     }
 
+    /// The file that a section's name leads to; none where the system does not tell.
+    fn id_of(&self, _section: u64) -> io::Result<Option<FileId>> {
+        Ok(None)
+    }
+
     /// The file of the store, opened once more for the locks on its bytes.
     fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)>;
 
@@ -166,6 +171,10 @@ impl LogFolder for FolderOfStore {
 
     fn open_to_write(&self, section: u64) -> Result<Option<Box<dyn StorageBackend>>> {
         self.opened(section, files::open_to_write)
+    }
+
+    fn id_of(&self, section: u64) -> io::Result<Option<FileId>> {
+        FileId::at(&self.path(section))
     }
 
     fn locks(&self) -> Result<(Box<dyn StorageBackend>, Option<FileId>)> {

@@ -1,5 +1,6 @@
 //! The part of a log that several processes share.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
@@ -10,7 +11,7 @@ use super::folder::{FindSharedPage, LogFolder};
 use super::shared_page::{End, SharedPage, SharedPageFile, State};
 use super::writer::{OpenSection, Stage, Writer};
 use crate::engine::commit::locks::Mutex;
-use crate::engine::redb_file::StorageBackend;
+use crate::engine::redb_file::{FileId, StorageBackend};
 use crate::engine::session::process::Process;
 use crate::engine::wal::overlay::maps::SectionMap;
 use crate::error::Result;
@@ -61,6 +62,18 @@ pub(in crate::engine::wal) struct Followed {
 pub(in crate::engine::wal) struct OpenedLogFile {
     pub(in crate::engine::wal) id: LogId,
     pub(in crate::engine::wal) file: Arc<dyn StorageBackend>,
+    /// Which file it is; none where that is unknown.
+    pub(in crate::engine::wal) number: Option<FileId>,
+}
+
+impl OpenedLogFile {
+    /// Whether its name has gone, or leads to another file, as far as that can be told.
+    pub(in crate::engine::wal) fn has_lost_its_name(&self, folder: &dyn LogFolder) -> bool {
+        self.number.is_some_and(|number| match folder.id_of(ONLY) {
+            Ok(named) => named.is_some_and(|named| named != number),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        })
+    }
 }
 
 /// The section that the log consists of.

@@ -18,7 +18,7 @@ use super::shared::{Followed, FollowedSection, ONLY, OpenedLogFile, Turns, share
 use super::shared_page::{End, State, not_told, store_of, unreadable};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
-use crate::engine::redb_file::{Handle, StorageBackend};
+use crate::engine::redb_file::Handle;
 use crate::engine::rows::ReadRows;
 use crate::engine::wal::disk::bytes::TurnBytes;
 use crate::engine::wal::disk::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
@@ -202,28 +202,33 @@ impl Log {
             _ => return Ok(Change::Over),
         };
         let is_fed = base.get(Table::Meta, meta::FEED)?.is_some();
-        let Some((file, length)) = self.open_section(followed, id)? else { return Ok(Change::Gone) };
+        let Some((opened, length)) = self.open_section(followed, id)? else { return Ok(Change::Gone) };
+        let file = opened.file.clone();
         self.keeps_entries.store(is_fed, Ordering::Relaxed);
         let map = Arc::new(SectionMap::new(ONLY, is_fed));
         let mut head = self.head.lock();
         (head.maps, head.id) = (Arc::new([map.clone()]), Some(id));
         (head.newest_section, head.covered) = (ONLY, 0);
         drop(head);
-        followed.opened = Some(OpenedLogFile { id, file: file.clone() });
+        followed.opened = Some(opened);
         followed.end = End::begin(id, wal.number, wal.chain);
         followed.section = Some(FollowedSection { file, length, map, longest: 0, begun: Instant::now() });
         Ok(Change::Begun)
     }
 
     /// The file of a log, by its name or, where that leads to no such log, as it was opened before; and its length.
-    fn open_section(&self, followed: &Followed, id: LogId) -> Result<Option<(Arc<dyn StorageBackend>, u64)>> {
+    fn open_section(&self, followed: &Followed, id: LogId) -> Result<Option<(OpenedLogFile, u64)>> {
         let folder: &dyn LogFolder = &*self.folder;
+        let before = folder.id_of(ONLY).ok().flatten();
         let named = if self.only_follows() { folder.open(ONLY)? } else { folder.open_to_write(ONLY)? };
-        let opened = followed.opened.iter().filter(|opened| opened.id == id).map(|opened| opened.file.clone());
-        for file in named.map(Arc::from).into_iter().chain(opened) {
-            let head = leftovers::head_of(&*file)?.filter(|head| head.id == id && head.section == ONLY);
+        // It is certain which file was opened if the name has led to one file all the time.
+        let number = before.filter(|_| folder.id_of(ONLY).is_ok_and(|after| after == before));
+        let named = named.map(|file| OpenedLogFile { id, file: Arc::from(file), number });
+        let opened = followed.opened.iter().filter(|opened| opened.id == id).cloned();
+        for opened in named.into_iter().chain(opened) {
+            let head = leftovers::head_of(&*opened.file)?.filter(|head| head.id == id && head.section == ONLY);
             if let Some(head) = head {
-                return Ok(Some((file, head.length)));
+                return Ok(Some((opened, head.length)));
             }
         }
         Ok(None)

@@ -10,7 +10,7 @@ use crate::engine::meta;
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::Store;
 use crate::engine::wal::folder::{FindSharedPage, LogFolder};
-use crate::engine::wal::test::{C, Hive, get_of};
+use crate::engine::wal::test::{C, Hive, get_of, section_file};
 use crate::error::{ErrorKind, Result};
 use crate::testkit::proof::disk::Disk;
 
@@ -138,4 +138,32 @@ fn open_reading(path: &Path) -> Store {
     let mut options = options().read_only(true).lock_timeout(Duration::from_millis(1));
     options.follows_log = true;
     options.open_with(path, &[]).unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_whose_name_leads_elsewhere_is_ended_by_the_next_turn_of_a_process_that_has_it_open() {
+    for is_replaced in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = in_folder(&folder);
+        let [one, two] = [(); 2].map(|()| open_at(&path));
+        (0..4).for_each(|number| put(&one, "a", number).unwrap());
+        assert_eq!(get(&two, "a"), Some(3));
+        let (section, copy) = (section_file(&path, ONLY), folder.path().join("copy"));
+        std::fs::copy(&section, &copy).unwrap();
+        match is_replaced {
+            true => std::fs::rename(&copy, &section).unwrap(),
+            false => std::fs::remove_file(&section).unwrap(),
+        }
+        put(&one, "a", 9).unwrap();
+        put(&two, "b", 7).unwrap();
+        let three = open_at(&path);
+        for store in [&one, &two, &three] {
+            assert_eq!((get(store, "a"), get(store, "b")), (Some(9), Some(7)), "{is_replaced}");
+        }
+        put(&three, "a", 10).unwrap();
+        for store in [&one, &two, &three] {
+            assert_eq!(get(store, "a"), Some(10), "{is_replaced}");
+        }
+    }
 }

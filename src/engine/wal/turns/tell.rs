@@ -5,6 +5,7 @@ use super::super::writing::log::Log;
 use crate::engine::wal::disk::shared::{OpenedLogFile, OwnTurns};
 use crate::engine::wal::disk::shared_page::{End, State};
 use super::super::writer::{OpenSection, Stage, Writer};
+use super::shared::{ONLY, OpenedLogFile, OwnTurns};
 use crate::error::{Error, ErrorKind, Result};
 
 impl Log {
@@ -50,7 +51,8 @@ impl Log {
     /// Keeps the file of a log that this process has begun, in case it loses its name.
     pub(in crate::engine::wal) fn keep_open(&self, writer: &Writer) {
         if let (Some(turns), Stage::Open(OpenSection { id, file, .. })) = (&self.turns, &writer.stage) {
-            turns.followed.lock().opened = Some(OpenedLogFile { id: *id, file: file.clone() });
+            let number = self.folder.id_of(ONLY).ok().flatten();
+            turns.followed.lock().opened = Some(OpenedLogFile { id: *id, file: file.clone(), number });
         }
     }
 

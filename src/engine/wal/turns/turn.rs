@@ -140,12 +140,15 @@ impl Log {
         own.tell(State::Held, end, self.counted(), self.lengths.next())?;
         followed.is_in_turn = true;
         let section = followed.section.clone();
+        let opened = followed.opened.as_ref().filter(|opened| end.id == Some(opened.id));
+        let has_lost_its_name = opened.is_some_and(|opened| opened.has_lost_its_name(&*self.folder));
         let mut appended = self.appended.lock();
         appended.file = section.as_ref().map(|section| section.file.clone());
         (appended.end, appended.commits) = (end, self.counted());
         drop((appended, followed));
         writer.go_on_at(end, section);
-        Ok(())
+        // Processes that come now would read another file, or none.
+        if has_lost_its_name { self.empty(writer, handle, context, arrived) } else { Ok(()) }
     }
 
     /// W16: ends the turn of a process that died in it or has failed. Its entries may not be on the disk, so nothing is
