@@ -3,6 +3,7 @@
 //!
 //! It lies in a file of its own in two copies, which are written in turn; a reader takes the newer one that is whole.
 
+use std::io::ErrorKind as IoKind;
 use crate::engine::redb_file::{FileId, Handle, StorageBackend};
 use crate::engine::wal::encoding::id::LogId;
 use crate::engine::wal::encoding::section;
@@ -125,11 +126,12 @@ impl SharedPageFile {
 
     /// The newest shared page; none in a file that has none, or a copy of one.
     pub(in crate::engine::wal) fn find(&self) -> Result<Option<SharedPage>> {
-        if self.file.len()? < 2 * COPY as u64 {
-            return Ok(None);
-        }
         let mut bytes = [0; 2 * COPY];
-        self.file.read(0, &mut bytes)?;
+        match self.file.read(0, &mut bytes) {
+            // A real file has zeros behind its end, which are no shared page either.
+            Err(error) if error.kind() == IoKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
         let (first, second) = bytes.split_at(COPY);
         let copies = [first, second].into_iter().filter_map(SharedPage::decode);
         Ok(copies.max_by_key(|page| page.sequence).filter(|page| page.file == self.number))
