@@ -35,6 +35,9 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Between two looks at a shared page that is still to be made.
 const A_MOMENT: Duration = Duration::from_millis(10);
 
+/// The bytes at which an entry may begin.
+type HeadBytes = [u8; entry::HEAD];
+
 /// The entries of other processes, as a process that only reads finds them.
 enum Seen {
     /// The base has all that anybody was told.
@@ -111,7 +114,7 @@ impl Log {
         if let Some(wal) = wal {
             match shared_page_of_others(&*self.folder, store_of(handle))? {
                 Some(page) if page.end.id == Some(wal.id) => {
-                    return self.catch_up(followed, &page.end, handle).map(|()| Seen::Log);
+                    return self.catch_up(followed, &page.end, handle).map(|_| Seen::Log);
                 }
                 // W20: nobody was told anything of this log. It has just begun, or its process died before it told. By
                 // W15 the shared page says on that this turn has begun; otherwise it is that of other processes.
@@ -125,17 +128,18 @@ impl Log {
         Ok(Seen::Base(Box::new(base)))
     }
 
-    /// W17: reads up to the end that was told, and no further.
-    pub(super) fn catch_up(&self, followed: &mut Followed, end: &End, handle: &Handle) -> Result<()> {
+    /// W17: reads up to the end that was told, and no further. Gives what stands behind the end where it has read entries
+    /// now.
+    pub(super) fn catch_up(&self, followed: &mut Followed, end: &End, handle: &Handle) -> Result<Option<HeadBytes>> {
         // An older shared page, as a torn one leaves it.
         if end.number < followed.end.number {
-            return Ok(());
+            return Ok(None);
         }
         let Some(id) = end.id else {
             if followed.end != *end {
                 self.forget_log(followed, end.number);
             }
-            return Ok(());
+            return Ok(None);
         };
         for _ in 0..TRIES {
             if followed.end.id == Some(id) {
@@ -145,7 +149,7 @@ impl Log {
                 Change::Begun => {}
                 Change::Over => {
                     self.forget_log(followed, end.number);
-                    return Ok(());
+                    return Ok(None);
                 }
                 Change::Gone => std::thread::yield_now(),
             }
@@ -158,7 +162,7 @@ impl Log {
     /// entries that callers were told of.
     pub(super) fn ends_at(&self, turns: &Turns, end: &End, handle: &Handle) -> Result<bool> {
         let mut followed = turns.followed.lock();
-        self.catch_up(&mut followed, end, handle)?;
+        let behind = self.catch_up(&mut followed, end, handle)?;
         if followed.end != *end {
             return Ok(false);
         }
@@ -168,11 +172,10 @@ impl Log {
             return Ok(false);
         }
         let (Some(id), Some(section)) = (end.id, &followed.section) else { return Ok(true) };
-        let mut head = [0; entry::HEAD];
-        if end.place + head.len() as u64 > section.length {
-            return Ok(true);
+        let mut head = behind.unwrap_or([0; entry::HEAD]);
+        if behind.is_none() && end.place + head.len() as u64 <= section.length {
+            section.file.read(end.place, &mut head)?;
         }
-        section.file.read(end.place, &mut head)?;
         let tail = Tail::begin(ONLY, end.number, end.crc);
         Ok(!entry::link_of(&head).is_some_and(|link| fits(&link, id, &tail)))
     }
@@ -235,17 +238,17 @@ impl Log {
     }
 
     /// Reads the entries up to an end, by the same path by which own ones come.
-    fn read_on(&self, followed: &mut Followed, end: &End, id: LogId) -> Result<()> {
+    fn read_on(&self, followed: &mut Followed, end: &End, id: LogId) -> Result<Option<HeadBytes>> {
         // A log that has just begun has none behind its beginning, whose number redb has.
-        let read = if followed.end == *end { Ok(0) } else { self.entries_up_to(followed, end, id) };
+        let read = if followed.end == *end { Ok((0, None)) } else { self.entries_up_to(followed, end, id) };
         match read {
-            Ok(longest) => {
+            Ok((longest, behind)) => {
                 followed.end = *end;
                 if let Some(section) = &mut followed.section {
                     section.longest = section.longest.max(longest);
                 }
                 self.publish(end.number);
-                Ok(())
+                Ok(behind)
             }
             Err(error) => {
                 // Half of them may have been taken.
@@ -255,20 +258,28 @@ impl Log {
         }
     }
 
-    /// Gives the length of the longest one.
-    fn entries_up_to(&self, followed: &Followed, end: &End, id: LogId) -> Result<u64> {
+    /// Gives the length of the longest one, and what stands behind the end.
+    fn entries_up_to(&self, followed: &Followed, end: &End, id: LogId) -> Result<(u64, Option<HeadBytes>)> {
         let wrong = || Error::damaged("the log does not read as another process has written it; repair the store");
         let section = followed.section.as_ref().ok_or_else(wrong)?;
         let len = end.place.checked_sub(followed.end.place).filter(|len| *len <= section::MOST).ok_or_else(wrong)?;
-        let mut bytes = vec![0; usize::try_from(len).map_err(|_| wrong())?];
-        section.file.read(followed.end.place, &mut bytes)?;
+        let len_in_memory = usize::try_from(len).map_err(|_| wrong())?;
+        let mut bytes = vec![0; len_in_memory + entry::HEAD];
+        // One read for both, if the section goes on so far.
+        let there = section.length.saturating_sub(followed.end.place).max(len).min(bytes.len() as u64);
+        let there = usize::try_from(there).map_err(|_| wrong())?;
+        section.file.read(followed.end.place, bytes.get_mut(..there).ok_or_else(wrong)?)?;
+        let (bytes, behind) = bytes.split_at(len_in_memory);
         let begin = Tail { place: 0, ..Tail::begin(ONLY, followed.end.number, followed.end.crc) };
         let mut longest = 0;
-        let tail = read(&bytes, id, begin, |entry| {
+        let tail = read(bytes, id, begin, |entry| {
             longest = longest.max(entry.len as u64);
             section.map.apply(entry)
         })?;
-        if (tail.place, tail.number, tail.crc) == (len, end.number, end.crc) { Ok(longest) } else { Err(wrong()) }
+        if (tail.place, tail.number, tail.crc) != (len, end.number, end.crc) {
+            return Err(wrong());
+        }
+        Ok((longest, behind.first_chunk().copied()))
     }
 
     /// Lets go of a log that redb has all of.
