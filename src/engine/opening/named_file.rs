@@ -52,6 +52,23 @@ impl NamedFile {
         self.id.zip(now).is_some_and(|(own, now)| own != now) && !self.leads_elsewhere()
     }
 
+    /// Refuses what needs the files beside the path: in a file that is no longer there, and in a process that has another
+    /// root since.
+    ///
+    /// # Errors
+    ///
+    /// `Moved` and `Conflict` then.
+    pub(crate) fn refuse_elsewhere(&self) -> Result<()> {
+        // Where the path leads to the file, it lies in its folder.
+        if self.id.is_some_and(|id| FileId::at(&self.path).is_ok_and(|at| at == Some(id))) {
+            return Ok(());
+        }
+        if self.leads_elsewhere() {
+            return Err(Error::conflict("this process has another root since it opened the store; open it again"));
+        }
+        self.refuse_moved()
+    }
+
     /// Whether the files beside the path are those of this file, as far as that can be told.
     pub(crate) fn is_in_place(&self) -> bool {
         !self.leads_elsewhere() && self.refuse_moved().is_ok()
@@ -93,7 +110,11 @@ mod tests {
         let [path, other, link] = ["h.redb", "other", "link"].map(|name| folder.path().join(name));
         fs::write(&path, b"a store").unwrap();
         let place = NamedFile::new(&path, OwnFile::read(&path).unwrap().id());
-        let became = || place.refuse_moved().map_err(|error| (error.kind(), error.to_string()));
+        let became = || {
+            let refused = place.refuse_moved().map_err(|error| (error.kind(), error.to_string()));
+            assert_eq!(place.refuse_elsewhere().map_err(|error| (error.kind(), error.to_string())), refused);
+            refused
+        };
         let refused = |what: &str| {
             let (kind, message) = became().unwrap_err();
             assert_eq!(kind, ErrorKind::Moved);
@@ -130,6 +151,7 @@ mod tests {
         place.root = FileId::at(folder.path()).unwrap();
         assert!(place.leads_elsewhere());
         place.refuse_moved().unwrap();
+        assert_eq!(place.refuse_elsewhere().unwrap_err().kind(), ErrorKind::Conflict);
         fs::write(&path, b"another").unwrap();
         place.refuse_moved().unwrap();
     }

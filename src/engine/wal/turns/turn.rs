@@ -61,10 +61,7 @@ impl Log {
         arrived: Instant,
     ) -> Result<()> {
         if self.is_shared() && writer.turn.is_none() {
-            context.place.refuse_moved()?;
-            if context.place.leads_elsewhere() {
-                return Err(Error::conflict("this process has another root since it opened the store; open it again"));
-            }
+            context.place.refuse_elsewhere()?;
         }
         self.take_turn_anywhere(writer, handle, context, arrived)
     }

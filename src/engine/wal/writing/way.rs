@@ -57,7 +57,10 @@ impl Log {
         size: Size,
         arrived: Instant,
     ) -> Result<Road> {
-        context.place.refuse_moved()?;
+        // Behind the beginning of a turn somebody has just looked. Each commit looks again.
+        if writer.turn.is_none_or(|begun| begun < arrived) {
+            context.place.refuse_moved()?;
+        }
         self.refuse_over_damage()?;
         let mut has_tried = false;
         loop {
@@ -68,7 +71,7 @@ impl Log {
                 return Ok(Road::Redb);
             }
             // With another root, a section would be made where no opening looks for it.
-            let makes_none = writer.has_no_room() || context.place.leads_elsewhere();
+            let makes_none = |writer: &Writer| writer.has_no_room() || context.place.leads_elsewhere();
             match &writer.stage {
                 // A closure that changes nothing must not apply what is in memory.
                 Stage::Recovered(_) => return Ok(Road::Entry(UNLOGGED)),
@@ -77,12 +80,12 @@ impl Log {
                     writer.commits = 0;
                     return Ok(Road::Redb);
                 }
-                Stage::Empty if makes_none || size == Size::Last || writer.commits < self.commits_before => {
+                Stage::Empty if size == Size::Last || writer.commits < self.commits_before || makes_none(writer) => {
                     return Ok(Road::Redb);
                 }
                 Stage::Empty => self.begin(writer, handle, context, arrived)?,
                 // The rows are gathered in memory first: a closure that changes nothing needs no transaction of redb.
-                Stage::Ended(_) if makes_none => return Ok(Road::Entry(UNLOGGED)),
+                Stage::Ended(_) if makes_none(writer) => return Ok(Road::Entry(UNLOGGED)),
                 Stage::Open(open) if open.has_room(self.lengths.bounds) => {
                     return Ok(Road::Entry(open.most_rows(self.lengths.bounds)));
                 }
@@ -91,7 +94,7 @@ impl Log {
                     let (id, next) = (open.id, open.section + 1);
                     let is_ahead = self.files.try_lock().is_some_and(|files| files.is_ahead(id, next));
                     // The end says whether the next section is named.
-                    if !is_ahead && !makes_none && !has_tried {
+                    if !is_ahead && !has_tried && !makes_none(writer) {
                         has_tried = true;
                         if let Err(error) = MutexGuard::unlocked(writer, || self.make_next(id)) {
                             tracing::debug!(%error, "no section could be made ahead");
