@@ -95,7 +95,7 @@ impl Logged<'_> {
         let size = if let Manner::Alone(size) = manner { size } else { Size::Small };
         let road = self.log.way(&mut writer, self.handle, self.context, size, arrived)?;
         let seen = writer.number();
-        let rows = self.log.rows_of_writer(self.handle, &writer)?;
+        let rows = self.log.rows_of_closure(self.handle, &mut writer)?;
         let (transaction, mut batch) = (OnceCell::new(), None);
         let past = Past { logged: self, rows: &rows, transaction: &transaction, arrived };
         let ran = Failed::of(catch_unwind(AssertUnwindSafe(|| self.run(manner, road, &past, &mut batch, work))));

@@ -1,10 +1,12 @@
 //! The end of the log as the write lock protects it: the newest number, and the section that is appended to.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::bounds::{Bounds, ROOM};
 use crate::engine::redb_file::StorageBackend;
+use crate::engine::rows::ReadRows;
 use crate::engine::session::writer_line::Streak;
 use crate::engine::wal::encoding::entry;
 use crate::engine::wal::encoding::id::LogId;
@@ -36,6 +38,20 @@ pub(crate) struct Writer {
     pub(in crate::engine::wal) turn: Option<Instant>,
     /// Its turns, back to back.
     pub(in crate::engine::wal) streak: Streak,
+    /// The tables as the beginning of the turn has found them, for its first write.
+    pub(in crate::engine::wal) base: Option<TurnBase>,
+}
+
+/// Tables that lead into a log.
+pub(in crate::engine::wal) struct TurnBase {
+    pub(in crate::engine::wal) wal: Wal,
+    pub(in crate::engine::wal) rows: ReadRows,
+}
+
+impl fmt::Debug for TurnBase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnBase").field("wal", &self.wal).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -85,6 +101,7 @@ impl Writer {
             waited_for_room: Duration::ZERO,
             turn: None,
             streak: Streak::default(),
+            base: None,
         }
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::beginning::recover::row;
 use super::super::disk::folder::LogFolder;
 use super::super::disk::leftovers;
 use super::super::encoding::entry;
@@ -14,6 +13,7 @@ use super::super::encoding::row::Wal;
 use super::super::encoding::section;
 use super::super::overlay::maps::{Overlay, SectionMap};
 use super::super::writing::log::Log;
+use super::super::writer::TurnBase;
 use super::shared::{Followed, FollowedSection, ONLY, OpenedLogFile, Turns, shared_page_of_others};
 use super::shared_page::{End, State, not_told, store_of, unreadable};
 use crate::engine::format::schema::Table;
@@ -159,15 +159,22 @@ impl Log {
 
     /// Whether the log ends where the shared page says that the last turn has ended. W17: an older copy of the page may
     /// be in its place, also one that this process has written itself, and to append where it leads would write over
-    /// entries that callers were told of.
-    pub(super) fn ends_at(&self, turns: &Turns, end: &End, handle: &Handle) -> Result<bool> {
+    /// entries that callers were told of. Leaves the tables in `base` where they lead into the log.
+    pub(super) fn ends_at(
+        &self,
+        turns: &Turns,
+        end: &End,
+        handle: &Handle,
+        base: &mut Option<TurnBase>,
+    ) -> Result<bool> {
         let mut followed = turns.followed.lock();
         let behind = self.catch_up(&mut followed, end, handle)?;
         if followed.end != *end {
             return Ok(false);
         }
         // W4: a number that was given out is never given out again, also where neither has a log.
-        let wal = row(handle)?;
+        let rows = ReadRows::new(handle.begin_read()?, Overlay::none());
+        let wal = Wal::read(rows.get(Table::Meta, meta::WAL)?.as_deref())?;
         if wal.is_some_and(|wal| wal.number > end.number) || wal.filter(|wal| wal.in_use).map(|wal| wal.id) != end.id {
             return Ok(false);
         }
@@ -176,6 +183,7 @@ impl Log {
         if behind.is_none() && end.place + head.len() as u64 <= section.length {
             section.file.read(end.place, &mut head)?;
         }
+        *base = wal.map(|wal| TurnBase { wal, rows });
         let tail = Tail::begin(ONLY, end.number, end.crc);
         Ok(!entry::link_of(&head).is_some_and(|link| fits(&link, id, &tail)))
     }

@@ -123,9 +123,10 @@ impl Log {
         self.lengths.go_on_at(page.next_length.into());
         let mut end = page.end;
         let has_ended = page.state == State::Free && page.sequence >= seen;
-        if !has_ended || !self.ends_at(turns, &end, handle)? {
+        if !has_ended || !self.ends_at(turns, &end, handle, &mut writer.base)? {
             end = End::without_log(self.take_over(&end, handle, context, arrived)?.max(end.number));
             self.count_commit();
+            writer.base = None;
         }
         let mut followed = turns.followed.lock();
         // W17: no entry behind the end of a turn is read; there is none.
@@ -221,7 +222,7 @@ impl Log {
         (followed.end, followed.section, followed.is_in_turn) = (end, writer.section(), false);
         followed.opened = followed.opened.take().filter(|opened| Some(opened.id) == end.id);
         drop(followed);
-        writer.turn = None;
+        (writer.turn, writer.base) = (None, None);
         writer.streak.wrote_since(begun);
         own.bytes.give_up();
     }
@@ -234,7 +235,7 @@ impl Log {
         self.forget_sections(&mut followed, 0);
         followed.is_in_turn = false;
         drop(followed);
-        writer.turn = None;
+        (writer.turn, writer.base) = (None, None);
         writer.stage = Stage::Empty;
         own.bytes.give_up();
     }

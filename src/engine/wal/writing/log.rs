@@ -196,6 +196,20 @@ impl Log {
         self.rows_up_to(handle, |_| writer.number)
     }
 
+    /// The same, from the tables that the beginning of a turn has found: W14, nobody writes to them without ending the
+    /// log that they lead into.
+    pub(crate) fn rows_of_closure(&self, handle: &Handle, writer: &mut Writer) -> Result<ReadRows> {
+        match (writer.base.take(), &writer.stage) {
+            (Some(base), Stage::Open(open)) if base.wal.id == open.id => {
+                let head = self.head.lock();
+                let overlay = Overlay::new(head.id, head.maps.clone(), writer.number);
+                drop(head);
+                Ok(base.rows.over(behind(Some(base.wal), &overlay)?))
+            }
+            _ => self.rows_of_writer(handle, writer),
+        }
+    }
+
     pub(in crate::engine::wal) fn rows_up_to(&self, handle: &Handle, number: impl FnOnce(&Head) -> u64) -> Result<ReadRows> {
         self.rows_with_row(handle, number).map(|(rows, _)| rows)
     }
