@@ -120,7 +120,7 @@ impl Log {
             appended.is_syncing = true;
             drop(appended);
             // W18: the other processes are told before anybody is answered.
-            let synced = file.sync_data().map_err(Error::from).and_then(|()| self.tell(end, commits));
+            let synced = file.sync_data().map_err(Error::from).and_then(|()| self.tell_of_synced(end, commits));
             match synced {
                 // W8: earlier sections were synced before this one began, so one file is enough.
                 Ok(()) => self.publish(newest),
