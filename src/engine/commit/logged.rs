@@ -86,6 +86,10 @@ impl Logged<'_> {
         manner: Manner,
         work: impl FnOnce(&mut WriteTx<'_>) -> Result<Outcome<R>>,
     ) -> Result<(R, Option<Wakes>)> {
+        // W12: the files of the log do not ask again.
+        if self.is_in_another_process() {
+            return Err(forked());
+        }
         let arrived = Instant::now();
         // W18: what is seen of a shared log is on the disk.
         let is_soft = manner.is_soft() && !self.log.is_shared();
@@ -99,7 +103,7 @@ impl Logged<'_> {
         let (transaction, mut batch) = (OnceCell::new(), None);
         let past = Past { logged: self, rows: &rows, transaction: &transaction, arrived };
         let ran = Failed::of(catch_unwind(AssertUnwindSafe(|| self.run(manner, road, &past, &mut batch, work))));
-        if self.handle.guard().has_forked() {
+        if self.is_in_another_process() {
             // The closure has forked, and this is the child: the lock is the parent's.
             mem::forget((writer, visit));
             return match ran {
@@ -138,6 +142,11 @@ impl Logged<'_> {
             self.sink.notify();
         }
         Ok((result, written.map(|(_, wakes, _)| wakes)))
+    }
+
+    /// Whether this is a child of the process that opened the store, by any kind of fork.
+    fn is_in_another_process(&self) -> bool {
+        self.handle.guard().process().is_another()
     }
 
     /// Waits until the entry of a write, if it has one, and all that the write saw are on the disk, as far as the

@@ -72,6 +72,8 @@ pub(crate) struct OwnFile {
     file: FileBackend,
     id: Option<FileId>,
     process: Process,
+    /// Those who read and write it have asked for the pid before.
+    is_asked_for: bool,
 }
 
 impl OwnFile {
@@ -93,7 +95,14 @@ impl OwnFile {
     /// A file that was just opened.
     pub(crate) fn of(file: File) -> Result<Self> {
         let id = FileId::of(&file.metadata()?);
-        Ok(Self { file: FileBackend::new(file).map_err(Failure::from)?, id, process: Process::current() })
+        let file = FileBackend::new(file).map_err(Failure::from)?;
+        Ok(Self { file, id, process: Process::current(), is_asked_for: false })
+    }
+
+    /// The same of a file that is read and written in calls at whose beginning this process was asked for by its pid: a
+    /// write does many of them. Its locks are no part of that.
+    pub(crate) fn asked_for(self) -> Self {
+        Self { is_asked_for: true, ..self }
     }
 
     /// Which file it is.
@@ -102,6 +111,10 @@ impl OwnFile {
     }
 
     fn own(&self) -> io::Result<&FileBackend> {
+        if self.is_asked_for && !self.process.has_forked() { Ok(&self.file) } else { self.own_locks() }
+    }
+
+    fn own_locks(&self) -> io::Result<&FileBackend> {
         if self.process.is_another() { Err(io::Error::other(forked())) } else { Ok(&self.file) }
     }
 }
@@ -166,30 +179,30 @@ impl StorageBackend for OwnFile {
 
     /// A forked child releases no lock of its parent.
     fn close(&self) -> io::Result<()> {
-        self.own().map_or(Ok(()), FileBackend::close)
+        self.own_locks().map_or(Ok(()), FileBackend::close)
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.own()?.try_lock_range(start, end)
+        self.own_locks()?.try_lock_range(start, end)
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.own()?.try_lock_shared_range(start, end)
+        self.own_locks()?.try_lock_shared_range(start, end)
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.own()?.lock_range(start, end)
+        self.own_locks()?.lock_range(start, end)
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.own()?.lock_shared_range(start, end)
+        self.own_locks()?.lock_shared_range(start, end)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.own().map_or(Ok(()), |file| file.unlock_range(start, end))
+        self.own_locks().map_or(Ok(()), |file| file.unlock_range(start, end))
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.own()?.query_lock_range(start, end)
+        self.own_locks()?.query_lock_range(start, end)
     }
 }

@@ -89,7 +89,7 @@ impl FolderOfStore {
     fn opened(&self, section: u64, open: fn(&Path) -> io::Result<File>) -> Result<Option<Box<dyn StorageBackend>>> {
         let path = self.path(section);
         match open(&path) {
-            Ok(file) => Ok(Some(Box::new(OwnFile::of(file)?))),
+            Ok(file) => Ok(Some(Box::new(OwnFile::of(file)?.asked_for()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(files::failed(&path, error)),
         }
@@ -195,7 +195,7 @@ impl LogFolder for FolderOfStore {
         };
         match opened {
             Ok(file) => {
-                let file = OwnFile::of(file)?;
+                let file = OwnFile::of(file)?.asked_for();
                 let number = file.id().map_or(0, FileId::number);
                 Ok(Some(SharedPageFile { file: Box::new(file), number }))
             }
@@ -213,7 +213,7 @@ impl LogFolder for FolderOfStore {
         self.clear_unfinished()?;
         let temporary = self.unfinished();
         let made = files::create_new(&temporary, Rights::beside(&self.store)).map_err(Error::from).and_then(|file| {
-            let file = OwnFile::of(file)?;
+            let file = OwnFile::of(file)?.asked_for();
             self.fill(&file, head, length)?;
             match files::publish(&temporary, &self.path(section), Replace::No) {
                 Ok(()) => Ok(file),
