@@ -22,4 +22,5 @@ pub(in crate::engine::wal) struct Bounds {
 pub(in crate::engine::wal) const OWN: Bounds = Bounds { section: MOST, rows: 4 << 20, all: 8 << 20, entry: MOST / 2 };
 /// Those of a log that several processes share. All of it, and what redb writes beside it, fits into the room that the
 /// reserve leaves on a full disk.
-pub(in crate::engine::wal) const SHARED: Bounds = Bounds { section: 2 << 20, rows: 3 << 19, all: 2 << 20, entry: 1 << 20 };
+pub(in crate::engine::wal) const SHARED: Bounds =
+    Bounds { section: 2 << 20, rows: 3 << 19, all: 2 << 20, entry: 1 << 20 };

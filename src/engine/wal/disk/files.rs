@@ -65,7 +65,7 @@ impl Lengths {
     }
 
     /// Goes on from the length that other processes have come to, if they have said one.
-    pub(super) fn go_on_at(&self, length: u64) {
+    pub(in crate::engine::wal) fn go_on_at(&self, length: u64) {
         if length > 0 {
             self.set(length);
         }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::folder::LogFolder;
 use super::leftovers::{head, length, load, load_of};
+use crate::engine::redb_file::StorageBackend;
 use crate::engine::wal::encoding::id::LogId;
 use crate::engine::wal::encoding::reader::{Tail, read, refuse_damaged};
 use crate::engine::wal::encoding::row::{Wal, not_of_this_file};
 use crate::engine::wal::encoding::section;
 use crate::engine::wal::overlay::maps::SectionMap;
-use crate::engine::redb_file::StorageBackend;
 use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// No log that is in use is longer: a writer moves it into redb long before.
@@ -67,7 +67,11 @@ pub(in crate::engine::wal) fn find(
 /// # Errors
 ///
 /// `Damaged` for a log that cannot be the one of the row, or has damage.
-pub(in crate::engine::wal) fn find_open(file: &dyn StorageBackend, wal: &Wal, keeps_entries: bool) -> Result<UnsavedRows> {
+pub(in crate::engine::wal) fn find_open(
+    file: &dyn StorageBackend,
+    wal: &Wal,
+    keeps_entries: bool,
+) -> Result<UnsavedRows> {
     let (bytes, section) = (load_of(file)?, wal.section + 1);
     let map = Arc::new(SectionMap::new(section, keeps_entries));
     let tail = read(&bytes, wal.id, Tail::begin(section, wal.number, wal.chain), |entry| map.apply(entry))?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Instant;
 
-use super::super::id::LogId;
 use super::bytes::TurnBytes;
 use super::folder::{FindSharedPage, LogFolder};
 use super::shared_page::{End, SharedPage, SharedPageFile, State};
@@ -13,6 +12,7 @@ use super::writer::{OpenSection, Stage, Writer};
 use crate::engine::commit::locks::Mutex;
 use crate::engine::redb_file::{FileId, StorageBackend};
 use crate::engine::session::process::Process;
+use crate::engine::wal::encoding::id::LogId;
 use crate::engine::wal::overlay::maps::SectionMap;
 use crate::error::Result;
 

@@ -3,11 +3,11 @@
 //!
 //! It lies in a file of its own in two copies, which are written in turn; a reader takes the newer one that is whole.
 
-use std::io::ErrorKind as IoKind;
 use crate::engine::redb_file::{FileId, Handle, StorageBackend};
 use crate::engine::wal::encoding::id::LogId;
 use crate::engine::wal::encoding::section;
 use crate::error::{Error, ErrorKind, Hint, Result};
+use std::io::ErrorKind as IoKind;
 
 const MAGIC: &[u8; 8] = b"hiveturn";
 /// The version of the format of the file.

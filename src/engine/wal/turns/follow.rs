@@ -13,16 +13,14 @@ use super::super::encoding::row::Wal;
 use super::super::encoding::section;
 use super::super::overlay::maps::{Overlay, SectionMap};
 use super::super::writing::log::Log;
-use super::super::writer::TurnBase;
-use super::shared::{Followed, FollowedSection, ONLY, OpenedLogFile, Turns, shared_page_of_others};
-use super::shared_page::{End, State, not_told, store_of, unreadable};
 use crate::engine::format::schema::Table;
 use crate::engine::meta;
 use crate::engine::redb_file::Handle;
 use crate::engine::rows::ReadRows;
 use crate::engine::wal::disk::bytes::TurnBytes;
-use crate::engine::wal::disk::shared::{Followed, FollowedSection, ONLY, Turns, shared_page_of_others};
-use crate::engine::wal::disk::shared_page::{End, not_told, store_of};
+use crate::engine::wal::disk::shared::{Followed, FollowedSection, ONLY, OpenedLogFile, Turns, shared_page_of_others};
+use crate::engine::wal::disk::shared_page::{End, State, not_told, store_of, unreadable};
+use crate::engine::wal::disk::writer::TurnBase;
 use crate::error::{Error, ErrorKind, Hint, Result};
 
 /// How often the base is taken again because the log of the one before has just gone.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Joining;
-use super::shared::ONLY;
 use super::test::{after_cut, open, options, sync_fails, two};
 use crate::engine::meta;
 use crate::engine::session::writer_line::WriterLine;
 use crate::engine::store::Store;
-use crate::engine::wal::folder::{FindSharedPage, LogFolder};
+use crate::engine::wal::Joining;
+use crate::engine::wal::disk::folder::{FindSharedPage, LogFolder};
+use crate::engine::wal::disk::shared::ONLY;
 use crate::engine::wal::test::{C, Hive, get_of, section_file};
 use crate::error::{ErrorKind, Result};
 use crate::testkit::proof::disk::Disk;

@@ -1,12 +1,11 @@
 //! A log that several processes share, as they tell it one another.
 
-use std::sync::atomic::Ordering;
 use super::super::writing::log::Log;
-use crate::engine::wal::disk::shared::{OpenedLogFile, OwnTurns};
+use crate::engine::wal::disk::shared::{ONLY, OpenedLogFile, OwnTurns};
 use crate::engine::wal::disk::shared_page::{End, State};
-use super::super::writer::{OpenSection, Stage, Writer};
-use super::shared::{ONLY, OpenedLogFile, OwnTurns};
+use crate::engine::wal::disk::writer::{OpenSection, Stage, Writer};
 use crate::error::{Error, ErrorKind, Result};
+use std::sync::atomic::Ordering;
 
 impl Log {
     /// The part of this process in the turns; none where it only reads, or nobody shares the log.

@@ -210,7 +210,11 @@ impl Log {
         }
     }
 
-    pub(in crate::engine::wal) fn rows_up_to(&self, handle: &Handle, number: impl FnOnce(&Head) -> u64) -> Result<ReadRows> {
+    pub(in crate::engine::wal) fn rows_up_to(
+        &self,
+        handle: &Handle,
+        number: impl FnOnce(&Head) -> u64,
+    ) -> Result<ReadRows> {
         self.rows_with_row(handle, number).map(|(rows, _)| rows)
     }
 

@@ -161,7 +161,9 @@ fn a_log_for_which_there_is_no_room_is_read_where_it_lies_and_moved_by_the_next_
 fn a_log_that_several_processes_share_fits_with_its_rows_into_the_reserve() {
     let few_and_long = [(60, 2, 200 << 10), (20, 3, 250 << 10), (3, 1, 3 << 20)];
     for (commits, rows, length) in [(200, 1, 200 << 10), (60, 1_500, 1)].into_iter().chain(few_and_long) {
-        let hive = not_tended(options().sharing(Sharing::SharedLog).first_section(crate::engine::wal::encoding::section::MOST));
+        let hive = not_tended(
+            options().sharing(Sharing::SharedLog).first_section(crate::engine::wal::encoding::section::MOST),
+        );
         let log = hive.store.inner.gate.log().unwrap();
         let (mut most, mut longest) = (0, 0);
         for _ in 0..commits {
