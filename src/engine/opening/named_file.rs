@@ -52,8 +52,8 @@ impl NamedFile {
         self.id.zip(now).is_some_and(|(own, now)| own != now) && !self.leads_elsewhere()
     }
 
-    /// Refuses what needs the files beside the path: in a file that is no longer there, and in a process that has another
-    /// root since.
+    /// Refuses what needs the files beside the path: in a file that is no longer there, and in a process that has
+    /// another root since.
     ///
     /// # Errors
     ///

@@ -77,8 +77,8 @@ impl Log {
             self.catch_up(&mut followed, &page.end, handle)?;
             // Under the lock: no section is let go of before the base was taken.
             let (rows, wal) = self.rows_with_row(handle, |head| head.answered)?;
-            // W15, W20: a log that the tables lead into was begun in a turn of which the shared page tells. Where it tells
-            // of none, the log was begun since it was read, or by processes that tell others.
+            // W15, W20: a log that the tables lead into was begun in a turn of which the shared page tells. Where it
+            // tells of none, the log was begun since it was read, or by processes that tell others.
             let other = wal.filter(|wal| wal.in_use && followed.end.id != Some(wal.id));
             if page.state == State::Held || other.is_none() {
                 return Ok(rows);
@@ -126,8 +126,8 @@ impl Log {
         Ok(Seen::Base(Box::new(base)))
     }
 
-    /// W17: reads up to the end that was told, and no further. Gives what stands behind the end where it has read entries
-    /// now.
+    /// W17: reads up to the end that was told, and no further. Gives what stands behind the end where it has read
+    /// entries now.
     pub(super) fn catch_up(&self, followed: &mut Followed, end: &End, handle: &Handle) -> Result<Option<HeadBytes>> {
         // An older shared page, as a torn one leaves it.
         if end.number < followed.end.number {

@@ -23,8 +23,8 @@ impl Log {
         self.turns.as_ref().is_some_and(|turns| turns.own.is_none())
     }
 
-    /// Notes whether a turn ended with the error of processes that have lost sight of one another, which only a close in
-    /// all of them ends.
+    /// Notes whether a turn ended with the error of processes that have lost sight of one another, which only a close
+    /// in all of them ends.
     pub(in crate::engine::wal) fn note_sight(&self, error: Option<&Error>) {
         let is_lost = error.is_some_and(|error| error.kind() == ErrorKind::Locked && error.hint().is_some());
         if let Some(turns) = &self.turns {

@@ -269,8 +269,8 @@ fn a_log_that_was_moved_after_a_rest_is_followed_by_the_other_process() {
 
 #[test]
 fn a_log_is_as_long_as_the_commits_of_all_processes_need_whoever_begins_it() {
-    // A commit that is too long for a section of the first length, and one for which there is room in it. Behind a load,
-    // little is in the log.
+    // A commit that is too long for a section of the first length, and one for which there is room in it. Behind a
+    // load, little is in the log.
     for (length, loads) in [(9 << 10, false), (3 << 10, false), (9 << 10, true)] {
         let (_disk, one, two) = two();
         let value = vec![7; length];

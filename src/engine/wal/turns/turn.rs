@@ -219,8 +219,8 @@ impl Log {
         }
     }
 
-    /// W18: tells the other processes of what is on the disk, before anybody is answered. W15: if that is all of the turn,
-    /// and no other caller is inside, it ends the turn in the same breath.
+    /// W18: tells the other processes of what is on the disk, before anybody is answered. W15: if that is all of the
+    /// turn, and no other caller is inside, it ends the turn in the same breath.
     pub(in crate::engine::wal) fn tell_of_synced(&self, end: End, commits: u64) -> Result<()> {
         if let (Some(turns), Some(own)) = (&self.turns, self.own_turns())
             && turns.inside.load(Ordering::SeqCst) == 1
