@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::pieces::{Container, Pieces, Scalar};
+#[cfg(feature = "transfer")]
 use super::read::parse_into;
 use super::{pieces, read};
 use crate::error::Result;
