@@ -315,6 +315,8 @@ impl Store {
         let mut writer = log.as_ref().map(|log| log.lock());
         if let (Some(log), Some(writer)) = (&log, &mut writer) {
             log.take_turn(writer, handle, &self.inner.context, Instant::now())?;
+            // A transaction that reads keeps the file from being made smaller.
+            writer.let_go_of_base();
         }
         let compacted = handle.compact();
         // Nothing may continue by itself over pages that may be only in the system's cache.

@@ -91,6 +91,11 @@ pub(in crate::engine::wal) struct Ended {
 }
 
 impl Writer {
+    /// Ends the transaction that the turn has left for a write.
+    pub(crate) fn let_go_of_base(&mut self) {
+        self.base = None;
+    }
+
     pub(in crate::engine::wal) fn new(number: u64, stage: Stage) -> Self {
         Self {
             number,

@@ -348,3 +348,12 @@ fn a_write_for_the_system_waits_for_the_disk_and_so_does_a_look() {
         assert_eq!(looks.join().unwrap().unwrap(), Some(9));
     });
 }
+
+#[test]
+fn a_store_is_compacted_while_its_shared_log_is_in_use() {
+    let (_disk, one, two) = two();
+    for hive in [&one, &two] {
+        hive.store.compact().unwrap();
+        hive.put("behind", 7).unwrap();
+    }
+}
