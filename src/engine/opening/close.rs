@@ -87,8 +87,8 @@ impl Inner {
                 None => closing.iter().try_for_each(|write| write(tx)).map(Outcome::Commit),
             };
             match self.gate.alone(handle, self.context(), Size::Last, write) {
-                // They cannot be written by any process before all have closed the store.
-                Err(error) if error.kind() == ErrorKind::Locked && self.has_lost_sight() => {
+                // The processes have lost sight of one another, which only a close in all of them ends.
+                Err(error) if error.kind() == ErrorKind::Locked && error.hint().is_some() => {
                     tracing::warn!(%error, "the end of the store could not be written");
                 }
                 written => written?,
@@ -96,11 +96,6 @@ impl Inner {
             closing.clear();
         }
         Ok(())
-    }
-
-    /// Whether the processes that share the log have lost sight of one another.
-    fn has_lost_sight(&self) -> bool {
-        self.gate.log().is_some_and(|log| log.has_lost_sight())
     }
 
     /// The same when nobody can try again.

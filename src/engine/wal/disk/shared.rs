@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use super::bytes::TurnBytes;
@@ -29,9 +29,6 @@ pub(in crate::engine::wal) struct Turns {
     pub(in crate::engine::wal) followed: Mutex<Followed>,
     /// The callers between their arrival and their answer.
     pub(in crate::engine::wal) inside: AtomicUsize,
-    /// Nobody can tell how far the log is, or the log cannot be read: the last turn ended with that, and so will the
-    /// next one.
-    pub(in crate::engine::wal) has_lost_sight: AtomicBool,
 }
 
 /// The part of a process that takes turns.
@@ -103,13 +100,7 @@ impl OwnTurns {
 impl Turns {
     pub(in crate::engine::wal) fn new(own: Option<OwnTurns>) -> Self {
         let followed = Followed { is_in_turn: false, end: End::without_log(0), section: None, opened: None };
-        Self {
-            process: Process::current(),
-            own,
-            followed: Mutex::new(followed),
-            inside: AtomicUsize::new(0),
-            has_lost_sight: AtomicBool::new(false),
-        }
+        Self { process: Process::current(), own, followed: Mutex::new(followed), inside: AtomicUsize::new(0) }
     }
 
     /// Those of a process that only reads.

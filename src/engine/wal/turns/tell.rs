@@ -4,8 +4,7 @@ use super::super::writing::log::Log;
 use crate::engine::wal::disk::shared::{ONLY, OpenedLogFile, OwnTurns};
 use crate::engine::wal::disk::shared_page::{End, State};
 use crate::engine::wal::disk::writer::{OpenSection, Stage, Writer};
-use crate::error::{Error, ErrorKind, Result};
-use std::sync::atomic::Ordering;
+use crate::error::Result;
 
 impl Log {
     /// The part of this process in the turns; none where it only reads, or nobody shares the log.
@@ -21,20 +20,6 @@ impl Log {
     /// Whether it only shows the entries of other processes.
     pub(crate) fn only_follows(&self) -> bool {
         self.turns.as_ref().is_some_and(|turns| turns.own.is_none())
-    }
-
-    /// Notes whether a turn ended with the error of processes that have lost sight of one another, which only a close
-    /// in all of them ends.
-    pub(in crate::engine::wal) fn note_sight(&self, error: Option<&Error>) {
-        let is_lost = error.is_some_and(|error| error.kind() == ErrorKind::Locked && error.hint().is_some());
-        if let Some(turns) = &self.turns {
-            turns.has_lost_sight.store(is_lost, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the last turn ended with that error: to wait for a turn does not help.
-    pub(crate) fn has_lost_sight(&self) -> bool {
-        self.turns.as_ref().is_some_and(|turns| turns.has_lost_sight.load(Ordering::Relaxed))
     }
 
     /// How many commits all processes have made; none where that is unknown.

@@ -101,7 +101,6 @@ impl Log {
         drop(waiting);
         writer.turn = Some(Instant::now());
         let taken = self.arrive(own, writer, handle, context, arrived);
-        self.note_sight(taken.as_ref().err());
         taken.inspect_err(|_| self.abandon_turn(writer))
     }
 
@@ -181,9 +180,10 @@ impl Log {
     /// where this process has it open.
     fn find_left(&self, told: &End, wal: &Wal, is_fed: bool) -> Result<UnsavedRows> {
         let is_whole = |found: UnsavedRows| refuse_less_than_told(told, wal, &found).map(|()| found);
-        let named = match self.folder.open(ONLY)? {
-            Some(_) => find(&*self.folder, wal, is_fed, Damage::Refused).and_then(is_whole),
-            None => Err(self.missing()),
+        let named = match self.folder.open(ONLY) {
+            Ok(Some(_)) => find(&*self.folder, wal, is_fed, Damage::Refused).and_then(is_whole),
+            Ok(None) => Err(self.missing()),
+            Err(error) => Err(error),
         };
         let followed = self.turns.as_ref().and_then(|turns| turns.followed.lock().opened.clone());
         match followed.filter(|opened| named.is_err() && opened.id == wal.id) {
