@@ -63,6 +63,10 @@ fn link(from: &Path, to: &Path, is_strict: bool) -> io::Result<()> {
 /// Whether a file system has no links, or has none for this process. Elsewhere than on Unix no error tells it for
 /// certain.
 fn has_no_links(error: &io::Error, is_strict: bool) -> bool {
+    #[cfg(unix)]
+    if rustix::io::Errno::from_io_error(error).is_some_and(|error| error == rustix::io::Errno::NOTSUP) {
+        return true;
+    }
     match error.kind() {
         IoKind::Unsupported => true,
         IoKind::PermissionDenied => cfg!(unix) || !is_strict,
