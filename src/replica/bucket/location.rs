@@ -71,8 +71,8 @@ impl fmt::Display for ReplicaLocation {
     }
 }
 
-/// The beginnings of locations that are no path.
-const SCHEMES: [&str; 6] = ["s3", "gs", "az", "file", "http", "https"];
+/// The forms of locations that are no plain path.
+const SCHEMES: [&str; 4] = ["s3://BUCKET/PREFIX", "gs://BUCKET/PREFIX", "az://CONTAINER/PREFIX", "file:///PATH"];
 
 /// The location of a replica. It has no secrets: credentials come from the environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,10 +132,12 @@ impl FromStr for Location {
         }
         let Some((scheme, rest)) = text.split_once("://") else {
             // A slash too few would make a folder of that name.
-            return match text.split_once(':').filter(|(scheme, _)| SCHEMES.contains(scheme)) {
-                Some((scheme, _)) => Err(Error::invalid(format!(
-                    "the location of a bucket begins with two slashes: write {scheme}://.."
-                ))),
+            let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).unwrap_or_default();
+            let right = SCHEMES.iter().find(|right| right.split_once(':').is_some_and(|(of, _)| of == scheme));
+            return match right {
+                Some(right) => {
+                    Err(Error::invalid(format!("two slashes follow the colon of a location: write {right}")))
+                }
                 None => Ok(Self::Directory(PathBuf::from(text))),
             };
         };
@@ -368,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_location_of_a_bucket_with_one_slash_makes_no_folder() {
-        for (text, right) in [("s3:/b/p", "s3://"), ("gs:b", "gs://"), ("file:/tmp/x", "file://")] {
+        for (text, right) in [("s3:/b/p", "s3://"), ("GS:b", "gs://"), ("file:/tmp/x", "file:///")] {
             let refused = text.parse::<Location>().unwrap_err().to_string();
             assert!(refused.contains(&format!("write {right}")), "{refused}");
         }
