@@ -196,7 +196,7 @@ fn a_copy_is_not_shipped_before_it_takes_over() {
     block_on(async {
         let (fleet, _store) = Fleet::begin().await?;
         follower(&fleet, &fleet.world.door()).await?.close()?;
-        let copy = fleet.options().open(&fleet.path("copy.redb"))?;
+        let copy = fleet.options().open(fleet.path("copy.redb"))?;
         let to: ReplicaLocation = fleet.path("replica").to_str().unwrap().parse()?;
         let refused = copy.replicate(&to, ReplicateOptions::default(), Duration::ZERO).unwrap_err();
         assert_eq!((refused.kind(), refused.hint()), (ErrorKind::Conflict, Some(&Hint::TakeOver)), "{refused}");

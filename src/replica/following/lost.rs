@@ -19,14 +19,16 @@ pub(super) async fn is_lost(remote: &OpenReplica, position: &CopyPosition) -> Re
         return Ok(true);
     }
     let name = ObjectName::Log(position.slot);
+    // First the list, then the object: the other way round, both may be written in between.
+    let goes_on = remote.is_listed_behind(position.slot).await?;
     let found = remote.get(name).await?;
-    if found.is_none() && remote.is_listed_behind(position.slot).await? {
+    if goes_on && found.is_none() {
         return Err(missing(name));
     }
     // Behind a seal the next term begins, with an opening that is never deleted.
     if found.is_some_and(|found| matches!(found.object, Object::Seal(_))) {
         let next = ReplicaSlot::opening(position.slot.term.next()?);
-        if remote.get(ObjectName::Log(next)).await?.is_none() && remote.is_listed_behind(next).await? {
+        if remote.is_listed_behind(next).await? && remote.get(ObjectName::Log(next)).await?.is_none() {
             return Err(missing(ObjectName::Log(next)));
         }
     }
