@@ -43,7 +43,8 @@ pub(in crate::replica) fn ahead(at: &ReplicaMoment, position: &ReplicaPosition, 
 pub(super) fn set_back(at: &ReplicaMoment, position: &ReplicaPosition, last: Timestamp) -> Error {
     let (sequence, time, last) = (position.sequence, show_time(position.time), show_time(last));
     Error::conflict(format!(
-        "a clock was set back before that moment, so the time does not name one state; restore a sequence in place of the time:          at={at} sequence={sequence} time={time} last_time={last}"
+        "a clock was set back before that moment, so the time does not name one state; restore a sequence in place of \
+         the time: at={at} sequence={sequence} time={time} last_time={last}"
     ))
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 
 use super::fill::Filler;
 use super::moment::ReplicaMoment;
@@ -20,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::replica::bucket::location::ReplicaLocation;
 use crate::replica::connection::cipher::Identities;
 use crate::replica::connection::opened::OpenReplica;
+use crate::replica::objects::kinds::LogOpen;
 use crate::replica::objects::name::{BaseName, ObjectName, ReplicaSlot};
 use crate::replica::objects::object::Object;
 use crate::replica::reading::bases::{Base, bases, kept_bases, missing, newest_opened, opened_on_base};
@@ -305,16 +307,25 @@ impl Copier {
         {
             return Err(ahead(at, position, &batch));
         }
-        let Some(index) = position.slot.index.checked_sub(1).filter(|_| position.slot == base.slot) else {
-            return Ok(());
-        };
-        let last = self.remote.get(ObjectName::Log(ReplicaSlot { index, ..position.slot })).await?;
-        let time = match last.map(|object| object.object) {
-            Some(Object::Batch(batch)) => batch.time,
-            Some(Object::Gap(gap)) => gap.time,
-            _ => return Ok(()),
-        };
-        if time > *moment { Err(set_back(at, position, time)) } else { Ok(()) }
+        let last = if position.slot == base.slot { self.time_before(base.slot).await? } else { None };
+        match last.filter(|time| time > moment) {
+            Some(time) => Err(set_back(at, position, time)),
+            None => Ok(()),
+        }
+    }
+
+    /// The time of the last commits before a slot, also in the terms before it; none if they are not there any more.
+    async fn time_before(&self, mut slot: ReplicaSlot) -> Result<Option<Timestamp>> {
+        while let Some(index) = slot.index.checked_sub(1) {
+            let last = self.remote.get(ObjectName::Log(ReplicaSlot { index, ..slot })).await?;
+            slot = match last.map(|object| object.object) {
+                Some(Object::Batch(batch)) => return Ok(Some(batch.time)),
+                Some(Object::Gap(gap)) => return Ok(Some(gap.time)),
+                Some(Object::Open(LogOpen { parent: Some(seal), .. })) => seal,
+                _ => return Ok(None),
+            };
+        }
+        Ok(None)
     }
 
     /// Whether there are more objects of the term. An absent one is its end only if a list shows none behind it.
