@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use crate::clock::{after, as_stored};
+use crate::clock::as_stored;
 use crate::engine::feed::Dump;
 use crate::error::{Error, ErrorKind, Result};
 use crate::replica::objects::kinds::{BaseManifest, BasePart};
@@ -44,8 +44,6 @@ pub(crate) struct UnfinishedBase {
     /// The number of parts that may be there.
     sent: u32,
     patience: Duration,
-    /// When the base before it was made.
-    before: Option<Timestamp>,
 }
 
 impl UnfinishedBase {
@@ -58,7 +56,7 @@ impl UnfinishedBase {
         let time = as_stored(remote.now());
         let name = BaseName { slot: at.slot, attempt: next_attempt(remote, &at).await? };
         let (entries, patience) = (Vec::new(), Duration::ZERO);
-        Ok(Self { dump, at, time, name, entries, rows_bytes: 0, bytes: 0, sent: 0, patience, before: None })
+        Ok(Self { dump, at, time, name, entries, rows_bytes: 0, bytes: 0, sent: 0, patience })
     }
 
     /// The position of its state.
@@ -70,12 +68,6 @@ impl UnfinishedBase {
     #[must_use]
     pub(crate) fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
-    }
-
-    /// A base that follows one of that time.
-    #[must_use]
-    pub(crate) fn behind(self, before: Option<Timestamp>) -> Self {
-        Self { before, ..self }
     }
 
     /// Writes the next part, or the manifest behind the last one. Gives the base once it is whole.
@@ -129,9 +121,7 @@ impl UnfinishedBase {
         // L8: with its manifest, which may be there from here on, none of its parts is ever removed before it.
         self.sent = 0;
         let body = parts::encode(&self.entries)?;
-        // L8: what is before an old base is removed. One of a clock that was set back is no older than the one before.
-        let behind = self.before.map(|before| after(before, Duration::from_micros(1)));
-        let made = as_stored(remote.now()).max(behind.unwrap_or(Timestamp::MIN));
+        let made = as_stored(remote.now());
         let manifest = BaseManifest {
             store: remote.store(),
             base: self.name,
@@ -202,9 +192,13 @@ pub(super) async fn read_through(mut dump: Dump) -> Result<()> {
 
 /// Sends an object of a base, or beside one, again while the replica does not answer and there is patience.
 pub(super) async fn patiently<R>(patience: Duration, mut send: impl AsyncFnMut() -> Result<R>) -> Result<R> {
-    let mut failed_since = None;
+    let (mut failed_since, mut was_refused) = (None, false);
     loop {
         match send().await {
+            // Credentials that have expired were read again.
+            Err(error) if error.kind() == ErrorKind::Forbidden && !was_refused && !patience.is_zero() => {
+                was_refused = true;
+            }
             // One try may take long.
             Err(error)
                 if error.kind() == ErrorKind::Io

@@ -190,22 +190,6 @@ fn a_base_that_fails_half_way_leaves_none_of_its_parts_in_the_replica() {
 }
 
 #[test]
-fn a_base_of_a_clock_that_was_set_back_is_no_older_than_the_one_before_it() {
-    block_on(async {
-        let (fleet, store) = Fleet::begin().await?;
-        let mut writer = fleet.shipper(&fleet.world.door(), &store).await?;
-        assert_eq!(writer.base().await?, ShipOutcome::Done);
-        let first = writer.base_made().unwrap();
-        fleet.clock.set(first - 30 * DAY);
-        put(&store, 1)?;
-        assert_eq!(writer.base().await?, ShipOutcome::Done);
-        assert!(writer.base_made().unwrap() > first);
-        writer.release().await
-    })
-    .unwrap();
-}
-
-#[test]
 fn a_gap_whose_place_could_not_be_written_down_is_not_sent() {
     block_on(async {
         let (fleet, store) = Fleet::begin().await?;

@@ -282,8 +282,7 @@ impl Outgoing {
         at: ReplicaPosition,
     ) -> Result<UnfinishedBase> {
         let base = UnfinishedBase::begin(remote, dump, at).await?;
-        let before = self.source.at().filter(|at| at.base_bytes > 0).map(|at| at.base_made);
-        Ok(base.with_patience(self.patience).apart_from(self.tries.given_up).behind(before))
+        Ok(base.with_patience(self.patience).apart_from(self.tries.given_up))
     }
 
     /// Sends the base of a gap, and signs before it; then the gap.
