@@ -263,8 +263,11 @@ impl Watch {
 
     /// An inspection found something.
     fn found(&self, finding: String) {
-        tracing::error!(finding, "the replica is not as it was written");
-        let is_new = self.is_unwritten() || self.known.lock().finding.as_ref() != Some(&finding);
+        let is_known = self.known.lock().finding.as_ref() == Some(&finding);
+        if !is_known {
+            tracing::error!(finding, "the replica is not as it was written");
+        }
+        let is_new = self.is_unwritten() || !is_known;
         let details = json!({"replica": self.place, "error": finding});
         self.note(is_new.then_some((EventKind::ReplicaFailed, details)), |known| known.finding = Some(finding));
     }

@@ -104,7 +104,7 @@ impl Shared {
     pub(super) fn note_looked(&self, looked: Result<()>) {
         self.is_away.store(looked.is_err(), Ordering::Release);
         if let Err(error) = looked {
-            tracing::warn!(%error, "the bucket of the replica does not answer; the service asks again");
+            tracing::warn!(%error, "the replica could not be looked at; it is tried again");
             self.note(|state| state.error = Some(error.to_string()));
         }
     }

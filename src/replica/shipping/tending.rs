@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::collect::{CollectStep, Collector, Retention};
 use super::ship::Shipper;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::replica::objects::name::ObjectName;
 
 /// The slot behind the last object is looked at this often, and a new last object is read back.
@@ -81,10 +81,8 @@ impl Tending {
             }
             let is_there = is_overtaken.is_ok();
             self.look_at = now + if is_there { LOOK_EVERY } else { LOOK_AGAIN };
-            looked(is_overtaken.map(drop));
-            if is_there {
-                self.read_back(shipper, now, read_back).await;
-            }
+            let read = if is_there { self.read_back(shipper, now, read_back).await } else { Ok(()) };
+            looked(is_overtaken.and(read));
         }
         if now >= self.tidy_at {
             self.tidy_at = now + TIDY_EVERY;
@@ -107,16 +105,21 @@ impl Tending {
         self.collector.is_overdue()
     }
 
-    /// Reads the last object back, unless that was done.
-    async fn read_back(&mut self, shipper: &Shipper, now: Instant, tell: impl FnOnce(Result<()>)) {
+    /// Reads the last object back, unless that was done, and tells whether it is there. An error of the bucket says
+    /// nothing of the object.
+    async fn read_back(&mut self, shipper: &Shipper, now: Instant, tell: impl FnOnce(Result<()>)) -> Result<()> {
         let last = shipper.last_object();
         let is_known = self.was_read.is_some_and(|(name, at)| Some(name) == last && now < at + READ_AGAIN);
         if last.is_none() || is_known {
-            return;
+            return Ok(());
         }
         let found = shipper.read_back().await;
         self.was_read = last.filter(|_| found.is_ok()).map(|name| (name, now));
-        tell(found.map(drop));
+        match found {
+            Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
+            found => tell(found.map(drop)),
+        }
+        Ok(())
     }
 
     async fn collect(&mut self, shipper: &mut Shipper, now: Instant) -> Tended {
