@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+#[cfg(feature = "page")]
 use super::open;
 use super::settings::Settings;
 use crate::face::cli::context::Context;
