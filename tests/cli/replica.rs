@@ -77,7 +77,7 @@ fn a_restore_of_a_moment_that_is_not_there_and_of_a_damaged_replica_are_refused_
     assert!(hive.run(&late).err.contains("newest="));
     let wrong = ["replica", "drill", "there", "--at", "tomorrow"];
     assert!(hive.run(&wrong).with(2).err.contains("10m ago"));
-    assert!(hive.ok(&["replica", "drill", "there", "--at", "latest"]).contains("came back in"));
+    assert!(hive.ok(&["replica", "drill", "there", "--at", "newest"]).contains("came back in"));
     let part = file(&hive, "there/base/00000001-000000000001-000/part-00000");
     let mut bytes = std::fs::read(&part).unwrap();
     let middle = bytes.len() / 2;
