@@ -188,7 +188,7 @@ impl Collector {
     /// The newest base that was made before the window, and so long before; never the newest of all.
     async fn old_base(&self, remote: &impl Remote, long_before: Duration) -> Result<Option<BaseManifest>> {
         let window = self.retention.window.saturating_add(long_before);
-        let (names, mut newest, mut old) = (bases(remote).await?, None, None);
+        let (names, mut newest) = (bases(remote).await?, None);
         let down = names.last().map_or(self.term, |oldest| oldest.slot.term);
         let path = chain::path(remote, self.term, down).await?;
         // A manifest is written behind its parts, which go only with it.
@@ -209,13 +209,10 @@ impl Collector {
             };
             let is_old = base.made <= before(now, window);
             if is_old || broken!(AgeOfABaseIsItsLastCommit) && base.time <= before(now, window) {
-                old.get_or_insert(base);
-            } else if base.made <= now {
-                // One of a clock that was set back is no older than those before it.
-                old = None;
+                return Ok(Some(base));
             }
         }
-        Ok(old)
+        Ok(None)
     }
 
     /// The second look: no later term was claimed, and no restore reads before the floor.

@@ -537,25 +537,3 @@ fn objects_that_were_old_enough_a_week_ago_are_told_until_a_process_lives_long_e
     })
     .unwrap();
 }
-
-#[test]
-fn a_base_of_a_clock_that_was_set_back_is_no_older_than_the_one_before_it() {
-    block_on(async {
-        let mut fleet = ByHand::new().await?;
-        fleet.day(0).await?;
-        let before = fleet.shipper.position().unwrap().slot;
-        fleet.day(1).await?;
-        let right = fleet.clock.now();
-        fleet.clock.set(right - 30 * DAY);
-        fleet.day(2).await?;
-        fleet.clock.set(right + HOUR);
-        fleet.day(3).await?;
-        fleet.clock.set(right + HOUR);
-        let mut collector = fleet.shipper.collector(RETENTION);
-        fleet.collect(&mut collector, Duration::ZERO).await?;
-        let floor = floors(&fleet.remote).await?.announced;
-        assert!(floor.is_none_or(|floor| floor <= before), "{floor:?} is behind {before:?}");
-        Ok::<_, crate::error::Error>(())
-    })
-    .unwrap();
-}

@@ -99,9 +99,12 @@ impl Shipper {
         if !restored {
             beginning.from = BegunFrom::Log;
         }
-        // Each try behind the claim would claim another term.
-        if restored || lease.is_some() || remote.is_encrypted() {
-            source.store().write_shipped()?;
+        // Each try behind the claim would claim another term. Whether the store may be written to is known behind it.
+        if (restored || lease.is_some() || remote.is_encrypted())
+            && let Err(error) = source.store().write_shipped()
+            && matches!(error.kind(), ErrorKind::Full | ErrorKind::Reopen)
+        {
+            return Err(error);
         }
         match open_term(&remote, &mut source, beginning).await? {
             OpenedAs::Writer(term, begun) => {
