@@ -44,11 +44,17 @@ fn link(from: &Path, to: &Path, is_strict: bool) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Ok(()) => {
             note!(Linked(from, to));
-            return remove(from);
+            remove(from)
         }
-        // A server that does not answer tells nothing: the name may be taken by the time at which a rename reaches it.
-        Err(error) if !has_no_links(&error, is_strict) => return Err(error),
-        Err(_) => {}
+        Err(error) => rename_unlinked(error, from, to, is_strict),
+    }
+}
+
+/// Renames a file that could not be linked, if that is because there are no links.
+fn rename_unlinked(error: io::Error, from: &Path, to: &Path, is_strict: bool) -> io::Result<()> {
+    // A server that does not answer tells nothing: the name may be taken by the time at which a rename reaches it.
+    if !has_no_links(&error, is_strict) {
+        return Err(error);
     }
     match rename_new(from, to) {
         Err(error) if !is_strict && error.kind() == IoKind::Unsupported => match fs::symlink_metadata(to) {
@@ -232,32 +238,33 @@ mod tests {
         assert!(!temporary.exists() && fs::read(&to).unwrap().is_empty());
     }
 
-    /// A folder can have no link, as a file of some file systems.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
     fn without_links_a_name_that_is_taken_is_not_replaced_either() {
         let folder = tempfile::tempdir().unwrap();
         let [from, to, free] = ["new", "name", "free"].map(|name| folder.path().join(name));
-        fs::create_dir(&from).unwrap();
-        fs::create_dir(&to).unwrap();
-        assert!(has_no_links(&fs::hard_link(&from, &free).unwrap_err(), true));
+        fs::write(&from, "new").unwrap();
+        fs::write(&to, "old").unwrap();
+        let renamed = |to, is_strict| rename_unlinked(IoKind::PermissionDenied.into(), &from, to, is_strict);
         for is_strict in [false, true] {
-            assert_eq!(link(&from, &to, is_strict).unwrap_err().kind(), IoKind::AlreadyExists);
+            assert_eq!(renamed(&to, is_strict).unwrap_err().kind(), IoKind::AlreadyExists);
+            assert_eq!((fs::read(&from).unwrap(), fs::read(&to).unwrap()), (b"new".to_vec(), b"old".to_vec()));
         }
-        assert!(from.exists());
-        link(&from, &free, true).unwrap();
-        assert!(!from.exists() && free.exists());
+        renamed(&free, true).unwrap();
+        assert!(!from.exists() && fs::read(&free).unwrap() == b"new");
     }
 
     #[cfg(unix)]
     #[test]
     fn a_failure_that_says_nothing_of_links_renames_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let [from, file] = ["new", "file"].map(|name| folder.path().join(name));
+        let [from, free] = ["new", "free"].map(|name| folder.path().join(name));
         fs::write(&from, "new").unwrap();
-        fs::write(&file, "file").unwrap();
-        let within_a_file = file.join("name");
-        assert_eq!(link(&from, &within_a_file, false).unwrap_err().kind(), IoKind::NotADirectory);
-        assert!(from.exists());
+        for kind in [IoKind::TimedOut, IoKind::HostUnreachable, IoKind::NotFound, IoKind::AlreadyExists] {
+            for is_strict in [false, true] {
+                assert_eq!(rename_unlinked(kind.into(), &from, &free, is_strict).unwrap_err().kind(), kind);
+                assert!(from.exists() && !free.exists());
+            }
+        }
     }
 }
