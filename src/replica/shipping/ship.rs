@@ -293,15 +293,15 @@ impl Shipper {
         self.out.last().map(|(name, _)| name)
     }
 
-    /// Reads the last object back. Says whether there is one.
+    /// Reads the last object back.
     ///
     /// # Errors
     ///
     /// `Damaged` when the bucket does not give what it was given; the errors of the bucket.
-    pub(crate) async fn read_back(&self) -> Result<bool> {
-        let Some((name, hash)) = self.out.last() else { return Ok(false) };
+    pub(crate) async fn read_back(&self) -> Result<()> {
+        let Some((name, hash)) = self.out.last() else { return Ok(()) };
         match self.remote.get(name).await? {
-            Some(found) if found.hash == hash => Ok(true),
+            Some(found) if found.hash == hash => Ok(()),
             Some(_) => Err(Error::damaged(format!("the bucket has another object than was written: object={name}"))),
             None => Err(Error::damaged(format!("the bucket lost an object: object={name}"))),
         }

@@ -117,7 +117,7 @@ impl Tending {
         self.was_read = last.filter(|_| found.is_ok()).map(|name| (name, now));
         match found {
             Err(error) if error.kind() != ErrorKind::Damaged => return Err(error),
-            found => tell(found.map(drop)),
+            found => tell(found),
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ const RETENTION: Retention = Retention {
 };
 
 #[test]
-fn an_object_is_read_back_once_and_old_ones_are_looked_for_once_behind_each_base() {
+fn the_last_object_is_read_back_each_hour_and_old_ones_are_looked_for_once_behind_each_base() {
     block_on(async {
         let (fleet, store) = Fleet::begin().await?;
         let mut shipper = fleet.shipper(&fleet.world.door().counting(), &store).await?;
